@@ -1,0 +1,178 @@
+//! What `vestibule.toml` means.
+//!
+//! Lives here: [`Gateway`] and its sections, defaults filled in. `compile.rs` makes it from the file as written. Pure: secrets are still
+//! references ([`SecretRef`]), certificates still paths; `app.rs` reads both.
+
+use ipnet::IpNet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The gateway file.
+#[derive(Debug)]
+pub struct Gateway {
+    /// `[server]`.
+    pub server: Server,
+    /// `[tls]`; several certificates through `[[tls.certificate]]`. Empty only in the demo.
+    pub certificates: Vec<Certificate>,
+    /// `[admin]`.
+    pub admin: Option<Admin>,
+    /// `[state]`.
+    pub state: State,
+    /// `[session]`.
+    pub session: Session,
+    /// `[audit]`.
+    pub audit: Audit,
+    /// `[telemetry]`.
+    pub telemetry: Telemetry,
+    /// `[pages]`.
+    pub pages: Pages,
+    /// `[[idp]]`, at least one.
+    pub idps: Vec<Idp>,
+}
+
+/// `[server]`.
+#[derive(Debug)]
+pub struct Server {
+    /// Where TLS is served; several addresses may be given (IPv4 and IPv6).
+    pub listen: Vec<SocketAddr>,
+    /// Where plain HTTP is redirected from.
+    pub redirect: Vec<SocketAddr>,
+    /// Host of sign-in, callbacks, JWKS, signed-out page; lower case.
+    pub auth_host: String,
+    /// Port that people's browsers use, when it is not the scheme's own: 443 unless `public_port` says otherwise.
+    pub public_port: u16,
+    /// Folder of policy files, resolved against the gateway file's folder.
+    pub policies: PathBuf,
+    /// Peers whose `X-Forwarded-For` is believed; empty: nobody.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Largest request body in bytes.
+    pub body_bytes_max: u64,
+    /// How long in-flight requests may take after SIGTERM.
+    pub drain_ms: u64,
+    /// Worker threads; 0: one per core.
+    pub workers: usize,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// PEM chain, leaf first.
+    pub chain: PathBuf,
+    /// PEM private key.
+    pub key: SecretRef,
+}
+
+/// `[admin]`.
+#[derive(Debug)]
+pub struct Admin {
+    /// Listener of `/metrics`, `/healthz`, `/readyz`.
+    pub listen: SocketAddr,
+}
+
+/// `[state]`.
+#[derive(Debug)]
+pub struct State {
+    /// `sqlite:PATH`.
+    pub url: String,
+    /// Key that seals secrets at rest.
+    pub key: SecretRef,
+}
+
+/// `[session]`.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Ends after so long without a request.
+    pub idle_ms: i64,
+    /// Ends so long after sign-in, whatever happens.
+    pub max_ms: i64,
+    /// Cookie name, `__Host-` prefixed wherever TLS is served.
+    pub cookie: String,
+    /// `SameSite` of the cookie: `Lax` or `Strict`.
+    pub same_site: &'static str,
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Where audit events go.
+    pub sink: AuditSink,
+}
+
+/// Where audit events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditSink {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// `[telemetry]`.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// `tracing` filter directive.
+    pub log: String,
+    /// `text`, `json` or `auto` (text on a terminal).
+    pub format: String,
+    /// Whether `/metrics` answers.
+    pub metrics: bool,
+}
+
+/// `[pages]`.
+#[derive(Debug, Clone, Default)]
+pub struct Pages {
+    /// Name of the sign-in, e.g. `Example Corp sign-in`.
+    pub name: String,
+    /// Whom people should ask about sign-in.
+    pub contact: Option<String>,
+}
+
+/// `[[idp]]` of type `oidc`.
+#[derive(Debug, Clone)]
+pub struct Idp {
+    /// Name that policies use.
+    pub id: String,
+    /// Name that people see.
+    pub name: String,
+    /// Issuer identifier, exactly as the provider writes it.
+    pub issuer: String,
+    /// `client_id`.
+    pub client_id: String,
+    /// `client_secret`; absent: a public client.
+    pub client_secret: Option<SecretRef>,
+    /// Scopes to ask for, `openid` among them.
+    pub scopes: Vec<String>,
+    /// Claim that lists groups.
+    pub groups: String,
+    /// Treat e-mail as verified when `email_verified` is absent.
+    pub trust_email: bool,
+    /// Signature algorithms accepted on ID tokens, e.g. `RS256`, `ES256`, `EdDSA`; never `none`, never `HS*`.
+    pub algorithms: Vec<String>,
+}
+
+/// A secret by reference: `cred:NAME`, `file:PATH`, `env:NAME`. Prints the reference, which is not secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SecretRef {
+    /// `$CREDENTIALS_DIRECTORY/NAME`, else `/run/secrets/NAME`.
+    Cred(String),
+    /// A file.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+}
+
+impl SecretRef {
+    /// Parses `cred:NAME`, `file:PATH` or `env:NAME`; `None` for anything else, a literal secret among it.
+    pub fn parse(written: &str) -> Option<Self> {
+        let (scheme, rest) = written.split_once(':')?;
+        if rest.is_empty() {
+            return None;
+        }
+        match scheme {
+            "cred" if !rest.contains(['/', '\\']) && rest != ".." && rest != "." => Some(Self::Cred(rest.to_owned())),
+            "file" => Some(Self::File(PathBuf::from(rest))),
+            "env" => Some(Self::Env(rest.to_owned())),
+            _ => None,
+        }
+    }
+}

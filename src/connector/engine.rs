@@ -1,0 +1,1 @@
+//! Runs a connector's steps over HTTP.

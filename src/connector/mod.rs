@@ -1,0 +1,107 @@
+//! Speaking to an application's own admin API, as a port.
+//!
+//! Lives here: [`Connector`] (observe, apply one step), the closed set of [`Outcome`]s, and [`Trouble`]. `model.rs` is a connector as data (core:
+//! pure), `engine.rs` runs that data over HTTP, `builtin.rs` embeds `policies/connectors/*.toml`. It never knows why a step is
+//! taken (`plan/`) nor who asked (`provision/`).
+
+pub mod builtin;
+pub mod engine;
+pub mod model;
+
+use crate::plan::{Account, Step};
+use crate::policy::MatchBy;
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+/// Everything an admin call can come to. Closed: a connector maps every response into it, an unmatched write is [`Outcome::InDoubt`], an
+/// unmatched read is [`Outcome::Retry`], and 401/403 is never "absent".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A read found it.
+    Found,
+    /// A read says, in so many words, that there is none.
+    Absent,
+    /// More than one exact match.
+    Ambiguous,
+    /// A write made it.
+    Created,
+    /// A write was refused because it is there already.
+    Exists,
+    /// A write changed it.
+    Updated,
+    /// There was nothing to change.
+    Unchanged,
+    /// A write without a more exact word for success.
+    Done,
+    /// What was to be changed is no longer there.
+    Gone,
+    /// It clashes with something that is not ours (an e-mail address in use, for one).
+    Conflict,
+    /// The app refuses, and will refuse again.
+    Denied,
+    /// The app does not accept the values.
+    Invalid,
+    /// Transient; safe to do again.
+    Retry,
+    /// The admin credential is not accepted.
+    Reauth,
+    /// Sent, and nobody knows: look before anything is sent again.
+    InDoubt,
+    /// The app cannot do this.
+    Unsupported,
+}
+
+/// Why a verb did not end well. `detail` is in our own words: never a body, a header or a credential.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{step}: {outcome:?}: {detail}")]
+pub struct Trouble {
+    /// The step it was, e.g. `create/post`.
+    pub step: String,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The app's own wish for the next try (`Retry-After`), milliseconds.
+    pub retry_after_ms: Option<u64>,
+    /// HTTP status, when there was an answer.
+    pub status: Option<u16>,
+    /// For the log.
+    pub detail: String,
+}
+
+/// What a connector knows of the person while it works.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Names for templates: the sign-in's attributes, `user`, `role`, `roles`, `orgs`, `vars`.
+    pub scope: &'a Map<String, Value>,
+    /// Written into the app where it has a place for it (`externalId`): stable for (issuer, subject), unique, not an e-mail address.
+    pub external_id: &'a str,
+    /// The login the account has or should have.
+    pub login: &'a str,
+    /// E-mail address the account should have.
+    pub email: Option<&'a str>,
+    /// The app's id of the account, once known.
+    pub account_id: Option<&'a str>,
+}
+
+/// What looking came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observation {
+    /// Exactly one account, and by what it was recognised.
+    Found(Box<Account>, MatchBy),
+    /// None.
+    Absent,
+    /// Several fit: nobody is taken for anybody.
+    Ambiguous,
+}
+
+/// An application's admin API.
+#[async_trait]
+pub trait Connector: Send + Sync + std::fmt::Debug {
+    /// Whether the admin API answers and accepts the credential.
+    async fn probe(&self) -> Result<(), Trouble>;
+    /// Looks for the account by each way in `by`, in order, all states of accounts included, exact after folding; memberships included.
+    async fn find(&self, context: Context<'_>, by: &[MatchBy]) -> Result<Observation, Trouble>;
+    /// The account with `context.account_id`; [`Observation::Absent`] when it is gone.
+    async fn get(&self, context: Context<'_>) -> Result<Observation, Trouble>;
+    /// Does one step. `Ok` carries a success outcome, and for a create the new account.
+    async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble>;
+}

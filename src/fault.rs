@@ -1,0 +1,195 @@
+//! What people are told when the answer is not the app's, and the code that joins page, log and audit.
+//!
+//! Lives here: [`Incident`], [`PublicMessage`] (a closed enum without free text, so that nothing from a library, a header or an
+//! upstream can reach a page: there is nowhere to put it) and [`Fault`] (a message for the person, a source for the log). Three words
+//! kept apart: a *refusal* is a correct no, a *fault* broke, a *problem* is a configuration mistake (`source/`).
+
+use crate::entropy::Entropy;
+use std::error::Error;
+use std::fmt;
+
+/// Crockford base32: no I, L, O, U, so that it survives being read over the phone.
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// Eight characters that name one request: minted here, never taken from a client. Printed as `7KQ4-M2XD`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Incident(u64);
+
+impl Incident {
+    /// From 40 random bits.
+    pub fn mint(entropy: &dyn Entropy) -> Self {
+        let [a, b, c, d, e] = entropy.bytes::<5>();
+        Self::from_bytes([a, b, c, d, e])
+    }
+
+    /// From five random bytes.
+    pub const fn from_bytes([a, b, c, d, e]: [u8; 5]) -> Self {
+        Self(u64::from_be_bytes([0, 0, 0, a, b, c, d, e]))
+    }
+
+    /// `7KQ4-M2XD` as bytes, without allocating.
+    pub fn ascii(self) -> [u8; 9] {
+        let mut out = [b'-'; 9];
+        for (at, place) in [0_usize, 1, 2, 3, 5, 6, 7, 8].into_iter().enumerate() {
+            let index = usize::try_from((self.0 >> (35 - 5 * at)) & 31).unwrap_or(0);
+            if let (Some(slot), Some(letter)) = (out.get_mut(place), CROCKFORD.get(index)) {
+                *slot = *letter;
+            }
+        }
+        out
+    }
+}
+
+impl fmt::Display for Incident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ascii().iter().try_for_each(|&letter| fmt::Write::write_char(f, char::from(letter)))
+    }
+}
+
+impl fmt::Debug for Incident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Incident({self})")
+    }
+}
+
+/// Why a signed-in person may not pass: nine fixed reasons. Group names, expressions and file names stay with ops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DenyReason {
+    /// Not in a group with access.
+    Groups,
+    /// In a group that is always refused.
+    DenyGroups,
+    /// E-mail domain not accepted.
+    Domains,
+    /// E-mail address not verified.
+    EmailUnverified,
+    /// Not from this network.
+    Networks,
+    /// A condition on time or attributes.
+    When,
+    /// The sign-in is too old, and cannot be repeated for this kind of request.
+    MaxAge,
+    /// Data missing from the sign-in.
+    Required,
+    /// Method not allowed here.
+    Methods,
+    /// Signed in at a provider that this app does not accept.
+    Idp,
+}
+
+impl DenyReason {
+    /// The key of the policy that refused: what `expect.because` and the audit log say.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Groups => "groups",
+            Self::DenyGroups => "deny_groups",
+            Self::Domains => "domains",
+            Self::EmailUnverified => "email_unverified",
+            Self::Networks => "networks",
+            Self::When => "when",
+            Self::MaxAge => "max_age",
+            Self::Required => "required",
+            Self::Methods => "methods",
+            Self::Idp => "idp",
+        }
+    }
+}
+
+/// Everything a person can be told that is not the app's own answer. No free text by construction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PublicMessage {
+    /// 400: not HTTP as we accept it, or an ambiguous path.
+    BadRequest,
+    /// 413.
+    BodyTooLarge,
+    /// 431.
+    HeadersTooLarge,
+    /// 405/501: a method that is never forwarded (CONNECT, TRACE).
+    MethodRefused,
+    /// 404: no policy for this host.
+    NoSuchHost,
+    /// 421: host differs from the name the TLS connection was opened for.
+    Misdirected,
+    /// 404: nothing at this address under `/.vestibule/`.
+    NoSuchPage,
+    /// 401: sign-in required (API kinds), or the page for a form whose session ended.
+    SignInRequired,
+    /// 401: the session ended while a form was being filled in.
+    SessionEnded,
+    /// 401/403: this part asks for a recent sign-in.
+    FreshSignInRequired,
+    /// 403 with one of the fixed reasons.
+    Denied(DenyReason),
+    /// 400: sign-in link unknown, used or too old.
+    LinkExpired,
+    /// 403: the provider's answer did not hold.
+    SignInFailed,
+    /// 403: the provider said no (`access_denied`), or the person cancelled.
+    SignInDeclined,
+    /// 503: the provider is not answering.
+    ProviderDown,
+    /// 503: session or account store is not answering; nobody is let in.
+    StoreDown,
+    /// 200: the account is being made.
+    Waiting,
+    /// 503: the account could not be prepared; trying again is safe.
+    AccountFailed,
+    /// 503: the admin API is not answering.
+    AccountUnavailable,
+    /// 409: an account exists that may not be taken over.
+    AccountExists,
+    /// 403: an attribute that the account needs is missing from the sign-in.
+    IncompleteSignIn,
+    /// 502.
+    AppUnreachable,
+    /// 504.
+    AppTimeout,
+    /// 503: the policy never loaded.
+    AppUnavailable,
+    /// 200: signed out.
+    SignedOut,
+    /// 200: signed in, nowhere to go on to.
+    SignedIn,
+    /// 500: a broken invariant of ours.
+    Internal,
+}
+
+/// Something broke. The person sees `public` and an incident code; the log gets `source` in full, once.
+#[derive(Debug)]
+pub struct Fault {
+    /// What the person sees.
+    pub public: PublicMessage,
+    /// What the log gets.
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl Fault {
+    /// A fault with its cause.
+    pub fn new(public: PublicMessage, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { public, source: source.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.public, self.source)
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Incident;
+
+    #[test]
+    fn an_incident_reads_as_two_groups_of_four_without_look_alikes() {
+        assert_eq!(Incident::from_bytes([0; 5]).to_string(), "0000-0000");
+        assert_eq!(Incident::from_bytes([0xff; 5]).to_string(), "ZZZZ-ZZZZ");
+        assert_eq!(Incident::from_bytes([0b0000_0000, 0b0100_0100, 0, 0, 1]).to_string(), "0120-0001");
+    }
+}

@@ -1,0 +1,26 @@
+//! **Vestibule**: the room between the street and the house.
+//!
+//! A reverse proxy that signs people in, makes sure that they have an account in the application behind it, and announces them to it.
+//! (Map and invariants: to be written with the last stone.)
+
+// core: data and functions
+pub mod clock;
+pub mod config;
+pub mod entropy;
+pub mod expr;
+pub mod fault;
+pub mod identity;
+pub mod plan;
+pub mod policy;
+pub mod source;
+// ports and adapters
+pub mod connector;
+pub mod outbound;
+pub mod session;
+pub mod sso;
+pub mod state;
+// pipelines
+pub mod login;
+pub mod pages;
+pub mod provision;
+pub mod request;

@@ -1,0 +1,60 @@
+//! Outgoing HTTP that is not to an upstream: providers and admin APIs. Bounded in bytes and time, follows no redirect.
+//!
+//! Lives here: the [`Transport`] port and its one adapter over hyper and rustls. Apart because two adapters (`sso`, `connector`) need the same
+//! limits and must not know each other.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+/// A request to a provider or an admin API.
+#[derive(Debug, Clone)]
+pub struct OutboundRequest {
+    /// Method.
+    pub method: Method,
+    /// Absolute address, `https` or `http`.
+    pub url: url::Url,
+    /// Headers; `Host` is set from the address.
+    pub headers: HeaderMap,
+    /// Body.
+    pub body: Bytes,
+    /// Whole exchange, connection included.
+    pub timeout_ms: u64,
+    /// Largest response body taken.
+    pub response_bytes_max: usize,
+}
+
+/// The answer. A redirect is an answer like any other: never followed.
+#[derive(Debug, Clone)]
+pub struct OutboundResponse {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body, whole.
+    pub body: Bytes,
+}
+
+/// Why there is no whole answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// Nothing was sent: name, connection or TLS failed. Safe to do again.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// Sent, or partly; no whole answer came. A write may have happened.
+    #[error("no whole answer: {0}")]
+    Interrupted(String),
+    /// No whole answer in time. A write may have happened.
+    #[error("no whole answer within {0} ms")]
+    Timeout(u64),
+    /// More than `response_bytes_max`.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// Sends one request.
+#[async_trait]
+pub trait Transport: Send + Sync + std::fmt::Debug {
+    /// Sends and reads the whole answer.
+    async fn send(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError>;
+}

@@ -1,0 +1,325 @@
+//! What an upstream's policy file means.
+//!
+//! Lives here: [`Policy`] and its parts, compiled and ready to evaluate. `schema.rs` is the table of keys, `compile.rs` turns a file as
+//! written into these types, `evaluate.rs` decides, `mapping.rs` makes the account an identity should have. Pure: no IO, no
+//! clock, no random source. A value of type [`Policy`] cannot be wrong; every problem was reported when it was compiled.
+
+use crate::connector::model::{Credential, Model, Steps};
+use crate::expr::{Condition, FirstOf};
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// One upstream's policy.
+#[derive(Debug)]
+pub struct Policy {
+    /// File stem, e.g. `redmine`: names the app in metrics, logs, records.
+    pub name: String,
+    /// File as printed in messages, e.g. `policies/redmine.toml`.
+    pub file: String,
+    /// First 12 hex digits of the SHA-256 of the file; stamped on records and audit events.
+    pub revision: String,
+    /// The app's name on pages: `title`, else the file stem with a capital.
+    pub title: String,
+    /// Host that people type, lower case, without port.
+    pub host: String,
+    /// Where requests go.
+    pub upstream: Upstream,
+    /// How to sign in.
+    pub login: Login,
+    /// What every request must satisfy.
+    pub access: Gate,
+    /// `[access] contact`, printed on refusals.
+    pub contact: Option<String>,
+    /// `[access] help`, a link printed on refusals.
+    pub help: Option<String>,
+    /// `[[path]]` sections, all of which apply where they match.
+    pub paths: Vec<PathSection>,
+    /// `[user]`.
+    pub user: UserMapping,
+    /// `[roles]`.
+    pub roles: Option<Roles>,
+    /// `[[org]]` sections.
+    pub orgs: Vec<Org>,
+    /// `[vars]`, as JSON.
+    pub vars: Map<String, Value>,
+    /// `[provision]`; absent means that the app needs no account made.
+    pub provision: Option<Provision>,
+    /// `[headers]`, in the order of the file.
+    pub headers: Vec<Header>,
+    /// `[jwt]`.
+    pub jwt: Option<Jwt>,
+}
+
+/// The application behind the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    /// Whether to speak TLS to it.
+    pub tls: bool,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Milliseconds to wait for a connection.
+    pub connect_timeout_ms: u64,
+    /// Milliseconds to wait for the response head.
+    pub response_timeout_ms: u64,
+}
+
+/// `[login]`.
+#[derive(Debug, Clone, Default)]
+pub struct Login {
+    /// Providers that may vouch, by id; one means no picker. Never empty after compilation.
+    pub idp: Vec<String>,
+    /// A sign-in older than this is repeated at the provider.
+    pub max_age_ms: Option<i64>,
+    /// Where a person whose account was just made lands instead of the requested page.
+    pub landing_new: Option<String>,
+    /// Where a person whose account was there before the gateway lands.
+    pub landing_existing: Option<String>,
+}
+
+/// What a request must satisfy; `None` or an empty list asks nothing. Different keys: all must hold. Values in a list: any.
+#[derive(Debug, Default)]
+pub struct Gate {
+    /// `everyone = true`: any signed-in person.
+    pub everyone: bool,
+    /// Verified e-mail domain, exact, lower case; any of.
+    pub domains: Vec<String>,
+    /// Group patterns; any of.
+    pub groups: Vec<Glob>,
+    /// Group patterns that always refuse.
+    pub deny_groups: Vec<Glob>,
+    /// Networks of the client; any of.
+    pub networks: Vec<IpNet>,
+    /// HTTP methods, upper case; any of.
+    pub methods: Vec<String>,
+    /// CEL condition.
+    pub when: Option<Condition>,
+    /// Sign-in no older than this.
+    pub max_age_ms: Option<i64>,
+}
+
+/// A `[[path]]` section.
+#[derive(Debug)]
+pub struct PathSection {
+    /// `policies/redmine.toml:23`, for logs and `explain`.
+    pub place: String,
+    /// Patterns over the canonical path; any of.
+    pub patterns: Vec<Glob>,
+    /// No sign-in needed, no identity sent.
+    pub public: bool,
+    /// What else must hold here.
+    pub gate: Gate,
+}
+
+/// A pattern in which `*` stands for any run of characters, `/` included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glob(String);
+
+impl Glob {
+    /// The pattern as written.
+    pub fn new(pattern: impl Into<String>) -> Self {
+        Self(pattern.into())
+    }
+
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `text` fits, byte for byte; linear in pattern × text at worst, no allocation. An empty pattern fits nothing
+    /// (oauth2-proxy #3365: an empty string in an allow-list must never match).
+    pub fn fits(&self, text: &str) -> bool {
+        !self.0.is_empty() && fits(self.0.as_bytes(), text.as_bytes(), false)
+    }
+
+    /// As [`Glob::fits`], ASCII letters compared without case.
+    pub fn fits_any_case(&self, text: &str) -> bool {
+        !self.0.is_empty() && fits(self.0.as_bytes(), text.as_bytes(), true)
+    }
+}
+
+/// Wildcard match with one point of return, so that `a*b*c` cannot go exponential.
+fn fits(pattern: &[u8], text: &[u8], any_case: bool) -> bool {
+    let same = |a: u8, b: u8| if any_case { a.eq_ignore_ascii_case(&b) } else { a == b };
+    let (mut p, mut t, mut back) = (0, 0, None);
+    while t < text.len() {
+        match (pattern.get(p), text.get(t)) {
+            (Some(b'*'), _) => {
+                back = Some((p, t));
+                p += 1;
+            }
+            (Some(&a), Some(&b)) if same(a, b) => {
+                p += 1;
+                t += 1;
+            }
+            _ => match back {
+                Some((star, from)) => {
+                    p = star + 1;
+                    t = from + 1;
+                    back = Some((star, from + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.iter().skip(p).all(|&rest| rest == b'*')
+}
+
+/// `[user]`: the account as the app should see it.
+#[derive(Debug)]
+pub struct UserMapping {
+    /// Login name.
+    pub name: FirstOf,
+    /// E-mail address.
+    pub email: FirstOf,
+    /// Display name.
+    pub display: FirstOf,
+    /// Further attributes by key, the connector's own attribute names included.
+    pub extra: Vec<(String, FirstOf)>,
+    /// Attributes that must be present before anything is created: names of the sign-in's attributes (`given_name`, `claims.x`).
+    pub required: Vec<String>,
+    /// What to do when the login is taken by an account that is not this person's.
+    pub on_collision: OnCollision,
+}
+
+/// `on_collision`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnCollision {
+    /// A conflict, for a human.
+    #[default]
+    Refuse,
+    /// `ada-lovelace-2`.
+    Suffix,
+}
+
+/// `[roles]`.
+#[derive(Debug)]
+pub struct Roles {
+    /// Group pattern to role, in the order of the file.
+    pub map: Vec<(Glob, String)>,
+    /// One role, or all that apply.
+    pub pick: Pick,
+    /// Given when no group maps.
+    pub default: Option<String>,
+    /// When roles are applied.
+    pub sync: Sync,
+}
+
+/// `[roles] pick`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pick {
+    /// The highest in the connector's order, else in the order of the map.
+    #[default]
+    Highest,
+    /// Every role that a group maps to.
+    All,
+}
+
+/// `sync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// Kept in step at every sign-in.
+    #[default]
+    Login,
+    /// Only when the account is made.
+    Create,
+    /// Never.
+    Never,
+}
+
+/// `[[org]]`.
+#[derive(Debug)]
+pub struct Org {
+    /// The app's id of the organisation.
+    pub id: Value,
+    /// Whom it is for; empty: everyone.
+    pub groups: Vec<Glob>,
+    /// Role in it; may use `{role}`.
+    pub role: FirstOf,
+}
+
+/// `[provision]`.
+#[derive(Debug)]
+pub struct Provision {
+    /// The connector that speaks to the app; a policy's own steps are compiled into one.
+    pub connector: Arc<Model>,
+    /// Base of the admin API, no trailing slash.
+    pub url: url::Url,
+    /// Credentials and headers that every admin call carries.
+    pub credential: Credential,
+    /// A connector's settings that this policy gave (`[provision.settings]`).
+    pub settings: Map<String, Value>,
+    /// What to do with an account that was there before.
+    pub on_existing: OnExisting,
+    /// How an existing account is recognised; empty: an existing account is a conflict.
+    pub match_by: Vec<MatchBy>,
+    /// Milliseconds for one admin call.
+    pub timeout_ms: u64,
+    /// Further tries after a transient failure.
+    pub retries: u32,
+    /// The policy's own find and steps, for `connector = "rest"`.
+    pub steps: Option<Steps>,
+}
+
+/// `on_existing`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnExisting {
+    /// Take it over: keep attributes and roles in step.
+    Adopt,
+    /// Let the person in, change nothing.
+    Leave,
+    /// A conflict, with a page.
+    #[default]
+    Refuse,
+}
+
+/// `match`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatchBy {
+    /// The id this gateway wrote into the app.
+    ExternalId,
+    /// The login name.
+    Login,
+    /// The e-mail address, verified only.
+    Email,
+}
+
+/// A header to inject.
+#[derive(Debug)]
+pub struct Header {
+    /// Lower-case name.
+    pub name: http::HeaderName,
+    /// Name as written, for apps that mind case.
+    pub written: String,
+    /// Value; nothing set means that the header is left out.
+    pub value: FirstOf,
+    /// How non-ASCII is written.
+    pub encoding: Encoding,
+}
+
+/// `encoding` of header values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// Raw UTF-8 bytes.
+    #[default]
+    Utf8,
+    /// RFC 2047 encoded words.
+    Rfc2047,
+    /// Percent-encoded UTF-8.
+    Percent,
+}
+
+/// `[jwt]`.
+#[derive(Debug)]
+pub struct Jwt {
+    /// Header that carries the token.
+    pub header: http::HeaderName,
+    /// `aud`.
+    pub audience: String,
+    /// Lifetime in milliseconds, at most 5 minutes.
+    pub ttl_ms: i64,
+    /// Further claims.
+    pub claims: Vec<(String, FirstOf)>,
+}

@@ -1,0 +1,115 @@
+//! What is wrong with a file, where, and the way out.
+//!
+//! A [`Problem`] is a mistake in configuration, found at `check`, start or reload; it is never shown to an end user. The look
+//! is the compiler's: code, place, source line, label under the spot, help.
+
+use super::{SourceFile, Span};
+use std::fmt::Write as _;
+
+/// Whether a problem keeps the file from being loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The file is not loaded.
+    Error,
+    /// The file is loaded; somebody should look.
+    Warning,
+}
+
+/// One thing wrong with a file.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    /// Error or warning.
+    pub severity: Severity,
+    /// Stable identifier such as `unknown-key`.
+    pub code: &'static str,
+    /// One sentence without a full stop.
+    pub message: String,
+    /// The file it is in.
+    pub file: SourceFile,
+    /// The bytes it is about; `None` when it is about the whole file.
+    pub span: Option<Span>,
+    /// Written beside the carets; may be empty.
+    pub label: String,
+    /// Ways out, one line each.
+    pub helps: Vec<String>,
+}
+
+impl Problem {
+    /// An error at `span`.
+    pub fn error(code: &'static str, file: &SourceFile, span: Span, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            file: file.clone(),
+            span: Some(span),
+            label: String::new(),
+            helps: Vec::new(),
+        }
+    }
+
+    /// A warning at `span`.
+    pub fn warning(code: &'static str, file: &SourceFile, span: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, file, span, message) }
+    }
+
+    /// With `label` beside the carets.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// With one more way out.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.helps.push(help.into());
+        self
+    }
+
+    /// Line and column of the start, both from 1; columns count characters.
+    pub fn line_column(&self) -> (usize, usize) {
+        let start = self.span.as_ref().map_or(0, |span| span.start.min(self.file.text.len()));
+        let before = self.file.text.get(..start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        (before.matches('\n').count() + 1, before.get(line_start..).unwrap_or_default().chars().count() + 1)
+    }
+
+    /// The problem as people read it, in plain text.
+    pub fn render(&self) -> String {
+        let severity = if self.severity == Severity::Error { "error" } else { "warning" };
+        let mut out = format!("{severity}[{}]: {}\n", self.code, self.message);
+        let (line, column) = self.line_column();
+        let number = line.to_string();
+        let pad = " ".repeat(number.len());
+        if let Some(span) = &self.span {
+            let text = self.file.text.lines().nth(line - 1).unwrap_or_default();
+            let width = self.file.text.get(span.clone()).map_or(1, |spot| spot.lines().next().unwrap_or_default().chars().count()).max(1);
+            let marks = format!("{}{}", " ".repeat(column - 1), "^".repeat(width));
+            let label = if self.label.is_empty() { String::new() } else { format!(" {}", self.label) };
+            // Writing to a String cannot fail.
+            let _infallible = write!(out, "{pad}--> {}:{line}:{column}\n{pad} |\n{number} | {text}\n{pad} | {marks}{label}\n", self.file.name);
+        } else {
+            let _infallible = writeln!(out, "{pad}--> {}", self.file.name);
+        }
+        if !self.helps.is_empty() {
+            let _infallible = writeln!(out, "{pad} |");
+        }
+        for help in &self.helps {
+            let _infallible = writeln!(out, "{pad} = help: {help}");
+        }
+        out
+    }
+}
+
+/// A place the TOML parser could not read.
+pub(super) fn syntax(file: &SourceFile, message: &str, span: Option<Span>) -> Problem {
+    let mut problem = Problem::error("syntax", file, span.unwrap_or(0..0), message.to_owned());
+    let line = file.text.lines().nth(problem.line_column().0 - 1).unwrap_or_default();
+    if let Some((key, value)) = line.split_once(": ")
+        && !line.contains('=')
+    {
+        problem = problem.help(format!("this is TOML: {} = \"{}\"", key.trim(), value.trim().trim_matches('"')));
+    }
+    problem
+}

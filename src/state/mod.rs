@@ -1,0 +1,288 @@
+//! What the gateway remembers, as ports.
+//!
+//! Lives here: one trait for each kind of thing that is kept ([`SessionStore`], [`LoginStore`], [`AccountStore`], [`KeyStore`]), their rows, and
+//! [`StoreError`]. Adapters: `sqlite.rs` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
+//! AEAD that both use. A bearer secret never arrives here: callers hash it first ([`SecretHash`]).
+//!
+//! To add a store: implement the traits, run `tests/gateway/state.rs` against it.
+
+pub mod seal;
+pub mod sqlite;
+
+use crate::clock::Timestamp;
+use crate::identity::{Identity, SubjectId};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Not answering, or answering nonsense; callers fail closed with 503.
+    #[error("the state store is not available: {0}")]
+    Unavailable(Box<dyn std::error::Error + Send + Sync>),
+    /// A sealed value does not open with the configured key.
+    #[error("a sealed value does not open with [state] key")]
+    Sealed,
+    /// Another replica took the lease; whoever holds this fence must stop writing.
+    #[error("the lease on this record was taken over")]
+    Fenced,
+    /// Another person's record already owns this account id or login at this upstream.
+    #[error("another person's record already owns this account")]
+    OwnedByAnother,
+}
+
+/// SHA-256 of a bearer secret (session id, ticket, code, `state`): all the store ever sees of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SecretHash(pub [u8; 32]);
+
+impl SecretHash {
+    /// Of `secret`'s bytes.
+    pub fn of(secret: &[u8]) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret);
+        let mut out = [0; 32];
+        for (to, from) in out.iter_mut().zip(digest.as_ref()) {
+            *to = *from;
+        }
+        Self(out)
+    }
+}
+
+/// Names a sign-on without being a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SignOnId(pub [u8; 16]);
+
+/// A person's sign-on: one browser, one provider, every app.
+#[derive(Debug, Clone)]
+pub struct SignOn {
+    /// Its name.
+    pub id: SignOnId,
+    /// Who they are.
+    pub identity: Identity,
+    /// When they proved it at the provider (`auth_time`, else the moment of the callback).
+    pub auth_time: Timestamp,
+    /// When this sign-on began.
+    pub created_at: Timestamp,
+    /// Last request in any app, as last flushed.
+    pub last_seen: Timestamp,
+    /// Ends at this moment, whatever happens.
+    pub expires_at: Timestamp,
+    /// ID token, kept sealed for `id_token_hint` at RP-initiated logout.
+    pub id_token: Option<String>,
+    /// The provider's session (`sid`).
+    pub idp_session: Option<String>,
+}
+
+/// Sign-ons and the app sessions that hang from them.
+#[async_trait]
+pub trait SessionStore: Send + Sync + std::fmt::Debug {
+    /// Keeps a new sign-on under the hash of its cookie on the auth host.
+    async fn create_sign_on(&self, cookie: SecretHash, sign_on: &SignOn) -> Result<(), StoreError>;
+    /// The live sign-on with this cookie on the auth host.
+    async fn sign_on_by_cookie(&self, cookie: SecretHash) -> Result<Option<SignOn>, StoreError>;
+    /// The live sign-on with this id.
+    async fn sign_on(&self, id: SignOnId) -> Result<Option<SignOn>, StoreError>;
+    /// Keeps a new session of `app` (policy name) under the hash of its cookie on the app's host.
+    async fn create_app_session(&self, cookie: SecretHash, sign_on: SignOnId, app: &str, at: Timestamp) -> Result<(), StoreError>;
+    /// The app session with this cookie: app name and its sign-on, when neither has ended.
+    async fn app_session(&self, cookie: SecretHash) -> Result<Option<(String, SignOn)>, StoreError>;
+    /// Names of the apps this sign-on has sessions in.
+    async fn apps_of(&self, id: SignOnId) -> Result<Vec<String>, StoreError>;
+    /// Ends a sign-on and all its app sessions; false when it had ended already. An ended one never comes back.
+    async fn end_sign_on(&self, id: SignOnId, at: Timestamp) -> Result<bool, StoreError>;
+    /// Writes down when sign-ons were last used.
+    async fn touch(&self, seen: &[(SignOnId, Timestamp)]) -> Result<(), StoreError>;
+    /// Deletes what ended or expired before `now` (absolute), or was last seen before `idle_before`; returns how many sign-ons.
+    async fn sweep(&self, now: Timestamp, idle_before: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// A sign-in under way, from the first redirect to the callback.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PendingLogin {
+    /// App (policy name) it was begun for; `None` for a sign-in at the auth host itself.
+    pub app: Option<String>,
+    /// Path and query to return to on the app's host; begins with one `/`.
+    pub return_to: String,
+    /// Hash of the binding cookie on the app's host.
+    pub app_binding: Option<[u8; 32]>,
+    /// Hash of the binding cookie on the auth host; set when the browser reaches it.
+    pub auth_binding: Option<[u8; 32]>,
+    /// `[[idp]] id`, once chosen.
+    pub idp: Option<String>,
+    /// `nonce`, once sent.
+    pub nonce: Option<String>,
+    /// PKCE `code_verifier`, once made; sealed at rest.
+    pub code_verifier: Option<String>,
+    /// Whether the provider was asked to authenticate afresh (`max_age`).
+    pub max_age_s: Option<i64>,
+    /// When it began, in milliseconds since the epoch.
+    pub begun_at_ms: i64,
+}
+
+/// A sign-on on its way from the auth host to an app's host.
+#[derive(Debug, Clone)]
+pub struct Handover {
+    /// The sign-on to hand over.
+    pub sign_on: SignOnId,
+    /// The app it is for.
+    pub app: String,
+    /// Hash of the binding cookie that the browser must show on the app's host.
+    pub app_binding: SecretHash,
+    /// Where to go then.
+    pub return_to: String,
+}
+
+/// What became of a single-use thing that was asked for.
+#[derive(Debug, Clone)]
+pub enum Taken<T> {
+    /// It was there and is now used up.
+    Fresh(T),
+    /// It was there once and has been used; its content, for going home.
+    Used(T),
+    /// Never there, or too old.
+    Unknown,
+}
+
+/// Single-use things with a life of minutes: tickets, pending logins, hand-overs, replay keys.
+#[async_trait]
+pub trait LoginStore: Send + Sync + std::fmt::Debug {
+    /// Keeps a pending login under the hash of its ticket or `state` until `expires_at`. Replaces nothing: the key is fresh.
+    async fn put_pending(&self, key: SecretHash, login: &PendingLogin, expires_at: Timestamp) -> Result<(), StoreError>;
+    /// Reads a pending login without using it up.
+    async fn pending(&self, key: SecretHash, now: Timestamp) -> Result<Option<PendingLogin>, StoreError>;
+    /// Uses a pending login up: exactly one caller ever gets [`Taken::Fresh`].
+    async fn take_pending(&self, key: SecretHash, now: Timestamp) -> Result<Taken<PendingLogin>, StoreError>;
+    /// Keeps a hand-over under the hash of its code.
+    async fn put_handover(&self, code: SecretHash, handover: &Handover, expires_at: Timestamp) -> Result<(), StoreError>;
+    /// Uses a hand-over up: exactly one caller ever gets it.
+    async fn take_handover(&self, code: SecretHash, now: Timestamp) -> Result<Taken<Handover>, StoreError>;
+    /// Remembers `key` until `expires_at`; false when it was remembered already (a replay).
+    async fn once(&self, key: SecretHash, expires_at: Timestamp) -> Result<bool, StoreError>;
+    /// Deletes what expired before `now`; returns how many.
+    async fn sweep_logins(&self, now: Timestamp) -> Result<u64, StoreError>;
+    /// How many pending logins there are, for the cap against login floods.
+    async fn pending_count(&self) -> Result<u64, StoreError>;
+}
+
+/// One person at one upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountKey {
+    /// Policy name.
+    pub upstream: String,
+    /// The person.
+    pub subject: SubjectId,
+}
+
+/// States of an account record (`reference/provisioning.md` 4.1, those that exist by now).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountState {
+    /// Lease held, steps running or left half-way by a crash.
+    Provisioning,
+    /// Exists and is as the policy wants it.
+    Active,
+    /// Exists; something optional is missing.
+    Degraded,
+    /// Was there before; linked, left alone.
+    LinkedUnmanaged,
+    /// A transient failure; try again.
+    Pending,
+    /// Needs a human.
+    Conflict,
+}
+
+/// Where an account came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Made by this gateway.
+    Created,
+    /// Found, recognised, taken over.
+    Adopted,
+    /// Found, recognised, left alone.
+    Preexisting,
+}
+
+/// The record of an [`AccountKey`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccountRecord {
+    /// Whose, and where.
+    pub key: AccountKey,
+    /// State.
+    pub state: AccountState,
+    /// Where the account came from; `None` until there is one.
+    pub origin: Option<Origin>,
+    /// The app's immutable id of the account.
+    pub account_id: Option<String>,
+    /// Login at the app. Once recorded it is what headers carry, whatever a later claim says.
+    pub login: Option<String>,
+    /// What was last applied: attributes and granted memberships (`plan::Applied` as JSON). The base of the three-way merge.
+    pub applied: Value,
+    /// Fingerprint of the desired state that `applied` satisfies.
+    pub desired_fp: Option<String>,
+    /// Revision of the policy that was applied.
+    pub policy_revision: String,
+    /// The step that was sent and not yet known to have worked; looked up before anything is sent again.
+    pub in_doubt: Option<String>,
+    /// Tries since the last success.
+    pub attempts: u32,
+    /// Last error in our own words: step and outcome, never a body.
+    pub last_error: Option<String>,
+    /// When the account was last seen to be as wanted.
+    pub verified_at: Option<Timestamp>,
+}
+
+/// A right to write a record, for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence(pub i64);
+
+/// Answer to a request for a lease.
+#[derive(Debug)]
+pub enum Lease {
+    /// Ours until the stated moment; the record as it is, `None` when there is none yet.
+    Held(Fence, Option<AccountRecord>),
+    /// Somebody else's until then.
+    Busy(Timestamp),
+}
+
+/// Account records.
+#[async_trait]
+pub trait AccountStore: Send + Sync + std::fmt::Debug {
+    /// The record, if any.
+    async fn account(&self, key: &AccountKey) -> Result<Option<AccountRecord>, StoreError>;
+    /// Takes the lease on a record, making an empty one when there is none.
+    async fn lease(&self, key: &AccountKey, owner: &str, now: Timestamp, until: Timestamp) -> Result<Lease, StoreError>;
+    /// Writes the record; [`StoreError::Fenced`] when the lease has moved on, [`StoreError::OwnedByAnother`] when the account id or login
+    /// belongs to another person's record at the same upstream (unique indexes, so that no race can pass).
+    async fn save(&self, record: &AccountRecord, fence: Fence) -> Result<(), StoreError>;
+    /// Gives the lease back.
+    async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError>;
+    /// Records of an upstream in `state`, newest first, at most `limit`.
+    async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError>;
+}
+
+/// A signing key of the gateway.
+#[derive(Debug, Clone)]
+pub struct SigningKey {
+    /// `kid`.
+    pub kid: String,
+    /// PKCS#8 DER of the P-256 private key; sealed at rest.
+    pub pkcs8: zeroize::Zeroizing<Vec<u8>>,
+    /// Uncompressed public point, 65 bytes.
+    pub public: Vec<u8>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Signing keys, newest first.
+#[async_trait]
+pub trait KeyStore: Send + Sync + std::fmt::Debug {
+    /// All keys that are still published.
+    async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError>;
+    /// Keeps a new key; false when another replica was first (callers read again).
+    async fn add_signing_key(&self, key: &SigningKey) -> Result<bool, StoreError>;
+}
+
+/// Everything a store does, for `app.rs` to hand out in parts.
+pub trait Store: SessionStore + LoginStore + AccountStore + KeyStore {}
+impl<T: SessionStore + LoginStore + AccountStore + KeyStore> Store for T {}
