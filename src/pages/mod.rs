@@ -156,7 +156,7 @@ impl Pages {
     /// Sends a browser on after a form, to another origin if need be (`end_session_endpoint`): a page that refreshes without delay and has a
     /// visible link. `to` must be an address of ours or of a configured provider.
     pub fn onward(&self, context: PageContext<'_>, to: &url::Url) -> Response<Bytes> {
-        self.page(StatusCode::OK, context, &sheet::onward(to))
+        self.page(StatusCode::OK, context, &sheet::onward(context, to))
     }
 
     /// Signed out of `apps` (titles); `provider` is the name of the provider where the person may still be signed in, and where to
