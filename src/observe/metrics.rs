@@ -207,8 +207,7 @@ impl Collector for Collected {
             let over = observed.count - observed.buckets.iter().sum::<u64>();
             let mut buckets: Vec<(f64, u64)> = BOUNDS.iter().copied().zip(observed.buckets).collect();
             buckets.push((f64::MAX, over));
-            let histogram = prometheus_client::metrics::histogram::ConstHistogram::new(observed.sum_s, observed.count, buckets);
-            histogram.encode(family.encode_family(&labels)?)?;
+            family.encode_family(&labels)?.encode_histogram::<prometheus_client::encoding::NoLabelSet>(observed.sum_s, observed.count, &buckets, None)?;
         }
         let mut family = encoder.encode_descriptor("vestibule_access_decisions", "Decisions by app and reason", None, MetricType::Counter)?;
         for ((app, decision, reason), count) in decisions {

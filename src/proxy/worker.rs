@@ -27,6 +27,9 @@ use tokio::runtime::Handle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
+/// Sessions a core keeps for itself; the others are one hop away.
+const SESSIONS_MAX: usize = 16_384;
+
 /// What all cores share.
 #[derive(Debug)]
 pub struct Shared {
@@ -98,7 +101,7 @@ struct RandomStock {
 impl Worker {
     fn new(shared: Arc<Shared>) -> Self {
         let pool = Pool::new(Arc::clone(&shared.upstream_tls));
-        Self { pool, sessions: RefCell::new(LocalSessions::default()), random: RefCell::new(RandomStock { bytes: Vec::new() }), tally: RefCell::default(), shared }
+        Self { pool, sessions: RefCell::new(LocalSessions::new(SESSIONS_MAX)), random: RefCell::new(RandomStock { bytes: Vec::new() }), tally: RefCell::default(), shared }
     }
 
     /// A fresh incident code.

@@ -43,7 +43,7 @@ impl<B> Authenticated<B> {
             Ok(admitted) => Ok(Authorized::new(bearings, body, route, session, admitted)),
             Err(refusal) => {
                 let person = session.map(|session| Arc::clone(&session.sign_on.identity));
-                let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule)) } else { None };
+                let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule).to_owned()) } else { None };
                 let stop = answer(bearings.kind, refusal);
                 Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place)))
             }

@@ -3,6 +3,8 @@
 use super::{Authenticated, Bearings, Doors, Limits, Route, Routes, Stop, Stopped, cookies};
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
+use crate::session::AppSession;
+use crate::state::StoreError;
 use std::sync::Arc;
 
 /// Everything under this prefix is ours, on every host.
@@ -61,23 +63,25 @@ impl<B> ForApp<B> {
     /// # Errors
     /// Stops with [`PublicMessage::StoreDown`] when neither memory nor the store can tell: nobody is let in on a guess.
     pub async fn authenticate<D: Doors>(self, limits: &Limits, doors: &D, now: Timestamp) -> Result<Authenticated<B>, Box<Stopped>> {
-        let mut session = None;
-        for cookie in cookies::session_hashes(&self.bearings.headers, &limits.cookie) {
-            match doors.session(cookie).await {
-                // C14: a session of another app is nothing here, however valid it is there.
-                Ok(Some(found)) if found.app == self.route.policy.name && found.sign_on.alive(now, limits.idle_ms) => {
-                    found.sign_on.seen(now);
-                    session = Some(found);
-                    break;
-                }
-                Ok(_) => {}
-                Err(_unavailable) => {
-                    let stop = Stop::Say(PublicMessage::StoreDown);
-                    return Err(Box::new(Stopped::new(self.bearings, Some(self.route), None, stop)));
-                }
+        match self.session(limits, doors, now).await {
+            Ok(session) => Ok(Authenticated::new(self.bearings, self.body, self.route, session)),
+            Err(error) => {
+                tracing::error!(incident = %self.bearings.incident, %error, "no session can be looked up");
+                Err(Box::new(Stopped::new(self.bearings, Some(self.route), None, Stop::Say(PublicMessage::StoreDown))))
             }
         }
-        Ok(Authenticated::new(self.bearings, self.body, self.route, session))
+    }
+
+    async fn session<D: Doors>(&self, limits: &Limits, doors: &D, now: Timestamp) -> Result<Option<Arc<AppSession>>, StoreError> {
+        for cookie in cookies::session_hashes(&self.bearings.headers, &limits.cookie) {
+            // C14: a session of another app is nothing here, however valid it is there.
+            let ours = |found: &Arc<AppSession>| found.app == self.route.policy.name && found.sign_on.alive(now, limits.idle_ms);
+            if let Some(found) = doors.session(cookie).await?.filter(ours) {
+                found.sign_on.seen(now);
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 }
 
