@@ -143,7 +143,13 @@ impl PathPattern {
         let rooted = if written.starts_with('*') { format!("/{written}") } else { written.to_owned() };
         let ascii: String = rooted
             .chars()
-            .map(|c| if c.is_ascii() { c.to_string() } else { percent_encoding::utf8_percent_encode(&c.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string() })
+            .map(|c| {
+                if c.is_ascii() {
+                    c.to_string()
+                } else {
+                    percent_encoding::utf8_percent_encode(&c.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string()
+                }
+            })
             .collect();
         let canonical = CanonicalPath::parse(&ascii)?;
         let exact = canonical.as_str().get(rooted.len() - written.len()..).unwrap_or_default().to_owned();
