@@ -6,6 +6,7 @@
 
 pub mod evaluate;
 pub mod glob;
+pub mod mapping;
 pub mod path;
 
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate};

@@ -7,6 +7,9 @@
 //! `ensure.rs` is the algorithm of one job, `linking.rs` says which account may be taken for whose, `announce.rs` renders what the app is
 //! told. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
+mod announce;
+mod linking;
+
 use crate::clock::Clock;
 use crate::connector::Connector;
 use crate::entropy::Entropy;
