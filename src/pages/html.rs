@@ -28,7 +28,7 @@ pub(super) fn security_policy() -> HeaderValue {
 #[derive(Template)]
 #[template(
     ext = "html",
-    whitespace = "suppress",
+    whitespace = "minimize",
     source = r#"
 {%- macro line(pieces) -%}
 {%- for piece in pieces -%}
