@@ -10,13 +10,16 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+/// Smallest page that a SQLite database has (file format 1.3.2).
+const PAGE_BYTES_MIN: u64 = 512;
+
 /// Makes a store at `path` when nothing is there.
 pub(super) async fn if_missing(path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
     let refused_by_system = |source| OpenError::Io { path: path.to_path_buf(), source };
     match std::fs::metadata(path) {
-        // SQLite would take an empty file for a new database.
-        Ok(found) if found.is_file() && found.len() == 0 => {
-            return Err(OpenError::Damaged { path: path.to_path_buf(), detail: "the file is empty".to_owned() });
+        // SQLite would take a file of less than a page for a new database.
+        Ok(found) if found.is_file() && found.len() < PAGE_BYTES_MIN => {
+            return Err(OpenError::Damaged { path: path.to_path_buf(), detail: format!("the file has {} bytes", found.len()) });
         }
         Ok(found) if found.is_file() => return Ok(()),
         Ok(_) => return Err(OpenError::Damaged { path: path.to_path_buf(), detail: "not a regular file".to_owned() }),
