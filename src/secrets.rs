@@ -135,9 +135,13 @@ pub fn resolve(reference: &SecretRef, places: Places<'_>) -> Result<Resolved, Se
 
 fn read(reference: String, path: PathBuf, warn: bool) -> Result<Resolved, SecretError> {
     use std::os::unix::fs::PermissionsExt as _;
-    let unreadable = |source: std::io::Error| match source.kind() {
-        ErrorKind::NotFound => SecretError::Missing { reference: reference.clone(), path: path.clone() },
-        _ => SecretError::Unreadable { reference: reference.clone(), path: path.clone(), source },
+    let unreadable = |source: std::io::Error| {
+        let (reference, path) = (reference.clone(), path.clone());
+        if source.kind() == ErrorKind::NotFound {
+            SecretError::Missing { reference, path }
+        } else {
+            SecretError::Unreadable { reference, path, source }
+        }
     };
     let file = std::fs::File::open(&path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;

@@ -1,4 +1,5 @@
 //! Live sessions in front of a real store that fails and stalls on demand.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use crate::state::{T0, hash, open, sign_on};
 use async_trait::async_trait;
@@ -349,6 +350,6 @@ async fn the_background_task_sweeps_on_its_own_and_flushes_when_told_to_stop() {
     house.sessions.app_session(hash("2@wiki")).await.unwrap().unwrap().sign_on.seen(house.clock.now());
     let stopped = CancellationToken::new();
     stopped.cancel();
-    Arc::clone(&house.sessions).run(Duration::from_secs(3600), stopped).await;
+    Arc::clone(&house.sessions).run(Duration::from_hours(1), stopped).await;
     assert_eq!(house.store.sign_on(second).await.unwrap().unwrap().last_seen, house.clock.now());
 }

@@ -1,4 +1,5 @@
 //! What every store must do. To test another one, give `open` another body.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 use serde_json::json;
 use sqlx::Connection as _;
@@ -630,7 +631,7 @@ async fn write_until_killed(folder: &Path) {
         store.put_pending(hash(&n.to_string()), &pending(&format!("/{n}")), T0.plus_ms(HOUR)).await.unwrap();
         assert!(matches!(store.take_pending(hash(&n.to_string()), T0).await.unwrap(), Taken::Fresh(_)));
         say("use", n);
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             store.end_sign_on(one.id, T0).await.unwrap();
             say("end", n);
         }
@@ -647,7 +648,7 @@ async fn verify_after_crash(store: &Store, line: &str, said: &[String]) {
                 assert_eq!(found.identity, sign_on(number, T0).identity, "somebody else");
             }
             // Even ones may have ended without having been able to say so.
-            assert!(number % 2 == 0 || (by_cookie.is_some() && by_app.is_some()), "{line} was lost");
+            assert!(number.is_multiple_of(2) || (by_cookie.is_some() && by_app.is_some()), "{line} was lost");
         }
         "use" => assert!(matches!(store.take_pending(hash(n), T0).await.unwrap(), Taken::Used(login) if login.return_to == format!("/{n}"))),
         "end" => {

@@ -210,7 +210,7 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 /// Tells damage from other trouble by SQLite's primary result code.
 fn refused(path: &Path, error: sqlx::Error) -> OpenError {
     let path = path.to_path_buf();
-    let code = error.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff);
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff);
     match code {
         // SQLITE_CORRUPT, SQLITE_NOTADB, and SQLITE_IOERR, which is what reading past the end of a cut file gives.
         Some(10 | 11 | 26) => OpenError::Damaged { path, detail: error.to_string() },
