@@ -6,9 +6,11 @@
 //! the file hands over its text.
 
 pub mod problem;
+pub mod read;
 pub mod schema;
 pub mod value;
 
+pub use read::Reader;
 pub use problem::{Problem, Report, Severity, in_order};
 
 use std::ops::Range;
