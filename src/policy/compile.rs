@@ -8,6 +8,8 @@ mod account;
 mod gate;
 mod send;
 
+pub(crate) use gate::parse_network;
+
 use super::schema::POLICY;
 use super::{Login, Policy, PolicyTest, Upstream};
 use crate::connector::model::Model;

@@ -192,7 +192,7 @@ fn built_in(reader: &mut Reader<'_>, node: &Node, connectors: &[Arc<Model>]) -> 
     if let Some(model) = connectors.iter().find(|model| model.name == written) {
         return Some(Arc::clone(model));
     }
-    let names: Vec<&str> = connectors.iter().map(|model| model.name.as_str()).chain(["rest", "none"]).collect();
+    let names: Vec<&str> = connectors.iter().map(|model| model.name.as_str()).filter(|name| *name != "rest").chain(["rest", "none"]).collect();
     let problem = crate::source::Problem::error("bad-value", reader.file, node.span.clone(), format!("`{written}` is not a value of provision.connector"));
     let problem = match nearest(written, names.iter().copied()) {
         Some(near) => problem.help(format!("did you mean \"{near}\"?")),
