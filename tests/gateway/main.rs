@@ -1,1 +1,3 @@
-//! placeholder
+//! Integration tests, one binary; files are named after `src/`.
+
+mod policy;
