@@ -16,7 +16,9 @@ pub mod source;
 // ports and adapters
 pub mod connector;
 pub mod outbound;
+pub mod secrets;
 pub mod session;
+pub mod signer;
 pub mod sso;
 pub mod state;
 // pipelines
