@@ -33,8 +33,7 @@ pub fn load(config: &Path) -> Result<Loaded, Report> {
     look.report.problems.extend(problems);
     // Policies are looked at even when the gateway file is broken, so that one run shows everything.
     let (policies, idps) = config::compile::outline(&file, folder);
-    let connectors = builtin();
-    let around = Surroundings { idps: idps.as_deref(), connectors: &connectors };
+    let around = Surroundings { idps: idps.as_deref(), connectors: builtin() };
     let paths = look.policy_files(&policies);
     let mut compiled: Vec<(SourceFile, Policy)> = Vec::new();
     for path in paths.as_deref().unwrap_or_default() {
@@ -57,8 +56,7 @@ pub fn check(config: &Path) -> Report {
 
 /// Every problem of single policy files (`vestibule check bad-redmine.toml`): without the gateway file, names of identity providers are taken on trust.
 pub fn check_files(paths: &[PathBuf]) -> Report {
-    let connectors = builtin();
-    let around = Surroundings { idps: None, connectors: &connectors };
+    let around = Surroundings { idps: None, connectors: builtin() };
     let mut look = Look::default();
     let compiled: Vec<(SourceFile, Policy)> = paths.iter().filter_map(|path| look.policy(path, around)).collect();
     look.report.problems.extend(config::compile::together(None, compiled.iter().map(|(file, policy)| (file, policy))));

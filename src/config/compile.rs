@@ -124,7 +124,8 @@ fn certificates(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Cer
             reader.error("missing-key", &entry.key_span, format!("`tls.{other}` is missing"), "cert and key go together");
         }
     }
-    let certificates: Vec<Certificate> = pair(table).into_iter().chain(table.sections("certificate").iter().filter_map(|(_, table)| pair(table))).collect();
+    let certificates: Vec<Certificate> =
+        pair(table).into_iter().chain(table.sections("certificate").iter().filter_map(|(_, table)| pair(table))).collect();
     if table.get("cert").is_none() && table.get("key").is_none() && table.get("certificate").is_none() {
         reader.error("missing-key", span, "[tls] names no certificate", "write cert and key, or [[tls.certificate]] sections");
     }
@@ -159,7 +160,12 @@ fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> 
     let url = match written.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() && !path.starts_with("//") => format!("sqlite:{}", folder.join(path).display()),
         Some(("postgres" | "postgresql", _)) => {
-            reader.error("not-yet", &node.span, "PostgreSQL is not supported yet", "one gateway with \"sqlite:/var/lib/vestibule/vestibule.db\" works");
+            reader.error(
+                "not-yet",
+                &node.span,
+                "PostgreSQL is not supported yet",
+                "one gateway with \"sqlite:/var/lib/vestibule/vestibule.db\" works",
+            );
             return None;
         }
         _ => {
@@ -207,7 +213,12 @@ fn audit(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Audit {
         None | Some("stdout") => AuditSink::Stdout,
         Some(other) => {
             if let Some(node) = table.node("file").filter(|_| ["syslog", "journald"].contains(&other)) {
-                reader.error("not-yet", &node.span, format!("audit.file = \"{other}\" is not supported yet"), "a file, or \"stdout\", which journald collects");
+                reader.error(
+                    "not-yet",
+                    &node.span,
+                    format!("audit.file = \"{other}\" is not supported yet"),
+                    "a file, or \"stdout\", which journald collects",
+                );
             }
             AuditSink::File(folder.join(other))
         }

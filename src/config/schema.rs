@@ -56,10 +56,7 @@ const CERTIFICATE: Section = Section {
     title: "[[tls.certificate]]",
     name: "tls.certificate",
     doc: "A certificate and its key.",
-    keys: &[
-        Key::new("cert", Kind::Text, "PEM chain, leaf first").required(),
-        Key::new("key", Kind::Secret, "PEM private key").required(),
-    ],
+    keys: &[Key::new("cert", Kind::Text, "PEM chain, leaf first").required(), Key::new("key", Kind::Secret, "PEM private key").required()],
 };
 
 const ADMIN: Section = Section {
@@ -149,7 +146,8 @@ const IDP: Section = Section {
         Key::new("scopes", Kind::TextList, "scopes to ask for").default("[\"openid\", \"profile\", \"email\", \"groups\"]"),
         Key::new("groups", Kind::Text, "claim that lists groups").default("groups"),
         Key::new("trust_email", Kind::Bool, "treat e-mail as verified when the provider does not say").default("false"),
-        Key::new("algorithms", Kind::EnumList(ALGORITHMS), "signature algorithms accepted on ID tokens").default("[\"RS256\", \"PS256\", \"ES256\", \"EdDSA\"]"),
+        Key::new("algorithms", Kind::EnumList(ALGORITHMS), "signature algorithms accepted on ID tokens")
+            .default("[\"RS256\", \"PS256\", \"ES256\", \"EdDSA\"]"),
         Key::new("metadata", Kind::Text, "SAML metadata, address or file"),
         Key::new("pin", Kind::Text, "SHA-256 of the SAML signing certificate"),
         Key::new("attributes", Kind::Map(&Kind::Text), "SAML attribute names"),

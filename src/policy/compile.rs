@@ -112,14 +112,19 @@ fn revision(text: &str) -> String {
 fn not_yet(reader: &mut Reader<'_>, tree: &Table) {
     for (key, what) in [("bearer", "bearer tokens are"), ("messages", "own texts for refusals are")] {
         if let Some(entry) = tree.get(key) {
-            reader.warning("not-yet", &entry.node.span, format!("[{key}] has no effect yet"), &format!("{what} not supported yet; everything else in this file works"));
+            reader.warning(
+                "not-yet",
+                &entry.node.span,
+                format!("[{key}] has no effect yet"),
+                &format!("{what} not supported yet; everything else in this file works"),
+            );
         }
     }
 }
 
 fn upstream(reader: &mut Reader<'_>, tree: &Table) -> Option<Upstream> {
     let node = tree.node("upstream")?;
-    let url = url::Url::parse(node.as_text()?).ok()?;
+    let url = url::Url::parse(node.as_text()?).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         reader.error("bad-value", &node.span, "upstream is scheme, host and port only", "paths go upstream as they come; leave the path out here");
         return None;
@@ -157,7 +162,12 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
             return None;
         }
         if !is_local(written) {
-            reader.error("bad-value", &node.span, format!("`{written}` is not a value of login.{key}"), "a path of this application, such as \"/projects\", or \"requested\"");
+            reader.error(
+                "bad-value",
+                &node.span,
+                format!("`{written}` is not a value of login.{key}"),
+                "a path of this application, such as \"/projects\", or \"requested\"",
+            );
             return None;
         }
         Some(written.to_owned())

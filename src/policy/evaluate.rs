@@ -102,7 +102,9 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
     if !policy.login.idp.contains(&identity.idp) {
         return Err(Refusal::Denied { reason: DenyReason::Idp, rule: Rule::Login });
     }
-    let sections = || std::iter::once((Rule::Access, &policy.access)).chain(matching(policy, facts.path).map(|(index, section)| (Rule::Path(index), &section.gate)));
+    let sections = || {
+        std::iter::once((Rule::Access, &policy.access)).chain(matching(policy, facts.path).map(|(index, section)| (Rule::Path(index), &section.gate)))
+    };
     let denied = |rule: Rule| move |reason: DenyReason| Refusal::Denied { reason, rule };
     for (rule, gate) in sections() {
         not_denied(gate, &identity.groups).map_err(denied(rule))?;

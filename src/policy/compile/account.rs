@@ -99,10 +99,20 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
     }
     let connector = if rest { Arc::new(Model::rest()) } else { built_in(reader, name, connectors)? };
     if !rest && let Some(own) = find.or(step) {
-        reader.error("contradiction", &own.span, format!("own steps need connector = \"rest\", and this is \"{written}\""), "leave the steps out, or the connector");
+        reader.error(
+            "contradiction",
+            &own.span,
+            format!("own steps need connector = \"rest\", and this is \"{written}\""),
+            "leave the steps out, or the connector",
+        );
     }
     if rest && (find.is_none() || step.is_none()) {
-        reader.error("missing-key", &node.span, "connector = \"rest\" needs [provision.find] and [[provision.step]]", "say how an account is found, and what to call");
+        reader.error(
+            "missing-key",
+            &node.span,
+            "connector = \"rest\" needs [provision.find] and [[provision.step]]",
+            "say how an account is found, and what to call",
+        );
     }
     let Some(url) = table.node("url") else {
         reader.error("missing-key", &node.span, "`provision.url` is missing", "`url`: base address of the admin API");
@@ -193,7 +203,8 @@ fn built_in(reader: &mut Reader<'_>, node: &Node, connectors: &[Arc<Model>]) -> 
         return Some(Arc::clone(model));
     }
     let names: Vec<&str> = connectors.iter().map(|model| model.name.as_str()).filter(|name| *name != "rest").chain(["rest", "none"]).collect();
-    let problem = crate::source::Problem::error("bad-value", reader.file, node.span.clone(), format!("`{written}` is not a value of provision.connector"));
+    let problem =
+        crate::source::Problem::error("bad-value", reader.file, node.span.clone(), format!("`{written}` is not a value of provision.connector"));
     let problem = match nearest(written, names.iter().copied()) {
         Some(near) => problem.help(format!("did you mean \"{near}\"?")),
         None => problem,
@@ -210,7 +221,12 @@ fn own_steps(reader: &mut Reader<'_>, find: Option<&Node>, step: Option<&Node>, 
         None => &[][..],
         Some((_, Some(list))) => list,
         Some((node, None)) => {
-            reader.error("expected-list", &node.span, "provision.step may stand several times, and takes double brackets", "write [[provision.step]]");
+            reader.error(
+                "expected-list",
+                &node.span,
+                "provision.step may stand several times, and takes double brackets",
+                "write [[provision.step]]",
+            );
             &[]
         }
     };

@@ -19,7 +19,12 @@ pub(super) fn access(reader: &mut Reader<'_>, tree: &Table) -> Gate {
     if gate.everyone {
         for key in ["groups", "domains"].into_iter().filter(|key| written(key)) {
             if let Some(entry) = table.get(key) {
-                reader.error("contradiction", &entry.key_span, format!("access.everyone and access.{key} contradict each other"), "leave one of them out");
+                reader.error(
+                    "contradiction",
+                    &entry.key_span,
+                    format!("access.everyone and access.{key} contradict each other"),
+                    "leave one of them out",
+                );
             }
         }
     }
@@ -68,12 +73,22 @@ fn path(reader: &mut Reader<'_>, span: &Span, table: &Table) -> PathSection {
             }
         }
     } else if table.entries.iter().all(|entry| entry.key == "match" || entry.key == "public") {
-        reader.warning("no-effect", span, "this section asks nothing, so it has no effect", "give it groups, networks, methods, when, max_age or public = true");
+        reader.warning(
+            "no-effect",
+            span,
+            "this section asks nothing, so it has no effect",
+            "give it groups, networks, methods, when, max_age or public = true",
+        );
     }
     for key in ["auth", "headers"] {
         // `auth = ["session"]` is what happens anyway.
         if let Some(entry) = table.get(key).filter(|_| key != "auth" || table.texts(key).iter().any(|way| way != "session")) {
-            reader.warning("not-yet", &entry.key_span, format!("path.{key} has no effect yet"), "requests to these paths need a session like all others");
+            reader.warning(
+                "not-yet",
+                &entry.key_span,
+                format!("path.{key} has no effect yet"),
+                "requests to these paths need a session like all others",
+            );
         }
     }
     PathSection { place: reader.file.place(span), patterns, public, gate: gate(reader, table, "path") }

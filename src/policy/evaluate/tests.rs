@@ -33,7 +33,14 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
         contact: None,
         help: None,
         paths,
-        user: UserMapping { name: nothing(), email: nothing(), display: nothing(), extra: Vec::new(), required: Vec::new(), on_collision: OnCollision::Refuse },
+        user: UserMapping {
+            name: nothing(),
+            email: nothing(),
+            display: nothing(),
+            extra: Vec::new(),
+            required: Vec::new(),
+            on_collision: OnCollision::Refuse,
+        },
         roles: None,
         orgs: Vec::new(),
         vars: Map::new(),
@@ -147,7 +154,11 @@ fn public_is_public_only_when_all_that_match_say_so() {
     let office = Gate { networks: vec!["10.0.0.0/8".parse().unwrap()], methods: vec!["GET".into()], ..Gate::default() };
     let policy = policy(
         everyone,
-        vec![section(&["/public/*", "/health"], true, Gate::default()), section(&["/public/office/*"], true, office), section(&["*.json"], false, Gate::default())],
+        vec![
+            section(&["/public/*", "/health"], true, Gate::default()),
+            section(&["/public/office/*"], true, office),
+            section(&["*.json"], false, Gate::default()),
+        ],
     );
     let check = |request: &str, peer: &str, expected| assert_eq!(decide(&policy, None, 0, request, peer), expected, "{request} {peer}");
     check("GET /", "10.0.0.1", Err(Refusal::LoginRequired));
@@ -175,7 +186,8 @@ fn the_smallest_max_age_counts_and_comes_last() {
             section(&["/root/*"], false, Gate { groups: globs(&["root"]), max_age_ms: Some(1000), ..Gate::default() }),
         ],
     );
-    let check = |request: &str, age_s: i64, expected| assert_eq!(decide(&policy, Some(&ada()), age_s, request, "10.0.0.1"), expected, "{request} {age_s}");
+    let check =
+        |request: &str, age_s: i64, expected| assert_eq!(decide(&policy, Some(&ada()), age_s, request, "10.0.0.1"), expected, "{request} {age_s}");
     check("GET /", 3601, Err(Refusal::FreshLogin { max_age_ms: 3_600_000 }));
     check("GET /admin/x", 901, Err(Refusal::FreshLogin { max_age_ms: 900_000 }));
     check("GET /", -61, Err(Refusal::FreshLogin { max_age_ms: 3_600_000 }));
