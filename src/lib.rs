@@ -30,3 +30,7 @@ pub mod request;
 pub mod observe;
 pub mod proxy;
 pub mod admin;
+pub mod cli;
+pub mod demo;
+// composition root
+pub mod app;

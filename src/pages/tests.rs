@@ -71,6 +71,9 @@ fn app() -> Policy {
         provision: None,
         headers: Vec::new(),
         jwt: None,
+        login_place: String::new(),
+        access_place: String::new(),
+        tests: Vec::new(),
     }
 }
 
