@@ -26,3 +26,7 @@ pub mod login;
 pub mod pages;
 pub mod provision;
 pub mod request;
+// edges
+pub mod observe;
+pub mod proxy;
+pub mod admin;

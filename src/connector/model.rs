@@ -7,12 +7,14 @@
 //! Whatever comes out of here is safe to run: a lookup cannot be without an exact filter, 401 and 403 cannot mean "absent", an outcome fits the
 //! declared effect of its step, and every value has a place in a tree or a typed escape.
 
+mod call;
 mod file;
 mod fold;
 mod own;
 mod read;
 mod tree;
 
+pub(super) use tree::{Over, plain};
 pub use fold::{Fold, same_email, skeleton};
 pub use tree::Tree;
 

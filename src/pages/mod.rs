@@ -2,12 +2,36 @@
 //!
 //! Lives here: [`RequestKind`] (what sort of answer the requester can use), [`Pages`], which turns a [`PublicMessage`] into a response for that
 //! kind: an HTML page or `application/problem+json`. One self-contained response each: no asset, no script, a strict CSP.
+//!
+//! A page is made in three steps, one file each: `sheet.rs` says what is on it (headings, texts, actions, as data), `text.rs` has the words,
+//! `html.rs` and `problem.rs` write it down. Names that others chose (people, apps, providers) pass through `shown.rs` on their way to a
+//! sheet. Apart from the pipelines so that none of them can put text of its own in front of a person. It must never know
+//! why something happened: only the closed [`PublicMessage`] gets in.
 
+mod html;
+mod links;
+mod problem;
+mod sheet;
+mod shown;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use links::{LOGIN_PATH, LOGOUT_PATH, WAIT_PATH, WHOAMI_PATH};
+
+use crate::clock::Timestamp;
+use crate::config;
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::Identity;
 use crate::policy::Policy;
 use bytes::Bytes;
-use http::Response;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use http::{HeaderValue, Response, StatusCode};
+use sheet::Sheet;
+
+/// Carries the incident code of every answer made here.
+const INCIDENT_HEADER: HeaderName = HeaderName::from_static("x-vestibule-incident");
 
 /// What sort of answer a requester can use (operators.md 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +46,13 @@ pub enum RequestKind {
     Api,
 }
 
+impl RequestKind {
+    /// Whether a person looks at the answer in a browser window.
+    pub const fn is_read_by_a_person(self) -> bool {
+        matches!(self, Self::Page | Self::Form)
+    }
+}
+
 /// What a page may say about the request it answers.
 #[derive(Debug, Clone, Copy)]
 pub struct PageContext<'a> {
@@ -33,20 +64,177 @@ pub struct PageContext<'a> {
     pub app: Option<&'a Policy>,
     /// Who is signed in.
     pub person: Option<&'a Identity>,
-    /// Path and query that *Try again*, *Sign in* or the wait page go to: ours, already validated as local to this host.
+    /// Path and query that *Try again*, *Sign in* or the wait page go to: ours, already validated as local to this host. Anything
+    /// else is replaced by `/` here as well. `None` with an app: the links go to the app's front page, by its full address, so
+    /// that a page on the auth host can send people back.
     pub continue_to: Option<&'a str>,
+}
+
+/// A provider on the picker.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    /// `id` of the `[[idp]]`: for the JSON variant.
+    pub id: &'a str,
+    /// Its name for people.
+    pub name: &'a str,
+    /// Where the link goes: local, starts with `/`.
+    pub href: &'a str,
+    /// Marked, and expected first.
+    pub last_used: bool,
+}
+
+/// What `/.vestibule/whoami` tells people about themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct WhoAmI<'a> {
+    /// The login the app knows, once there is an account.
+    pub login: Option<&'a str>,
+    /// Roles the app was given.
+    pub roles: &'a [String],
+    /// Name of the provider that vouched.
+    pub provider: &'a str,
+    /// When the person proved who they are.
+    pub signed_in_at: Timestamp,
+    /// Headers the app is told, name and value. Leave tokens out.
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
 /// Renders pages.
 #[derive(Debug)]
 pub struct Pages {
-    _private: (),
+    settings: config::Pages,
+    addresses: links::Addresses,
+    security_policy: HeaderValue,
 }
 
 impl Pages {
-    /// The answer to a person, with the status that belongs to the message and kind.
-    pub fn respond(&self, message: PublicMessage, context: PageContext<'_>) -> Response<Bytes> {
-        let _ = (message, context);
-        Response::new(Bytes::new())
+    /// `auth_origin` is what browsers call the auth host, scheme and port included: `https://auth.example.com`,
+    /// `http://auth.localhost:8080`. App hosts are taken to be served with the same scheme and port.
+    pub fn new(settings: config::Pages, auth_origin: &str) -> Self {
+        Self { settings, addresses: links::Addresses::new(auth_origin), security_policy: html::security_policy() }
     }
+
+    /// The answer to a person, with the status that belongs to the message and kind.
+    ///
+    /// [`PublicMessage::Waiting`] for a page refreshes, without delay and once, to `/.vestibule/wait?to=CONTINUE_TO`, which has to hold its
+    /// answer. [`PublicMessage::SignInRequired`] for a form is the page that saves the typed text.
+    pub fn respond(&self, message: PublicMessage, context: PageContext<'_>) -> Response<Bytes> {
+        self.answer(message, context, &sheet::of_message(message, context, self.names(), false))
+    }
+
+    /// The waiting page after the first hold: as [`Self::respond`] with [`PublicMessage::Waiting`], in the words for a longer wait.
+    pub fn still_waiting(&self, context: PageContext<'_>) -> Response<Bytes> {
+        self.answer(PublicMessage::Waiting, context, &sheet::of_message(PublicMessage::Waiting, context, self.names(), true))
+    }
+
+    /// Which provider to sign in with: links, never forms (Chrome applies `form-action` to the redirect that follows). JSON kinds get
+    /// the 401 of a sign-in that is required.
+    pub fn picker(&self, context: PageContext<'_>, choices: &[Choice<'_>]) -> Response<Bytes> {
+        if !context.kind.is_read_by_a_person() {
+            return self.respond(PublicMessage::SignInRequired, context);
+        }
+        self.page(StatusCode::OK, context, &sheet::picker(context, choices))
+    }
+
+    /// What the app is told about the signed-in person. Without `context.person` it is the 401 of a sign-in that is required.
+    pub fn whoami(&self, context: PageContext<'_>, facts: WhoAmI<'_>) -> Response<Bytes> {
+        let Some(person) = context.person else { return self.respond(PublicMessage::SignInRequired, context) };
+        if context.kind.is_read_by_a_person() {
+            return self.page(StatusCode::OK, context, &sheet::whoami(context, person, facts));
+        }
+        self.json(StatusCode::OK, context, "application/json", &problem::whoami(person, facts))
+    }
+
+    /// Asks before signing out; a POST to `action` with the hidden field `token`. Answer that POST with a page or a redirect on the
+    /// same origin, or with [`Self::onward`]: Chrome refuses a redirect to another origin after a form (`form-action 'self'`).
+    pub fn logout_confirm(&self, context: PageContext<'_>, action: &str, token: &str) -> Response<Bytes> {
+        if context.kind.is_read_by_a_person() {
+            return self.page(StatusCode::OK, context, &sheet::logout_confirm(context, action, token));
+        }
+        self.json(StatusCode::OK, context, "application/json", &problem::logout_form(action, token))
+    }
+
+    /// Sends a browser on after a form, to another origin if need be (`end_session_endpoint`): a page that refreshes without delay and has a
+    /// visible link. `to` must be an address of ours or of a configured provider.
+    pub fn onward(&self, context: PageContext<'_>, to: &url::Url) -> Response<Bytes> {
+        self.page(StatusCode::OK, context, &sheet::onward(context, to))
+    }
+
+    /// Signed out of `apps` (titles); `provider` is the name of the provider where the person may still be signed in, and where to
+    /// sign out there.
+    pub fn signed_out(&self, context: PageContext<'_>, apps: &[&str], provider: Option<(&str, Option<&url::Url>)>) -> Response<Bytes> {
+        if context.kind.is_read_by_a_person() {
+            return self.page(StatusCode::OK, context, &sheet::signed_out(context, apps, provider));
+        }
+        self.respond(PublicMessage::SignedOut, context)
+    }
+
+    /// Signed in, in a tab that has nowhere to go on to: the words say to go back to the other tab.
+    pub fn signed_in(&self, context: PageContext<'_>) -> Response<Bytes> {
+        self.respond(PublicMessage::SignedIn, context)
+    }
+
+    fn names(&self) -> sheet::Names<'_> {
+        sheet::Names { settings: &self.settings, addresses: &self.addresses }
+    }
+
+    fn answer(&self, message: PublicMessage, context: PageContext<'_>, sheet: &Sheet) -> Response<Bytes> {
+        let status = sheet::status(message, context.kind);
+        let mut response = if context.kind.is_read_by_a_person() {
+            self.page(status, context, sheet)
+        } else if status.is_success() {
+            self.json(status, context, "application/json", &problem::state(message, sheet))
+        } else {
+            self.json(status, context, "application/problem+json", &problem::problem(message, status, context, sheet, &self.addresses))
+        };
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, challenge(context));
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        if let Some(seconds) = sheet::retry_after_s(message)
+            && !status.is_success()
+        {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    fn page(&self, status: StatusCode, context: PageContext<'_>, sheet: &Sheet) -> Response<Bytes> {
+        let body = html::render(sheet, &self.settings.name, context.incident);
+        self.dress(status, context, "text/html; charset=utf-8", body)
+    }
+
+    fn json(&self, status: StatusCode, context: PageContext<'_>, media_type: &'static str, value: &serde_json::Value) -> Response<Bytes> {
+        self.dress(status, context, media_type, value.to_string())
+    }
+
+    /// The headers that every answer of ours has.
+    fn dress(&self, status: StatusCode, context: PageContext<'_>, media_type: &'static str, body: String) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CONTENT_SECURITY_POLICY, self.security_policy.clone());
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex"));
+        if self.addresses.is_https() {
+            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        }
+        if let Ok(code) = HeaderValue::from_bytes(&context.incident.ascii()) {
+            headers.insert(INCIDENT_HEADER, code);
+        }
+        response
+    }
+}
+
+/// `Vestibule realm="redmine"`: never `Basic`, which opens a browser dialog.
+fn challenge(context: PageContext<'_>) -> HeaderValue {
+    let realm: String =
+        context.app.map_or("vestibule", |app| &app.name).chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect();
+    HeaderValue::try_from(format!("Vestibule realm=\"{realm}\"")).unwrap_or(HeaderValue::from_static("Vestibule"))
 }

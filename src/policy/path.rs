@@ -22,6 +22,9 @@ pub const PATH_BYTES_MAX: usize = 8 * 1024;
 /// Rounds of percent-encoding that the folded form undoes.
 const ROUNDS_MAX: usize = 4;
 
+/// Besides non-ASCII: written as such in a pattern, encoded in a path.
+const ENCODED_IN_PATTERNS: percent_encoding::AsciiSet = percent_encoding::AsciiSet::EMPTY.add(b' ');
+
 /// Why a path is refused with 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PathProblem {
@@ -141,16 +144,8 @@ impl PathPattern {
     pub fn parse(written: &str) -> Result<Self, PathProblem> {
         // `*.json` is checked as if it were a whole path; the slash is taken off again.
         let rooted = if written.starts_with('*') { format!("/{written}") } else { written.to_owned() };
-        let ascii: String = rooted
-            .chars()
-            .map(|c| {
-                if c.is_ascii() {
-                    c.to_string()
-                } else {
-                    percent_encoding::utf8_percent_encode(&c.to_string(), percent_encoding::NON_ALPHANUMERIC).to_string()
-                }
-            })
-            .collect();
+        // People may write blanks and letters that a path can only carry encoded.
+        let ascii = percent_encoding::utf8_percent_encode(&rooted, &ENCODED_IN_PATTERNS).to_string();
         let canonical = CanonicalPath::parse(&ascii)?;
         let exact = canonical.as_str().get(rooted.len() - written.len()..).unwrap_or_default().to_owned();
         let folded = normalise(&decode_once(&exact)?);

@@ -102,14 +102,57 @@ impl Problem {
     }
 }
 
+/// By place; what concerns a whole file comes last.
+pub fn in_order(problems: &mut [Problem]) {
+    problems.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
+}
+
+/// What a look over some files found.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Problems, by file and place.
+    pub problems: Vec<Problem>,
+    /// Files that were looked at.
+    pub files: usize,
+}
+
+impl Report {
+    /// Problems that keep a file from being loaded.
+    pub fn errors(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+
+    /// All problems and the closing line, in plain text.
+    pub fn render(&self) -> String {
+        let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+        let mut out: String = self.problems.iter().map(|problem| problem.render() + "\n").collect();
+        let errors = self.errors();
+        let found = format!("{}, {} in {}", count(errors, "error"), count(self.problems.len() - errors, "warning"), count(self.files, "file"));
+        out.push_str(&found);
+        out.push_str(if errors == 0 { ".\n" } else { ". Nothing was loaded.\n" });
+        out
+    }
+}
+
 /// A place the TOML parser could not read.
 pub(super) fn syntax(file: &SourceFile, message: &str, span: Option<Span>) -> Problem {
-    let mut problem = Problem::error("syntax", file, span.unwrap_or(0..0), message.to_owned());
-    let line = file.text.lines().nth(problem.line_column().0 - 1).unwrap_or_default();
-    if let Some((key, value)) = line.split_once(": ")
-        && !line.contains('=')
-    {
-        problem = problem.help(format!("this is TOML: {} = \"{}\"", key.trim(), value.trim().trim_matches('"')));
+    let mut span = span.unwrap_or(0..0);
+    span.start = span.start.min(file.text.len());
+    let mut problem = Problem::error("syntax", file, span, message.to_owned());
+    let line = file.text.lines().nth(problem.line_column().0 - 1).unwrap_or_default().trim();
+    let value = |written: &str| {
+        let bare = written.trim().trim_matches(['"', '\'']);
+        if bare.parse::<i64>().is_ok() || bare == "true" || bare == "false" { bare.to_owned() } else { format!("\"{bare}\"") }
+    };
+    if line.contains('=') || line.starts_with(['#', '[']) {
+        return problem;
+    }
+    if let Some((key, written)) = line.split_once(": ") {
+        problem = problem.help(format!("this is TOML: {} = {}", key.trim(), value(written)));
+    } else if let Some(key) = line.strip_suffix(':') {
+        problem = problem.help(format!("this is TOML: {key} = […], or a section header: [{key}]"));
+    } else if let Some(element) = line.strip_prefix("- ") {
+        problem = problem.help(format!("this is TOML: lists are written [{}, …]", value(element)));
     }
     problem
 }

@@ -1,0 +1,83 @@
+//! A sheet as JSON, for requests that no person looks at (RFC 9457).
+
+use super::links::{self, Addresses};
+use super::sheet::{self, Sheet};
+use super::{PageContext, WhoAmI};
+use crate::fault::{DenyReason, PublicMessage};
+use crate::identity::Identity;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// A problem document: `type`, `title`, `status`, `detail`, `incident`; `instance` is the incident as a URN; `login` where signing in helps.
+pub(super) fn problem(message: PublicMessage, status: StatusCode, context: PageContext<'_>, sheet: &Sheet, addresses: &Addresses) -> Value {
+    let incident = context.incident.to_string();
+    let mut document = json!({
+        "type": addresses.problem_type(slug(message)),
+        "title": sheet.title,
+        "status": status.as_u16(),
+        "detail": sheet.detail(),
+        "instance": format!("urn:vestibule:incident:{incident}"),
+        "incident": incident,
+    });
+    if let (Some(app), true, Some(members)) = (context.app, sheet::sign_in_helps(message), document.as_object_mut()) {
+        members.insert("login".to_owned(), format!("{}{}", addresses.origin_of(&app.host), links::LOGIN_PATH).into());
+    }
+    document
+}
+
+/// The answer where nothing is wrong: `state` and its words.
+pub(super) fn state(message: PublicMessage, sheet: &Sheet) -> Value {
+    json!({ "state": slug(message), "title": sheet.title, "detail": sheet.detail() })
+}
+
+/// What the app is told about a person.
+pub(super) fn whoami(person: &Identity, facts: WhoAmI<'_>) -> Value {
+    let headers: serde_json::Map<_, _> = facts.headers.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+    json!({
+        "name": person.name,
+        "email": person.email,
+        "login": facts.login,
+        "roles": facts.roles,
+        "provider": facts.provider,
+        "signed_in_at": facts.signed_in_at.seconds(),
+        "headers": headers,
+    })
+}
+
+/// What to send to sign out.
+pub(super) fn logout_form(action: &str, token: &str) -> Value {
+    json!({ "method": "POST", "action": links::local(action), "token": token })
+}
+
+/// The last segment of a problem type: stable, so that scripts may compare it.
+pub(super) const fn slug(message: PublicMessage) -> &'static str {
+    match message {
+        PublicMessage::BadRequest => "bad-request",
+        PublicMessage::BodyTooLarge => "body-too-large",
+        PublicMessage::HeadersTooLarge => "headers-too-large",
+        PublicMessage::MethodRefused => "method-refused",
+        PublicMessage::NoSuchHost => "no-such-host",
+        PublicMessage::Misdirected => "misdirected",
+        PublicMessage::NoSuchPage => "no-such-page",
+        PublicMessage::SignInRequired => "sign-in-required",
+        PublicMessage::SessionEnded => "session-ended",
+        PublicMessage::FreshSignInRequired | PublicMessage::Denied(DenyReason::MaxAge) => "fresh-sign-in-required",
+        PublicMessage::Denied(DenyReason::Required) | PublicMessage::IncompleteSignIn => "incomplete-sign-in",
+        PublicMessage::Denied(_) => "denied",
+        PublicMessage::LinkExpired => "link-expired",
+        PublicMessage::SignInFailed => "sign-in-failed",
+        PublicMessage::SignInDeclined => "sign-in-declined",
+        PublicMessage::ProviderDown => "provider-down",
+        PublicMessage::StoreDown => "store-down",
+        PublicMessage::Waiting => "account-in-progress",
+        PublicMessage::AccountFailed => "account-failed",
+        PublicMessage::AccountUnavailable => "account-unavailable",
+        PublicMessage::AccountExists => "account-exists",
+        PublicMessage::AppUnreachable => "app-unreachable",
+        PublicMessage::AppTimeout => "app-timeout",
+        PublicMessage::AppUnavailable => "app-unavailable",
+        PublicMessage::SignedOut => "signed-out",
+        PublicMessage::SignedIn => "signed-in",
+        PublicMessage::Internal => "internal",
+    }
+}

@@ -1,0 +1,209 @@
+//! Every word that people read, by language.
+//!
+//! One static [`Words`] per language: a language that lacks a phrase does not compile. `{app}`, `{person}`, `{contact}`, `{missing}`, `{apps}`,
+//! `{provider}`, `{count}` are filled in by `sheet.rs`; names are never translated.
+
+use crate::fault::{DenyReason, PublicMessage};
+
+/// A language's words.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// BCP 47 tag for `lang`.
+    pub(super) tag: &'static str,
+    /// `ltr` or `rtl`.
+    pub(super) direction: &'static str,
+    /// Heading and text of each message.
+    pub(super) message: fn(PublicMessage) -> Said,
+    /// Text of each reason.
+    pub(super) reason: fn(DenyReason) -> &'static str,
+    /// Name of an attribute of the sign-in, where it has one in this language.
+    pub(super) attribute: fn(&str) -> Option<&'static str>,
+    /// When no app is known.
+    pub(super) this_app: &'static str,
+    /// When a person has no name we can print.
+    pub(super) somebody: &'static str,
+    pub(super) signed_in_as: &'static str,
+    pub(super) ask: &'static str,
+    pub(super) help: &'static str,
+    pub(super) code: &'static str,
+    pub(super) form_again: &'static str,
+    pub(super) try_again: &'static str,
+    pub(super) start_again: &'static str,
+    pub(super) sign_in: &'static str,
+    pub(super) sign_in_new_tab: &'static str,
+    pub(super) other_account: &'static str,
+    pub(super) sign_out: &'static str,
+    pub(super) go_to_app: &'static str,
+    pub(super) still_waiting: &'static str,
+    pub(super) progress: &'static str,
+    pub(super) continue_if_nothing: &'static str,
+    pub(super) continue_link: &'static str,
+    pub(super) session_ended_step_sign_in: &'static str,
+    pub(super) session_ended_step_reload: &'static str,
+    pub(super) recorded: &'static str,
+    pub(super) recorded_contact: &'static str,
+    pub(super) not_sent: &'static str,
+    pub(super) not_sent_unknown: &'static str,
+    pub(super) picker_title: &'static str,
+    pub(super) picker_text: &'static str,
+    pub(super) last_used: &'static str,
+    pub(super) whoami_title: &'static str,
+    pub(super) whoami_text: &'static str,
+    pub(super) whoami_name: &'static str,
+    pub(super) whoami_email: &'static str,
+    pub(super) whoami_login: &'static str,
+    pub(super) whoami_roles: &'static str,
+    pub(super) whoami_no_roles: &'static str,
+    pub(super) whoami_provider: &'static str,
+    pub(super) whoami_since: &'static str,
+    pub(super) whoami_headers: &'static str,
+    pub(super) whoami_not_sent: &'static str,
+    pub(super) logout_title: &'static str,
+    pub(super) logout_text: &'static str,
+    pub(super) stay: &'static str,
+    pub(super) onward_title: &'static str,
+    pub(super) onward_text: &'static str,
+    pub(super) signed_out_of: &'static str,
+    pub(super) signed_out_of_more: &'static str,
+    pub(super) and: &'static str,
+    pub(super) still_at_provider: &'static str,
+    pub(super) provider_sign_out: &'static str,
+}
+
+/// What a message says: heading and paragraphs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Said {
+    pub(super) heading: &'static str,
+    pub(super) text: &'static [&'static str],
+}
+
+/// English.
+pub(super) static EN: Words = Words {
+    tag: "en",
+    direction: "ltr",
+    message: english,
+    reason: english_reason,
+    attribute: english_attribute,
+    this_app: "this app",
+    somebody: "an account without a name",
+    signed_in_as: "You are signed in as {person}.",
+    ask: "Questions? Ask {contact}.",
+    help: "How to get access",
+    code: "Incident code",
+    form_again: "What you typed is not lost: reload this page in a moment, and the browser will ask to send the form again.",
+    try_again: "Try again",
+    start_again: "Start again",
+    sign_in: "Sign in",
+    sign_in_new_tab: "Sign in (opens a new tab)",
+    other_account: "Use another account",
+    sign_out: "Sign out",
+    go_to_app: "Go to {app}",
+    still_waiting: "Still working. You can leave this page; we will finish anyway.",
+    progress: "Setting up",
+    continue_if_nothing: "{continue} if nothing happens.",
+    continue_link: "Continue",
+    session_ended_step_sign_in: "{sign_in}.",
+    session_ended_step_reload: "Come back here and press Reload. The browser will ask to send the form again.",
+    recorded: "The details have been recorded for the team. You can try again; nothing will be made twice.",
+    recorded_contact: "The details have been recorded for the team ({contact}). You can try again; nothing will be made twice.",
+    not_sent: "Your organisation's sign-in did not send: {missing}.",
+    not_sent_unknown: "Your organisation's sign-in did not send everything that {app} needs.",
+    picker_title: "Sign in to {app}",
+    picker_text: "Choose the account you want to use.",
+    last_used: "last used",
+    whoami_title: "What {app} knows about you",
+    whoami_text: "This is what is passed on with every page you open.",
+    whoami_name: "Name",
+    whoami_email: "E-mail",
+    whoami_login: "Login",
+    whoami_roles: "Roles",
+    whoami_no_roles: "none",
+    whoami_provider: "Signed in at",
+    whoami_since: "Signed in since",
+    whoami_headers: "Sent as",
+    whoami_not_sent: "not sent by your sign-in",
+    logout_title: "Sign out?",
+    logout_text: "This signs you out of {app} and of every other app you opened with the same sign-in.",
+    stay: "Stay signed in",
+    onward_title: "One moment",
+    onward_text: "You are being sent on.",
+    signed_out_of: "You are signed out of {apps}.",
+    signed_out_of_more: "You are signed out of {apps} and {count} other apps.",
+    and: "and",
+    still_at_provider: "You may still be signed in at {provider}.",
+    provider_sign_out: "Sign out there too",
+};
+
+fn english(message: PublicMessage) -> Said {
+    let (heading, text): (_, &[_]) = match message {
+        PublicMessage::BadRequest => ("This request could not be understood", &["The address or the request is malformed. Check the link you followed."]),
+        PublicMessage::BodyTooLarge => ("This is too large to send", &["{app} accepts smaller uploads only. Nothing was stored."]),
+        PublicMessage::HeadersTooLarge => {
+            ("This request carries too much", &["Your browser sent more header data than is accepted. Deleting the cookies of this site usually helps."])
+        }
+        PublicMessage::MethodRefused => ("This kind of request is not accepted", &["Requests of this kind are never passed on to apps."]),
+        PublicMessage::NoSuchHost => ("There is nothing at this address", &["No app is set up under this name. Check the address for typing mistakes."]),
+        PublicMessage::Misdirected => ("This connection is for another address", &["Open the address again in a new tab."]),
+        PublicMessage::NoSuchPage => ("There is no such page", &["The address may be mistyped or out of date."]),
+        PublicMessage::SignInRequired => ("Please sign in", &["{app} asks you to sign in first."]),
+        PublicMessage::SessionEnded => ("Your session has ended", &["Your text is not lost:"]),
+        PublicMessage::FreshSignInRequired => ("Please sign in again", &["This part of {app} asks for a recent sign-in."]),
+        PublicMessage::Denied(DenyReason::Required) | PublicMessage::IncompleteSignIn => ("Your sign-in is incomplete", &[]),
+        PublicMessage::Denied(DenyReason::MaxAge) => ("Please sign in again", &[]),
+        PublicMessage::Denied(
+            DenyReason::Groups
+            | DenyReason::DenyGroups
+            | DenyReason::Domains
+            | DenyReason::EmailUnverified
+            | DenyReason::Networks
+            | DenyReason::When
+            | DenyReason::Methods
+            | DenyReason::Idp,
+        ) => ("You don't have access to {app}", &[]),
+        PublicMessage::LinkExpired => ("This sign-in link has expired", &["It was used already, or is too old. Starting again takes a moment only."]),
+        PublicMessage::SignInFailed => ("Sign-in could not be completed", &["The answer of the sign-in service did not pass our checks, so it was not used."]),
+        PublicMessage::SignInDeclined => ("You are not signed in", &["Sign-in was cancelled, or your account may not sign in here."]),
+        PublicMessage::ProviderDown => ("Sign-in is not available right now", &["Apps you already have open keep working."]),
+        PublicMessage::StoreDown => ("Sign-in is not available right now", &["Who you are cannot be checked at the moment, so nobody is let in. This usually passes quickly."]),
+        PublicMessage::Waiting => ("Setting up your {app} account", &["This happens once and usually takes a few seconds."]),
+        PublicMessage::AccountFailed => ("Your {app} account could not be set up", &[]),
+        PublicMessage::AccountUnavailable => ("Your {app} account could not be set up", &["{app} does not take new accounts at the moment."]),
+        PublicMessage::AccountExists => {
+            ("An account with this address already exists", &["{app} has an account that looks like yours, but nobody has confirmed that it is. It can be linked for you."])
+        }
+        PublicMessage::AppUnreachable => ("{app} is not answering", &["Your sign-in works; it is the app behind it that cannot be reached."]),
+        PublicMessage::AppTimeout => ("{app} is not answering", &["Your sign-in works; it is the app behind it that takes too long."]),
+        PublicMessage::AppUnavailable => ("{app} is not available", &["It has not been set up completely yet."]),
+        PublicMessage::SignedOut => ("You are signed out", &["Close this window if others use this computer."]),
+        PublicMessage::SignedIn => ("You are signed in", &["You can close this tab and go back to where you were."]),
+        PublicMessage::Internal => ("Something went wrong here", &["It is our fault, not yours."]),
+    };
+    Said { heading, text }
+}
+
+const fn english_reason(reason: DenyReason) -> &'static str {
+    match reason {
+        DenyReason::Groups => "Your account is not in a group that has access.",
+        DenyReason::DenyGroups => "Access is suspended for your account.",
+        DenyReason::Domains => "E-mail addresses of your organisation are not accepted here.",
+        DenyReason::EmailUnverified => "Your e-mail address has not been verified by your sign-in.",
+        DenyReason::Networks => "This is not available from the network you are on.",
+        DenyReason::When => "A condition for access does not hold at the moment.",
+        DenyReason::MaxAge => "Your sign-in is too old for this part of {app}.",
+        DenyReason::Required => "",
+        DenyReason::Methods => "This kind of action is not allowed here.",
+        DenyReason::Idp => "{app} does not accept the sign-in that you used.",
+    }
+}
+
+fn english_attribute(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "email" => "e-mail address",
+        "name" => "name",
+        "given_name" => "given name",
+        "family_name" => "family name",
+        "username" => "user name",
+        "groups" => "groups",
+        _ => return None,
+    })
+}
