@@ -1,7 +1,7 @@
 //! What the gateway remembers, as ports.
 //!
 //! Lives here: one trait for each kind of thing that is kept ([`SessionStore`], [`LoginStore`], [`AccountStore`], [`KeyStore`]), their rows, and
-//! [`StoreError`]. Adapters: `sqlite.rs` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
+//! [`StoreError`]. Adapters: `sqlite/` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
 //! AEAD that both use. A bearer secret never arrives here: callers hash it first ([`SecretHash`]).
 //!
 //! To add a store: implement the traits, run `tests/gateway/state.rs` against it.
@@ -82,7 +82,7 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn sign_on_by_cookie(&self, cookie: SecretHash) -> Result<Option<SignOn>, StoreError>;
     /// The live sign-on with this id.
     async fn sign_on(&self, id: SignOnId) -> Result<Option<SignOn>, StoreError>;
-    /// Keeps a new session of `app` (policy name) under the hash of its cookie on the app's host.
+    /// Keeps a new session of `app` (policy name) under the hash of its cookie on the app's host. Does nothing when the sign-on has ended: read it back.
     async fn create_app_session(&self, cookie: SecretHash, sign_on: SignOnId, app: &str, at: Timestamp) -> Result<(), StoreError>;
     /// The app session with this cookie: app name and its sign-on, when neither has ended.
     async fn app_session(&self, cookie: SecretHash) -> Result<Option<(String, SignOn)>, StoreError>;
@@ -92,7 +92,8 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn end_sign_on(&self, id: SignOnId, at: Timestamp) -> Result<bool, StoreError>;
     /// Writes down when sign-ons were last used.
     async fn touch(&self, seen: &[(SignOnId, Timestamp)]) -> Result<(), StoreError>;
-    /// Deletes what ended or expired before `now` (absolute), or was last seen before `idle_before`; returns how many sign-ons.
+    /// Deletes what expired by `now` (absolute), ended or not, and what has not ended and was last seen before `idle_before`; returns how many
+    /// sign-ons. Ended ones stay until their absolute expiry.
     async fn sweep(&self, now: Timestamp, idle_before: Timestamp) -> Result<u64, StoreError>;
 }
 
@@ -148,7 +149,7 @@ pub enum Taken<T> {
 pub trait LoginStore: Send + Sync + std::fmt::Debug {
     /// Keeps a pending login under the hash of its ticket or `state` until `expires_at`. Replaces nothing: the key is fresh.
     async fn put_pending(&self, key: SecretHash, login: &PendingLogin, expires_at: Timestamp) -> Result<(), StoreError>;
-    /// Reads a pending login without using it up.
+    /// Reads a pending login without using it up; `None` once it is used.
     async fn pending(&self, key: SecretHash, now: Timestamp) -> Result<Option<PendingLogin>, StoreError>;
     /// Uses a pending login up: exactly one caller ever gets [`Taken::Fresh`].
     async fn take_pending(&self, key: SecretHash, now: Timestamp) -> Result<Taken<PendingLogin>, StoreError>;
@@ -238,6 +239,7 @@ pub struct Fence(pub i64);
 
 /// Answer to a request for a lease.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way from the store")]
 pub enum Lease {
     /// Ours until the stated moment; the record as it is, `None` when there is none yet.
     Held(Fence, Option<AccountRecord>),
@@ -250,14 +252,15 @@ pub enum Lease {
 pub trait AccountStore: Send + Sync + std::fmt::Debug {
     /// The record, if any.
     async fn account(&self, key: &AccountKey) -> Result<Option<AccountRecord>, StoreError>;
-    /// Takes the lease on a record, making an empty one when there is none.
+    /// Takes the lease on a record, making an empty one when there is none. Whoever holds it may ask again under the same `owner`: it then runs until
+    /// the new `until` under a new fence, and the old fence is worthless (a renewal, or a gateway that was killed and is back).
     async fn lease(&self, key: &AccountKey, owner: &str, now: Timestamp, until: Timestamp) -> Result<Lease, StoreError>;
     /// Writes the record; [`StoreError::Fenced`] when the lease has moved on, [`StoreError::OwnedByAnother`] when the account id or login
     /// belongs to another person's record at the same upstream (unique indexes, so that no race can pass).
     async fn save(&self, record: &AccountRecord, fence: Fence) -> Result<(), StoreError>;
-    /// Gives the lease back.
+    /// Gives the lease back; the fence is worthless from then on. [`StoreError::Fenced`] when the lease has moved on.
     async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError>;
-    /// Records of an upstream in `state`, newest first, at most `limit`.
+    /// Records of an upstream in `state`, at most `limit`, those leased last first.
     async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError>;
 }
 
@@ -279,7 +282,7 @@ pub struct SigningKey {
 pub trait KeyStore: Send + Sync + std::fmt::Debug {
     /// All keys that are still published.
     async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError>;
-    /// Keeps a new key; false when another replica was first (callers read again).
+    /// Keeps a new key; false when another replica was first, that is, made one within an hour of this one (callers read again).
     async fn add_signing_key(&self, key: &SigningKey) -> Result<bool, StoreError>;
 }
 
