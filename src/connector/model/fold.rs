@@ -24,6 +24,8 @@ impl Fold {
         match self {
             Self::Exact => text.to_owned(),
             Self::AsciiLower => text.to_ascii_lowercase(),
+            // NFC itself turns a few letters into ASCII ones (the Kelvin sign into K): such a text is only like itself.
+            Self::Casefold if text.chars().any(becomes_ascii) => text.to_owned(),
             Self::Casefold => text.nfc().flat_map(lower).nfc().collect(),
         }
     }
@@ -32,6 +34,10 @@ impl Fold {
     pub fn same(self, a: &str, b: &str) -> bool {
         self.apply(a) == self.apply(b)
     }
+}
+
+fn becomes_ascii(c: char) -> bool {
+    !c.is_ascii() && std::iter::once(c).nfc().all(|c| c.is_ascii())
 }
 
 /// Lower case of one letter, unless that crosses from beyond ASCII into it.
