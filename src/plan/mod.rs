@@ -140,10 +140,9 @@ impl Step {
 
 impl Desired {
     /// One text for one desired state, whatever order things were asserted in: the input of the fingerprint that says whether a record is
-    /// up to date. `steps_scope` is what a policy's own steps may read besides (null for a connector that reads only [`Desired`]).
-    /// JSON arrays delimit the parts, so that no two inputs run together.
-    pub fn canonical(&self, connector: &str, policy_revision: &str, steps_scope: &Value) -> String {
-        let whole = serde_json::json!([connector, policy_revision, self.login, self.attributes, self.memberships, steps_scope]);
+    /// up to date. A JSON array delimits the parts, so that no two inputs run together.
+    pub fn canonical(&self, connector: &str, policy_revision: &str) -> String {
+        let whole = serde_json::json!([connector, policy_revision, self.login, self.attributes, self.memberships]);
         canonical(&whole).to_string()
     }
 }

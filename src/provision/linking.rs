@@ -25,8 +25,19 @@ pub(super) struct Claim<'a> {
     pub(super) on_existing: OnExisting,
     /// Logins and when two of them are one.
     pub(super) facts: &'a IdentityFacts,
-    /// The record says that this gateway was making an account with this login for this person, and never learnt how it ended.
-    pub(super) making: bool,
+    /// Whether this gateway was making an account with this login for this person.
+    pub(super) making: Making,
+}
+
+/// What is known of a create by this gateway, with exactly this login, for exactly this person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Making {
+    /// There was none.
+    No,
+    /// It was sent, and nobody knows how it ended (a lost answer, a crash). The login had been looked for, and was free.
+    Doubtful,
+    /// The app has just said that it made the account.
+    Done,
 }
 
 /// Whose an account is.
@@ -92,11 +103,15 @@ pub(super) fn judge(account: &Account, by: MatchBy, claim: &Claim<'_>) -> Verdic
         Some(id) if looks_like_ours(id) => return if by == MatchBy::Login { Verdict::Taken } else { Verdict::Refused(Why::AnotherPerson) },
         Some(_) | None => {}
     }
+    // Made this very moment, with the rights that the policy gave.
+    if claim.making == Making::Done && same_login {
+        return Verdict::Ours;
+    }
     if account.admin {
         return Verdict::Refused(Why::Administrator);
     }
-    // J15: killed between the create at the app and our record. The login was looked for, and was free, before it was sent.
-    if claim.making && same_login && by == MatchBy::Login {
+    // J15: killed between the create at the app and our record.
+    if claim.making == Making::Doubtful && same_login && by == MatchBy::Login {
         return Verdict::Ours;
     }
     if !claim.match_by.contains(&by) {
@@ -147,7 +162,7 @@ mod tests {
             match_by: &[],
             on_existing: OnExisting::Adopt,
             facts: &facts,
-            making: false,
+            making: Making::No,
         };
         change(&mut claim);
         assert_eq!(judge(account, by, &claim), expected, "{account:?} by {by:?} for {claim:?}");
@@ -181,11 +196,11 @@ mod tests {
         let by_login = |c: &mut Claim<'_>| c.match_by = &[MatchBy::Login];
         let by_email = |c: &mut Claim<'_>| c.match_by = &[MatchBy::Email];
         check(&Account { admin: true, ..ada() }, MatchBy::Login, by_login, Verdict::Refused(Why::Administrator));
-        check(&Account { admin: true, ..ada() }, MatchBy::Login, |c| c.making = true, Verdict::Refused(Why::Administrator));
+        check(&Account { admin: true, ..ada() }, MatchBy::Login, |c| c.making = Making::Doubtful, Verdict::Refused(Why::Administrator));
         check(&Account { disabled: true, ..ada() }, MatchBy::Login, by_login, Verdict::Refused(Why::Disabled));
         check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, MatchBy::Login, by_login, Verdict::Taken);
         check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, MatchBy::Email, by_email, Verdict::Refused(Why::AnotherPerson));
-        check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, MatchBy::Login, |c| c.making = true, Verdict::Taken);
+        check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, MatchBy::Login, |c| c.making = Making::Doubtful, Verdict::Taken);
         check(&Account { login: "ADMIN".into(), ..ada() }, MatchBy::Email, by_email, Verdict::Refused(Why::Reserved));
         check(&ada(), MatchBy::Login, |c| (c.match_by, c.on_existing) = (&[MatchBy::Login], OnExisting::Refuse), Verdict::Refused(Why::Existing));
     }
@@ -194,7 +209,7 @@ mod tests {
     fn what_the_policy_names_is_recognised() {
         check(&Account { external_id: Some(MINE.into()), ..ada() }, MatchBy::ExternalId, |_| {}, Verdict::Ours);
         check(&Account { external_id: Some(MINE.into()), ..ada() }, MatchBy::Login, |_| {}, Verdict::Ours);
-        check(&ada(), MatchBy::Login, |c| c.making = true, Verdict::Ours);
+        check(&ada(), MatchBy::Login, |c| c.making = Making::Doubtful, Verdict::Ours);
         check(&Account { login: "Ada".into(), ..ada() }, MatchBy::Login, |c| c.match_by = &[MatchBy::Login], Verdict::Adopt);
         check(&ada(), MatchBy::Email, |c| c.match_by = &[MatchBy::Email], Verdict::Adopt);
         check(&ada(), MatchBy::Email, |c| (c.match_by, c.on_existing) = (&[MatchBy::Email], OnExisting::Leave), Verdict::Leave);
