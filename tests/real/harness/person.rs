@@ -261,10 +261,11 @@ impl Reply {
     }
 }
 
-/// The five characters that HTML escapes.
+/// The five characters that HTML escapes, by name or number.
 fn unescape(text: &str) -> String {
-    let named = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&#x22;", "\""), ("&#39;", "'"), ("&#x27;", "'"), ("&amp;", "&")];
-    named.iter().fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+    let escapes = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#x27;", "'")];
+    let text = escapes.iter().fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain));
+    text.replace("&#38;", "&").replace("&amp;", "&")
 }
 
 async fn speak(url: &Url, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
