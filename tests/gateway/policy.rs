@@ -51,20 +51,21 @@ fn decide(policy: &Policy, line: &str) -> Result<bool, String> {
             Some(("groups", names)) => identity.groups = Groups::Known(names.split(',').map(str::to_owned).collect()),
             Some(("email", address)) => identity.email = Some(address.to_owned()),
             Some(("verified", yes)) => identity.email_verified = yes == "true",
-            Some(("idp", id)) => identity.idp = id.to_owned(),
-            Some(("ip", address)) => peer = address.to_owned(),
+            Some(("idp", id)) => id.clone_into(&mut identity.idp),
+            Some(("ip", address)) => address.clone_into(&mut peer),
             Some(("age", age)) => age_ms = duration_ms(age).ok_or("bad age")?,
-            Some((claim, value)) if claim.starts_with("claims.") => {
-                identity.claims.insert(claim["claims.".len()..].to_owned(), value.into());
+            Some((key, value)) => {
+                let claim = key.strip_prefix("claims.").ok_or_else(|| format!("`{word}` is not understood"))?;
+                identity.claims.insert(claim.to_owned(), value.into());
             }
-            _ => return Err(format!("`{word}` is not understood")),
+            None => return Err(format!("`{word}` is not understood")),
         }
     }
     let signed_in = (!anonymous).then_some(SignedIn { identity: &identity, auth_time: NOW.plus_ms(-age_ms) });
     let got = match CanonicalPath::parse(&raw) {
         Err(_) => "400".to_owned(),
         Ok(path) => {
-            let facts = Facts { method, path: &path, peer: peer.parse().map_err(|_| "bad ip")?, host: "app.example.com" };
+            let facts = Facts { method, path: &path, peer: peer.parse().map_err(|error| format!("{error}"))?, host: "app.example.com" };
             match policy::evaluate(policy, signed_in, &facts, NOW) {
                 Ok(Admitted { public: true, .. }) => "public".to_owned(),
                 Ok(Admitted { public: false, .. }) => "allow".to_owned(),
@@ -221,4 +222,26 @@ fn the_full_examples_are_understood() {
     let errors: Vec<&Problem> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
     assert!(problems.iter().all(|problem| problem.code == "not-yet"), "{:?}", codes(&problems));
     assert_eq!(errors.len(), 1, "only SAML: {:?}", codes(&problems));
+}
+
+/// What people are told to do, for mistakes seen in the wild.
+#[test]
+fn ways_out_are_named() {
+    let head = "host = \"app.example.com\"\nupstream = \"http://127.0.0.1:1\"\n";
+    let check = |text: &str, expected: &str| {
+        let (_, problems) = compile("app.toml", &format!("{head}{text}"));
+        let helps: Vec<&String> = problems.iter().flat_map(|problem| &problem.helps).collect();
+        assert!(helps.iter().any(|help| help.contains(expected)), "{text}: {helps:?}");
+    };
+    let open = "[access]\neveryone = true\n";
+    // Authelia #4170
+    check(&format!("{open}[provision]\nconnector = \"none\"\ntoken = \"/etc/token\"\n"), "did you mean \"file:/etc/token\"?");
+    // Authelia #2814
+    check("[access]\neveryone = true\n[[path]]\nmatc = [\"/x\"]\ngroups = [\"x\"]\n", "did you mean `match`?");
+    check("[access]\neveryone = true\nlanding_new = \"/x\"\n", "`landing_new` belongs in [login]");
+    check("[access]\ncontact = \"x\"\n", "everyone = true");
+    check("[access]\ngroups = \"it's\"\n", "write [\"it's\"]");
+    check(&format!("{open}[login]\nidp = [\"crop\"]\n"), "did you mean \"corp\"?");
+    check(&format!("{open}[user]\nrequired = [\"department\"]\n"), "\"claims.department\"");
+    check(&format!("{open}[provision]\nconnector = \"rset\"\n"), "did you mean \"rest\"?");
 }
