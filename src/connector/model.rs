@@ -14,9 +14,9 @@ mod own;
 mod read;
 mod tree;
 
-pub(super) use tree::{Over, plain};
 pub use fold::{Fold, same_email, skeleton};
 pub use tree::Tree;
+pub(super) use tree::{Over, plain};
 
 use crate::config::SecretRef;
 use crate::connector::Outcome;

@@ -120,7 +120,8 @@ pub fn check(file: &SourceFile, tree: &Table, root: &'static Section) -> Vec<Pro
     walk.table(tree, root, None);
     let Walk { mut problems, misplaced, .. } = walk;
     // A key that stands in the wrong section is not also missing from the right place.
-    problems.retain(|problem| problem.code != "missing-key" || problem.span.is_some() || !misplaced.iter().any(|key| problem.message == missing(key)));
+    problems
+        .retain(|problem| problem.code != "missing-key" || problem.span.is_some() || !misplaced.iter().any(|key| problem.message == missing(key)));
     problems
 }
 
@@ -163,7 +164,8 @@ impl Walk<'_> {
         let root_key = self.root.key(&entry.key).filter(|_| !std::ptr::eq(section, self.root));
         if let Some(key) = root_key.filter(|key| !sections(key)) {
             self.misplaced.push(key.name);
-            problem = problem.help(format!("`{}` belongs above the first [section]: in TOML a key is part of the section header above it", entry.key));
+            problem =
+                problem.help(format!("`{}` belongs above the first [section]: in TOML a key is part of the section header above it", entry.key));
         } else if let Some(near) = nearest(&entry.key, section.keys.iter().map(|key| key.name)) {
             problem = problem.help(format!("did you mean `{near}`?"));
         } else if let Some(home) = self.home_of(&entry.key, section) {
@@ -185,7 +187,8 @@ impl Walk<'_> {
     }
 
     fn wrong(&mut self, node: &Node, dotted: &str, takes: &str) {
-        let problem = Problem::error("wrong-type", self.file, node.span.clone(), format!("{dotted} takes {takes}")).label(format!("this is {}", node.kind()));
+        let problem =
+            Problem::error("wrong-type", self.file, node.span.clone(), format!("{dotted} takes {takes}")).label(format!("this is {}", node.kind()));
         self.report(problem);
     }
 
@@ -212,7 +215,8 @@ impl Walk<'_> {
             Kind::EnumList(words) => self.list(node, dotted, &|written| one_of(written, words)),
             Kind::Networks => self.list(node, dotted, &|written| {
                 let bare = written.parse::<std::net::IpAddr>().is_ok();
-                (written.parse::<ipnet::IpNet>().is_err() && !bare).then(|| "write an address with a prefix length, such as 10.0.0.0/8 or fd00::/8".to_owned())
+                (written.parse::<ipnet::IpNet>().is_err() && !bare)
+                    .then(|| "write an address with a prefix length, such as 10.0.0.0/8 or fd00::/8".to_owned())
             }),
             Kind::Bool => {
                 if !matches!(node.value, Written::Bool(_)) {
@@ -227,8 +231,20 @@ impl Walk<'_> {
                 }
                 _ => self.wrong(node, dotted, "a whole number"),
             },
-            Kind::Duration => self.parsed(node, dotted, "a duration", &|written| duration_ms(written).is_some(), "a number and a unit: ms, s, m, h, d; such as \"15m\""),
-            Kind::Size => self.parsed(node, dotted, "a size", &|written| size_bytes(written).is_some(), "a number and a unit: KiB, MiB, GiB; such as \"100 MiB\""),
+            Kind::Duration => self.parsed(
+                node,
+                dotted,
+                "a duration",
+                &|written| duration_ms(written).is_some(),
+                "a number and a unit: ms, s, m, h, d; such as \"15m\"",
+            ),
+            Kind::Size => self.parsed(
+                node,
+                dotted,
+                "a size",
+                &|written| size_bytes(written).is_some(),
+                "a number and a unit: KiB, MiB, GiB; such as \"100 MiB\"",
+            ),
             Kind::Enum(words) => {
                 if let Some(written) = self.text(node, dotted, "a string")
                     && let Some(help) = one_of(&written, words)
@@ -248,7 +264,9 @@ impl Walk<'_> {
             Kind::Header => self.header(node, dotted),
             Kind::Secret => self.secret(node, dotted),
             Kind::Url => self.parsed(node, dotted, "an address", &is_http_url, "an absolute address, such as \"https://app.example.com\""),
-            Kind::Host => self.parsed(node, dotted, "a host name", &is_host, "a name only, without scheme, port and path, such as \"app.example.com\""),
+            Kind::Host => {
+                self.parsed(node, dotted, "a host name", &is_host, "a name only, without scheme, port and path, such as \"app.example.com\"")
+            }
             Kind::Addresses => {
                 let ok = |written: &str| written.parse::<std::net::SocketAddr>().is_ok();
                 let help = "an address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"";
@@ -279,7 +297,12 @@ impl Walk<'_> {
                     }
                 }
                 Written::Table(_) => {
-                    let problem = Problem::error("expected-list", self.file, node.span.clone(), format!("{dotted} may stand several times, and takes double brackets"));
+                    let problem = Problem::error(
+                        "expected-list",
+                        self.file,
+                        node.span.clone(),
+                        format!("{dotted} may stand several times, and takes double brackets"),
+                    );
                     self.report(problem.label("this is a single table").help(format!("write {}", section.title)));
                 }
                 _ => self.wrong(node, dotted, &format!("sections: {}", section.title)),
@@ -356,7 +379,8 @@ impl Walk<'_> {
                 "encoding" => self.value(&entry.node, Kind::Enum(&["utf-8", "rfc2047", "percent"]), &format!("{dotted}.encoding")),
                 other => {
                     let message = format!("unknown key `{other}` in {dotted}");
-                    let problem = Problem::error("unknown-key", self.file, entry.key_span.clone(), message).label("not a setting here, so it would have no effect");
+                    let problem = Problem::error("unknown-key", self.file, entry.key_span.clone(), message)
+                        .label("not a setting here, so it would have no effect");
                     self.report(problem.help("one of: value, encoding, secret"));
                 }
             }
@@ -401,7 +425,8 @@ fn one_of(written: &str, words: &[&str]) -> Option<String> {
 }
 
 fn is_http_url(written: &str) -> bool {
-    url::Url::parse(written).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty() && url.password().is_none())
+    url::Url::parse(written)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty() && url.password().is_none())
 }
 
 /// A DNS name (or `localhost`): letters, digits, `-` and `.`; no scheme, port, path.
