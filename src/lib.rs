@@ -27,6 +27,6 @@ pub mod pages;
 pub mod provision;
 pub mod request;
 // edges
+pub mod admin;
 pub mod observe;
 pub mod proxy;
-pub mod admin;

@@ -1,4 +1,5 @@
 //! The gateway's parts at their boundaries: one file for each module of `src/`.
 
+mod provision;
 mod session;
 mod state;
