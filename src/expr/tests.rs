@@ -18,7 +18,7 @@ fn ada() -> Map<String, Value> {
     object(json!({
         "email": "Ada@Example.com", "email_verified": true, "given_name": "Zoë", "family_name": "Brontë-Núñez", "groups": ["sre", "dev-x"],
         "idp": "corp", "claims": {
-            "status": "active", "employee_id": "E7", "level": 3, "ratio": 0.5, "nothing": null, "flags": ["a", 1], "address": { "country": "NL" },
+            "status": "active", "employee_id": "E7", "level": 3, "ratio": 0.5, "whole": 3.0, "nothing": null, "flags": ["a", 1], "address": { "country": "NL" },
             "https://example.com/team": "red", "admin": true
         },
         "user": { "name": "ada", "email": "ada@example.com", "display": "Ada L", "extra": { "employee_id": "E7" } },
@@ -194,6 +194,10 @@ fn what_cannot_be_read_says_why_and_where() {
         ),
         ("-email == 1", "expression <->: `-` stands only before a number | not part of this language"),
         ("9223372036854775808 == 1", "expression <9223372036854775808>: this number is too large | does not fit in 64 bits"),
+        (
+            "true}",
+            "expression <}>: `}` means nothing here | unexpected character | inside an expression a name stands by itself, without $ or braces",
+        ),
         ("&& true", "expression <&&>: expected a value, found `&&` | unexpected"),
         ("in groups", "expression <in>: expected a value, found `in` | unexpected"),
         (&deep, "expression <(>: this expression is nested too deep | more than 32 levels"),
@@ -310,6 +314,7 @@ fn values_are_those_of_cel() {
         ("claims.level == 3 && claims.level + 1 == 4", json!(true)),
         ("claims.level > claims.ratio", json!(true)),
         ("claims.level == '3'", json!(false)),
+        ("claims.whole == 3 && 3 in [claims.whole] && claims.whole <= 3", json!(true)),
         ("claims.nothing == null", json!(true)),
         ("has(claims.nothing) && !has(claims.other)", json!(true)),
         ("has(given_name) && !has(name)", json!(true)),
@@ -541,7 +546,38 @@ fn places_are_in_the_text(text: &str) {
     }
 }
 
+/// Conditions over two claims, asked for and used every which way.
+fn guarded() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "has(claims.a)",
+        "has(claims.b)",
+        "'a' in claims",
+        "claims.a == 'x'",
+        "claims.b != claims.a",
+        "claims['b'] == 'x'",
+        "true",
+        "false",
+    ]);
+    leaf.prop_map(str::to_owned).prop_recursive(4, 24, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 2..4).prop_map(|parts| format!("({})", parts.join(" && "))),
+            prop::collection::vec(inner.clone(), 2..4).prop_map(|parts| format!("({})", parts.join(" || "))),
+            inner.clone().prop_map(|of| format!("!({of})")),
+            (inner.clone(), inner.clone(), inner).prop_map(|(c, a, b)| format!("({c} ? {a} : {b})")),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_condition_without_a_warning_never_fails_for_an_absent_claim(text in guarded()) {
+        let (condition, warnings) = Condition::compile(&text, &env()).unwrap();
+        for claims in [json!({}), json!({ "a": "x" }), json!({ "b": "x" }), json!({ "a": "y", "b": "x" })] {
+            let found = condition.holds(&object(json!({ "claims": claims })));
+            prop_assert!(found.is_ok() || !warnings.is_empty(), "{found:?} with {claims} and no warning");
+        }
+    }
+
     #[test]
     fn no_text_panics(text in any::<String>()) {
         places_are_in_the_text(&text);

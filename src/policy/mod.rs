@@ -4,11 +4,14 @@
 //! written into these types, `evaluate.rs` decides, `mapping.rs` makes the account an identity should have. Pure: no IO, no
 //! clock, no random source. A value of type [`Policy`] cannot be wrong; every problem was reported when it was compiled.
 
+pub mod compile;
 pub mod evaluate;
 pub mod glob;
 pub mod mapping;
 pub mod path;
+pub mod schema;
 
+pub use compile::{Surroundings, compile};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate};
 pub use glob::Glob;
 pub use path::{CanonicalPath, PathPattern, PathProblem};
@@ -17,6 +20,7 @@ use crate::connector::model::{Credential, Model, Steps};
 use crate::expr::{Condition, FirstOf};
 use ipnet::IpNet;
 use serde_json::{Map, Value};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// One upstream's policy.
@@ -62,6 +66,29 @@ pub struct Policy {
     pub headers: Vec<Header>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
+    /// `[[test]]` blocks: expectations that gate the load.
+    pub tests: Vec<PolicyTest>,
+}
+
+/// A `[[test]]` block, as written.
+#[derive(Debug, Clone)]
+pub struct PolicyTest {
+    /// Where it stands, e.g. `policies/redmine.toml:140`.
+    pub place: String,
+    /// What it shows.
+    pub name: String,
+    /// The sign-in, by the names of policies; absent: nobody has signed in.
+    pub user: Option<Map<String, Value>>,
+    /// Path that is asked for.
+    pub get: String,
+    /// Address of the client.
+    pub ip: Option<IpAddr>,
+    /// What must come of it: `access`, `because`, `name`, `role`, `roles`, `orgs`, `extra`, `landing`, `headers`…
+    pub expect: Map<String, Value>,
+    /// Calls to the admin API, in order.
+    pub calls: Option<Vec<String>>,
+    /// An account that is there already, as the app shows it.
+    pub existing: Option<Value>,
 }
 
 impl Policy {

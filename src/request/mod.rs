@@ -32,7 +32,7 @@ pub use kind::kind_of;
 pub use provisioned::Provisioned;
 pub use raw::{Arrival, Bearings, Limits, RawRequest};
 pub use response::clean_response;
-pub use routed::{Own, Routed};
+pub use routed::{ForApp, Own, Routed};
 pub use routes::{Route, Routes};
 pub use stopped::{Stop, Stopped};
 pub use upstream::{UpstreamRequest, Wire};

@@ -6,10 +6,12 @@
 //! the file hands over its text.
 
 pub mod problem;
+pub mod read;
 pub mod schema;
 pub mod value;
 
 pub use problem::{Problem, Report, Severity, in_order};
+pub use read::Reader;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -144,16 +146,17 @@ impl SourceFile {
             start += inner.len() - trimmed.len();
             inner = trimmed;
         }
-        let at = |offset: usize| written_offset(inner, value, offset).map(|offset| start + offset);
-        match (at(part.start), at(part.end)) {
+        let at = |offset: usize, first: bool| written_offset(inner, value, offset, first).map(|offset| start + offset);
+        match (at(part.start, true), at(part.end, false)) {
             (Some(from), Some(to)) if from <= to => from..to,
             _ => string.clone(),
         }
     }
 }
 
-/// The offset in `inner`, a string as written without quotes, of byte `offset` of its value.
-fn written_offset(inner: &str, value: &str, offset: usize) -> Option<usize> {
+/// The offset in `inner`, a string as written without quotes, of byte `offset` of its value. `first`: what is swallowed at the end of a line just
+/// before it does not count.
+fn written_offset(inner: &str, value: &str, offset: usize, first: bool) -> Option<usize> {
     if inner == value {
         return Some(offset);
     }
@@ -178,6 +181,10 @@ fn written_offset(inner: &str, value: &str, offset: usize) -> Option<usize> {
         };
         written += step;
         read += next.len_utf8();
+    }
+    if first && let Some(rest) = inner.get(written..).and_then(|rest| rest.strip_prefix('\\')) {
+        let swallowed = rest.len() - rest.trim_start().len();
+        written += if swallowed == 0 { 0 } else { 1 + swallowed };
     }
     (read == offset && written <= inner.len()).then_some(written)
 }

@@ -1,5 +1,6 @@
-//! The gateway's parts at their boundaries: one file for each module of `src/`.
+//! The gateway's parts at their boundaries, one binary: one file for each module of `src/`.
 
+mod policy;
 mod provision;
 mod session;
 mod state;

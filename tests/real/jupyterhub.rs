@@ -41,6 +41,10 @@ connector = "jupyterhub"
 url       = "http://127.0.0.1:{road}/hub/api"
 token     = "{token}"
 
+[roles]
+map  = {{ admins = "notebook-admins", staff = "notebooks" }}
+pick = "all"
+
 [headers]
 X-Remote-User = "{{user.name}}"
 "#,
@@ -101,6 +105,7 @@ async fn a_newcomer_gets_an_account_and_is_signed_in_by_header() {
     assert_eq!(house.road.count("POST /hub/api/users/ada"), 1);
     let account = ada.fetch(&house.site.url("hub", "/hub/api/user")).await;
     assert_eq!(account.json()["name"], "ada", "the hub's own cookie passes through the gateway: {}", account.body);
+    assert_eq!(house.hub.ask("/groups/notebook-admins").await["users"], serde_json::json!(["ada"]));
 }
 
 #[tokio::test]

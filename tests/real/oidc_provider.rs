@@ -201,7 +201,9 @@ async fn logout_ends_the_session_here_and_at_the_provider() {
     ada.open(&house.site.url("tickets", "/")).await;
     let before = ada.clone();
 
-    let asked = ada.post(&house.site.url("wiki", "/.vestibule/logout"), &[]).await;
+    let confirm = ada.open(&house.site.url("wiki", "/.vestibule/logout")).await;
+    assert_eq!(ada.fetch(&house.site.url("wiki", "/")).await.status, 200, "looking at the page signs nobody out");
+    let asked = ada.submit(&confirm, &[]).await;
     assert!(asked.body.contains("op.logoutForm"), "the provider asks whether to sign out there too: {} {}", asked.url, asked.body);
     let end = ada.submit(&asked, &[("logout", "yes")]).await;
 
@@ -209,7 +211,8 @@ async fn logout_ends_the_session_here_and_at_the_provider() {
     assert_eq!(end.url.host_str(), Some("auth.vestibule.test"), "back from the provider: {:?}", ada.trail);
     assert!(end.heading().contains("signed out"), "{}", end.heading());
     let signed_out = house.provider.events("signed out");
-    assert_eq!(signed_out.len(), 1);
+    assert_eq!(signed_out.len(), 1, "{signed_out:?}");
+    assert_eq!(signed_out[0]["hint"], true, "an id_token_hint says whose session it is (RP-Initiated Logout 1.0 section 2)");
     for app in ["wiki", "tickets"] {
         let address = house.site.url(app, "/");
         assert_eq!(before.clone().fetch(&address).await.status, 401, "{app}: the old cookies are dead in the store, not only forgotten");

@@ -48,7 +48,12 @@ display = "{{name}}"
 connector = "scim"
 url       = "http://127.0.0.1:{road}/v2"
 token     = "{token}"
+settings  = {{ create_groups = true }}
 {provision}
+
+[roles]
+map = {{ admins = "Wiki Admins", staff = "Wiki People" }}
+pick = "all"
 
 [headers]
 X-Remote-User  = "{{user.name}}"
@@ -220,6 +225,29 @@ async fn an_account_from_before_is_adopted_when_the_policy_says_how_to_recognise
     assert_eq!(now.len(), 1, "no second account");
     assert_eq!(now[0]["id"], old["id"], "the same one");
     assert_eq!((&now[0]["nickName"], &now[0]["title"]), (&json!("Bobby"), &json!("Builder")), "what is not ours stays");
+}
+
+#[tokio::test]
+async fn a_lost_group_is_taken_back_and_what_others_granted_stays() {
+    let mut house = house().await;
+    let gateway = house.gateway("").await;
+    Person::new().sign_in(&house.wiki("/"), "ada").await;
+    assert_eq!(house.directory.members_of("Wiki Admins").await, ["ada"]);
+    assert_eq!(house.directory.members_of("Wiki People").await, ["ada"]);
+    // Somebody puts her into a group by hand.
+    let ada = house.directory.users_named("ada").await.remove(0);
+    let by_hand = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "Chess", "members": [{ "value": ada["id"] }] });
+    house.directory.ask("POST", "/v2/Groups", Some(by_hand.to_string())).await;
+
+    house.provider.move_to_groups("ada", &["staff"]);
+    house.provider.restart().await;
+    let page = Person::new().sign_in(&house.wiki("/"), "ada").await;
+
+    assert_eq!(page.status, 200, "{}", page.body);
+    assert_eq!(house.directory.members_of("Wiki Admins").await, Vec::<String>::new(), "lost with the group: {}", gateway.log());
+    assert_eq!(house.directory.members_of("Wiki People").await, ["ada"]);
+    assert_eq!(house.directory.members_of("Chess").await, ["ada"], "not ours to take");
+    assert_eq!(house.directory.users_named("ada").await.len(), 1);
 }
 
 #[tokio::test]

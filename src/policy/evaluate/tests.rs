@@ -47,6 +47,7 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
         provision: None,
         headers: Vec::new(),
         jwt: None,
+        tests: Vec::new(),
     }
 }
 

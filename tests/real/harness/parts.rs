@@ -77,7 +77,12 @@ impl OidcProvider {
         self.issuer = self.part.events("ready").last().and_then(|event| event["issuer"].as_str()).expect("an issuer").to_owned();
     }
 
-    /// Ends it and starts it anew at the same address, with other keys and no memory of anybody.
+    /// Puts a person into other groups, from the next start on.
+    pub(crate) fn move_to_groups(&mut self, sub: &str, groups: &[&str]) {
+        self.options["people"][sub]["groups"] = json!(groups);
+    }
+
+    /// Ends it and starts it anew at the same address, with other keys and no memory of anybody's session.
     pub(crate) async fn restart(&mut self) {
         self.stop();
         fs::remove_file(self.site.join("oidc-provider.log")).expect("it has written");
@@ -163,6 +168,16 @@ impl ScimServer {
     /// Its users.
     pub(crate) async fn users(&self) -> Vec<Value> {
         self.ask("GET", "/v2/Users", None).await["Resources"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Logins of the members of a group; none when there is no such group.
+    pub(crate) async fn members_of(&self, group: &str) -> Vec<String> {
+        let groups = self.ask("GET", "/v2/Groups", None).await["Resources"].as_array().cloned().unwrap_or_default();
+        let members =
+            groups.iter().filter(|each| each["displayName"] == group).flat_map(|each| each["members"].as_array().cloned().unwrap_or_default());
+        let ids: Vec<Value> = members.map(|member| member["value"].clone()).collect();
+        let users = self.users().await;
+        users.iter().filter(|user| ids.contains(&user["id"])).map(|user| user["userName"].as_str().expect("a name").to_owned()).collect()
     }
 
     /// The users with this login, in any case.

@@ -92,14 +92,6 @@ impl Person {
         self.navigate_from(&page.url, "POST", target, Some(body)).await
     }
 
-    /// Posts a form to an address of the same origin, as a button on one of its pages does.
-    pub(crate) async fn post(&mut self, url: &str, fields: &[(&str, &str)]) -> Reply {
-        let url: Url = url.parse().expect("an address");
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.trail.clear();
-        self.navigate_from(&url.clone(), "POST", url, Some(body)).await
-    }
-
     /// As a script on a page of the same origin does.
     pub(crate) async fn fetch(&mut self, url: &str) -> Reply {
         self.send("GET", url, &[("accept", "application/json"), ("sec-fetch-mode", "cors"), ("sec-fetch-site", "same-origin")], None).await
@@ -269,10 +261,11 @@ impl Reply {
     }
 }
 
-/// The five characters that HTML escapes.
+/// The five characters that HTML escapes, by name or number.
 fn unescape(text: &str) -> String {
-    let named = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&#x22;", "\""), ("&#39;", "'"), ("&#x27;", "'"), ("&amp;", "&")];
-    named.iter().fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain))
+    let escapes = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#x27;", "'")];
+    let text = escapes.iter().fold(text.to_owned(), |text, (escaped, plain)| text.replace(escaped, plain));
+    text.replace("&#38;", "&").replace("&amp;", "&")
 }
 
 async fn speak(url: &Url, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
