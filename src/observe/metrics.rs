@@ -201,13 +201,20 @@ impl Collector for Collected {
             durations.entry((key.method, key.status, host)).or_default().add(observed);
             *decisions.entry((app, key.decision, key.reason)).or_default() += observed.count;
         }
-        let mut family = encoder.encode_descriptor("http_server_request_duration_seconds", "Requests by method, status and host", None, MetricType::Histogram)?;
+        let mut family =
+            encoder.encode_descriptor("http_server_request_duration_seconds", "Requests by method, status and host", None, MetricType::Histogram)?;
         for ((method, status, host), observed) in durations {
-            let labels = [("http_request_method", method.to_owned()), ("http_response_status_code", status.to_string()), ("server_address", host.to_owned())];
+            let labels =
+                [("http_request_method", method.to_owned()), ("http_response_status_code", status.to_string()), ("server_address", host.to_owned())];
             let over = observed.count - observed.buckets.iter().sum::<u64>();
             let mut buckets: Vec<(f64, u64)> = BOUNDS.iter().copied().zip(observed.buckets).collect();
             buckets.push((f64::MAX, over));
-            family.encode_family(&labels)?.encode_histogram::<prometheus_client::encoding::NoLabelSet>(observed.sum_s, observed.count, &buckets, None)?;
+            family.encode_family(&labels)?.encode_histogram::<prometheus_client::encoding::NoLabelSet>(
+                observed.sum_s,
+                observed.count,
+                &buckets,
+                None,
+            )?;
         }
         let mut family = encoder.encode_descriptor("vestibule_access_decisions", "Decisions by app and reason", None, MetricType::Counter)?;
         for ((app, decision, reason), count) in decisions {
@@ -236,7 +243,10 @@ mod tests {
         let text = metrics.text();
         let durations = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",server_address="wiki.example.com"} 2"#;
         assert!(text.contains(durations), "{text}");
-        assert!(text.contains(r#"le="0.005",http_request_method="GET",http_response_status_code="200",server_address="wiki.example.com"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"le="0.005",http_request_method="GET",http_response_status_code="200",server_address="wiki.example.com"} 1"#),
+            "{text}"
+        );
         assert!(text.contains(r#"vestibule_access_decisions_total{app="wiki",decision="denied",reason="groups"} 1"#), "{text}");
         assert!(text.contains("vestibule_policy_loaded{app=\"wiki\"} 1"), "{text}");
     }

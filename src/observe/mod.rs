@@ -9,8 +9,8 @@ mod metrics;
 
 pub use metrics::{Metrics, Tally};
 
-use crate::config::{AuditSink, Telemetry};
 use crate::clock::Clock;
+use crate::config::{AuditSink, Telemetry};
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use tracing_subscriber::layer::SubscriberExt as _;

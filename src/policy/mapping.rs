@@ -235,7 +235,7 @@ fn reads_role(template: &crate::expr::Template) -> bool {
 
 fn name_orgs(scope: &mut Map<String, Value>, orgs: &Option<Vec<Membership>>) {
     if let Some(orgs) = orgs {
-        let listed = orgs.iter().map(|org| serde_json::json!({ "id": org.id, "role": org.role })).collect();
+        let listed = orgs.iter().map(|org| org.id.clone()).collect();
         scope.insert("orgs".to_owned(), Value::Array(listed));
     }
 }

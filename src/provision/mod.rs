@@ -22,6 +22,7 @@ use crate::plan::Wanted;
 use crate::policy::Policy;
 use crate::policy::mapping::{Mapped, desire};
 use crate::session::{AppSession, Pass};
+use crate::signer::Signer;
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, StoreError};
 use announce::{AnnounceError, Terms, announce};
 use arc_swap::ArcSwap;
@@ -55,13 +56,30 @@ pub enum Ensured {
     Refused(PublicMessage),
 }
 
-/// Signs the token that an app verifies. The real one is `crate::signer::Signer`.
+/// Signs the token that an app verifies. The real one is [`ClockedSigner`].
 pub trait TokenSigner: Send + Sync + std::fmt::Debug {
     /// A compact JWS for `audience` that lives `ttl_ms` milliseconds, with `claims` besides `iss aud iat exp jti`, which the signer sets.
     ///
     /// # Errors
     /// No key, or the library refused; for the log.
     fn sign(&self, audience: &str, ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// The gateway's [`Signer`], with the time.
+#[derive(Debug, Clone)]
+pub struct ClockedSigner {
+    /// Has the keys.
+    pub signer: Arc<Signer>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl TokenSigner for ClockedSigner {
+    fn sign(&self, audience: &str, ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let mut claims = claims.clone();
+        claims.insert("aud".to_owned(), Value::from(audience));
+        Ok(self.signer.sign(claims, self.clock.now(), ttl_ms / 1000)?)
+    }
 }
 
 /// Waits between tries, so that no test has to.

@@ -46,7 +46,8 @@ impl UpBody {
     pub(super) fn new(inner: Incoming, bytes_max: u64) -> (Self, UpBodyFate) {
         let empty = inner.is_end_stream();
         let fate = UpBodyFate { finished: Rc::new(Cell::new(empty)), too_large: Rc::new(Cell::new(false)) };
-        let body = Self { inner: (!empty).then_some(inner), left: bytes_max, finished: Rc::clone(&fate.finished), too_large: Rc::clone(&fate.too_large) };
+        let body =
+            Self { inner: (!empty).then_some(inner), left: bytes_max, finished: Rc::clone(&fate.finished), too_large: Rc::clone(&fate.too_large) };
         (body, fate)
     }
 

@@ -90,7 +90,9 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let (Some(mut client_side), Some(session)) = (upgrade, session) else { return Err(ForwardError::UnaskedUpgrade { address: address() }) };
         let upstream_side = hyper::upgrade::on(&mut response);
-        let Some(client_side) = client_side.remove::<hyper::upgrade::OnUpgrade>() else { return Err(ForwardError::UnaskedUpgrade { address: address() }) };
+        let Some(client_side) = client_side.remove::<hyper::upgrade::OnUpgrade>() else {
+            return Err(ForwardError::UnaskedUpgrade { address: address() });
+        };
         tunnel::open(worker, client_side, upstream_side, session);
         return Ok(switching(response.headers(), &worker.shared.limits.cookie));
     }
@@ -107,7 +109,13 @@ enum Broken {
     Exchange(hyper::Error),
 }
 
-async fn exchange(pool: &Pool, upstream: &crate::policy::Upstream, head: Parts, body: UpBody, fate: UpBodyFate) -> Result<(Response<Incoming>, Lease), Broken> {
+async fn exchange(
+    pool: &Pool,
+    upstream: &crate::policy::Upstream,
+    head: Parts,
+    body: UpBody,
+    fate: UpBodyFate,
+) -> Result<(Response<Incoming>, Lease), Broken> {
     let mut lease = pool.lease(upstream).await.map_err(Broken::Connect)?;
     lease.watch(fate.clone());
     let bodiless = fate.finished();

@@ -84,7 +84,8 @@ impl Pool {
     /// A new connection.
     pub(super) async fn connect(&self, upstream: &Upstream) -> Result<Lease, ConnectError> {
         let timeout = Duration::from_millis(upstream.connect_timeout_ms);
-        let dialled = tokio::time::timeout(timeout, self.dial(upstream)).await.map_err(|_elapsed| ConnectError::Timeout(upstream.connect_timeout_ms))?;
+        let dialled =
+            tokio::time::timeout(timeout, self.dial(upstream)).await.map_err(|_elapsed| ConnectError::Timeout(upstream.connect_timeout_ms))?;
         Ok(self.lend(dialled?, upstream, false))
     }
 

@@ -18,7 +18,12 @@ use tokio::sync::watch;
 ///
 /// # Errors
 /// The operating system's, when the listener cannot be used.
-pub async fn run(listener: std::net::TcpListener, routes: Arc<ArcSwap<Routes>>, public_port: u16, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
+pub async fn run(
+    listener: std::net::TcpListener,
+    routes: Arc<ArcSwap<Routes>>,
+    public_port: u16,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         let accepted = tokio::select! {

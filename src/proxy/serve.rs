@@ -29,7 +29,11 @@ const HEADERS_MAX: usize = 128;
 const STREAMS_MAX: u32 = 128;
 
 /// Accepts on all listeners until told to stop, then lets what is under way finish, within `drain_ms`.
-pub(super) async fn serve(worker: &Rc<Worker>, listeners: Vec<(TcpListener, Option<Arc<tls::Acceptor>>)>, mut stop: watch::Receiver<bool>) -> std::io::Result<()> {
+pub(super) async fn serve(
+    worker: &Rc<Worker>,
+    listeners: Vec<(TcpListener, Option<Arc<tls::Acceptor>>)>,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     let open = Rc::new(Open::default());
     for (listener, acceptor) in listeners {
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -83,7 +87,13 @@ impl Drop for Counted {
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, acceptor: Option<Arc<tls::Acceptor>>, open: Rc<Open>, mut stop: watch::Receiver<bool>) {
+async fn accept(
+    worker: Rc<Worker>,
+    listener: tokio::net::TcpListener,
+    acceptor: Option<Arc<tls::Acceptor>>,
+    open: Rc<Open>,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -103,7 +113,14 @@ async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, acceptor:
     }
 }
 
-async fn connection(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, acceptor: Option<Arc<tls::Acceptor>>, stop: watch::Receiver<bool>, counted: Counted) {
+async fn connection(
+    worker: Rc<Worker>,
+    tcp: TcpStream,
+    peer: IpAddr,
+    acceptor: Option<Arc<tls::Acceptor>>,
+    stop: watch::Receiver<bool>,
+    counted: Counted,
+) {
     if let Err(error) = tcp.set_nodelay(true) {
         return tracing::debug!(%error, "connection closed at once");
     }

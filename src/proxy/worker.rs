@@ -101,7 +101,13 @@ struct RandomStock {
 impl Worker {
     fn new(shared: Arc<Shared>) -> Self {
         let pool = Pool::new(Arc::clone(&shared.upstream_tls));
-        Self { pool, sessions: RefCell::new(LocalSessions::new(SESSIONS_MAX)), random: RefCell::new(RandomStock { bytes: Vec::new() }), tally: RefCell::default(), shared }
+        Self {
+            pool,
+            sessions: RefCell::new(LocalSessions::new(SESSIONS_MAX)),
+            random: RefCell::new(RandomStock { bytes: Vec::new() }),
+            tally: RefCell::default(),
+            shared,
+        }
     }
 
     /// A fresh incident code.
@@ -119,7 +125,15 @@ impl Worker {
     }
 
     /// Counts a request.
-    pub(super) fn tally(&self, app: Option<&Route>, method: &'static str, status: StatusCode, elapsed: Duration, decision: &'static str, reason: &'static str) {
+    pub(super) fn tally(
+        &self,
+        app: Option<&Route>,
+        method: &'static str,
+        status: StatusCode,
+        elapsed: Duration,
+        decision: &'static str,
+        reason: &'static str,
+    ) {
         let app = app.map_or(usize::MAX, |route| route.metrics);
         self.tally.borrow_mut().count(app, method, status.as_u16(), elapsed, decision, reason);
     }

@@ -84,7 +84,17 @@ mod tests {
 
     #[test]
     fn c4_malformed_cookies_are_nobody() {
-        for line in ["", "=", ";;;", "__Host-vestibule", "__Host-vestibule=", "__Host-vestibule=short", "__Host-vestibule=%00", "other=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "__host-VESTIBULE=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+        for line in [
+            "",
+            "=",
+            ";;;",
+            "__Host-vestibule",
+            "__Host-vestibule=",
+            "__Host-vestibule=short",
+            "__Host-vestibule=%00",
+            "other=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "__host-VESTIBULE=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
             assert_eq!(session_hashes(&cookies(&[line]), NAME).count(), 0, "{line:?}");
         }
         let huge = format!("{NAME}={}", "A".repeat(60_000));

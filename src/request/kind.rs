@@ -39,8 +39,7 @@ mod tests {
     #[test]
     fn only_navigations_are_pages() {
         let check = |method: Method, headers: &[(&'static str, &'static str)], expected: RequestKind| {
-            let map: HeaderMap =
-                headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+            let map: HeaderMap = headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
             assert_eq!(kind_of(&method, &map), expected, "{method} {headers:?}");
         };
         check(Method::GET, &[], Api);

@@ -202,7 +202,21 @@ mod tests {
     #[test]
     fn h11_a_host_is_one_name_or_nothing() {
         let check = |authority: &str, expected: Option<&str>| assert_eq!(host_name(authority).as_deref(), expected, "{authority:?}");
-        for bad in ["", ":443", "user@wiki.example.com", "wiki example.com", "wiki.example.com:x", "wiki.example.com:99999", "wiki.example.com/", "a,b", "[::1", "[x]", "[::1]x", "wiki\t", "."] {
+        for bad in [
+            "",
+            ":443",
+            "user@wiki.example.com",
+            "wiki example.com",
+            "wiki.example.com:x",
+            "wiki.example.com:99999",
+            "wiki.example.com/",
+            "a,b",
+            "[::1",
+            "[x]",
+            "[::1]x",
+            "wiki\t",
+            ".",
+        ] {
             check(bad, None);
         }
         check("Wiki.Example.COM", Some("wiki.example.com"));

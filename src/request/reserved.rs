@@ -10,16 +10,62 @@ use std::collections::HashSet;
 
 /// Names applications are known to take an identity, an address or another path from (promises.md, attacks.md I1, I3, I8, H14).
 const ALWAYS: &[&str] = &[
-    "remote-user", "x-user", "x-username", "x-email", "x-groups", "x-authenticated-user", "x-authenticated-userid", "x-authenticated-groups",
-    "x-forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-scheme", "x-forwarded-ssl",
-    "x-forwarded-prefix", "x-forwarded-server", "x-forwarded-by", "x-forwarded-uri", "x-forwarded-method", "x-forwarded-client-cert", "x-forwarded-access-token",
-    "x-forwarded-user", "x-forwarded-email", "x-forwarded-groups", "x-forwarded-preferred-username", "forwarded", "x-real-ip", "true-client-ip",
-    "x-client-ip", "x-cluster-client-ip", "client-ip", "via", "x-original-url", "x-original-uri", "x-original-host", "x-rewrite-url", "x-host", "x-scheme", "front-end-https",
-    "proxy", "proxy-connection", "x-client-cert", "x-client-verify", "x-client-dn", "x-ssl-cert", "x-tls-client-cert", "client-cert", "client-cert-chain",
-    "x-jwt-assertion", "x-auth-user", "x-auth-token-user",
+    "remote-user",
+    "x-user",
+    "x-username",
+    "x-email",
+    "x-groups",
+    "x-authenticated-user",
+    "x-authenticated-userid",
+    "x-authenticated-groups",
+    "x-forwarded",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-forwarded-by",
+    "x-forwarded-uri",
+    "x-forwarded-method",
+    "x-forwarded-client-cert",
+    "x-forwarded-access-token",
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "forwarded",
+    "x-real-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "client-ip",
+    "via",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-host",
+    "x-scheme",
+    "front-end-https",
+    "proxy",
+    "proxy-connection",
+    "x-client-cert",
+    "x-client-verify",
+    "x-client-dn",
+    "x-ssl-cert",
+    "x-tls-client-cert",
+    "client-cert",
+    "client-cert-chain",
+    "x-jwt-assertion",
+    "x-auth-user",
+    "x-auth-token-user",
 ];
 /// Families of which every member is removed.
-const FAMILIES: &[&str] = &["x-remote-", "x-webauth-", "x-auth-request-", "x-vestibule-", "x-ssl-client-", "ssl-client-", "x-authentik-", "x-pomerium-", "oidc-claim-"];
+const FAMILIES: &[&str] =
+    &["x-remote-", "x-webauth-", "x-auth-request-", "x-vestibule-", "x-ssl-client-", "ssl-client-", "x-authentik-", "x-pomerium-", "oidc-claim-"];
 /// Headers that make an application act as if another method had been sent; removed wherever the policy restricts methods.
 const METHOD_OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
 
@@ -52,7 +98,8 @@ impl Reserved {
     }
 
     fn contains_folded(&self, name: &str) -> bool {
-        self.folded.contains(name) || (matches!(name.as_bytes().first(), Some(b'x' | b's' | b'o')) && FAMILIES.iter().any(|family| name.starts_with(family)))
+        self.folded.contains(name)
+            || (matches!(name.as_bytes().first(), Some(b'x' | b's' | b'o')) && FAMILIES.iter().any(|family| name.starts_with(family)))
     }
 }
 
@@ -69,7 +116,26 @@ mod tests {
     #[test]
     fn i1_every_spelling_of_a_trusted_name_is_reserved() {
         let reserved = Reserved::of(std::iter::empty());
-        for spelling in ["X-Remote-User", "x-remote-user", "X_Remote_User", "x_remote-user", "X.Remote.User", "x-remote_user", "X-REMOTE-USER", "x~remote~user", "REMOTE_USER", "Remote-User", "X-Forwarded-For", "x_forwarded_for", "X-Original-URL", "Proxy", "X-WebAuth-User", "x_webauth_role", "OIDC_CLAIM_email", "SSL_CLIENT_S_DN"] {
+        for spelling in [
+            "X-Remote-User",
+            "x-remote-user",
+            "X_Remote_User",
+            "x_remote-user",
+            "X.Remote.User",
+            "x-remote_user",
+            "X-REMOTE-USER",
+            "x~remote~user",
+            "REMOTE_USER",
+            "Remote-User",
+            "X-Forwarded-For",
+            "x_forwarded_for",
+            "X-Original-URL",
+            "Proxy",
+            "X-WebAuth-User",
+            "x_webauth_role",
+            "OIDC_CLAIM_email",
+            "SSL_CLIENT_S_DN",
+        ] {
             let name: HeaderName = spelling.parse().expect("a header name");
             assert!(reserved.contains(&name), "{spelling}");
         }

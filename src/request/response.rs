@@ -74,7 +74,10 @@ mod tests {
         check(&[("clear-site-data", "\"cache\", \"cookies\"")], &[("clear-site-data", "\"cache\"")]);
         check(&[("clear-site-data", "\"*\"")], &[]);
         check(&[("connection", "close, x-secret"), ("x-secret", "1"), ("content-type", "a/b")], &[("content-type", "a/b")]);
-        check(&[("connection", "set-cookie, content-length"), ("set-cookie", "a=1"), ("content-length", "3")], &[("set-cookie", "a=1"), ("content-length", "3")]);
+        check(
+            &[("connection", "set-cookie, content-length"), ("set-cookie", "a=1"), ("content-length", "3")],
+            &[("set-cookie", "a=1"), ("content-length", "3")],
+        );
         check(&[("transfer-encoding", "chunked"), ("keep-alive", "timeout=5"), ("x-vestibule-incident", "FAKE")], &[]);
     }
 }

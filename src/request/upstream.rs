@@ -158,7 +158,13 @@ impl<'a> Listed<'a> {
 pub(super) fn hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         *name,
-        header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE | header::PROXY_AUTHENTICATE | header::PROXY_AUTHORIZATION
+        header::CONNECTION
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+            | header::PROXY_AUTHENTICATE
+            | header::PROXY_AUTHORIZATION
     ) || name == "keep-alive"
         || name == "proxy-connection"
 }

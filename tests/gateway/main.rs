@@ -3,5 +3,6 @@
 mod connector;
 mod fake_admin;
 mod policy;
+mod provision;
 mod session;
 mod state;

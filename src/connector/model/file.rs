@@ -10,7 +10,11 @@ use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+<<<<<<< HEAD
 const TOP: [&str; 27] = [
+=======
+const TOP: [&str; 28] = [
+>>>>>>> provision
     "connector",
     "version",
     "summary",
@@ -38,6 +42,10 @@ const TOP: [&str; 27] = [
     "members",
     "resolve",
     "revoke_sessions",
+<<<<<<< HEAD
+=======
+    "capabilities",
+>>>>>>> provision
 ];
 
 pub(super) fn parse(file: &SourceFile) -> (Option<Model>, Vec<Problem>) {
