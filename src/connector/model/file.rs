@@ -10,11 +10,7 @@ use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-<<<<<<< HEAD
 const TOP: [&str; 27] = [
-=======
-const TOP: [&str; 28] = [
->>>>>>> provision
     "connector",
     "version",
     "summary",
@@ -42,10 +38,6 @@ const TOP: [&str; 28] = [
     "members",
     "resolve",
     "revoke_sessions",
-<<<<<<< HEAD
-=======
-    "capabilities",
->>>>>>> provision
 ];
 
 pub(super) fn parse(file: &SourceFile) -> (Option<Model>, Vec<Problem>) {
