@@ -15,7 +15,7 @@ use crate::observe::{self, Metrics};
 use crate::outbound::{HyperTransport, Transport};
 use crate::pages::Pages;
 use crate::policy::Policy;
-use crate::provision::{self, Times, TokioSleeper};
+use crate::provision::{self, ClockedSigner, Times, TokioSleeper};
 use crate::proxy::tls::{Acceptor, Certificates, Resolver};
 use crate::proxy::{Shared, Worker, listen, redirect, tls};
 use crate::request::{Limits, Routes};
@@ -36,7 +36,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use wiring::{AppsByName, DeskAdmission, PassSigner};
+use wiring::{AppsByName, DeskAdmission};
 
 /// Sign-ins under way at once, at most (D9).
 const PENDING_MAX: u64 = 100_000;
@@ -186,7 +186,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let control = tokio::runtime::Handle::current();
     let provision = provision::Desk::new(provision::Parts {
         accounts: Arc::new(store.clone()),
-        signer: Arc::new(PassSigner { signer: Arc::clone(&signer), clock: Arc::clone(&clock) }),
+        signer: Arc::new(ClockedSigner { signer: Arc::clone(&signer), clock: Arc::clone(&clock) }),
         clock: Arc::clone(&clock),
         owner: gateway.server.auth_host.clone(),
         entropy: Arc::clone(&entropy),

@@ -6,13 +6,11 @@ use crate::login::{Admission, Apps, Visit};
 use crate::policy::Policy;
 use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate};
 use crate::policy::path::CanonicalPath;
-use crate::provision::{Desk, Ensured, TokenSigner};
+use crate::provision::{Desk, Ensured};
 use crate::request::Routes;
-use crate::signer::Signer;
 use crate::state::LoginStore;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -52,21 +50,6 @@ impl Admission for DeskAdmission {
             Err(Refusal::LoginRequired) => Ensured::Refused(PublicMessage::SignInRequired),
             Err(Refusal::FreshLogin { .. }) => Ensured::Refused(PublicMessage::Denied(DenyReason::MaxAge)),
         }
-    }
-}
-
-/// Signs the JWT of a pass.
-#[derive(Debug)]
-pub(super) struct PassSigner {
-    pub(super) signer: Arc<Signer>,
-    pub(super) clock: Arc<dyn Clock>,
-}
-
-impl TokenSigner for PassSigner {
-    fn sign(&self, audience: &str, ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-        let mut claims = claims.clone();
-        claims.insert("aud".to_owned(), Value::from(audience));
-        Ok(self.signer.sign(claims, self.clock.now(), ttl_ms / 1000)?)
     }
 }
 

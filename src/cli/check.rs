@@ -7,7 +7,7 @@ use crate::connector::builtin::builtin;
 use crate::policy::{self, Policy, Surroundings};
 use crate::source::{Problem, Report, Severity, SourceFile};
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// What `serve` starts with.
@@ -17,6 +17,8 @@ pub struct Loaded {
     pub gateway: Gateway,
     /// The policies that are in order, by file name. A policy with errors is not among them: its app is not served, all others are.
     pub policies: Vec<Policy>,
+    /// Hosts of policies that are not in order, as far as their files say: they get 503, not 404.
+    pub unavailable: Vec<String>,
     /// Everything found, errors of the policies that were left out included.
     pub report: Report,
 }
@@ -39,14 +41,39 @@ pub fn load(config: &Path) -> Result<Loaded, Report> {
     for path in paths.as_deref().unwrap_or_default() {
         compiled.extend(look.policy(path, around));
     }
+    let mut unavailable = std::mem::take(&mut look.unavailable);
     let auth_host = gateway.as_ref().map(|gateway| gateway.server.auth_host.as_str());
     let clashes = config::compile::together(auth_host, compiled.iter().map(|(file, policy)| (file, policy)));
+    let clashing = compiled.iter().filter(|(file, _)| clashes.iter().any(|problem| problem.file.name == file.name));
+    unavailable.extend(clashing.map(|(_, policy)| policy.host.clone()));
     compiled.retain(|(file, _)| !clashes.iter().any(|problem| problem.file.name == file.name));
     look.report.problems.extend(clashes);
     match (gateway, paths) {
-        (Some(gateway), Some(_)) => Ok(Loaded { gateway, policies: compiled.into_iter().map(|(_, policy)| policy).collect(), report: look.report }),
+        (Some(gateway), Some(_)) => {
+            Ok(Loaded { gateway, policies: compiled.into_iter().map(|(_, policy)| policy).collect(), unavailable, report: look.report })
+        }
         _ => Err(look.report),
     }
+}
+
+/// The policies of a folder by themselves, for a gateway whose configuration is not a file (the demo).
+///
+/// # Errors
+/// The report, when anything is wrong with any of them.
+pub fn load_policies(folder: &Path, idps: &[String]) -> Result<Vec<Policy>, Report> {
+    let around = Surroundings { idps: Some(idps), connectors: builtin() };
+    let mut look = Look::default();
+    let paths = look.policy_files(folder).unwrap_or_default();
+    let compiled: Vec<Policy> = paths.iter().filter_map(|path| look.policy(path, around)).map(|(_, policy)| policy).collect();
+    if look.report.errors() == 0 { Ok(compiled) } else { Err(look.report) }
+}
+
+/// `vestibule check`: prints everything that is wrong to standard output; returns the exit code.
+pub fn run(config: &Path, files: &[PathBuf]) -> u8 {
+    let report = if files.is_empty() { check(config) } else { check_files(files) };
+    // Whoever closed the pipe has seen enough.
+    drop(io::stdout().lock().write_all(report.render().as_bytes()));
+    report.exit_code()
 }
 
 /// Every problem of the gateway file and all its policies.
@@ -66,6 +93,7 @@ pub fn check_files(paths: &[PathBuf]) -> Report {
 #[derive(Default)]
 struct Look {
     report: Report,
+    unavailable: Vec<String>,
 }
 
 impl Look {
@@ -91,6 +119,10 @@ impl Look {
         let file = self.read(path)?;
         let (policy, problems) = policy::compile(&file, around);
         self.report.problems.extend(problems);
+        if policy.is_none() {
+            let (tree, _) = crate::source::parse(&file);
+            self.unavailable.extend(tree.get("host").and_then(|entry| entry.node.as_text()).map(str::to_lowercase));
+        }
         Some((file, policy?))
     }
 

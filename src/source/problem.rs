@@ -129,6 +129,15 @@ impl Report {
         self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 
+    /// All problems, for a gateway that starts all the same: what is in order is served.
+    pub fn render_loaded(&self) -> String {
+        let mut out: String = self.problems.iter().map(|problem| problem.render() + "\n").collect();
+        if self.errors() > 0 {
+            out.push_str("The files with errors are not loaded; their apps answer 503. Everything else is served.\n");
+        }
+        out
+    }
+
     /// All problems and the closing line, in plain text.
     pub fn render(&self) -> String {
         let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
