@@ -118,11 +118,7 @@ impl Engine {
 
     /// How a kind of a plan is called in `each` of a policy's own steps.
     fn each_kind(&self, kind: &str) -> Option<&'static str> {
-        if kind == self.model.roles_as {
-            Some("roles")
-        } else {
-            (kind == self.model.orgs_as).then_some("orgs")
-        }
+        if kind == self.model.roles_as { Some("roles") } else { (kind == self.model.orgs_as).then_some("orgs") }
     }
 }
 

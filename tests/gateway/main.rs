@@ -1,3 +1,4 @@
 //! Integration tests, one binary; files are named after `src/`.
 
+mod connector;
 mod policy;

@@ -20,7 +20,9 @@ pub(super) enum Next {
 /// The parameters of the first page.
 pub(super) fn first(paginate: &Paginate) -> Vec<(String, String)> {
     match &paginate.style {
-        PageStyle::Offset { parameter, first, size, limit } | PageStyle::Page { parameter, first, size, limit } => parameters(parameter, *first, size, *limit),
+        PageStyle::Offset { parameter, first, size, limit } | PageStyle::Page { parameter, first, size, limit } => {
+            parameters(parameter, *first, size, *limit)
+        }
         PageStyle::Link => Vec::new(),
     }
 }

@@ -23,7 +23,7 @@ impl Engine {
     /// With `want` and `account`.
     fn names_for(&self, context: Context<'_>) -> Names<'static> {
         let mut names = self.names();
-        names.set("want", "login", Value::from(context.login));
+        names.set("want", "login", Value::from(self.model.identity.canonical(context.login)));
         names.set("want", "external_id", Value::from(context.external_id));
         if let Some(email) = context.email {
             names.set("want", "email", Value::from(email));
@@ -195,7 +195,8 @@ impl Engine {
 
     /// Lists of memberships that do not stand in the account itself.
     pub(super) async fn add_memberships(&self, account: &mut Account) -> Result<(), Trouble> {
-        let kinds: Vec<&String> = self.model.verbs.keys().filter_map(|verb| if let Verb::Members(kind, MemberVerb::List) = verb { Some(kind) } else { None }).collect();
+        let kinds: Vec<&String> =
+            self.model.verbs.keys().filter_map(|verb| if let Verb::Members(kind, MemberVerb::List) = verb { Some(kind) } else { None }).collect();
         for kind in kinds {
             let verb = format!("members.{kind}.list");
             let mut names = self.names();
@@ -211,7 +212,9 @@ impl Engine {
                 }
                 let members: &mut Members = account.memberships.entry(kind.clone()).or_default();
                 for element in &answer.elements {
-                    let read = |key: &str| call.save.iter().find(|(name, _)| name == key).and_then(|(_, place)| select::extract(place, element, &answer.headers));
+                    let read = |key: &str| {
+                        call.save.iter().find(|(name, _)| name == key).and_then(|(_, place)| select::extract(place, element, &answer.headers))
+                    };
                     if let Some(name) = read("name").and_then(|name| plain(&name).ok()) {
                         members.insert(name, read("role").and_then(|role| plain(&role).ok()));
                     }
@@ -222,7 +225,10 @@ impl Engine {
     }
 
     pub(super) async fn create(&self, context: Context<'_>, desired: &Desired) -> Result<Account, Trouble> {
-        self.model.identity.accepts(&desired.login).map_err(|problem| trouble("create", Outcome::Invalid, problem.to_string()))?;
+        self.model
+            .identity
+            .accepts(&self.model.identity.canonical(&desired.login))
+            .map_err(|problem| trouble("create", Outcome::Invalid, problem.to_string()))?;
         let mut names = self.names_for(Context { login: &desired.login, ..context });
         for (name, value) in &desired.attributes {
             names.set("want", name, value.clone());
@@ -245,14 +251,15 @@ impl Engine {
             return self.look_again(context, desired).await;
         }
         if made.login.is_empty() {
-            made.login.clone_from(&desired.login);
+            made.login = self.model.identity.canonical(&desired.login);
         }
         Ok(made)
     }
 
     /// A policy's own steps on create, run after the connector's.
     async fn create_own(&self, context: Context<'_>, mut made: Account) -> Result<Account, Trouble> {
-        let steps: Vec<&OwnStep> = self.steps.iter().flat_map(|steps| &steps.0.steps).filter(|step| step.on_create && !per_member(&step.call)).collect();
+        let steps: Vec<&OwnStep> =
+            self.steps.iter().flat_map(|steps| &steps.0.steps).filter(|step| step.on_create && !per_member(&step.call)).collect();
         let id = (!made.id.is_empty()).then(|| made.id.clone());
         let mut names = Self::own_names(Context { account_id: id.as_deref().or(context.account_id), ..context });
         let mut is_first = made.id.is_empty();

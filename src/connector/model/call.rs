@@ -12,8 +12,8 @@ pub(super) const METHODS: [(&str, Method); 5] =
     [("get", Method::GET), ("post", Method::POST), ("put", Method::PUT), ("patch", Method::PATCH), ("delete", Method::DELETE)];
 
 const CALL_KEYS: [&str; 19] = [
-    "name", "effect", "if", "each", "get", "post", "put", "patch", "delete", "query", "headers", "body", "form", "classify", "continue", "select", "save",
-    "paginate", "response",
+    "name", "effect", "if", "each", "get", "post", "put", "patch", "delete", "query", "headers", "body", "form", "classify", "continue", "select",
+    "save", "paginate", "response",
 ];
 
 /// Outcomes as written.
@@ -256,7 +256,9 @@ pub(super) fn rule(reader: &mut Reader<'_>, node: &Node, effect: Effect) -> Opti
 
 /// Whether a line of `classify` can be true. The answers that were once taken for "there is none" and made second accounts are ruled out here.
 fn fits(effect: Effect, status: &[u16], outcome: Outcome) -> Result<(), &'static str> {
-    use Outcome::{Absent, Ambiguous, Conflict, Created, Denied, Done, Exists, Found, Gone, InDoubt, Invalid, Reauth, Retry, Unchanged, Unsupported, Updated};
+    use Outcome::{
+        Absent, Ambiguous, Conflict, Created, Denied, Done, Exists, Found, Gone, InDoubt, Invalid, Reauth, Retry, Unchanged, Unsupported, Updated,
+    };
     let never_here = match effect {
         Effect::Read => matches!(outcome, Created | Exists | Updated | Unchanged | InDoubt),
         Effect::Write | Effect::Destroy => matches!(outcome, Found | Absent | Ambiguous),
@@ -275,7 +277,8 @@ fn fits(effect: Effect, status: &[u16], outcome: Outcome) -> Result<(), &'static
         return Err("this status is no success");
     }
     match outcome {
-        Found | Absent | Ambiguous | Created | Exists | Updated | Unchanged | Done | Gone | Conflict | Denied | Invalid | Retry | Reauth | InDoubt | Unsupported => Ok(()),
+        Found | Absent | Ambiguous | Created | Exists | Updated | Unchanged | Done | Gone | Conflict | Denied | Invalid | Retry | Reauth
+        | InDoubt | Unsupported => Ok(()),
     }
 }
 
@@ -313,10 +316,16 @@ fn select(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Select> {
     ];
     let fold = table.get("fold").and_then(|entry| reader.choice(&entry.node, &same)).unwrap_or(SameAs::Folded(Fold::Exact));
     let filter = table.get("where").and_then(|entry| reader.table(&entry.node));
-    let filter: Vec<_> =
-        filter.map(|filter| filter.entries.iter().filter_map(|entry| Some((Pointer::parse(&entry.key), reader.template(&entry.node, env)?))).collect()).unwrap_or_default();
+    let filter: Vec<_> = filter
+        .map(|filter| filter.entries.iter().filter_map(|entry| Some((Pointer::parse(&entry.key), reader.template(&entry.node, env)?))).collect())
+        .unwrap_or_default();
     if filter.is_empty() {
-        reader.error_help("missing-key", &node.span, "`select` needs `where`: what the element must be, exactly", "a search is never trusted to be exact");
+        reader.error_help(
+            "missing-key",
+            &node.span,
+            "`select` needs `where`: what the element must be, exactly",
+            "a search is never trusted to be exact",
+        );
         return None;
     }
     Some(Select { items: reader.pointer_at(table, "items"), filter: Filter::Equal(filter, fold) })

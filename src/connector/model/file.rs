@@ -10,10 +10,34 @@ use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-const TOP: [&str; 28] = [
-    "connector", "version", "summary", "tested_with", "roles_as", "orgs_as", "role_order", "http", "settings", "identity", "account", "attributes", "sign_in",
-    "token", "probe", "lookup", "get", "create", "update", "rename", "enable", "disable", "delete", "list", "members", "resolve", "revoke_sessions",
-    "capabilities",
+const TOP: [&str; 27] = [
+    "connector",
+    "version",
+    "summary",
+    "tested_with",
+    "roles_as",
+    "orgs_as",
+    "role_order",
+    "http",
+    "settings",
+    "identity",
+    "account",
+    "attributes",
+    "sign_in",
+    "token",
+    "probe",
+    "lookup",
+    "get",
+    "create",
+    "update",
+    "rename",
+    "enable",
+    "disable",
+    "delete",
+    "list",
+    "members",
+    "resolve",
+    "revoke_sessions",
 ];
 
 pub(super) fn parse(file: &SourceFile) -> (Option<Model>, Vec<Problem>) {
@@ -58,7 +82,8 @@ fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
     if model.account.id.is_none() || model.account.login.is_none() {
         reader.error("missing-key", &(0..0), "`[account]` must say where `id` and `login` stand in an answer");
     }
-    let misfits: Vec<Verb> = model.verbs.keys().filter(|verb| matches!(verb, Verb::Lookup(Way::ExternalId)) && model.account.external_id.is_none()).cloned().collect();
+    let misfits: Vec<Verb> =
+        model.verbs.keys().filter(|verb| matches!(verb, Verb::Lookup(Way::ExternalId)) && model.account.external_id.is_none()).cloned().collect();
     if !misfits.is_empty() {
         reader.error("missing-key", &(0..0), "`[account]` must say where `external_id` stands: it is looked up by");
     }
@@ -78,7 +103,7 @@ pub(super) fn rest() -> Model {
             headers: Vec::new(),
         },
         settings: Vec::new(),
-        identity: IdentityFacts { fold: Fold::AsciiLower, charset: None, chars_max: 255, reserved: reserved() },
+        identity: IdentityFacts { fold: Fold::AsciiLower, lower: false, charset: None, chars_max: 255, reserved: reserved() },
         account: AccountShape::default(),
         attributes: Vec::new(),
         roles_as: "role".to_owned(),
@@ -100,13 +125,20 @@ pub(super) fn settings(model: &Model, file: &SourceFile, given: Option<&Table>) 
     if let Some(given) = given {
         let known: Vec<&str> = model.settings.iter().map(|setting| setting.name.as_str()).collect();
         reader.keys(given, &format!("the settings of connector `{}`", model.name), &known);
-        for (entry, setting) in given.entries.iter().filter_map(|entry| model.settings.iter().find(|setting| setting.name == entry.key).map(|found| (entry, found))) {
+        for (entry, setting) in
+            given.entries.iter().filter_map(|entry| model.settings.iter().find(|setting| setting.name == entry.key).map(|found| (entry, found)))
+        {
             let value = literal(&entry.node);
             if std::mem::discriminant(&value) != std::mem::discriminant(&setting.default) {
                 reader.error("wrong-type", &entry.node.span, format!("`{}` is {} here", entry.key, entry.node.kind()));
             } else if !setting.allowed.is_empty() && !setting.allowed.contains(&value) {
                 let allowed: Vec<String> = setting.allowed.iter().map(ToString::to_string).collect();
-                reader.error_help("unknown-value", &entry.node.span, format!("`{}` cannot be this", entry.key), format!("one of {}", allowed.join(", ")));
+                reader.error_help(
+                    "unknown-value",
+                    &entry.node.span,
+                    format!("`{}` cannot be this", entry.key),
+                    format!("one of {}", allowed.join(", ")),
+                );
             } else {
                 out.insert(entry.key.clone(), value);
             }
@@ -156,10 +188,11 @@ fn http(reader: &mut Reader<'_>, table: &Table) -> Http {
 }
 
 fn identity(reader: &mut Reader<'_>, table: &Table) -> IdentityFacts {
-    reader.keys(table, "`[identity]`", &["fold", "charset", "max", "reserved"]);
+    reader.keys(table, "`[identity]`", &["fold", "lower", "charset", "max", "reserved"]);
     let folds = [("exact", Fold::Exact), ("ascii_lower", Fold::AsciiLower), ("casefold", Fold::Casefold)];
     IdentityFacts {
         fold: table.get("fold").and_then(|entry| reader.choice(&entry.node, &folds)).unwrap_or_default(),
+        lower: reader.bool_at(table, "lower", false),
         charset: table.get("charset").and_then(|entry| reader.regex(&entry.node)),
         chars_max: usize::try_from(reader.number_at(table, "max", 255, 1, 4096)).unwrap_or(255),
         reserved: table.get("reserved").map_or_else(reserved, |entry| reader.texts(&entry.node)),

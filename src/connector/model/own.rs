@@ -26,7 +26,22 @@ pub(super) fn parse(file: &SourceFile, find: Option<&Node>, steps: &[Node], env:
 }
 
 const FIND_KEYS: [&str; 16] = [
-    "get", "query", "headers", "list", "where", "by", "id", "login", "external_id", "email", "admin", "disabled", "etag", "paginate", "classify", "response",
+    "get",
+    "query",
+    "headers",
+    "list",
+    "where",
+    "by",
+    "id",
+    "login",
+    "external_id",
+    "email",
+    "admin",
+    "disabled",
+    "etag",
+    "paginate",
+    "classify",
+    "response",
 ];
 
 fn own_find(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnFind> {
@@ -83,9 +98,8 @@ fn guess_way(table: &Table) -> Way {
     if text.contains("email") { Way::Email } else { Way::Login }
 }
 
-const STEP_KEYS: [&str; 17] = [
-    "name", "on", "get", "post", "put", "patch", "delete", "query", "headers", "body", "form", "ok", "classify", "save", "each", "if", "response",
-];
+const STEP_KEYS: [&str; 17] =
+    ["name", "on", "get", "post", "put", "patch", "delete", "query", "headers", "body", "form", "ok", "classify", "save", "each", "if", "response"];
 
 fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> {
     let table = reader.table(node)?;
@@ -122,7 +136,8 @@ fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> 
         }
         _ => {}
     }
-    let classify = if table.get("classify").is_some() { rules(reader, table, effect) } else { usual_rules(reader, table, effect, each.as_ref(), on_create) };
+    let classify =
+        if table.get("classify").is_some() { rules(reader, table, effect) } else { usual_rules(reader, table, effect, each.as_ref(), on_create) };
     let save = call::saves(reader, table);
     for (name, _) in &save {
         if matches!(name.as_str(), "item" | "user" | "role" | "roles" | "orgs" | "vars" | "claims" | "email" | "groups") {

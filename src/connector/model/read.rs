@@ -227,10 +227,13 @@ impl<'f> Reader<'f> {
         for problem in problems {
             // Offsets hold as long as the string was written without escapes.
             let written = self.file.text.get(node.span.clone()).unwrap_or_default();
-            let span = written.find(text).map_or_else(|| node.span.clone(), |at| {
-                let start = node.span.start + at;
-                start + problem.span.start..start + problem.span.end
-            });
+            let span = written.find(text).map_or_else(
+                || node.span.clone(),
+                |at| {
+                    let start = node.span.start + at;
+                    start + problem.span.start..start + problem.span.end
+                },
+            );
             let make = if problem.warning { Problem::warning } else { Problem::error };
             let mut out = make(problem.code, self.file, span, problem.message).label(problem.label);
             out.helps = problem.helps;
