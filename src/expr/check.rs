@@ -86,10 +86,10 @@ impl<'e> Checker<'e> {
     fn each(&mut self, nodes: &[Node]) -> (Vec<Type>, Vec<Code>, bool) {
         let (mut types, mut codes, mut may_be_absent) = (Vec::new(), Vec::new(), false);
         for node in nodes {
-            let typed = self.expression(node);
-            types.push(typed.of);
-            codes.push(typed.code);
-            may_be_absent |= typed.may_be_absent;
+            let element = self.expression(node);
+            types.push(element.of);
+            codes.push(element.code);
+            may_be_absent |= element.may_be_absent;
         }
         (types, codes, may_be_absent)
     }

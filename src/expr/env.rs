@@ -12,9 +12,9 @@ pub enum Type {
     /// Whole number.
     Int,
     /// List of elements of one type.
-    List(Box<Type>),
+    List(Box<Self>),
     /// Fields known by name; a bool says whether the field may be absent at run time.
-    Record(Vec<(String, Type, bool)>),
+    Record(Vec<(String, Self, bool)>),
     /// Fields or elements unknown until run time (`claims`): any access may be absent.
     Dynamic,
 }

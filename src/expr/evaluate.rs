@@ -17,22 +17,22 @@ use std::cmp::Ordering;
 pub(super) enum Code {
     Constant(Value),
     Name(String),
-    Field(Box<Code>, Step),
-    Index(Box<Code>, Box<Code>),
+    Field(Box<Self>, Step),
+    Index(Box<Self>, Box<Self>),
     /// `has(name)`
     HasName(String),
     /// `has(of.field)`
-    HasField(Box<Code>, Step),
-    Not(Box<Code>),
-    All(Vec<Code>),
-    Any(Vec<Code>),
-    Sum(Vec<Code>),
-    Compare(Relation, Box<Code>, Box<Code>),
-    In(Box<Code>, Box<Code>),
-    Choose(Box<[Code; 3]>),
-    List(Vec<Code>),
-    Call(Function, Vec<Code>),
-    Matches(Box<Code>, Regex),
+    HasField(Box<Self>, Step),
+    Not(Box<Self>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Sum(Vec<Self>),
+    Compare(Relation, Box<Self>, Box<Self>),
+    In(Box<Self>, Box<Self>),
+    Choose(Box<[Self; 3]>),
+    List(Vec<Self>),
+    Call(Function, Vec<Self>),
+    Matches(Box<Self>, Regex),
 }
 
 /// A step into a value: the field's name, and the way from the top for messages (`claims.department`).
@@ -80,10 +80,11 @@ pub(super) fn truth(code: &Code, names: &dyn Lookup) -> Result<bool, EvalError> 
         Code::Any(parts) => absorbing(parts, true, names),
         Code::Compare(relation, left, right) => compare(*relation, &*value(left, names)?, &*value(right, names)?),
         Code::In(element, container) => is_in(&*value(element, names)?, &*value(container, names)?),
-        Code::Matches(of, pattern) => match &*value(of, names)? {
-            Value::String(text) => Ok(pattern.is_match(text)),
-            other => Err(EvalError::Type(format!("`matches` takes text, and this is {}", described(other)))),
-        },
+        Code::Matches(of, pattern) => {
+            let of = value(of, names)?;
+            let text = of.as_str().ok_or_else(|| EvalError::Type(format!("`matches` takes text, and this is {}", described(&of))))?;
+            Ok(pattern.is_match(text))
+        }
         Code::Constant(_) | Code::Name(_) | Code::Field(..) | Code::Index(..) | Code::Sum(_) | Code::Choose(_) | Code::List(_) | Code::Call(..) => {
             let found = value(code, names)?;
             found.as_bool().ok_or_else(|| EvalError::Type(format!("{} is {}, and must be true or false", code.spelled(), described(&found))))
@@ -97,6 +98,7 @@ impl Code {
         self.path().map_or_else(|| "this".to_owned(), |path| format!("`{path}`"))
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only these two have a path, whatever else there will be")]
     fn path(&self) -> Option<&str> {
         match self {
             Self::Name(name) => Some(name),
@@ -124,7 +126,7 @@ fn field<'a>(of: Cow<'a, Value>, step: &Step) -> Evaluated<'a> {
     match of {
         Cow::Borrowed(Value::Object(fields)) => fields.get(&step.key).map(Cow::Borrowed).ok_or_else(absent),
         Cow::Owned(Value::Object(mut fields)) => fields.swap_remove(&step.key).map(Cow::Owned).ok_or_else(absent),
-        other => Err(no_fields(&other, step)),
+        Cow::Borrowed(_) | Cow::Owned(_) => Err(no_fields(&of, step)),
     }
 }
 
@@ -227,6 +229,8 @@ fn is_in(element: &Value, container: &Value) -> Result<bool, EvalError> {
     match (element, container) {
         (_, Value::Array(elements)) => Ok(elements.iter().any(|other| equal(element, other))),
         (Value::String(key), Value::Object(fields)) => Ok(fields.contains_key(key)),
+        // These are keys in CEL, and never equal to one that is text.
+        (Value::Number(_) | Value::Bool(_), Value::Object(_)) => Ok(false),
         _ => Err(EvalError::Type(format!("{} cannot be in {}", described(element), described(container)))),
     }
 }

@@ -305,7 +305,7 @@ mod tests {
         #[test]
         fn slug_is_idempotent_and_plain(text in any::<String>()) {
             let once = slug(&text);
-            prop_assert_eq!(slug(&once), once.clone());
+            prop_assert_eq!(&slug(&once), &once);
             prop_assert!(once.split('-').all(|word| !word.is_empty() || once.is_empty()));
             prop_assert!(once.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
         }

@@ -34,6 +34,7 @@ impl Guards {
 }
 
 /// The paths without which `node` certainly is the opposite of `holds`: where `node` is `holds`, all of them are present.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever says nothing of presence guards nothing")]
 pub(super) fn present_when(node: &Node, holds: bool, text: &str) -> BTreeSet<String> {
     match &node.kind {
         Shape::Call(function, arguments) if function.name == "has" && holds => arguments.iter().filter_map(|of| path(of, text)).collect(),
@@ -55,6 +56,7 @@ fn union(parts: &[Node], holds: bool, text: &str) -> BTreeSet<String> {
 }
 
 /// The way from a top-level name, one spelling for `claims.a` and `claims['a']`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "anything that does not begin at a name has no path")]
 pub(super) fn path(node: &Node, text: &str) -> Option<String> {
     match &node.kind {
         Shape::Name(name) => Some(name.clone()),
@@ -65,10 +67,7 @@ pub(super) fn path(node: &Node, text: &str) -> Option<String> {
 }
 
 fn bracketed_node(key: &Node, text: &str) -> String {
-    match &key.kind {
-        Shape::Text(name) => bracketed(name),
-        _ => format!("[{}]", text.get(key.span.clone()).unwrap_or_default()),
-    }
+    if let Shape::Text(name) = &key.kind { bracketed(name) } else { format!("[{}]", text.get(key.span.clone()).unwrap_or_default()) }
 }
 
 /// `.name`, or `['name']` for what is not an identifier. Long names are cut, since they may come from data.

@@ -377,7 +377,7 @@ impl<'t> Parser<'t> {
             "or" => problem.help("for \"or\", write ||"),
             "not" => problem.help("for \"not\", write !(…)"),
             "is" => problem.help("to compare, write =="),
-            "-" => problem.help("this language adds, but does not subtract"),
+            "-" | ":" => problem.help("a claim with other letters than a-z, 0-9 and _ in its name is written claims['cost-centre']"),
             _ => problem,
         }
     }
@@ -394,4 +394,92 @@ fn too_deep(span: Range<usize>) -> ExprProblem {
 
 fn out_of_range(span: Range<usize>) -> ExprProblem {
     ExprProblem::syntax(span, "this number is too large").label("does not fit in 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lex;
+    use super::{Node, Parser, Shape, tree};
+    use proptest::prelude::*;
+
+    /// The tree with a pair of brackets for every node that has parts.
+    fn spelled(node: &Node) -> String {
+        let all = |nodes: &[Node], between: &str| nodes.iter().map(spelled).collect::<Vec<_>>().join(between);
+        match &node.kind {
+            Shape::Text(text) => format!("{text:?}"),
+            Shape::Int(number) => number.to_string(),
+            Shape::Bool(yes) => yes.to_string(),
+            Shape::Null => "null".to_owned(),
+            Shape::Name(name) => name.clone(),
+            Shape::List(elements) => format!("[{}]", all(elements, ", ")),
+            Shape::Field(of, field) => format!("{}.{}", spelled(of), field.name),
+            Shape::Index(of, key) => format!("{}[{}]", spelled(of), spelled(key)),
+            Shape::Call(function, arguments) => format!("{}({})", function.name, all(arguments, ", ")),
+            Shape::Not(of) => format!("(!{})", spelled(of)),
+            Shape::All(parts) => format!("({})", all(parts, " && ")),
+            Shape::Any(parts) => format!("({})", all(parts, " || ")),
+            Shape::Sum(parts) => format!("({})", all(parts, " + ")),
+            Shape::Compare(relation, left, right) => format!("({} {relation:?} {})", spelled(left), spelled(right)),
+            Shape::In(element, container) => format!("({} in {})", spelled(element), spelled(container)),
+            Shape::Choose(parts) => format!("({})", all(parts.as_slice(), " ? ")),
+        }
+    }
+
+    #[test]
+    fn operators_bind_as_in_cel() {
+        for (text, expected) in [
+            ("a || b && c || d", "(a || (b && c) || d)"),
+            ("(a || b) && c", "((a || b) && c)"),
+            ("!a && !!b", "((!a) && (!(!b)))"),
+            ("!a.b == c", "((!a.b) Equal c)"),
+            ("a + b == c + d", "((a + b) Equal (c + d))"),
+            ("a < b == c", "((a Less b) Equal c)"),
+            ("a == b in c", "((a Equal b) in c)"),
+            ("a in b && c", "((a in b) && c)"),
+            ("a ? b : c ? d : e", "(a ? b ? (c ? d ? e))"),
+            ("a || b ? c && d : e", "((a || b) ? (c && d) ? e)"),
+            ("a.b.c('d', 1)[0].e", "c(a.b, \"d\", 1)[0].e"),
+            ("f(-1, [], [null, true])", "f(-1, [], [null, true])"),
+            ("-9223372036854775808", "-9223372036854775808"),
+        ] {
+            let tokens = lex::whole(text);
+            let mut problems = Vec::new();
+            let tree = tree(text, &tokens, &mut problems);
+            assert_eq!(tree.as_ref().map(spelled).as_deref(), Some(expected), "{text}: {problems:?}");
+        }
+    }
+
+    /// Counted, not timed: at most this many looks at a token for each token there is. The sign and the word of every level of
+    /// precedence are looked for once.
+    const LOOKS_PER_TOKEN_MAX: usize = 40;
+
+    fn is_linear(text: &str) {
+        let tokens = lex::whole(text);
+        assert!(tokens.list.len() <= text.len());
+        let mut parser = Parser::new(text, &tokens);
+        let _either = parser.expression();
+        assert!(
+            parser.looks.get() <= LOOKS_PER_TOKEN_MAX * (tokens.list.len() + 1),
+            "{} looks at {} tokens: {text}",
+            parser.looks.get(),
+            tokens.list.len()
+        );
+    }
+
+    #[test]
+    fn what_takes_other_parsers_gigabytes_is_read_in_linear_time() {
+        for open in ["(", "[", "{", "!", "-", "a[", "a(", "a.b(", "a?", "a?b:", "((a)", "[[a],", "!(", "a&&(", "'a'+(", "a in ("] {
+            for times in [1, 10, 60, 1000] {
+                is_linear(&open.repeat(times));
+                is_linear(&format!("{}a{}", open.repeat(times), ")".repeat(times)));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_scraps_are_read_in_linear_time(words in prop::collection::vec(prop::sample::select(vec!["a", "(", ")", "[", "]", "!", "-", "1", ".", ",", "?", ":", "&&", "||", "+", "==", " in "]), 0..200)) {
+            is_linear(&words.concat());
+        }
+    }
 }

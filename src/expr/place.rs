@@ -24,6 +24,8 @@ impl Checker<'_> {
     /// `has(name)`, `has(of.field)`: whether it is there.
     pub(super) fn has(&mut self, called: &Ident, arguments: &[Node], node: &Node) -> Typed {
         let code = match arguments {
+            // Written as a method, as in `claims.has()`: not CEL.
+            [asked, ..] if asked.span.start < called.span.start => return self.report(has_takes(called, node)),
             [Node { kind: Shape::Name(name), span, .. }] => {
                 self.name(name, span);
                 Code::HasName(name.clone())
@@ -35,10 +37,7 @@ impl Checker<'_> {
                 self.field(&base.of, field, of);
                 Code::HasField(Box::new(base.code), Step { key: field.name.clone(), path: path(asked, self.text).unwrap_or_default() })
             }
-            _ => {
-                let problem = ExprProblem::error("wrong-type", node.span.clone(), format!("`{}` takes a name or a field", called.name));
-                return self.report(problem.label("not a name").help("write has(claims.department); for other keys: 'key' in claims"));
-            }
+            _ => return self.report(has_takes(called, node)),
         };
         if let [asked] = arguments {
             self.read(asked);
@@ -62,6 +61,7 @@ impl Checker<'_> {
         self.names.extend(name.filter(|name| !self.names.contains(name)));
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a step is a name, a field or a key; anything else is an expression of its own")]
     fn step(&mut self, node: &Node) -> Typed {
         match &node.kind {
             Shape::Name(name) => self.name(name, &node.span),
@@ -139,12 +139,11 @@ impl Checker<'_> {
         if !key_fits {
             return self.report(wrong_type(key, takes, &by.of));
         }
-        let code = match &key.kind {
-            Shape::Text(name) => {
-                let path = path(node, self.text).unwrap_or_else(|| bracketed(name));
-                Code::Field(Box::new(base.code), Step { key: name.clone(), path })
-            }
-            _ => Code::Index(Box::new(base.code), Box::new(by.code)),
+        let code = if let Shape::Text(name) = &key.kind {
+            let path = path(node, self.text).unwrap_or_else(|| bracketed(name));
+            Code::Field(Box::new(base.code), Step { key: name.clone(), path })
+        } else {
+            Code::Index(Box::new(base.code), Box::new(by.code))
         };
         Typed::new(found, code, true)
     }
@@ -163,12 +162,17 @@ impl Checker<'_> {
             return;
         }
         unguarded.reverse();
-        let all = |not: &str, then: &str| unguarded.iter().map(|path| format!("{not}{} {then} ", asked(path))).collect::<String>();
-        let help = format!("say what absence means: {}... (absent: no) or {}... (absent: yes)", all("", "&&"), all("!", "||"));
+        let all = |not: &str, then: &str| unguarded.iter().map(|path| format!("{not}{} {then}", asked(path))).collect::<Vec<_>>().join(" ");
+        let help = format!("say what absence means: {} ... (absent: no) or {} ... (absent: yes)", all("", "&&"), all("!", "||"));
         let problem =
             ExprProblem::warning("claim-may-be-absent", node.span.clone(), format!("`{claim}` may be absent, and then this condition denies"));
         self.report(problem.label("not every sign-in carries this claim").help(help));
     }
+}
+
+fn has_takes(called: &Ident, node: &Node) -> ExprProblem {
+    let problem = ExprProblem::error("wrong-type", node.span.clone(), format!("`{}` takes a name or a field", called.name));
+    problem.label("not a name").help("write has(claims.department); for other keys: 'key' in claims")
 }
 
 /// How to ask whether something is present: `has(claims.a)`, `('a b' in claims)`.

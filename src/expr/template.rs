@@ -65,10 +65,13 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Literal(literal) => out.push_str(literal),
-                Part::Expression { code, written } => match &*evaluate::value(code, names)? {
-                    Value::Null => return Err(EvalError::Absent(written.clone())),
-                    value => out.push_str(&escape(value)?),
-                },
+                Part::Expression { code, written } => {
+                    let value = evaluate::value(code, names)?;
+                    if value.is_null() {
+                        return Err(EvalError::Absent(written.clone()));
+                    }
+                    out.push_str(&escape(&value)?);
+                }
             }
         }
         Ok(out)
@@ -121,9 +124,12 @@ pub fn is_set(value: &Value) -> bool {
 
 /// A value inside a longer text. A null is an attribute without a value: absent.
 fn as_text<'v>(value: &'v Value, written: &str) -> Result<Cow<'v, str>, EvalError> {
-    evaluate::scalar(value).ok_or_else(|| match value {
-        Value::Null => EvalError::Absent(written.to_owned()),
-        other => EvalError::Type(format!("`{written}` is {}, which cannot stand inside text", evaluate::described(other))),
+    evaluate::scalar(value).ok_or_else(|| {
+        if value.is_null() {
+            EvalError::Absent(written.to_owned())
+        } else {
+            EvalError::Type(format!("`{written}` is {}, which cannot stand inside text", evaluate::described(value)))
+        }
     })
 }
 
@@ -200,7 +206,14 @@ impl Compiler<'_> {
             return;
         }
         let span = tokens.span.clone();
-        let Some(tree) = parse::tree(self.text, &tokens, &mut self.problems) else { return };
+        let Some(tree) = parse::tree(self.text, &tokens, &mut self.problems) else {
+            // `{"a": 1}` is somebody's JSON.
+            let is_json = self.text.get(span).is_some_and(|written| written.trim_start().starts_with('"'));
+            if let Some(problem) = self.problems.last_mut().filter(|_| is_json) {
+                problem.helps.push("for a literal brace, write {{".to_owned());
+            }
+            return;
+        };
         let mut checker = Checker::new(self.text, self.env, false);
         let typed = checker.expression(&tree);
         let (mut problems, names) = checker.finish();

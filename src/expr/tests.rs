@@ -18,7 +18,7 @@ fn ada() -> Map<String, Value> {
     object(json!({
         "email": "Ada@Example.com", "email_verified": true, "given_name": "Zoë", "family_name": "Brontë-Núñez", "groups": ["sre", "dev-x"],
         "idp": "corp", "claims": {
-            "status": "active", "employee_id": "E7", "level": 3, "ratio": 0.5, "nothing": null, "flags": ["a", 1], "address": { "country": "NL" },
+            "status": "active", "employee_id": "E7", "level": 3, "ratio": 0.5, "whole": 3.0, "nothing": null, "flags": ["a", 1], "address": { "country": "NL" },
             "https://example.com/team": "red", "admin": true
         },
         "user": { "name": "ada", "email": "ada@example.com", "display": "Ada L", "extra": { "employee_id": "E7" } },
@@ -33,8 +33,8 @@ fn ada() -> Map<String, Value> {
 fn said(text: &str, problems: &[ExprProblem]) -> Vec<String> {
     let spelled = |problem: &ExprProblem| {
         let warning = if problem.warning { "warning " } else { "" };
-        let helps: String = problem.helps.iter().map(|help| format!(" | {help}")).collect();
-        format!("{warning}{} <{}>: {} | {}{helps}", problem.code, &text[problem.span.clone()], problem.message, problem.label)
+        let helps: String = problem.helps.iter().flat_map(|help| [" | ", help]).collect();
+        format!("{warning}{} <{}>: {} | {}{helps}", problem.code, text.get(problem.span.clone()).unwrap(), problem.message, problem.label)
     };
     problems.iter().map(spelled).collect()
 }
@@ -146,6 +146,10 @@ fn every_type_mistake_is_found_at_load() {
             "wrong-type <has('x')>: `has` takes a name or a field | not a name | write has(claims.department); for other keys: 'key' in claims",
         ),
         ("has()", "wrong-type <has()>: `has` takes a name or a field | not a name | write has(claims.department); for other keys: 'key' in claims"),
+        (
+            "claims.has()",
+            "wrong-type <claims.has()>: `has` takes a name or a field | not a name | write has(claims.department); for other keys: 'key' in claims",
+        ),
         ("has(user.nmae)", "unknown-name <nmae>: there is no `user.nmae` | unknown field | did you mean `user.name`?"),
         ("has(emial)", "unknown-name <emial>: there is no `emial` | unknown name | did you mean `email`?"),
         (
@@ -184,9 +188,16 @@ fn what_cannot_be_read_says_why_and_where() {
         ("true ? false", "expression <>: expected `:`, and here it ends | `:` is missing"),
         ("email.1 == 'a'", "expression <1>: expected a field, found `1` | unexpected"),
         ("email = 'a'", "expression <=>: `=` means nothing here | unexpected character | to compare, write =="),
-        ("3 - 2 == 1", "expression <->: expected an operator, found `-` | unexpected | this language adds, but does not subtract"),
+        (
+            "3 - 2 == 1",
+            "expression <->: expected an operator, found `-` | unexpected | a claim with other letters than a-z, 0-9 and _ in its name is written claims['cost-centre']",
+        ),
         ("-email == 1", "expression <->: `-` stands only before a number | not part of this language"),
         ("9223372036854775808 == 1", "expression <9223372036854775808>: this number is too large | does not fit in 64 bits"),
+        (
+            "true}",
+            "expression <}>: `}` means nothing here | unexpected character | inside an expression a name stands by itself, without $ or braces",
+        ),
         ("&& true", "expression <&&>: expected a value, found `&&` | unexpected"),
         ("in groups", "expression <in>: expected a value, found `in` | unexpected"),
         (&deep, "expression <(>: this expression is nested too deep | more than 32 levels"),
@@ -219,7 +230,7 @@ fn depth_is_bounded_for_every_way_to_nest() {
 fn claims_that_may_be_absent_are_warned_of_unless_the_condition_says_what_then() {
     let warned = |text: &str| {
         let (_, warnings) = Condition::compile(text, &env()).unwrap_or_else(|problems| panic!("{text}: {problems:?}"));
-        warnings.into_iter().map(|warning| text[warning.span].to_owned()).collect::<Vec<_>>()
+        warnings.into_iter().map(|warning| text.get(warning.span).unwrap().to_owned()).collect::<Vec<_>>()
     };
     for (text, expected) in [
         ("claims.status == 'a'", vec!["claims.status"]),
@@ -303,6 +314,7 @@ fn values_are_those_of_cel() {
         ("claims.level == 3 && claims.level + 1 == 4", json!(true)),
         ("claims.level > claims.ratio", json!(true)),
         ("claims.level == '3'", json!(false)),
+        ("claims.whole == 3 && 3 in [claims.whole] && claims.whole <= 3", json!(true)),
         ("claims.nothing == null", json!(true)),
         ("has(claims.nothing) && !has(claims.other)", json!(true)),
         ("has(given_name) && !has(name)", json!(true)),
@@ -360,6 +372,12 @@ fn templates_that_do_not_balance_or_fit_are_refused() {
                 "wrong-type <groups>: a list cannot stand inside text | a list | write {join(groups, ', ')}, or leave the expression alone in its string",
             ],
         ),
+        (
+            "{\"a\": 1}",
+            vec![
+                "expression <:>: expected an operator, found `:` | unexpected | a claim with other letters than a-z, 0-9 and _ in its name is written claims['cost-centre'] | for a literal brace, write {{",
+            ],
+        ),
         ("{user}!", vec!["wrong-type <user>: a table cannot stand inside text | a table | name one of its fields: {user.…}"]),
         ("${email}!{a b}", vec!["expression <b>: expected an operator, found `b` | unexpected"]),
     ] {
@@ -399,7 +417,7 @@ fn every_interpolated_value_is_escaped_and_literal_text_is_not() {
     let escape = |value: &Value| match value {
         Value::String(text) => Ok(text.replace('@', "%40")),
         Value::Number(number) => Ok(number.to_string()),
-        other => Err(EvalError::Type(format!("not in a path: {other}"))),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(EvalError::Type(format!("not in a path: {value}"))),
     };
     let check = |text: &str, expected: Result<&str, &str>| {
         let (template, _) = Template::compile(text, &env()).unwrap();
@@ -528,7 +546,38 @@ fn places_are_in_the_text(text: &str) {
     }
 }
 
+/// Conditions over two claims, asked for and used every which way.
+fn guarded() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "has(claims.a)",
+        "has(claims.b)",
+        "'a' in claims",
+        "claims.a == 'x'",
+        "claims.b != claims.a",
+        "claims['b'] == 'x'",
+        "true",
+        "false",
+    ]);
+    leaf.prop_map(str::to_owned).prop_recursive(4, 24, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 2..4).prop_map(|parts| format!("({})", parts.join(" && "))),
+            prop::collection::vec(inner.clone(), 2..4).prop_map(|parts| format!("({})", parts.join(" || "))),
+            inner.clone().prop_map(|of| format!("!({of})")),
+            (inner.clone(), inner.clone(), inner).prop_map(|(c, a, b)| format!("({c} ? {a} : {b})")),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_condition_without_a_warning_never_fails_for_an_absent_claim(text in guarded()) {
+        let (condition, warnings) = Condition::compile(&text, &env()).unwrap();
+        for claims in [json!({}), json!({ "a": "x" }), json!({ "b": "x" }), json!({ "a": "y", "b": "x" })] {
+            let found = condition.holds(&object(json!({ "claims": claims })));
+            prop_assert!(found.is_ok() || !warnings.is_empty(), "{found:?} with {claims} and no warning");
+        }
+    }
+
     #[test]
     fn no_text_panics(text in any::<String>()) {
         places_are_in_the_text(&text);
