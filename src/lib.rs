@@ -27,4 +27,10 @@ pub mod pages;
 pub mod provision;
 pub mod request;
 // edges
+pub mod observe;
+pub mod proxy;
+pub mod admin;
 pub mod cli;
+pub mod demo;
+// composition root
+pub mod app;

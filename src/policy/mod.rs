@@ -7,6 +7,7 @@
 pub mod compile;
 pub mod evaluate;
 pub mod glob;
+pub mod mapping;
 pub mod path;
 pub mod schema;
 

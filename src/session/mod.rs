@@ -20,6 +20,7 @@ use crate::identity::Identity;
 use crate::state::{SignOn, SignOnId};
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -29,7 +30,6 @@ const AHEAD_MS_MAX: i64 = 60_000;
 const SEEN_STEP_MS: i64 = 1_000;
 
 /// Proof that the account exists and is as the policy wants it, with the identity rendered for the app.
-#[derive(Debug)]
 pub struct Pass {
     /// Revision of the policy it was issued under.
     pub policy_revision: String,
@@ -43,8 +43,18 @@ pub struct Pass {
     pub landing: Option<String>,
 }
 
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the headers: the JWT is among them.
+        f.debug_struct("Pass")
+            .field("policy_revision", &self.policy_revision)
+            .field("login", &self.login)
+            .field("good_until", &self.good_until)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A sign-on, live.
-#[derive(Debug)]
 pub struct LiveSignOn {
     /// Its name.
     pub id: SignOnId,
@@ -75,6 +85,17 @@ pub struct AppSession {
     pub pass: ArcSwapOption<Pass>,
 }
 
+impl fmt::Debug for LiveSignOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the ID token and the claims.
+        f.debug_struct("LiveSignOn")
+            .field("id", &self.id)
+            .field("subject", &self.identity.subject)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
 impl LiveSignOn {
     /// Of a stored one; `max_ms` is the absolute limit as configured now, which may be tighter than it was at sign-in.
     fn of(stored: SignOn, max_ms: i64) -> Self {
@@ -99,6 +120,12 @@ impl LiveSignOn {
             && now.since_ms(last_seen) < idle_ms
             && last_seen.since_ms(now) <= AHEAD_MS_MAX
             && self.created_at.since_ms(now) <= AHEAD_MS_MAX
+    }
+
+    /// Milliseconds from `now` until it ends for want of use or at its limit, if nothing happens.
+    pub fn alive_for_ms(&self, now: Timestamp, idle_ms: i64) -> i64 {
+        let idle = Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed)).plus_ms(idle_ms);
+        idle.min(self.expires_at).since_ms(now)
     }
 
     /// Notes a request at `now`, to about a second. Only ever forwards. Callers have checked [`Self::alive`].
