@@ -131,13 +131,18 @@ impl Report {
 
     /// All problems and the closing line, in plain text.
     pub fn render(&self) -> String {
+        self.render_with(if self.errors() == 0 { "" } else { "Nothing was loaded." })
+    }
+
+    /// As [`Self::render`], with `closing` after the numbers; empty for none.
+    pub fn render_with(&self, closing: &str) -> String {
         let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
         let mut out: String = self.problems.iter().map(|problem| problem.render() + "\n").collect();
         let errors = self.errors();
         let found = format!("{}, {} in {}", count(errors, "error"), count(self.problems.len() - errors, "warning"), count(self.files, "file"));
         out.push_str(&found);
-        out.push_str(if errors == 0 { ".\n" } else { ". Nothing was loaded.\n" });
-        out
+        out.push_str(if closing.is_empty() { "." } else { ". " });
+        out + closing + "\n"
     }
 }
 
