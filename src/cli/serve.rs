@@ -1,7 +1,7 @@
 //! `vestibule serve`: the real thing.
 
 use super::{BUG, CONFIG, COULD_NOT, YES, check};
-use crate::app::{self, Plan, Running};
+use crate::app::{self, Running};
 use std::io::Write as _;
 use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,11 +15,9 @@ pub(super) fn serve(config: &Path) -> u8 {
             return CONFIG;
         }
     };
-    if !loaded.report.problems.is_empty() {
-        say(&loaded.report.render_loaded());
+    if let Some(broken) = loaded.report() {
+        say(&broken);
     }
-    let folder = config.parent().unwrap_or(Path::new("")).to_path_buf();
-    let plan = Plan::new(loaded.gateway, loaded.policies, loaded.unavailable, folder);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -28,7 +26,7 @@ pub(super) fn serve(config: &Path) -> u8 {
         }
     };
     let code = runtime.block_on(async move {
-        match app::start(plan).await {
+        match app::start(loaded.into_plan()).await {
             Ok(running) => until_told(running).await,
             Err(error) => {
                 say(&format!("error: {error}\n"));

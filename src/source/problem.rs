@@ -129,24 +129,20 @@ impl Report {
         self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 
-    /// All problems, for a gateway that starts all the same: what is in order is served.
-    pub fn render_loaded(&self) -> String {
-        let mut out: String = self.problems.iter().map(|problem| problem.render() + "\n").collect();
-        if self.errors() > 0 {
-            out.push_str("The files with errors are not loaded; their apps answer 503. Everything else is served.\n");
-        }
-        out
-    }
-
     /// All problems and the closing line, in plain text.
     pub fn render(&self) -> String {
+        self.render_with(if self.errors() == 0 { "" } else { "Nothing was loaded." })
+    }
+
+    /// As [`Self::render`], with `closing` after the numbers; empty for none.
+    pub fn render_with(&self, closing: &str) -> String {
         let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
         let mut out: String = self.problems.iter().map(|problem| problem.render() + "\n").collect();
         let errors = self.errors();
         let found = format!("{}, {} in {}", count(errors, "error"), count(self.problems.len() - errors, "warning"), count(self.files, "file"));
         out.push_str(&found);
-        out.push_str(if errors == 0 { ".\n" } else { ". Nothing was loaded.\n" });
-        out
+        out.push_str(if closing.is_empty() { "." } else { ". " });
+        out + closing + "\n"
     }
 }
 

@@ -133,7 +133,7 @@ fn bad_redmine_is_told_everything_at_once() {
     names.extend(["rest".to_owned(), "none".to_owned()]);
     let expected = fs::read_to_string("tests/policies/bad-redmine.txt").unwrap().replace("{connectors}", &names.join(", "));
     assert_eq!(report.render(), expected, "\n{}", report.render());
-    assert_eq!(report.exit_code(), 1);
+    assert_eq!(report.errors(), 9);
 }
 
 #[test]
@@ -165,6 +165,10 @@ fn a_broken_policy_takes_down_its_own_app_only() {
     assert_eq!(codes, ["not-yet", "unknown-key", "unknown-idp", "duplicate-host", "duplicate-host"]);
     assert_eq!(loaded.policies[0].login.idp, ["corp"], "no [login] idp: every provider of the gateway");
     assert_eq!(loaded.gateway.server.policies, policies);
+    // What is broken is unavailable rather than unknown; a host that another app has is that app's.
+    assert_eq!(loaded.unavailable, ["b.example.com", "e.example.com"]);
+    let said = loaded.report().unwrap();
+    assert!(said.ends_with("Policies with errors are not loaded: b.example.com, e.example.com unavailable.\n"), "{said}");
 }
 
 #[test]
