@@ -1,6 +1,6 @@
 //! Connectors against scripted admin APIs: whom they find, what they send, and what they make of trouble.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on should stop")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use crate::fake_admin::{FakeAdmin, Fault, Flavour, User, scim_filter};
 use serde_json::{Map, Value, json};

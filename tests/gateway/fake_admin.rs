@@ -2,7 +2,7 @@
 //!
 //! Searches are as fuzzy as the worst app's (contains, without case), locked accounts are hidden from nobody, every request is kept byte for byte.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a fake that cannot go on should stop")]
+#![expect(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, reason = "a fake that cannot go on should stop")]
 
 use serde_json::{Value, json};
 use std::collections::VecDeque;
