@@ -2,6 +2,8 @@
 //!
 //! Searches are as fuzzy as the worst app's (contains, without case), locked accounts are hidden from nobody, every request is kept byte for byte.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, reason = "a fake that cannot go on should stop")]
+
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Whose manners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flavour {
+pub(crate) enum Flavour {
     Scim,
     Hub,
     Redmine,
@@ -18,7 +20,7 @@ pub enum Flavour {
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// This status with an error body in the app's manner; nothing is done.
     Status(u16),
     /// As [`Fault::Status`], with `Retry-After`.
@@ -43,44 +45,44 @@ pub enum Fault {
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    pub method: String,
+pub(crate) struct Seen {
+    pub(crate) method: String,
     /// The request target, byte for byte.
-    pub target: String,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Seen {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.target)
     }
 }
 
 /// An account at the fake.
 #[derive(Debug, Clone, Default)]
-pub struct User {
-    pub id: String,
-    pub login: String,
-    pub email: Option<String>,
-    pub external_id: Option<String>,
-    pub admin: bool,
-    pub disabled: bool,
+pub(crate) struct User {
+    pub(crate) id: String,
+    pub(crate) login: String,
+    pub(crate) email: Option<String>,
+    pub(crate) external_id: Option<String>,
+    pub(crate) admin: bool,
+    pub(crate) disabled: bool,
     /// As sent on create, or patched.
-    pub record: Value,
-    pub version: u64,
+    pub(crate) record: Value,
+    pub(crate) version: u64,
 }
 
 /// A group at the fake.
 #[derive(Debug, Clone)]
-pub struct Group {
-    pub id: String,
-    pub name: String,
-    pub members: Vec<String>,
+pub(crate) struct Group {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) members: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -89,21 +91,20 @@ struct State {
     groups: Vec<Group>,
     seen: Vec<Seen>,
     faults: VecDeque<(String, Fault)>,
-    always: Option<Fault>,
     next_id: u64,
     token: Option<String>,
 }
 
 /// The fake; it lives as long as the runtime of the test.
 #[derive(Debug, Clone)]
-pub struct FakeAdmin {
-    pub url: url::Url,
+pub(crate) struct FakeAdmin {
+    pub(crate) url: url::Url,
     flavour: Flavour,
     state: Arc<Mutex<State>>,
 }
 
 impl FakeAdmin {
-    pub async fn start(flavour: Flavour) -> Self {
+    pub(crate) async fn start(flavour: Flavour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let base = if flavour == Flavour::Hub { "/hub/api" } else { "" };
         let url = format!("http://{}{base}", listener.local_addr().expect("address")).parse().expect("url");
@@ -120,7 +121,7 @@ impl FakeAdmin {
     }
 
     /// Adds an account; an id is given when it has none.
-    pub fn add_user(&self, mut user: User) -> String {
+    pub(crate) fn add_user(&self, mut user: User) -> String {
         let mut state = self.state.lock().unwrap();
         if user.id.is_empty() {
             user.id = state.fresh(self.flavour, &user.login);
@@ -131,44 +132,39 @@ impl FakeAdmin {
     }
 
     /// Adds a group.
-    pub fn add_group(&self, id: &str, name: &str) {
+    pub(crate) fn add_group(&self, id: &str, name: &str) {
         self.state.lock().unwrap().groups.push(Group { id: id.to_owned(), name: name.to_owned(), members: Vec::new() });
     }
 
-    pub fn remove_user(&self, login: &str) {
+    pub(crate) fn remove_user(&self, login: &str) {
         self.state.lock().unwrap().users.retain(|user| user.login != login);
     }
 
     /// The next request whose `METHOD target` starts with `prefix` goes wrong like this.
-    pub fn fail_next(&self, prefix: &str, fault: Fault) {
+    pub(crate) fn fail_next(&self, prefix: &str, fault: Fault) {
         self.state.lock().unwrap().faults.push_back((prefix.to_owned(), fault));
     }
 
-    /// Every request goes wrong like this until `None`.
-    pub fn fail_always(&self, fault: Option<Fault>) {
-        self.state.lock().unwrap().always = fault;
-    }
-
     /// Requests must carry this `Authorization`; others get 401.
-    pub fn require(&self, authorization: &str) {
+    pub(crate) fn require(&self, authorization: &str) {
         self.state.lock().unwrap().token = Some(authorization.to_owned());
     }
 
-    pub fn users(&self) -> Vec<User> {
+    pub(crate) fn users(&self) -> Vec<User> {
         self.state.lock().unwrap().users.clone()
     }
 
-    pub fn groups(&self) -> Vec<Group> {
+    pub(crate) fn groups(&self) -> Vec<Group> {
         self.state.lock().unwrap().groups.clone()
     }
 
     /// What came since the last call.
-    pub fn take_seen(&self) -> Vec<Seen> {
+    pub(crate) fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.state.lock().unwrap().seen)
     }
 
     /// `METHOD target` of what came since the last call.
-    pub fn take_lines(&self) -> Vec<String> {
+    pub(crate) fn take_lines(&self) -> Vec<String> {
         self.take_seen().iter().map(Seen::line).collect()
     }
 
@@ -179,7 +175,7 @@ impl FakeAdmin {
             state.seen.push(seen.clone());
             let line = seen.line();
             let at = state.faults.iter().position(|(prefix, _)| line.starts_with(prefix.as_str()));
-            let fault = at.and_then(|at| state.faults.remove(at)).map(|(_, fault)| fault).or_else(|| state.always.clone());
+            let fault = at.and_then(|at| state.faults.remove(at)).map(|(_, fault)| fault);
             (fault, state.token.as_deref().is_none_or(|token| seen.header("authorization") == Some(token)))
         };
         if !authorized {
@@ -431,7 +427,9 @@ impl State {
                 let wanted = query.iter().find(|(key, _)| key == "name").map(|(_, value)| value.to_lowercase()).unwrap_or_default();
                 let fits = |user: &&User| format!("{} {}", user.login, user.email.as_deref().unwrap_or_default()).to_lowercase().contains(&wanted);
                 let found: Vec<Value> = self.users.iter().filter(fits).map(show).collect();
-                (200, json!({ "total_count": found.len(), "users": found }), None)
+                let total = found.len();
+                let page: Vec<Value> = found.into_iter().take(25).collect();
+                (200, json!({ "total_count": total, "users": page, "offset": 0, "limit": 25 }), None)
             }
             ("POST", ["users.json"]) => {
                 let (login, mail) = (body["user"]["login"].as_str().unwrap_or_default().to_owned(), body["user"]["mail"].as_str().map(str::to_owned));
@@ -487,7 +485,7 @@ fn scim_group(group: &Group) -> Value {
 }
 
 /// `attribute eq "value"`, exactly that or nothing: a value that broke out of its quotes is a 400.
-pub fn scim_filter(filter: &str) -> Option<(String, String)> {
+pub(crate) fn scim_filter(filter: &str) -> Option<(String, String)> {
     let (attribute, value) = filter.split_once(" eq ")?;
     Some((attribute.to_owned(), serde_json::from_str(value).ok()?))
 }
