@@ -20,6 +20,7 @@ use crate::identity::Identity;
 use crate::state::{SignOn, SignOnId};
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -29,7 +30,6 @@ const AHEAD_MS_MAX: i64 = 60_000;
 const SEEN_STEP_MS: i64 = 1_000;
 
 /// Proof that the account exists and is as the policy wants it, with the identity rendered for the app.
-#[derive(Debug)]
 pub struct Pass {
     /// Revision of the policy it was issued under.
     pub policy_revision: String,
@@ -43,8 +43,18 @@ pub struct Pass {
     pub landing: Option<String>,
 }
 
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the headers: the JWT is among them.
+        f.debug_struct("Pass")
+            .field("policy_revision", &self.policy_revision)
+            .field("login", &self.login)
+            .field("good_until", &self.good_until)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A sign-on, live.
-#[derive(Debug)]
 pub struct LiveSignOn {
     /// Its name.
     pub id: SignOnId,
@@ -73,6 +83,17 @@ pub struct AppSession {
     pub sign_on: Arc<LiveSignOn>,
     /// What the app is told, once the account exists.
     pub pass: ArcSwapOption<Pass>,
+}
+
+impl fmt::Debug for LiveSignOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the ID token and the claims.
+        f.debug_struct("LiveSignOn")
+            .field("id", &self.id)
+            .field("subject", &self.identity.subject)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
 }
 
 impl LiveSignOn {

@@ -161,3 +161,76 @@ impl Registry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Registry;
+    use crate::clock::Timestamp;
+    use crate::session::tests::stored;
+    use crate::state::{SecretHash, SignOnId};
+    use std::sync::Arc;
+
+    const T0: Timestamp = Timestamp::from_seconds(1_000_000);
+    const MAX: i64 = 3_600_000;
+
+    fn cookie(n: u8) -> SecretHash {
+        SecretHash([n; 32])
+    }
+
+    #[test]
+    fn what_has_ended_is_not_adopted_again_by_any_name() {
+        let registry = Registry::default();
+        let held = registry.adopt_app(cookie(1), "wiki", stored(1, T0, MAX), MAX).unwrap();
+        let orphans = registry.end(SignOnId([1; 16]), T0).unwrap();
+        assert_eq!(orphans.app_cookies, [cookie(1)]);
+        assert!(held.sign_on.ended());
+        for _ in 0..2 {
+            assert!(registry.adopt(None, stored(1, T0, MAX), MAX).is_none());
+            assert!(registry.adopt(Some(cookie(9)), stored(1, T0, MAX), MAX).is_none());
+            assert!(registry.adopt_app(cookie(1), "wiki", stored(1, T0, MAX), MAX).is_none());
+            assert!(registry.find(SignOnId([1; 16])).is_none());
+            registry.prune(T0.plus_ms(MAX * 1000)); // not written yet: remembered however long it takes
+        }
+        assert_eq!(registry.owed(), [(SignOnId([1; 16]), T0)]);
+        assert!(registry.end(SignOnId([1; 16]), T0).is_some(), "still to be written");
+        registry.written(SignOnId([1; 16]));
+        assert!(registry.end(SignOnId([1; 16]), T0).is_none());
+        assert!(registry.owed().is_empty());
+        registry.prune(T0.plus_ms(1));
+        assert!(registry.has_ended(SignOnId([1; 16])), "remembered for loads that are under way");
+        registry.prune(T0.plus_ms(MAX));
+        assert!(!registry.has_ended(SignOnId([1; 16])));
+    }
+
+    #[test]
+    fn one_value_for_a_session_as_long_as_anybody_holds_it() {
+        let registry = Registry::default();
+        let wiki = registry.adopt_app(cookie(1), "wiki", stored(1, T0, MAX), MAX).unwrap();
+        let crm = registry.adopt_app(cookie(2), "crm", stored(1, T0.plus_ms(1), MAX), MAX).unwrap();
+        registry.prune(T0);
+        assert!(Arc::ptr_eq(&wiki, &registry.adopt_app(cookie(1), "wiki", stored(1, T0, MAX), MAX).unwrap()), "no cache holds it");
+        assert!(Arc::ptr_eq(&wiki.sign_on, &crm.sign_on));
+        assert!(Arc::ptr_eq(&wiki.sign_on, &registry.adopt(Some(cookie(3)), stored(1, T0, MAX), MAX).unwrap()));
+        let other = registry.adopt(None, stored(2, T0, MAX), MAX).unwrap();
+        assert!(!Arc::ptr_eq(&wiki.sign_on, &other));
+        let orphans = registry.end(SignOnId([1; 16]), T0).unwrap();
+        assert_eq!((orphans.cookies, orphans.app_cookies), (vec![cookie(3)], vec![cookie(1), cookie(2)]));
+        assert!(!other.ended());
+    }
+
+    #[test]
+    fn what_nobody_holds_is_forgotten_but_not_before_its_last_use_is_written() {
+        let registry = Registry::default();
+        let id = SignOnId([1; 16]);
+        registry.adopt_app(cookie(1), "wiki", stored(1, T0, MAX), MAX).unwrap().sign_on.seen(T0.plus_ms(5000));
+        registry.prune(T0);
+        assert_eq!(registry.dirty(), [(id, T0.plus_ms(5000))]);
+        registry.flushed(&[(id, T0.plus_ms(4000))]);
+        registry.prune(T0);
+        assert_eq!(registry.dirty(), [(id, T0.plus_ms(5000))], "used again since");
+        registry.flushed(&registry.dirty());
+        assert!(registry.dirty().is_empty());
+        registry.prune(T0);
+        assert!(registry.find(id).is_none());
+    }
+}

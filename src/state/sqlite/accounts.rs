@@ -159,7 +159,9 @@ fn row_name(key: &AccountKey) -> Result<Vec<u8>, StoreError> {
 fn word(value: &impl Serialize) -> Result<String, StoreError> {
     match serde_json::to_value(value).map_err(garbled)? {
         Value::String(word) => Ok(word),
-        other => Err(garbled(format!("{other} is not a word"))),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(garbled(format!("{other} is not a word")))
+        }
     }
 }
 

@@ -7,16 +7,22 @@ use super::{CHECK, OpenError, VERSION, refused};
 use crate::state::seal::{Purpose, Sealer};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{ConnectOptions as _, Connection as _};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+
+/// Smallest page that a SQLite database has (file format 1.3.2).
+const PAGE_BYTES_MIN: u64 = 512;
 
 /// Makes a store at `path` when nothing is there.
 pub(super) async fn if_missing(path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
     let refused_by_system = |source| OpenError::Io { path: path.to_path_buf(), source };
     match std::fs::metadata(path) {
-        // SQLite would take an empty file for a new database.
-        Ok(found) if found.is_file() && found.len() == 0 => {
-            return Err(OpenError::Damaged { path: path.to_path_buf(), detail: "the file is empty".to_owned() });
+        // SQLite would take a file of less than a page for a new database.
+        Ok(found) if found.is_file() && found.len() < PAGE_BYTES_MIN => {
+            return Err(OpenError::Damaged { path: path.to_path_buf(), detail: format!("the file has {} bytes", found.len()) });
+        }
+        Ok(found) if found.is_file() && ends_inside_a_page(path, found.len()).map_err(refused_by_system)? => {
+            return Err(OpenError::Damaged { path: path.to_path_buf(), detail: format!("the file ends inside a page, after {} bytes", found.len()) });
         }
         Ok(found) if found.is_file() => return Ok(()),
         Ok(_) => return Err(OpenError::Damaged { path: path.to_path_buf(), detail: "not a regular file".to_owned() }),
@@ -43,6 +49,22 @@ pub(super) async fn if_missing(path: &Path, sealer: &Sealer) -> Result<(), OpenE
         Err(error) if error.kind() != ErrorKind::NotFound => Err(refused_by_system(error)),
         _ => sync_folder(folder).map_err(refused_by_system),
     }
+}
+
+/// SQLite reads what is missing from the last page as zeros. Only a process that was killed while it copied the log into the file leaves half a page, and then
+/// the log has all of it.
+fn ends_inside_a_page(path: &Path, length: u64) -> io::Result<bool> {
+    let mut header = [0; 18];
+    std::fs::File::open(path)?.read_exact(&mut header)?;
+    // File format 1.3.2: a big-endian power of two, 1 for 65536.
+    let [.., high, low] = header;
+    let page = match u64::from(u16::from_be_bytes([high, low])) {
+        0 => return Ok(true),
+        1 => 65_536,
+        bytes => bytes,
+    };
+    let log = with_suffix(path, "-wal").metadata().map_or(0, |log| log.len());
+    Ok(log == 0 && !length.is_multiple_of(page))
 }
 
 async fn make(new: &Path, sealer: &Sealer) -> Result<(), OpenError> {

@@ -115,8 +115,8 @@ impl Store {
         now: Timestamp,
         open: impl Fn(&[u8]) -> Result<T, StoreError> + Send + Sync,
     ) -> Result<Taken<T>, StoreError> {
-        let used_up = sqlx::query_scalar::<_, Vec<u8>>(use_up).bind(key.0.as_slice()).bind(now.millis());
-        if let Some(sealed) = used_up.fetch_optional(&self.writer).await.map_err(unavailable)? {
+        let taking = sqlx::query_scalar::<_, Vec<u8>>(use_up).bind(key.0.as_slice()).bind(now.millis());
+        if let Some(sealed) = taking.fetch_optional(&self.writer).await.map_err(unavailable)? {
             return open(&sealed).map(Taken::Fresh);
         }
         let there = sqlx::query_scalar::<_, Vec<u8>>(look).bind(key.0.as_slice()).bind(now.millis());

@@ -135,22 +135,21 @@ impl Store {
         let path = path_of(url)?;
         create::if_missing(&path, &sealer).await?;
         let options = SqliteConnectOptions::new().filename(&path).busy_timeout(BUSY).foreign_keys(true).pragma("trusted_schema", "off");
-        let write = options.clone().journal_mode(SqliteJournalMode::Wal);
-        let pools = async {
+        // Looked at by connections that cannot write, so that what is not ours is left as it is.
+        let readers = pool(READERS).connect_with(options.clone().pragma("query_only", "on")).await;
+        let readers = readers.map_err(|error| refused(&path, error))?;
+        if let Err(error) = verify(&readers, &path, &sealer).await {
+            readers.close().await;
+            return Err(error);
+        }
+        let write = options.journal_mode(SqliteJournalMode::Wal);
+        let writers = async {
             let writer = pool(1).connect_with(write.clone().synchronous(SqliteSynchronous::Normal)).await?;
             let durable = pool(1).connect_with(write.synchronous(SqliteSynchronous::Full)).await?;
-            let readers = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
-            Ok((writer, durable, readers))
+            Ok((writer, durable))
         };
-        let (writer, durable, readers) = pools.await.map_err(|error| refused(&path, error))?;
-        let store = Self { writer, durable, readers, sealer, path };
-        match store.verify().await {
-            Ok(()) => Ok(store),
-            Err(error) => {
-                store.close().await;
-                Err(error)
-            }
-        }
+        let (writer, durable) = writers.await.map_err(|error| refused(&path, error))?;
+        Ok(Self { writer, durable, readers, sealer, path })
     }
 
     /// Closes the connections; the write-ahead log is folded into the file.
@@ -164,32 +163,33 @@ impl Store {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
 
-    async fn verify(&self) -> Result<(), OpenError> {
-        let path = || self.path.clone();
-        let refused = |error| refused(&self.path, error);
-        let verdict: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(&self.readers).await.map_err(refused)?;
-        if verdict != "ok" {
-            return Err(OpenError::Damaged { path: path(), detail: verdict });
-        }
-        let known = sqlx::query_scalar::<_, i64>("select count(*) from sqlite_master where type = 'table' and name = 'vestibule_store'");
-        if known.fetch_one(&self.readers).await.map_err(refused)? == 0 {
-            return Err(OpenError::Foreign { path: path() });
-        }
-        let row = sqlx::query("select version, seal_check from vestibule_store").fetch_optional(&self.readers).await.map_err(refused)?;
-        let Some(row) = row else {
-            return Err(OpenError::Damaged { path: path(), detail: "the schema version is missing".to_owned() });
-        };
-        let found: i64 = row.try_get("version").map_err(refused)?;
-        if found != VERSION {
-            let path = path();
-            return Err(if found > VERSION { OpenError::Newer { path, found } } else { OpenError::Older { path, found } });
-        }
-        let check: Vec<u8> = row.try_get("seal_check").map_err(refused)?;
-        match self.sealer.open(Purpose::Check, b"", &check) {
-            Ok(plain) if plain.as_slice() == CHECK => Ok(()),
-            Ok(_) | Err(_) => Err(OpenError::WrongKey { path: path() }),
-        }
+/// Whether the file is whole, ours, of this version, and sealed with this key.
+async fn verify(readers: &SqlitePool, path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
+    let owned = || path.to_path_buf();
+    let refused = |error| refused(path, error);
+    let verdict: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(readers).await.map_err(refused)?;
+    if verdict != "ok" {
+        return Err(OpenError::Damaged { path: owned(), detail: verdict });
+    }
+    let known = sqlx::query_scalar::<_, i64>("select count(*) from sqlite_master where type = 'table' and name = 'vestibule_store'");
+    if known.fetch_one(readers).await.map_err(refused)? == 0 {
+        return Err(OpenError::Foreign { path: owned() });
+    }
+    let row = sqlx::query("select version, seal_check from vestibule_store").fetch_optional(readers).await.map_err(refused)?;
+    let Some(row) = row else {
+        return Err(OpenError::Damaged { path: owned(), detail: "the schema version is missing".to_owned() });
+    };
+    let found: i64 = row.try_get("version").map_err(refused)?;
+    if found != VERSION {
+        let path = owned();
+        return Err(if found > VERSION { OpenError::Newer { path, found } } else { OpenError::Older { path, found } });
+    }
+    let check: Vec<u8> = row.try_get("seal_check").map_err(refused)?;
+    match sealer.open(Purpose::Check, b"", &check) {
+        Ok(plain) if plain.as_slice() == CHECK => Ok(()),
+        Ok(_) | Err(_) => Err(OpenError::WrongKey { path: owned() }),
     }
 }
 
@@ -210,7 +210,7 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 /// Tells damage from other trouble by SQLite's primary result code.
 fn refused(path: &Path, error: sqlx::Error) -> OpenError {
     let path = path.to_path_buf();
-    let code = error.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff);
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff);
     match code {
         // SQLITE_CORRUPT, SQLITE_NOTADB, and SQLITE_IOERR, which is what reading past the end of a cut file gives.
         Some(10 | 11 | 26) => OpenError::Damaged { path, detail: error.to_string() },
