@@ -26,3 +26,5 @@ pub mod login;
 pub mod pages;
 pub mod provision;
 pub mod request;
+// edges
+pub mod demo;
