@@ -224,6 +224,8 @@ pub(super) struct Work<'a> {
     pub(super) ledger: Ledger,
     /// The account was made by this gateway and never yet seen complete.
     pub(super) fresh: bool,
+    /// Grants that were sent and never answered.
+    doubted: Vec<(String, String)>,
     fence: Fence,
     until: Timestamp,
 }
@@ -253,6 +255,7 @@ impl Job {
             external_id: external_id(&self.order.key),
             ledger: Ledger::of(&record),
             fresh: record.origin == Some(Origin::Created) && record.account_id.is_some() && record.verified_at.is_none(),
+            doubted: Vec::new(),
             record,
             fence,
             until,
@@ -420,11 +423,13 @@ impl Work<'_> {
 
     /// What was in doubt when the last job ended, decided by what is there now.
     fn settle(&mut self, account: &Account) {
-        if let Some(Doubt::Add(kind, member, role)) = Doubt::read(&self.record)
-            && account.memberships.get(&kind).is_some_and(|live| live.contains_key(&member))
-        {
-            // It was not there before we sent it: it is our grant, and ours to take back.
-            self.ledger.applied.note(&Step::Add { kind, member, role });
+        if let Some(Doubt::Add(kind, member, role)) = Doubt::read(&self.record) {
+            if account.memberships.get(&kind).is_some_and(|live| live.contains_key(&member)) {
+                // It was not there before we sent it: it is our grant, and ours to take back.
+                self.ledger.applied.note(&Step::Add { kind, member, role });
+            } else {
+                self.doubted.push((kind, member));
+            }
         }
         self.record.in_doubt = None;
     }
@@ -443,13 +448,18 @@ impl Work<'_> {
         let why = trouble.as_ref().map_or_else(|| format!("{}: {outcome:?}", step.label()), |trouble| format!("{}: {trouble}", step.label()));
         let retry_after_ms = trouble.and_then(|trouble| trouble.retry_after_ms);
         let stepped = match (step, outcome) {
+            // It is there already. Ours only if we had sent it before and lost the answer; else somebody was quicker, and it is not ours to take back.
+            (Step::Add { kind, member, .. }, Outcome::Exists | Outcome::Unchanged) => {
+                if self.doubted.contains(&(kind.clone(), member.clone())) {
+                    self.ledger.applied.note(step);
+                }
+                Stepped::Done
+            }
             (_, Outcome::Created | Outcome::Updated | Outcome::Unchanged | Outcome::Done | Outcome::Found) => {
                 self.ledger.applied.note(step);
                 self.audit_step(step);
                 Stepped::Done
             }
-            // Somebody else was quicker: it is there, and not ours to take back.
-            (Step::Add { .. }, Outcome::Exists) => Stepped::Done,
             (Step::Remove { .. }, Outcome::Gone | Outcome::Absent) => {
                 self.ledger.applied.note(step);
                 Stepped::Done
@@ -460,13 +470,19 @@ impl Work<'_> {
                 Stepped::Done
             }
             (_, Outcome::Reauth) => return Err(Stop::Closed(why)),
-            (Step::Add { kind, .. }, Outcome::Retry | Outcome::InDoubt) => {
-                if outcome == Outcome::InDoubt && account.memberships.contains_key(kind) {
+            (Step::Add { kind, member, .. }, Outcome::Retry | Outcome::InDoubt) => {
+                // Where the app shows memberships, an unneeded claim to one does no harm: what is not there is not taken back.
+                if account.memberships.contains_key(kind) {
                     self.ledger.applied.note(step);
+                } else {
+                    self.doubted.push((kind.clone(), member.clone()));
                 }
                 Stepped::Later { why, retry_after_ms }
             }
-            (_, Outcome::Retry | Outcome::InDoubt) => return Err(Stop::Again { why, retry_after_ms }),
+            // Gone in the middle of it: the next attempt sees that, and makes it anew.
+            (Step::Update(_) | Step::Enable, Outcome::Gone) | (_, Outcome::Retry | Outcome::InDoubt) => {
+                return Err(Stop::Again { why, retry_after_ms });
+            }
             // Less than wanted is safe. More than wanted (a removal that fails) is not, and ends below.
             (Step::Add { .. }, _) => Stepped::Without(why),
             (Step::Update(_), _) if self.record.verified_at.is_some() => Stepped::Without(why),

@@ -39,6 +39,7 @@ fn bare() -> Policy {
         provision: None,
         headers: Vec::new(),
         jwt: None,
+        tests: Vec::new(),
     }
 }
 

@@ -73,6 +73,7 @@ async fn j6_two_subjects_with_one_user_name_are_two_people() {
     // The same subject at another issuer is somebody else again.
     let mut elsewhere = person("smith-1", "smith", &[]);
     elsewhere.subject.issuer = "https://other.example".into();
+    elsewhere.email = None;
     assert_eq!(ready(&world.sign_in(&elsewhere, &suffix).await).login, "smith-3");
 }
 
@@ -181,8 +182,8 @@ async fn j8_an_existing_account_is_recognised_only_as_the_policy_says_and_never_
     existing(&world);
     let by_mail = linking(&[MatchBy::Email], OnExisting::Adopt);
     let unverified = Identity { email_verified: false, ..person("ada", "ada", &["g-devs"]) };
-    let pass = ready(&world.sign_in(&unverified, &by_mail).await);
-    assert_eq!((pass.login.as_str(), world.app.logins(), world.app.groups("oldie")), ("ada", vec!["oldie".to_owned(), "ada".to_owned()], vec![]));
+    assert_eq!(refused(&world.sign_in(&unverified, &by_mail).await), PublicMessage::AccountExists);
+    assert_eq!((world.app.logins(), world.app.groups("oldie")), (vec!["oldie".to_owned()], vec![]));
 
     let world = World::new().await;
     existing(&world);
@@ -196,8 +197,9 @@ async fn j8_an_existing_account_is_recognised_only_as_the_policy_says_and_never_
 
     let world = World::new().await;
     existing(&world);
-    ready(&world.sign_in(&person("ada", "ada", &[]), &policy(|_| {})).await);
-    assert_eq!(world.app.logins(), ["oldie", "ada"]);
+    // design.md 4: without `match`, an existing account is a conflict.
+    assert_eq!(refused(&world.sign_in(&person("ada", "ada", &[]), &policy(|_| {})).await), PublicMessage::AccountExists);
+    assert_eq!(world.app.logins(), ["oldie"]);
 }
 
 #[tokio::test]

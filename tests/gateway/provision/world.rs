@@ -155,6 +155,11 @@ fn read(call: &str, fault: Option<Fault>, seen: Observation) -> Result<Observati
 
 #[async_trait]
 impl Connector for App {
+    fn ways(&self) -> Vec<MatchBy> {
+        let external = (!self.without_external_ids.load(Ordering::SeqCst)).then_some(MatchBy::ExternalId);
+        external.into_iter().chain([MatchBy::Login, MatchBy::Email]).collect()
+    }
+
     async fn probe(&self) -> Result<(), Trouble> {
         self.arrive("probe").await.map(|_| ())
     }
@@ -230,7 +235,12 @@ impl Sleeper for Skip {
 pub(crate) struct Says(pub(crate) AtomicU64);
 
 impl TokenSigner for Says {
-    fn sign(&self, audience: &str, ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    fn sign(
+        &self,
+        audience: &str,
+        ttl_ms: i64,
+        claims: &Map<String, Value>,
+    ) -> Result<String, Box<dyn std::error::Error + Send + std::marker::Sync>> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Ok(json!([audience, ttl_ms, claims]).to_string())
     }
@@ -298,6 +308,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             },
         ],
         jwt: None,
+        tests: Vec::new(),
     };
     change(&mut policy);
     Arc::new(policy)
