@@ -460,12 +460,8 @@ impl Work<'_> {
                 self.audit_step(step);
                 Stepped::Done
             }
-            (Step::Remove { .. }, Outcome::Gone | Outcome::Absent) => {
-                self.ledger.applied.note(step);
-                Stepped::Done
-            }
-            // An app whose accounts cannot be changed: what was wanted is noted, so that it is not tried for ever.
-            (Step::Update(_), Outcome::Unsupported) => {
+            // Gone already; or an app whose accounts cannot be changed: noted, so that it is not tried for ever.
+            (Step::Remove { .. }, Outcome::Gone | Outcome::Absent) | (Step::Update(_), Outcome::Unsupported) => {
                 self.ledger.applied.note(step);
                 Stepped::Done
             }

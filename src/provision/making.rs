@@ -210,8 +210,8 @@ impl Work<'_> {
         self.renew().await?;
         let rules = DiffRules { sync_memberships: mapped.sync.clone(), ..DiffRules::default() };
         let plan = diff(&Applied::default(), &mapped.desired, None, &rules);
-        let Some(step) = plan.steps.first() else { return Err(Stop::failed("there is nothing to make")) };
-        let (outcome, shown, stop) = match self.connector.apply(self.context(mapped, None), step).await {
+        let Some(create) = plan.steps.first() else { return Err(Stop::failed("there is nothing to make")) };
+        let (outcome, shown, stop) = match self.connector.apply(self.context(mapped, None), create).await {
             Ok((outcome, shown)) => (outcome, shown, Stop::from(answered(outcome))),
             Err(trouble) => (trouble.outcome, None, Stop::from(trouble)),
         };
@@ -237,7 +237,7 @@ impl Work<'_> {
                 return Err(stop);
             }
         };
-        self.confirm(mapped, step, doing, shown).await
+        self.confirm(mapped, create, doing, shown).await
     }
 
     /// After a create, whatever its answer: only a look decides whether there is an account, and whose.

@@ -263,7 +263,7 @@ async fn j10_names_with_metacharacters_arrive_whole_or_not_at_all() {
                 assert_eq!(header(&pass, "x-user").as_deref(), Some(*name));
                 made.insert((*name).to_owned());
             }
-            ended => assert_eq!(refused(&ended), PublicMessage::IncompleteSignIn, "{name:?}"),
+            ended @ (Ensured::Working | Ensured::Refused(_)) => assert_eq!(refused(&ended), PublicMessage::IncompleteSignIn, "{name:?}"),
         }
     }
     assert_eq!(world.app.logins().into_iter().collect::<BTreeSet<_>>(), made);
@@ -347,6 +347,57 @@ async fn a_token_is_made_anew_at_half_its_life_without_an_admin_call() {
     world.clock.advance_ms(150_000);
     ready(&world.ensure(&session, &policy).await);
     assert_eq!((world.app.all_calls(), world.signer.0.load(Ordering::SeqCst)), (calls, 2));
+}
+
+/// What is told, and that it is told once: the log of one newcomer, one change and one refusal.
+#[tokio::test]
+async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = World::new().await;
+    let policy = policy(|policy| policy.user.required = vec!["email".into()]);
+    ready(&world.sign_in(&person("ada", "ada", &["g-devs"]), &policy).await);
+    ready(&world.sign_in(&person("ada", "ada", &[]), &policy).await);
+    assert_eq!(refused(&world.sign_in(&Identity { email: None, ..person("bob", "bob", &[]) }, &policy).await), PublicMessage::IncompleteSignIn);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).filter(|line: &Value| line["target"] == "audit").collect();
+    let told: Vec<String> = events
+        .iter()
+        .map(|event| {
+            let field = |name: &str| event["fields"][name].as_str().unwrap_or_default().to_owned();
+            assert_eq!(
+                (field("app").as_str(), field("incident"), field("idp").as_str()),
+                ("wiki", vestibule::fault::Incident::from_bytes([1; 5]).to_string(), "corp")
+            );
+            format!("{} {} {}", field("action"), field("sub"), field("detail"))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "account.created ada made",
+            "role.granted ada add group devs",
+            "role.revoked ada remove group devs",
+            "account.failed bob `email` is missing from the sign-in",
+        ]
+    );
+    assert!(!text.contains("ada@example.com"), "no attribute is logged: {text}");
+}
+
+/// Where a test's log lines go.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]

@@ -254,7 +254,7 @@ pub(crate) fn first(texts: &[&str]) -> FirstOf {
 /// Groups become groups of the app: `g-devs` gives `devs`.
 pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
     let mut model = Model::rest();
-    model.roles_as = "group".to_owned();
+    "group".clone_into(&mut model.roles_as);
     model.verbs.insert(Verb::Members("group".to_owned(), MemberVerb::Add), Vec::new());
     let map = ["devs", "ops", "web"].map(|group| (Glob::new(format!("g-{group}")), group.to_owned())).to_vec();
     let mut policy = Policy {
