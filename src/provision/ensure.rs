@@ -311,8 +311,8 @@ fn blank(order: &Order) -> AccountRecord {
 impl Work<'_> {
     /// All attempts.
     async fn through(&mut self) -> End {
-        if self.ledger.as_of_ms > self.job.order.as_of.millis() && self.record.verified_at.is_some() {
-            // A newer sign-in was here meanwhile: this one has nothing to say any more.
+        if self.is_outdated() {
+            // A newer sign-in was here meanwhile: what this one wants otherwise has nothing to say any more.
             return End::Done { record: Arc::new(self.record.clone()), made: false };
         }
         let was = self.record.state;
@@ -337,6 +337,13 @@ impl Work<'_> {
             }
             return self.give_up(&stop, was).await;
         }
+    }
+
+    /// Whether the order wants something else than what a newer sign-in of the same person has brought about.
+    fn is_outdated(&self) -> bool {
+        let older = self.ledger.as_of_ms > self.job.order.as_of.millis() && self.record.verified_at.is_some();
+        let wanted = || desire(self.policy, &self.job.order.identity, self.record.login.as_deref()).map(|mapped| fingerprint(self.policy, &mapped));
+        older && wanted().is_ok_and(|wanted| self.record.desired_fp.as_ref() != Some(&wanted))
     }
 
     /// Records the failure. A person who is known stays known while the trouble is the admin API's.
@@ -404,7 +411,7 @@ impl Work<'_> {
             return Err(Stop::exists("the account is disabled at the app, and not by this gateway"));
         }
         self.ledger.applied = plan.base;
-        self.ledger.as_of_ms = self.job.order.as_of.millis();
+        self.ledger.as_of_ms = self.ledger.as_of_ms.max(self.job.order.as_of.millis());
         let mut missing: Vec<String> = Vec::new();
         let mut later = None;
         for step in &plan.steps {
