@@ -311,7 +311,8 @@ fn blank(order: &Order) -> AccountRecord {
 impl Work<'_> {
     /// All attempts.
     async fn through(&mut self) -> End {
-        if self.is_outdated() {
+        let mapped = desire(self.policy, &self.job.order.identity, self.record.login.as_deref());
+        if mapped.is_ok_and(|mapped| super::is_outdated(&self.job.order, &self.record, &mapped)) {
             // A newer sign-in was here meanwhile: what this one wants otherwise has nothing to say any more.
             return End::Done { record: Arc::new(self.record.clone()), made: false };
         }
@@ -337,13 +338,6 @@ impl Work<'_> {
             }
             return self.give_up(&stop, was).await;
         }
-    }
-
-    /// Whether the order wants something else than what a newer sign-in of the same person has brought about.
-    fn is_outdated(&self) -> bool {
-        let older = self.ledger.as_of_ms > self.job.order.as_of.millis() && self.record.verified_at.is_some();
-        let wanted = || desire(self.policy, &self.job.order.identity, self.record.login.as_deref()).map(|mapped| fingerprint(self.policy, &mapped));
-        older && wanted().is_ok_and(|wanted| self.record.desired_fp.as_ref() != Some(&wanted))
     }
 
     /// Records the failure. A person who is known stays known while the trouble is the admin API's.
