@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import re
-import signal
 import socket
 import statistics
 import subprocess
@@ -123,7 +122,7 @@ def instructions(plan, name, command, port, path, cookie):
 
         part = Part(f"callgrind-{name}", valgrind, plan.folder, ready)
         ask(port, path, cookie, count, 8)
-        part.stop(signal.SIGTERM)
+        part.stop(patience_s=120)  # callgrind writes its file at the end
         totals.append(callgrind_totals(out))
     (few, few_allocations), (many, many_allocations) = totals
     difference = counts[1] - counts[0]

@@ -93,13 +93,11 @@ class Part:
                 with contextlib.suppress(ProcessLookupError):
                     os.sched_setscheduler(int(task.rsplit("/", 1)[1]), os.SCHED_RR, os.sched_param(1))
 
-    def stop(self, how=signal.SIGTERM):
+    def stop(self, patience_s=10):
         if self.process.poll() is None:
-            self.process.send_signal(how)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                pass
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(patience_s)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

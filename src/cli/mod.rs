@@ -1,6 +1,7 @@
 //! The command line; one file a command.
 
 pub mod check;
+mod demo;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -70,6 +71,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(match arguments.command {
         Command::Serve { config } => serve::serve(&config),
         Command::Check { config, files } => check::run(&config, &files),
-        Command::Demo { check, port } => crate::demo::run(check, port),
+        Command::Demo { check, port } => demo::run(check, port),
     })
 }

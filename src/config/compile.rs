@@ -318,7 +318,7 @@ fn secret(table: &Table, key: &str, folder: &Path) -> Option<SecretRef> {
     let text = node.as_text().or_else(|| node.as_table().and_then(|table| table.text("secret")))?;
     match SecretRef::parse(text)? {
         SecretRef::File(path) => Some(SecretRef::File(folder.join(path))),
-        other => Some(other),
+        other @ (SecretRef::Cred(_) | SecretRef::Env(_)) => Some(other),
     }
 }
 

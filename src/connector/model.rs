@@ -186,6 +186,8 @@ pub struct Setting {
 pub struct IdentityFacts {
     /// When two logins are one.
     pub fold: Fold,
+    /// The app keeps logins in lower case when people sign in, whatever its admin API takes: they are made and looked for in lower case.
+    pub lower: bool,
     /// Logins that fit may be created; absent: any.
     pub charset: Option<regex::Regex>,
     /// Longest login, in characters.
@@ -266,7 +268,7 @@ pub enum Place {
 pub struct Pointer(pub Vec<String>);
 
 impl Pointer {
-    /// `/users/0/id`, or dotted as in policies: `users.0.id`. `None` when `/` is missing in front of an escaped one.
+    /// `/users/0/id`, or dotted as in policies: `users.0.id`.
     pub fn parse(text: &str) -> Self {
         if text.is_empty() {
             return Self(Vec::new());
@@ -582,6 +584,11 @@ impl Model {
 }
 
 impl IdentityFacts {
+    /// The login as the app writes it.
+    pub fn canonical(&self, login: &str) -> String {
+        if self.lower { login.to_lowercase() } else { login.to_owned() }
+    }
+
     /// Whether an account with this login may be made.
     ///
     /// # Errors

@@ -91,8 +91,9 @@ pub enum Refusal {
 /// * [`Refusal::FreshLogin`]: everything holds except the age of the sign-in.
 pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
     let peer = facts.peer.to_canonical();
-    if let Some(index) = public_section(policy, facts.path) {
-        for (index, section) in matching(policy, facts.path) {
+    let matches = Matches::of(policy, facts.path);
+    if let Some(index) = matches.public() {
+        for (index, section) in matches.sections() {
             request_holds(&section.gate, facts.method, peer).map_err(|reason| Refusal::Denied { reason, rule: Rule::Path(index) })?;
         }
         return Ok(Admitted { rule: Rule::Path(index), public: true });
@@ -102,21 +103,20 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
     if !policy.login.idp.contains(&identity.idp) {
         return Err(Refusal::Denied { reason: DenyReason::Idp, rule: Rule::Login });
     }
-    let sections = || {
-        std::iter::once((Rule::Access, &policy.access)).chain(matching(policy, facts.path).map(|(index, section)| (Rule::Path(index), &section.gate)))
-    };
+    let sections =
+        || std::iter::once((Rule::Access, &policy.access)).chain(matches.sections().map(|(index, section)| (Rule::Path(index), &section.gate)));
     let denied = |rule: Rule| move |reason: DenyReason| Refusal::Denied { reason, rule };
     for (rule, gate) in sections() {
         not_denied(gate, &identity.groups).map_err(denied(rule))?;
     }
-    let names = Names::new(identity, facts);
+    let names = OnceCell::new();
     let mut last = Rule::Access;
     let mut max_age_ms = policy.login.max_age_ms;
     for (rule, gate) in sections() {
         person_holds(gate, identity).map_err(denied(rule))?;
         request_holds(gate, facts.method, peer).map_err(denied(rule))?;
         // An expression that has no value (an absent claim) denies.
-        if gate.when.as_ref().is_some_and(|when| when.holds(&names) != Ok(true)) {
+        if gate.when.as_ref().is_some_and(|when| when.holds(names.get_or_init(|| Names::new(identity, facts))) != Ok(true)) {
             return Err(denied(rule)(DenyReason::When));
         }
         max_age_ms = [max_age_ms, gate.max_age_ms].into_iter().flatten().min();
@@ -130,24 +130,46 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
     Ok(Admitted { rule: last, public: false })
 }
 
-/// Sections that match, restricting ones generously, public ones exactly.
-fn matching<'p>(policy: &'p Policy, path: &CanonicalPath<'_>) -> impl Iterator<Item = (usize, &'p PathSection)> {
-    let applies = move |section: &PathSection| {
-        section.patterns.iter().any(|pattern| if section.public { pattern.opens(path) } else { pattern.restricts(path) })
-    };
-    policy.paths.iter().enumerate().filter(move |(_, section)| applies(section))
+/// Which `[[path]]` sections match: each pattern is tried once a request, and nothing is allocated.
+struct Matches<'a> {
+    policy: &'a Policy,
+    path: &'a CanonicalPath<'a>,
+    /// One bit for each of the first sections; any further ones are tried when asked for.
+    bits: u128,
 }
 
-/// The first public section, when every section that matches is public.
-fn public_section(policy: &Policy, path: &CanonicalPath<'_>) -> Option<usize> {
-    let mut first = None;
-    for (index, section) in matching(policy, path) {
-        if !section.public {
-            return None;
+impl<'a> Matches<'a> {
+    fn of(policy: &'a Policy, path: &'a CanonicalPath<'a>) -> Self {
+        let mut bits = 0;
+        for (index, section) in policy.paths.iter().enumerate().take(u128::BITS as usize) {
+            bits |= u128::from(applies(section, path)) << index;
         }
-        first = first.or(Some(index));
+        Self { policy, path, bits }
     }
-    first
+
+    fn sections(&self) -> impl Iterator<Item = (usize, &'a PathSection)> {
+        self.policy.paths.iter().enumerate().filter(|(index, section)| match u32::try_from(*index) {
+            Ok(index) if index < u128::BITS => self.bits >> index & 1 == 1,
+            _ => applies(section, self.path),
+        })
+    }
+
+    /// The first public section, when every section that matches is public.
+    fn public(&self) -> Option<usize> {
+        let mut first = None;
+        for (index, section) in self.sections() {
+            if !section.public {
+                return None;
+            }
+            first = first.or(Some(index));
+        }
+        first
+    }
+}
+
+/// Restricting sections apply generously, public ones exactly.
+fn applies(section: &PathSection, path: &CanonicalPath<'_>) -> bool {
+    section.patterns.iter().any(|pattern| if section.public { pattern.opens(path) } else { pattern.restricts(path) })
 }
 
 /// `deny_groups`. A provider that did not say which groups there are has not said that this person is in none of these.
@@ -175,7 +197,9 @@ fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
             return Err(DenyReason::EmailUnverified);
         }
     }
-    if !gate.groups.is_empty() && !identity.groups.listed().iter().any(|name| gate.groups.iter().any(|pattern| pattern.fits(name))) {
+    if !gate.groups.is_empty()
+        && !identity.groups.listed().iter().any(|name| !name.is_empty() && gate.groups.iter().any(|pattern| pattern.fits(name)))
+    {
         return Err(DenyReason::Groups);
     }
     Ok(())

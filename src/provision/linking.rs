@@ -160,7 +160,7 @@ mod tests {
     const MINE: &str = "vestibule-1";
 
     fn facts() -> IdentityFacts {
-        IdentityFacts { fold: Fold::AsciiLower, charset: None, chars_max: 60, reserved: vec!["admin".to_owned()] }
+        IdentityFacts { fold: Fold::AsciiLower, charset: None, chars_max: 60, lower: false, reserved: vec!["admin".to_owned()] }
     }
 
     fn ada() -> Account {

@@ -34,7 +34,7 @@ const SESSIONS_MAX: usize = 16_384;
 #[derive(Debug)]
 pub struct Shared {
     /// Hosts and policies; swapped whole.
-    pub routes: ArcSwap<Routes>,
+    pub routes: Arc<ArcSwap<Routes>>,
     /// Bounds of every request.
     pub limits: Limits,
     /// Sessions.

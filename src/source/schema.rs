@@ -179,9 +179,9 @@ impl Walk<'_> {
 
     /// The section that has this key, when there is exactly one.
     fn home_of(&self, key: &str, here: &'static Section) -> Option<&'static str> {
-        let mut homes = self.root.keys.iter().filter_map(|candidate| match candidate.kind {
-            Kind::Table(section) | Kind::Tables(section) if !std::ptr::eq(section, here) && section.key(key).is_some() => Some(section.title),
-            _ => None,
+        let mut homes = self.root.keys.iter().filter_map(|candidate| {
+            let (Kind::Table(section) | Kind::Tables(section)) = candidate.kind else { return None };
+            (!std::ptr::eq(section, here) && section.key(key).is_some()).then_some(section.title)
         });
         homes.next().filter(|_| homes.next().is_none())
     }
@@ -229,7 +229,9 @@ impl Walk<'_> {
                     let problem = Problem::error("bad-value", self.file, node.span.clone(), format!("{number} is not a value of {dotted}"));
                     self.report(problem.help(format!("from {least} to {most}")));
                 }
-                _ => self.wrong(node, dotted, "a whole number"),
+                Written::Text(_) | Written::Float(_) | Written::Bool(_) | Written::Date(_) | Written::List(_) | Written::Table(_) => {
+                    self.wrong(node, dotted, "a whole number");
+                }
             },
             Kind::Duration => self.parsed(
                 node,
@@ -265,7 +267,7 @@ impl Walk<'_> {
             Kind::Secret => self.secret(node, dotted),
             Kind::Url => self.parsed(node, dotted, "an address", &is_http_url, "an absolute address, such as \"https://app.example.com\""),
             Kind::Host => {
-                self.parsed(node, dotted, "a host name", &is_host, "a name only, without scheme, port and path, such as \"app.example.com\"")
+                self.parsed(node, dotted, "a host name", &is_host, "a name only, without scheme, port and path, such as \"app.example.com\"");
             }
             Kind::Addresses => {
                 let ok = |written: &str| written.parse::<std::net::SocketAddr>().is_ok();
@@ -305,7 +307,9 @@ impl Walk<'_> {
                     );
                     self.report(problem.label("this is a single table").help(format!("write {}", section.title)));
                 }
-                _ => self.wrong(node, dotted, &format!("sections: {}", section.title)),
+                Written::Text(_) | Written::Integer(_) | Written::Float(_) | Written::Bool(_) | Written::Date(_) | Written::List(_) => {
+                    self.wrong(node, dotted, &format!("sections: {}", section.title));
+                }
             },
         }
     }

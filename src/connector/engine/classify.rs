@@ -57,6 +57,29 @@ pub(super) const fn is_success(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Found | Outcome::Created | Outcome::Updated | Outcome::Unchanged | Outcome::Done)
 }
 
+/// What a look came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    Found,
+    Absent,
+    Ambiguous,
+    /// The app cannot be asked in this way.
+    Unsupported,
+    Trouble,
+}
+
+pub(super) const fn look(outcome: Outcome) -> Look {
+    match outcome {
+        Outcome::Found | Outcome::Done | Outcome::Created | Outcome::Updated | Outcome::Unchanged => Look::Found,
+        Outcome::Absent | Outcome::Gone => Look::Absent,
+        Outcome::Ambiguous => Look::Ambiguous,
+        Outcome::Unsupported => Look::Unsupported,
+        Outcome::Exists | Outcome::Conflict | Outcome::Denied | Outcome::Invalid | Outcome::Retry | Outcome::Reauth | Outcome::InDoubt => {
+            Look::Trouble
+        }
+    }
+}
+
 fn fits(rule: &Rule, status: u16, body: &[u8], json: Option<&Value>) -> bool {
     let status_fits = if rule.status.is_empty() {
         // A line about bodies never speaks about credentials, redirects, load or crashes.
@@ -69,14 +92,14 @@ fn fits(rule: &Rule, status: u16, body: &[u8], json: Option<&Value>) -> bool {
         && rule.body.as_ref().is_none_or(|regex| regex.is_match(&String::from_utf8_lossy(body)))
 }
 
-fn holds(test: &Test, found: Option<&Value>) -> bool {
-    match test {
-        Test::Exists(wanted) => found.is_some_and(|value| !value.is_null()) == *wanted,
-        Test::Equals(wanted) => found == Some(wanted),
+fn holds(wanted: &Test, found: Option<&Value>) -> bool {
+    match wanted {
+        Test::Exists(there) => found.is_some_and(|value| !value.is_null()) == *there,
+        Test::Equals(value) => found == Some(value),
         Test::Matches(regex) => match found {
             Some(Value::String(text)) => regex.is_match(text),
             Some(value @ (Value::Number(_) | Value::Bool(_))) => regex.is_match(&value.to_string()),
-            _ => false,
+            None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => false,
         },
     }
 }

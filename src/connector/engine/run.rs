@@ -10,6 +10,9 @@ use http::HeaderMap;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
+/// Where lists say how many elements there are on all pages.
+const COUNTS: [&str; 5] = ["total_count", "totalResults", "total", "totalCount", "count"];
+
 /// What a step came to.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -104,6 +107,15 @@ impl Engine {
             answer.outcome = Outcome::Conflict;
             "the answer is about another account than the one asked for".clone_into(&mut answer.reason);
         } else {
+            if found.is_empty()
+                && call.paginate.is_none()
+                && COUNTS.iter().any(|name| answer.element.get(name).and_then(Value::as_u64) > u64::try_from(had).ok())
+            {
+                // The app says that there is more than it showed: that is no "none".
+                answer.outcome = Outcome::Unsupported;
+                "the search has more pages than were looked at; it needs `paginate`, or a narrower search".clone_into(&mut answer.reason);
+                return Ok(());
+            }
             answer.outcome = match (found.len(), answer.outcome) {
                 (0, _) => Outcome::Absent,
                 (1, outcome) => outcome,

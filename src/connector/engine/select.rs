@@ -14,7 +14,9 @@ pub(super) fn select(select: &Select, candidates: Vec<Value>, names: &dyn Lookup
         let fits = match &select.filter {
             Filter::When(condition) => match condition.holds(&Over { base: names, name: "item", value: &candidate }) {
                 Ok(fits) => fits,
-                // An element that lacks what the condition reads is another one. What the sign-in lacks is absent for all.
+                // What the sign-in lacks is lacking for every element: nobody has been looked for.
+                Err(EvalError::Absent(name)) if !name.starts_with("item") => return Err(EvalError::Absent(name)),
+                // An element that lacks what the condition reads is another one.
                 Err(EvalError::Absent(_) | EvalError::Type(_)) => false,
             },
             Filter::Equal(all, same) => {
@@ -63,7 +65,7 @@ fn is_true(place: Option<&Extract>, element: &Value, headers: &HeaderMap) -> boo
         Some(Value::Bool(yes)) => yes,
         Some(Value::Number(number)) => number.as_f64() != Some(0.0),
         Some(Value::String(text)) => matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "1"),
-        _ => false,
+        None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => false,
     }
 }
 

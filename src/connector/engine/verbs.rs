@@ -1,5 +1,6 @@
 //! What is done with steps: looking, making, changing, granting.
 
+use super::classify::Look;
 use super::request::Names;
 use super::run::{Answer, trouble};
 use super::{Engine, classify, select};
@@ -23,7 +24,7 @@ impl Engine {
     /// With `want` and `account`.
     fn names_for(&self, context: Context<'_>) -> Names<'static> {
         let mut names = self.names();
-        names.set("want", "login", Value::from(context.login));
+        names.set("want", "login", Value::from(self.model.identity.canonical(context.login)));
         names.set("want", "external_id", Value::from(context.external_id));
         if let Some(email) = context.email {
             names.set("want", "email", Value::from(email));
@@ -39,7 +40,7 @@ impl Engine {
     }
 
     /// Names of a policy's own steps: the sign-in's, and `id`.
-    fn own_names<'a>(context: Context<'a>) -> Names<'a> {
+    fn own_names(context: Context<'_>) -> Names<'_> {
         let mut own = Map::new();
         if let Some(id) = context.account_id {
             own.insert("id".to_owned(), Value::from(id));
@@ -91,17 +92,17 @@ impl Engine {
         for call in self.verb(&Verb::Lookup(way)) {
             let Some(answer) = self.run(verb, call, &mut names).await? else { continue };
             let step = format!("{verb}/{}", call.name);
-            match answer.outcome {
-                Outcome::Absent | Outcome::Gone => {}
-                Outcome::Ambiguous => return Ok(Observation::Ambiguous),
-                Outcome::Found | Outcome::Done => {
+            match classify::look(answer.outcome) {
+                Look::Absent => {}
+                Look::Ambiguous => return Ok(Observation::Ambiguous),
+                Look::Found => {
                     let account = self.account_in(&step, &answer, Outcome::Retry)?;
                     self.check_same(&step, &account, context, way)?;
                     return Ok(Observation::Found(Box::new(account), way.into()));
                 }
                 // A dialect that cannot be searched in this way: the next way may do.
-                Outcome::Unsupported => return Ok(Observation::Absent),
-                _ => return Err(answer.trouble(&step)),
+                Look::Unsupported => return Ok(Observation::Absent),
+                Look::Trouble => return Err(answer.trouble(&step)),
             }
         }
         Ok(Observation::Absent)
@@ -111,11 +112,11 @@ impl Engine {
     async fn look_own(&self, context: Context<'_>, find: &OwnFind) -> Result<Observation, Trouble> {
         let mut names = Self::own_names(context);
         let Some(answer) = self.run("find", &find.call, &mut names).await? else { return Ok(Observation::Absent) };
-        match answer.outcome {
-            Outcome::Absent | Outcome::Gone => return Ok(Observation::Absent),
-            Outcome::Ambiguous => return Ok(Observation::Ambiguous),
-            Outcome::Found | Outcome::Done => {}
-            _ => return Err(answer.trouble("find")),
+        match classify::look(answer.outcome) {
+            Look::Absent => return Ok(Observation::Absent),
+            Look::Ambiguous => return Ok(Observation::Ambiguous),
+            Look::Found => {}
+            Look::Unsupported | Look::Trouble => return Err(answer.trouble("find")),
         }
         let mut account = select::account(&self.model, &find.shape, &answer.element, &answer.headers);
         let shown = match find.by {
@@ -177,11 +178,11 @@ impl Engine {
         for call in self.verb(&Verb::Get) {
             let Some(answer) = self.run("get", call, &mut names).await? else { continue };
             let step = format!("get/{}", call.name);
-            match answer.outcome {
-                Outcome::Absent | Outcome::Gone => return Ok(Observation::Absent),
-                Outcome::Ambiguous => return Ok(Observation::Ambiguous),
-                Outcome::Found | Outcome::Done => {}
-                _ => return Err(answer.trouble(&step)),
+            match classify::look(answer.outcome) {
+                Look::Absent => return Ok(Observation::Absent),
+                Look::Ambiguous => return Ok(Observation::Ambiguous),
+                Look::Found => {}
+                Look::Unsupported | Look::Trouble => return Err(answer.trouble(&step)),
             }
             let account = self.account_in(&step, &answer, Outcome::Retry)?;
             if account.id != id {
@@ -205,10 +206,10 @@ impl Engine {
             names.set("account", "login", Value::from(account.login.clone()));
             for call in self.verb(&Verb::Members(kind.clone(), MemberVerb::List)) {
                 let Some(answer) = self.run(&verb, call, &mut names).await? else { continue };
-                match answer.outcome {
+                match classify::look(answer.outcome) {
                     // Several are what a list is for.
-                    Outcome::Found | Outcome::Done | Outcome::Absent | Outcome::Ambiguous => {}
-                    _ => return Err(answer.trouble(&format!("{verb}/{}", call.name))),
+                    Look::Found | Look::Absent | Look::Ambiguous => {}
+                    Look::Unsupported | Look::Trouble => return Err(answer.trouble(&format!("{verb}/{}", call.name))),
                 }
                 let members: &mut Members = account.memberships.entry(kind.clone()).or_default();
                 for element in &answer.elements {
@@ -225,7 +226,10 @@ impl Engine {
     }
 
     pub(super) async fn create(&self, context: Context<'_>, desired: &Desired) -> Result<Account, Trouble> {
-        self.model.identity.accepts(&desired.login).map_err(|problem| trouble("create", Outcome::Invalid, problem.to_string()))?;
+        self.model
+            .identity
+            .accepts(&self.model.identity.canonical(&desired.login))
+            .map_err(|problem| trouble("create", Outcome::Invalid, problem.to_string()))?;
         let mut names = self.names_for(Context { login: &desired.login, ..context });
         for (name, value) in &desired.attributes {
             names.set("want", name, value.clone());
@@ -248,7 +252,7 @@ impl Engine {
             return self.look_again(context, desired).await;
         }
         if made.login.is_empty() {
-            made.login.clone_from(&desired.login);
+            made.login = self.model.identity.canonical(&desired.login);
         }
         Ok(made)
     }
@@ -413,17 +417,17 @@ impl Engine {
             let mut raced = false;
             for call in calls.iter().filter(|call| may_create || call.effect == Effect::Read) {
                 let Some(answer) = self.run(&verb, call, names).await? else { continue };
-                match answer.outcome {
-                    Outcome::Absent | Outcome::Gone => {}
-                    Outcome::Exists => raced = true,
-                    outcome if classify::is_success(outcome) => {
+                match classify::look(answer.outcome) {
+                    Look::Absent => {}
+                    Look::Found => {
                         let id = names.own.get("saved").and_then(|saved| saved.get("id")).and_then(|id| plain(id).ok());
                         return Ok(Some(id.unwrap_or_else(|| member.to_owned())));
                     }
-                    Outcome::Ambiguous => {
+                    Look::Ambiguous => {
                         return Err(trouble(&verb, Outcome::Ambiguous, format!("the app has more than one {kind} called `{member}`")));
                     }
-                    _ => return Err(answer.trouble(&format!("{verb}/{}", call.name))),
+                    Look::Trouble if answer.outcome == Outcome::Exists => raced = true,
+                    Look::Unsupported | Look::Trouble => return Err(answer.trouble(&format!("{verb}/{}", call.name))),
                 }
             }
             if !raced {

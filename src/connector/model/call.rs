@@ -111,8 +111,11 @@ pub(super) fn any_body(reader: &mut Reader<'_>, table: &Table) -> bool {
     table.get("response").and_then(|entry| reader.choice(&entry.node, &[("json", false), ("any", true)])).unwrap_or(false)
 }
 
+/// Method, path, and the query that was written with it.
+pub(super) type Request = (Method, Template, Vec<(String, Tree)>);
+
 /// `get = "/users?name={…}"`: method, path, and the query that was written with it.
-pub(super) fn request(reader: &mut Reader<'_>, table: &Table, node: &Node, env: &Env) -> Option<(Method, Template, Vec<(String, Tree)>)> {
+pub(super) fn request(reader: &mut Reader<'_>, table: &Table, node: &Node, env: &Env) -> Option<Request> {
     let mut found = METHODS.iter().filter_map(|(key, method)| table.get(key).map(|entry| (method.clone(), entry)));
     let (first, second) = (found.next(), found.next());
     drop(found);

@@ -10,7 +10,7 @@ use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-const TOP: [&str; 28] = [
+const TOP: [&str; 27] = [
     "connector",
     "version",
     "summary",
@@ -38,7 +38,6 @@ const TOP: [&str; 28] = [
     "members",
     "resolve",
     "revoke_sessions",
-    "capabilities",
 ];
 
 pub(super) fn parse(file: &SourceFile) -> (Option<Model>, Vec<Problem>) {
@@ -104,7 +103,7 @@ pub(super) fn rest() -> Model {
             headers: Vec::new(),
         },
         settings: Vec::new(),
-        identity: IdentityFacts { fold: Fold::AsciiLower, charset: None, chars_max: 255, reserved: reserved() },
+        identity: IdentityFacts { fold: Fold::AsciiLower, lower: false, charset: None, chars_max: 255, reserved: reserved() },
         account: AccountShape::default(),
         attributes: Vec::new(),
         roles_as: "role".to_owned(),
@@ -189,10 +188,11 @@ fn http(reader: &mut Reader<'_>, table: &Table) -> Http {
 }
 
 fn identity(reader: &mut Reader<'_>, table: &Table) -> IdentityFacts {
-    reader.keys(table, "`[identity]`", &["fold", "charset", "max", "reserved"]);
+    reader.keys(table, "`[identity]`", &["fold", "lower", "charset", "max", "reserved"]);
     let folds = [("exact", Fold::Exact), ("ascii_lower", Fold::AsciiLower), ("casefold", Fold::Casefold)];
     IdentityFacts {
         fold: table.get("fold").and_then(|entry| reader.choice(&entry.node, &folds)).unwrap_or_default(),
+        lower: reader.bool_at(table, "lower", false),
         charset: table.get("charset").and_then(|entry| reader.regex(&entry.node)),
         chars_max: usize::try_from(reader.number_at(table, "max", 255, 1, 4096)).unwrap_or(255),
         reserved: table.get("reserved").map_or_else(reserved, |entry| reader.texts(&entry.node)),

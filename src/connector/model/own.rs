@@ -165,9 +165,7 @@ fn rules(reader: &mut Reader<'_>, table: &Table, effect: Effect) -> Vec<Rule> {
 
 /// What answers usually mean, unless the step has its own `classify`. `ok` is taken at its word.
 fn usual_rules(reader: &mut Reader<'_>, table: &Table, effect: Effect, each: Option<&Each>, on_create: bool) -> Vec<Rule> {
-    let good = if effect == Effect::Read {
-        Outcome::Done
-    } else if each.is_some() || effect == Effect::Destroy {
+    let good = if each.is_some() || effect != Effect::Write {
         Outcome::Done
     } else if on_create {
         Outcome::Created

@@ -124,7 +124,13 @@ impl<'f> Reader<'f> {
         for one in nodes {
             match one.value {
                 Written::Integer(status @ 100..=599) => out.extend(u16::try_from(status)),
-                _ => self.error("wrong-type", &one.span, "an HTTP status is expected here, such as 204"),
+                Written::Integer(_)
+                | Written::Text(_)
+                | Written::Float(_)
+                | Written::Bool(_)
+                | Written::Date(_)
+                | Written::List(_)
+                | Written::Table(_) => self.error("wrong-type", &one.span, "an HTTP status is expected here, such as 204"),
             }
         }
         out

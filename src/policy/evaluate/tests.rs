@@ -94,6 +94,7 @@ fn each_key_of_access_refuses_on_its_own() {
     check(groups(&["admins"]), ada(), no(DenyReason::Groups));
     check(groups(&["Staff"]), ada(), no(DenyReason::Groups));
     check(groups(&[""]), Identity { groups: Groups::Known(vec![String::new()]), ..ada() }, no(DenyReason::Groups));
+    check(groups(&["*"]), Identity { groups: Groups::Known(vec![String::new()]), ..ada() }, no(DenyReason::Groups));
     check(groups(&["*"]), Identity { groups: Groups::Unknown, ..ada() }, no(DenyReason::Groups));
     check(groups(&["*"]), Identity { groups: Groups::Known(Vec::new()), ..ada() }, no(DenyReason::Groups));
     check(groups(&["dev-*"]), ada(), yes);
@@ -201,4 +202,15 @@ fn a_place_is_told_for_every_rule() {
     let policy = policy(Gate::default(), vec![section(&["/x"], true, Gate::default())]);
     let places: Vec<&str> = [Rule::Login, Rule::Access, Rule::Path(0), Rule::Path(9)].into_iter().map(|rule| policy.place(rule)).collect();
     assert_eq!(places, ["p.toml:1", "p.toml:4", "p.toml:9", "p.toml"]);
+}
+
+#[test]
+fn sections_beyond_the_first_hundred_count_too() {
+    let mut paths: Vec<PathSection> =
+        (0..200).map(|number| section(&[&format!("/{number}")], false, Gate { groups: globs(&["nobody"]), ..Gate::default() })).collect();
+    paths.push(section(&["/199", "/open"], true, Gate::default()));
+    let policy = policy(Gate { everyone: true, ..Gate::default() }, paths);
+    assert_eq!(decide(&policy, Some(&ada()), 0, "GET /199", "10.0.0.1"), denied(DenyReason::Groups, Rule::Path(199)));
+    assert_eq!(decide(&policy, None, 0, "GET /open", "10.0.0.1"), Ok(Admitted { rule: Rule::Path(200), public: true }));
+    assert_eq!(decide(&policy, Some(&ada()), 0, "GET /200", "10.0.0.1"), Ok(Admitted { rule: Rule::Access, public: false }));
 }
