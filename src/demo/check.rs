@@ -204,7 +204,9 @@ impl Story {
         let names = String::from_utf8_lossy(public.body()).to_lowercase();
         expect(public.status() == StatusCode::OK && !answer.body().is_empty(), || format!("{}", public.status()))?;
         for seen in [String::from_utf8_lossy(answer.body()).to_lowercase(), names] {
-            expect(!seen.contains("\"admin\"") && !seen.contains("x_remote_user") && !seen.contains("eyjhbgcioijub25lin0"), || format!("the app was told {seen}"))?;
+            expect(!seen.contains("\"admin\"") && !seen.contains("x_remote_user") && !seen.contains("eyjhbgcioijub25lin0"), || {
+                format!("the app was told {seen}")
+            })?;
         }
         Ok("a forged X-Remote-User never reaches the app, in any spelling, on public paths neither".to_owned())
     }

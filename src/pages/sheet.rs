@@ -39,7 +39,12 @@ pub(super) enum Block {
     Small(Vec<Piece>),
     Choices(Vec<Offer>),
     Facts(Vec<(String, Vec<Piece>)>),
-    Form { action: String, token: String, button: &'static str, stay: &'static str },
+    Form {
+        action: String,
+        token: String,
+        button: &'static str,
+        stay: &'static str,
+    },
 }
 
 /// A run of text.
@@ -51,7 +56,11 @@ pub(super) enum Piece {
     Name(String),
     /// Typed as it is sent.
     Code(String),
-    Link { href: String, text: String, new_tab: bool },
+    Link {
+        href: String,
+        text: String,
+        new_tab: bool,
+    },
 }
 
 /// A link that looks like a button.
@@ -88,7 +97,9 @@ pub(super) const fn status(message: PublicMessage, kind: RequestKind) -> StatusC
         PublicMessage::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         // RFC 9470 3: a sign-in that is too old is a 401 like a missing one, because signing in helps.
         PublicMessage::SignInRequired | PublicMessage::SessionEnded | PublicMessage::FreshSignInRequired => StatusCode::UNAUTHORIZED,
-        PublicMessage::Denied(_) | PublicMessage::SignInFailed | PublicMessage::SignInDeclined | PublicMessage::IncompleteSignIn => StatusCode::FORBIDDEN,
+        PublicMessage::Denied(_) | PublicMessage::SignInFailed | PublicMessage::SignInDeclined | PublicMessage::IncompleteSignIn => {
+            StatusCode::FORBIDDEN
+        }
         PublicMessage::ProviderDown
         | PublicMessage::StoreDown
         | PublicMessage::AccountFailed
@@ -426,7 +437,9 @@ impl Sheet {
     pub(super) fn detail(&self) -> String {
         let said = self.blocks.iter().filter_map(|block| match block {
             Block::Text(pieces) | Block::Status(pieces) => Some(plain(pieces)),
-            Block::Progress(_) | Block::Steps(_) | Block::Actions(_) | Block::Small(_) | Block::Choices(_) | Block::Facts(_) | Block::Form { .. } => None,
+            Block::Progress(_) | Block::Steps(_) | Block::Actions(_) | Block::Small(_) | Block::Choices(_) | Block::Facts(_) | Block::Form { .. } => {
+                None
+            }
         });
         said.collect::<Vec<_>>().join(" ")
     }

@@ -30,10 +30,32 @@ const REASONS: [DenyReason; 10] = [
 fn messages() -> Vec<PublicMessage> {
     use PublicMessage as M;
     let mut all = vec![
-        M::BadRequest, M::BodyTooLarge, M::HeadersTooLarge, M::MethodRefused, M::NoSuchHost, M::Misdirected, M::NoSuchPage, M::SignInRequired,
-        M::SessionEnded, M::FreshSignInRequired, M::LinkExpired, M::SignInFailed, M::SignInDeclined, M::ProviderDown, M::StoreDown, M::Waiting,
-        M::AccountFailed, M::AccountUnavailable, M::AccountExists, M::IncompleteSignIn, M::AppUnreachable, M::AppTimeout, M::AppUnavailable,
-        M::SignedOut, M::SignedIn, M::Internal,
+        M::BadRequest,
+        M::BodyTooLarge,
+        M::HeadersTooLarge,
+        M::MethodRefused,
+        M::NoSuchHost,
+        M::Misdirected,
+        M::NoSuchPage,
+        M::SignInRequired,
+        M::SessionEnded,
+        M::FreshSignInRequired,
+        M::LinkExpired,
+        M::SignInFailed,
+        M::SignInDeclined,
+        M::ProviderDown,
+        M::StoreDown,
+        M::Waiting,
+        M::AccountFailed,
+        M::AccountUnavailable,
+        M::AccountExists,
+        M::IncompleteSignIn,
+        M::AppUnreachable,
+        M::AppTimeout,
+        M::AppUnavailable,
+        M::SignedOut,
+        M::SignedIn,
+        M::Internal,
     ];
     all.extend(REASONS.map(M::Denied));
     all
@@ -119,7 +141,9 @@ fn as_read(page: &str) -> String {
     if let Some(at) = page.find("http-equiv=\"refresh\"") {
         out = format!("(refresh: {})\n{out}", between(&page[at..], "content=\"", "\""));
     }
-    for (tag, shown) in [("<h1>", "\n# "), ("<li>", "\n- "), ("<p", "\n<p"), ("<dt>", "\n"), ("<dd>", ": "), ("<form", "\n<form"), ("<progress", "\n[progress]<x")] {
+    for (tag, shown) in
+        [("<h1>", "\n# "), ("<li>", "\n- "), ("<p", "\n<p"), ("<dt>", "\n"), ("<dd>", ": "), ("<form", "\n<form"), ("<progress", "\n[progress]<x")]
+    {
         out = out.replace(tag, shown);
     }
     let mut text = String::new();
@@ -199,7 +223,17 @@ fn a_name_of_ten_thousand_letters_is_cut() {
 
 #[test]
 fn links_that_leave_this_host_become_its_front_page() {
-    for to in ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "", "evil", "/a\r\nLocation: x", "/ a", "\\\\evil.example"] {
+    for to in [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "",
+        "evil",
+        "/a\r\nLocation: x",
+        "/ a",
+        "\\\\evil.example",
+    ] {
         for message in messages() {
             let (app, person) = (app(), ada());
             let context = PageContext { continue_to: Some(to), ..context(RequestKind::Page, &app, &person) };
@@ -219,7 +253,9 @@ fn a_page_tells_nothing_about_policy_upstream_or_version() {
         for kind in KINDS {
             let answer = pages().respond(message, context(kind, &app(), &ada()));
             let page = text(&answer);
-            for secret in ["policies/", "10.0.4.31", "3000", "0123456789ab", "payroll-secret-group", env!("CARGO_PKG_VERSION"), "248289761001", "panicked"] {
+            for secret in
+                ["policies/", "10.0.4.31", "3000", "0123456789ab", "payroll-secret-group", env!("CARGO_PKG_VERSION"), "248289761001", "panicked"]
+            {
                 let of_css = secret == "3000" || secret == env!("CARGO_PKG_VERSION");
                 let page = if of_css { page.split_once("</style>").map_or(page.as_str(), |(_, body)| body) } else { &page };
                 assert!(!page.contains(secret), "{message:?} {kind:?}: {secret} in {page}");
@@ -236,7 +272,8 @@ fn no_page_loads_or_runs_anything() {
             let page = text(&pages().respond(message, context(kind, &app(), &ada())));
             for address in addresses(&page) {
                 let allowed = address.starts_with('/') && !address.starts_with("//")
-                    || ["data:,", "mailto:it-apps@example.com", "mailto:helpdesk@example.com", "https://intranet.example.com/redmine-access"].contains(&address)
+                    || ["data:,", "mailto:it-apps@example.com", "mailto:helpdesk@example.com", "https://intranet.example.com/redmine-access"]
+                        .contains(&address)
                     || address.starts_with("https://redmine.example.com/");
                 assert!(allowed, "{message:?}: {address}");
             }
@@ -244,7 +281,8 @@ fn no_page_loads_or_runs_anything() {
                 assert!(!page.contains(word), "{message:?}: {word}");
             }
             let tags = page.split('<').skip(1).filter_map(|part| part.split('>').next());
-            let handlers: Vec<_> = tags.flat_map(|tag| tag.split_whitespace().skip(1)).filter(|word| word.starts_with("on") && word.contains('=')).collect();
+            let handlers: Vec<_> =
+                tags.flat_map(|tag| tag.split_whitespace().skip(1)).filter(|word| word.starts_with("on") && word.contains('=')).collect();
             assert!(handlers.is_empty(), "{handlers:?}");
         }
     }
@@ -356,9 +394,8 @@ fn the_security_policy_names_the_style_sheet_that_is_sent() {
     let sent = between(&page, "<style>", "</style>");
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, sent.as_bytes());
     let hash = base64::engine::general_purpose::STANDARD.encode(digest);
-    let expected = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    );
+    let expected =
+        format!("default-src 'none'; style-src 'sha256-{hash}'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
     assert_eq!(header(&answer, "content-security-policy"), Some(expected.as_str()));
 }
 
@@ -376,7 +413,18 @@ fn text_can_be_read_in_both_colour_schemes() {
     let (light, dark) = html::STYLE.split_once("(prefers-color-scheme:dark)").expect("two schemes");
     for scheme in [light, dark] {
         let colour = |name: &str| luminance(between(scheme, &format!("--{name}:#"), &[';', '}'][..]));
-        for (text, ground) in [("text", "card"), ("text", "bg"), ("soft", "bg"), ("soft", "card"), ("accent", "card"), ("on", "accent"), ("on", "hover"), ("accent", "wash"), ("text", "wash"), ("hover", "card")] {
+        for (text, ground) in [
+            ("text", "card"),
+            ("text", "bg"),
+            ("soft", "bg"),
+            ("soft", "card"),
+            ("accent", "card"),
+            ("on", "accent"),
+            ("on", "hover"),
+            ("accent", "wash"),
+            ("text", "wash"),
+            ("hover", "card"),
+        ] {
             let (a, b) = (colour(text), colour(ground));
             let ratio = (a.max(b) + 0.05) / (a.min(b) + 0.05);
             assert!(ratio >= 4.5, "{text} on {ground}: {ratio:.2}");
@@ -462,12 +510,13 @@ fn what_people_read() {
 fn what_programs_read() {
     let (app, person, pages) = (app(), ada(), pages());
     let api = context(RequestKind::Api, &app, &person);
-    let shown: Vec<String> = [PublicMessage::SignInRequired, PublicMessage::Denied(DenyReason::Groups), PublicMessage::Waiting, PublicMessage::SignedOut]
-        .iter()
-        .map(|message| {
-            let value: Value = serde_json::from_slice(pages.respond(*message, api).body()).expect("JSON");
-            serde_json::to_string_pretty(&value).expect("JSON")
-        })
-        .collect();
+    let shown: Vec<String> =
+        [PublicMessage::SignInRequired, PublicMessage::Denied(DenyReason::Groups), PublicMessage::Waiting, PublicMessage::SignedOut]
+            .iter()
+            .map(|message| {
+                let value: Value = serde_json::from_slice(pages.respond(*message, api).body()).expect("JSON");
+                serde_json::to_string_pretty(&value).expect("JSON")
+            })
+            .collect();
     insta::assert_snapshot!(shown.join("\n"));
 }

@@ -136,13 +136,18 @@ pub(super) static EN: Words = Words {
 
 fn english(message: PublicMessage) -> Said {
     let (heading, text): (_, &[_]) = match message {
-        PublicMessage::BadRequest => ("This request could not be understood", &["The address or the request is malformed. Check the link you followed."]),
-        PublicMessage::BodyTooLarge => ("This is too large to send", &["{app} accepts smaller uploads only. Nothing was stored."]),
-        PublicMessage::HeadersTooLarge => {
-            ("This request carries too much", &["Your browser sent more header data than is accepted. Deleting the cookies of this site usually helps."])
+        PublicMessage::BadRequest => {
+            ("This request could not be understood", &["The address or the request is malformed. Check the link you followed."])
         }
+        PublicMessage::BodyTooLarge => ("This is too large to send", &["{app} accepts smaller uploads only. Nothing was stored."]),
+        PublicMessage::HeadersTooLarge => (
+            "This request carries too much",
+            &["Your browser sent more header data than is accepted. Deleting the cookies of this site usually helps."],
+        ),
         PublicMessage::MethodRefused => ("This kind of request is not accepted", &["Requests of this kind are never passed on to apps."]),
-        PublicMessage::NoSuchHost => ("There is nothing at this address", &["No app is set up under this name. Check the address for typing mistakes."]),
+        PublicMessage::NoSuchHost => {
+            ("There is nothing at this address", &["No app is set up under this name. Check the address for typing mistakes."])
+        }
         PublicMessage::Misdirected => ("This connection is for another address", &["Open the address again in a new tab."]),
         PublicMessage::NoSuchPage => ("There is no such page", &["The address may be mistyped or out of date."]),
         PublicMessage::SignInRequired => ("Please sign in", &["{app} asks you to sign in first."]),
@@ -161,16 +166,22 @@ fn english(message: PublicMessage) -> Said {
             | DenyReason::Idp,
         ) => ("You don't have access to {app}", &[]),
         PublicMessage::LinkExpired => ("This sign-in link has expired", &["It was used already, or is too old. Starting again takes a moment only."]),
-        PublicMessage::SignInFailed => ("Sign-in could not be completed", &["The answer of the sign-in service did not pass our checks, so it was not used."]),
+        PublicMessage::SignInFailed => {
+            ("Sign-in could not be completed", &["The answer of the sign-in service did not pass our checks, so it was not used."])
+        }
         PublicMessage::SignInDeclined => ("You are not signed in", &["Sign-in was cancelled, or your account may not sign in here."]),
         PublicMessage::ProviderDown => ("Sign-in is not available right now", &["Apps you already have open keep working."]),
-        PublicMessage::StoreDown => ("Sign-in is not available right now", &["Who you are cannot be checked at the moment, so nobody is let in. This usually passes quickly."]),
+        PublicMessage::StoreDown => (
+            "Sign-in is not available right now",
+            &["Who you are cannot be checked at the moment, so nobody is let in. This usually passes quickly."],
+        ),
         PublicMessage::Waiting => ("Setting up your {app} account", &["This happens once and usually takes a few seconds."]),
         PublicMessage::AccountFailed => ("Your {app} account could not be set up", &[]),
         PublicMessage::AccountUnavailable => ("Your {app} account could not be set up", &["{app} does not take new accounts at the moment."]),
-        PublicMessage::AccountExists => {
-            ("An account with this address already exists", &["{app} has an account that looks like yours, but nobody has confirmed that it is. It can be linked for you."])
-        }
+        PublicMessage::AccountExists => (
+            "An account with this address already exists",
+            &["{app} has an account that looks like yours, but nobody has confirmed that it is. It can be linked for you."],
+        ),
         PublicMessage::AppUnreachable => ("{app} is not answering", &["Your sign-in works; it is the app behind it that cannot be reached."]),
         PublicMessage::AppTimeout => ("{app} is not answering", &["Your sign-in works; it is the app behind it that takes too long."]),
         PublicMessage::AppUnavailable => ("{app} is not available", &["It has not been set up completely yet."]),
