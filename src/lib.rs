@@ -16,7 +16,9 @@ pub mod source;
 // ports and adapters
 pub mod connector;
 pub mod outbound;
+pub mod secrets;
 pub mod session;
+pub mod signer;
 pub mod sso;
 pub mod state;
 // pipelines
@@ -25,4 +27,10 @@ pub mod pages;
 pub mod provision;
 pub mod request;
 // edges
+pub mod observe;
+pub mod proxy;
+pub mod admin;
+pub mod cli;
 pub mod demo;
+// composition root
+pub mod app;

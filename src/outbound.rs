@@ -1,14 +1,19 @@
 //! Outgoing HTTP that is not to an upstream: providers and admin APIs. Bounded in bytes and time, follows no redirect.
 //!
-//! Lives here: the [`Transport`] port and its one adapter over hyper and rustls. Apart because two adapters (`sso`, `connector`) need the same
-//! limits and must not know each other.
+//! Lives here: the [`Transport`] port and its one adapter over hyper and rustls, [`HyperTransport`]. Apart because two adapters (`sso`, `connector`)
+//! need the same limits and must not know each other. It must never know what is asked or why: no retry, no credential, no log.
+
+mod hyper;
+
+pub use hyper::{HyperTransport, TlsSetupError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use std::fmt;
 
-/// A request to a provider or an admin API.
-#[derive(Debug, Clone)]
+/// A request to a provider or an admin API. Its `Debug` shows neither headers nor body nor query: credentials travel there.
+#[derive(Clone)]
 pub struct OutboundRequest {
     /// Method.
     pub method: Method,
@@ -24,8 +29,15 @@ pub struct OutboundRequest {
     pub response_bytes_max: usize,
 }
 
+impl fmt::Debug for OutboundRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = format!("{}://{}{}", self.url.scheme(), self.url.host_str().unwrap_or_default(), self.url.path());
+        f.debug_struct("OutboundRequest").field("method", &self.method).field("url", &place).finish_non_exhaustive()
+    }
+}
+
 /// The answer. A redirect is an answer like any other: never followed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OutboundResponse {
     /// Status.
     pub status: StatusCode,
@@ -33,6 +45,12 @@ pub struct OutboundResponse {
     pub headers: HeaderMap,
     /// Body, whole.
     pub body: Bytes,
+}
+
+impl fmt::Debug for OutboundResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutboundResponse").field("status", &self.status).field("body_bytes", &self.body.len()).finish_non_exhaustive()
+    }
 }
 
 /// Why there is no whole answer.
@@ -54,7 +72,7 @@ pub enum OutboundError {
 
 /// Sends one request.
 #[async_trait]
-pub trait Transport: Send + Sync + std::fmt::Debug {
+pub trait Transport: Send + Sync + fmt::Debug {
     /// Sends and reads the whole answer.
     async fn send(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError>;
 }

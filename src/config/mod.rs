@@ -3,6 +3,11 @@
 //! Lives here: [`Gateway`] and its sections, defaults filled in. `compile.rs` makes it from the file as written. Pure: secrets are still
 //! references ([`SecretRef`]), certificates still paths; `app.rs` reads both.
 
+pub mod compile;
+pub mod schema;
+
+pub use compile::compile;
+
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,1 +1,171 @@
 //! Runs a connector's steps over HTTP.
+//!
+//! Lives here: [`Engine`], which is a [`Connector`] made of a [`Model`], a policy's own [`Steps`], and a [`Transport`]. `run.rs` runs one step, `request.rs`
+//! builds it, `classify.rs` says what the answer means, `select.rs` finds the account in it, `paginate.rs` goes through lists, `verbs.rs` is what
+//! is done with steps. It knows no app by name, and it never decides whether an account may be taken over (`provision/`).
+
+mod classify;
+mod paginate;
+mod request;
+mod run;
+mod select;
+mod verbs;
+
+use super::model::{MemberVerb, Model, Steps, Verb, Way};
+use super::{Connector, Context, Observation, Outcome, Trouble};
+use crate::clock::Clock;
+use crate::outbound::Transport;
+use crate::plan::{Account, Step};
+use crate::policy::MatchBy;
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use url::Url;
+
+/// Credentials of admin calls, read from where the policy says. Prints as `[REDACTED]`.
+#[derive(Debug, Clone, Default)]
+pub struct ResolvedCredential {
+    /// `Authorization: Bearer …` (or as the connector says).
+    pub token: Option<SecretString>,
+    /// `Authorization: Basic …`.
+    pub basic: Option<(String, SecretString)>,
+    /// Further headers, values being secret.
+    pub headers: Vec<(String, SecretString)>,
+}
+
+/// What one admin call may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// One exchange, connection included.
+    pub timeout_ms: u64,
+    /// Largest response body taken.
+    pub response_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { timeout_ms: 5_000, response_bytes_max: 1 << 20 }
+    }
+}
+
+/// Most `ETag`s remembered between looking and changing.
+const ETAGS_MAX: usize = 4096;
+
+/// An app's admin API, spoken to by data.
+#[derive(Debug)]
+pub struct Engine {
+    model: Arc<Model>,
+    steps: Option<Steps>,
+    base: Url,
+    credential: ResolvedCredential,
+    settings: Map<String, Value>,
+    limits: Limits,
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    read_only: bool,
+    /// The token of a pre-step, until it is refused.
+    token: tokio::sync::Mutex<Option<SecretString>>,
+    /// Account id to the `ETag` it was last seen with.
+    etags: Mutex<HashMap<String, String>>,
+}
+
+impl Engine {
+    /// `base` is the admin base URL, the only place this engine ever reaches; `settings` come from [`Model::settings`].
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing, and app.rs is the only caller")]
+    pub fn new(
+        model: Arc<Model>,
+        steps: Option<Steps>,
+        base: Url,
+        credential: ResolvedCredential,
+        settings: Map<String, Value>,
+        limits: Limits,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let token = tokio::sync::Mutex::new(None);
+        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, token, etags: Mutex::new(HashMap::new()) }
+    }
+
+    /// The same engine for a dry run: a step that would write is refused as [`Outcome::Denied`] before anything is sent.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// The model it runs.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    fn note_etag(&self, id: &str, etag: Option<String>) {
+        let mut etags = self.etags.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if etags.len() >= ETAGS_MAX {
+            // What is forgotten is only the check that nobody changed the account in between.
+            etags.clear();
+        }
+        match etag {
+            Some(etag) => drop(etags.insert(id.to_owned(), etag)),
+            None => drop(etags.remove(id)),
+        }
+    }
+
+    fn etag(&self, id: &str) -> Option<String> {
+        self.etags.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// How a kind of a plan is called in `each` of a policy's own steps.
+    fn each_kind(&self, kind: &str) -> Option<&'static str> {
+        if kind == self.model.roles_as { Some("roles") } else { (kind == self.model.orgs_as).then_some("orgs") }
+    }
+}
+
+#[async_trait]
+impl Connector for Engine {
+    fn ways(&self) -> Vec<MatchBy> {
+        let own = self.steps.as_ref().and_then(|steps| steps.0.find.as_ref()).map(|find| find.by);
+        let has = |way: &Way| own == Some(*way) || self.model.can(&Verb::Lookup(*way));
+        [Way::ExternalId, Way::Login, Way::Email].into_iter().filter(has).map(MatchBy::from).collect()
+    }
+
+    async fn probe(&self) -> Result<(), Trouble> {
+        self.probe_admin_api().await
+    }
+
+    async fn find(&self, context: Context<'_>, by: &[MatchBy]) -> Result<Observation, Trouble> {
+        for &by in by {
+            match self.look(context, by.into()).await? {
+                Observation::Absent => {}
+                Observation::Found(mut account, by) => {
+                    self.add_memberships(&mut account).await?;
+                    return Ok(Observation::Found(account, by));
+                }
+                Observation::Ambiguous => return Ok(Observation::Ambiguous),
+            }
+        }
+        Ok(Observation::Absent)
+    }
+
+    async fn get(&self, context: Context<'_>) -> Result<Observation, Trouble> {
+        let observation = self.read_one(context).await?;
+        if let Observation::Found(mut account, by) = observation {
+            self.add_memberships(&mut account).await?;
+            return Ok(Observation::Found(account, by));
+        }
+        Ok(observation)
+    }
+
+    async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble> {
+        match step {
+            Step::Create(desired) => self.create(context, desired).await.map(|account| (Outcome::Created, Some(account))),
+            Step::Update(changes) => self.update(context, changes).await.map(|outcome| (outcome, None)),
+            Step::Enable => self.enable(context).await.map(|outcome| (outcome, None)),
+            Step::Add { kind, member, role } => {
+                self.change_member(context, kind, member, role.as_deref(), MemberVerb::Add).await.map(|outcome| (outcome, None))
+            }
+            Step::Remove { kind, member } => self.change_member(context, kind, member, None, MemberVerb::Remove).await.map(|outcome| (outcome, None)),
+        }
+    }
+}

@@ -8,6 +8,8 @@ pub mod builtin;
 pub mod engine;
 pub mod model;
 
+pub use engine::{Engine, Limits, ResolvedCredential};
+
 use crate::plan::{Account, Step};
 use crate::policy::MatchBy;
 use async_trait::async_trait;
@@ -96,12 +98,17 @@ pub enum Observation {
 /// An application's admin API.
 #[async_trait]
 pub trait Connector: Send + Sync + std::fmt::Debug {
+    /// The ways in which [`Connector::find`] can look, in the order it prefers. Looking in all of them says whether there is an account; whether it may be
+    /// taken over is the policy's business.
+    fn ways(&self) -> Vec<MatchBy>;
     /// Whether the admin API answers and accepts the credential.
     async fn probe(&self) -> Result<(), Trouble>;
-    /// Looks for the account by each way in `by`, in order, all states of accounts included, exact after folding; memberships included.
+    /// Looks for the account by each way in `by`, in order, all states of accounts included, exact after folding; memberships included. A way that the
+    /// app does not have is passed over, and so is e-mail without `context.email`. An account whose login is reserved counts as an administrator's.
     async fn find(&self, context: Context<'_>, by: &[MatchBy]) -> Result<Observation, Trouble>;
     /// The account with `context.account_id`; [`Observation::Absent`] when it is gone.
     async fn get(&self, context: Context<'_>) -> Result<Observation, Trouble>;
-    /// Does one step. `Ok` carries a success outcome, and for a create the new account.
+    /// Does one step. `Ok` carries a success outcome (`Created Updated Unchanged Done Gone`), and for a create the new account, whose memberships are
+    /// those that the answer showed. A create that comes to `Exists` or `InDoubt` is an error: look before anything is sent again.
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble>;
 }

@@ -3,9 +3,42 @@
 //! `when = "…"` is a [`Condition`]; `"{…}"` inside a string is a [`Template`]; a list of templates is [`FirstOf`]: the first that is set.
 //! Parsed, checked against the names an [`Env`] offers, and compiled at load, in linear time and bounded depth; evaluation cannot
 //! loop. Pure. It never knows where values come from: a [`Lookup`] answers for the top-level names.
+//!
+//! The way of a text: `lex.rs` (tokens) → `parse.rs` (tree with places) → `check.rs` (types, problems, compiled code) → `evaluate.rs`.
+//! `functions.rs` is the list of what can be called, `env.rs` the names and their types, `template.rs` what `{…}` in a string means.
+//! Where the `cel` crate and this module both have an answer it is the same one (`oracle_tests.rs`). Differences by design: a type
+//! mistake is found at load; every function may be called as `f(x)` and as `x.f()`; `has(name)` also takes a top-level name.
+
+mod check;
+mod env;
+mod evaluate;
+mod functions;
+mod guards;
+mod lex;
+mod nearest;
+mod parse;
+mod place;
+mod template;
+
+#[cfg(test)]
+mod oracle_tests;
+#[cfg(test)]
+mod tests;
+
+pub use env::{Env, Type};
+pub use template::{FirstOf, Template, is_set};
 
 use serde_json::Value;
 use std::ops::Range;
+
+/// Longest expression, in bytes: a `when`, or what stands between two braces.
+pub const EXPRESSION_BYTES_MAX: usize = 4096;
+
+/// Longest template, in bytes, literal text included.
+pub const TEMPLATE_BYTES_MAX: usize = 65_536;
+
+/// Deepest nesting of an expression, in levels. Chains of `&&`, `||` and `+` are one level however long.
+pub const DEPTH_MAX: usize = 32;
 
 /// What is wrong with an expression, with byte offsets into the text that was compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,14 +47,39 @@ pub struct ExprProblem {
     pub code: &'static str,
     /// Whether the text still compiles (a warning).
     pub warning: bool,
-    /// One sentence.
+    /// One sentence without a full stop.
     pub message: String,
-    /// Where, in the compiled text.
+    /// Where, in the compiled text. Always within the text and on character boundaries; may be empty at its end.
     pub span: Range<usize>,
     /// Beside the carets.
     pub label: String,
     /// Ways out.
     pub helps: Vec<String>,
+}
+
+impl ExprProblem {
+    fn error(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { code, warning: false, message: message.into(), span, label: String::new(), helps: Vec::new() }
+    }
+
+    fn warning(code: &'static str, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { warning: true, ..Self::error(code, span, message) }
+    }
+
+    /// The text cannot be read at all.
+    fn syntax(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self::error("expression", span, message)
+    }
+
+    fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.helps.push(help.into());
+        self
+    }
 }
 
 /// Answers for top-level names (`email`, `groups`, `claims`, `user`, `item`, …). A name that is known to the [`Env`] but absent at run time
@@ -43,128 +101,44 @@ pub enum EvalError {
     /// An attribute or field that is absent from this sign-in.
     #[error("`{0}` is absent")]
     Absent(String),
-    /// A value of a type that only shows at run time (claims).
+    /// A value of a type that only shows at run time (claims). Says the kinds, never the value.
     #[error("{0}")]
     Type(String),
-}
-
-/// Static type of a name or expression.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Type {
-    /// Text.
-    Text,
-    /// true or false.
-    Bool,
-    /// Whole number.
-    Int,
-    /// List of elements of one type.
-    List(Box<Type>),
-    /// Fields known by name; a bool says whether the field may be absent at run time.
-    Record(Vec<(String, Type, bool)>),
-    /// Fields or elements unknown until run time (`claims`): any access may be absent.
-    Dynamic,
-}
-
-/// The names an expression may use, with their types, and whether they may be absent at run time.
-#[derive(Debug, Clone, Default)]
-pub struct Env {
-    names: Vec<(String, Type, bool)>,
-}
-
-impl Env {
-    /// No names at all.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The names of a sign-in: `email email_verified name given_name family_name username groups idp claims`.
-    pub fn sign_in() -> Self {
-        Self::new()
-    }
-
-    /// With one more name.
-    #[must_use]
-    pub fn with(mut self, name: &str, of: Type, may_be_absent: bool) -> Self {
-        self.names.push((name.to_owned(), of, may_be_absent));
-        self
-    }
-}
-
-/// A string with `{expressions}` in it; `{{` is a literal brace.
-#[derive(Debug, Clone)]
-pub struct Template {
-    _private: (),
-}
-
-impl Template {
-    /// Compiles `text`. Warnings come with the template, errors instead of it.
-    ///
-    /// # Errors
-    /// Everything wrong with it, in order of place.
-    pub fn compile(text: &str, env: &Env) -> Result<(Self, Vec<ExprProblem>), Vec<ExprProblem>> {
-        let _ = (text, env);
-        Ok((Self { _private: () }, Vec::new()))
-    }
-
-    /// The value: of the expression's own type when the text is exactly one `{expr}`, else text.
-    ///
-    /// # Errors
-    /// [`EvalError::Absent`]: a name or field is absent; [`EvalError::Type`]: a claim is of an unexpected type.
-    pub fn render(&self, names: &dyn Lookup) -> Result<Value, EvalError> {
-        let _ = names;
-        Ok(Value::Null)
-    }
-
-    /// The text, every interpolated value passed through `escape` first; literal parts are left as they are. For URL paths, queries,
-    /// headers and other text sinks.
-    ///
-    /// # Errors
-    /// As [`Self::render`]; `escape` may refuse a value with [`EvalError::Type`].
-    pub fn render_escaped(&self, names: &dyn Lookup, escape: &dyn Fn(&Value) -> Result<String, EvalError>) -> Result<String, EvalError> {
-        let _ = (names, escape);
-        Ok(String::new())
-    }
-
-    /// Dotted names it reads (`given_name`, `claims.department`, `user.name`).
-    pub fn names(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-
-/// Candidates in order: the first that is set counts. "Set" means present and not blank.
-#[derive(Debug, Clone)]
-pub struct FirstOf(pub Vec<Template>);
-
-impl FirstOf {
-    /// The first candidate that is set; an evaluation error moves on to the next.
-    pub fn render(&self, names: &dyn Lookup) -> Option<Value> {
-        self.0.iter().find_map(|template| template.render(names).ok().filter(is_set))
-    }
-}
-
-/// Present and not blank.
-pub fn is_set(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::String(text) => !text.trim().is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => true,
-    }
 }
 
 /// A boolean expression.
 #[derive(Debug, Clone)]
 pub struct Condition {
-    _private: (),
+    code: evaluate::Code,
+    names: Vec<String>,
 }
 
 impl Condition {
     /// Compiles `text`, which must be boolean.
     ///
     /// # Errors
-    /// Everything wrong with it, in order of place.
+    /// Everything wrong with it, in order of place, warnings included.
     pub fn compile(text: &str, env: &Env) -> Result<(Self, Vec<ExprProblem>), Vec<ExprProblem>> {
-        let _ = (text, env);
-        Ok((Self { _private: () }, Vec::new()))
+        let mut problems = Vec::new();
+        let (code, names) = Self::checked(text, env, &mut problems);
+        match (code, template::in_order_of_place(problems)) {
+            (Some(code), problems) if problems.iter().all(|problem| problem.warning) => Ok((Self { code, names }, problems)),
+            (_, problems) => Err(problems),
+        }
+    }
+
+    fn checked(text: &str, env: &Env, problems: &mut Vec<ExprProblem>) -> (Option<evaluate::Code>, Vec<String>) {
+        let tokens = lex::whole(text);
+        let Some(tree) = parse::tree(text, &tokens, problems) else { return (None, Vec::new()) };
+        let mut checker = check::Checker::new(text, env, true);
+        let typed = checker.expression(&tree);
+        let (mut found, names) = checker.finish();
+        problems.append(&mut found);
+        if !matches!(typed.of, Type::Bool | Type::Dynamic) {
+            let message = format!("a condition must be true or false, and this is {}", typed.of.described());
+            problems.push(ExprProblem::error("wrong-type", tree.span.clone(), message).label("not true or false"));
+        }
+        (Some(typed.code), names)
     }
 
     /// Whether it holds.
@@ -172,7 +146,11 @@ impl Condition {
     /// # Errors
     /// As [`Template::render`]; the caller decides what absence means (in `when`: denied).
     pub fn holds(&self, names: &dyn Lookup) -> Result<bool, EvalError> {
-        let _ = names;
-        Ok(false)
+        evaluate::truth(&self.code, names)
+    }
+
+    /// Dotted names it reads (`groups`, `claims.status`), each once, in order of appearance.
+    pub fn names(&self) -> Vec<String> {
+        self.names.clone()
     }
 }

@@ -9,12 +9,17 @@
 /// assert_eq!(domain("a@evil.com@example.com"), None);
 /// ```
 pub fn domain(address: &str) -> Option<String> {
+    domain_part(address).map(str::to_lowercase)
+}
+
+/// As [`domain`], as written: for comparison without allocating.
+pub fn domain_part(address: &str) -> Option<&str> {
     if address.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return None;
     }
     let (local, domain) = address.split_once('@')?;
     let well_formed = !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !domain.starts_with('.') && !domain.ends_with('.');
-    well_formed.then(|| domain.to_lowercase())
+    well_formed.then_some(domain)
 }
 
 #[cfg(test)]

@@ -1,13 +1,41 @@
 //! A sign-in: `begin -> PendingLogin (single use, survives many tabs) -> VerifiedAssertion -> Identity -> session`.
 //!
-//! Lives here: [`Desk`], which answers everything under `/.vestibule/` on app hosts and everything on the auth host. It does not know
-//! `connector` or `proxy::forward`.
+//! Lives here: [`Desk`], which answers everything under `/.vestibule/` on app hosts and everything on the auth host. In the order of a sign-in:
+//! `begin.rs` (app host to auth host to provider), `callback.rs` (provider to auth host), `handover.rs` (auth host to app host), `logout.rs`,
+//! `own_pages.rs` (whoami, wait). `return_to.rs`, `cookies.rs`, `addresses.rs` are the nouns under them; the ports it needs are in `ports.rs`.
+//! It does not know `connector` or `proxy::forward`.
+//!
+//! Three secrets travel through the browser: a *ticket* (app host to auth host), `state` (to the provider and back), a *code* (auth host to
+//! app host). Each is 256 bits, kept hashed, short-lived, and worth nothing without the binding cookie of the browser it was made for.
 
-use crate::fault::Incident;
-use crate::pages::RequestKind;
+mod addresses;
+mod begin;
+mod callback;
+mod cookies;
+mod handover;
+mod logout;
+mod own_pages;
+mod ports;
+mod respond;
+mod return_to;
+
+pub use addresses::Addresses;
+pub use ports::{Admission, Apps, Visit};
+pub use return_to::ReturnTo;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::entropy::Entropy;
+use crate::fault::{Incident, PublicMessage};
+use crate::pages::{Pages, RequestKind};
 use crate::policy::Policy;
+use crate::session::{LiveSessions, LiveSignOn};
+use crate::sso::Provider;
+use crate::state::{LoginStore, SecretHash, SessionStore, StoreError};
 use bytes::Bytes;
+use cookies::{Cookies, Kind};
 use http::{HeaderMap, Method, Response};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -21,7 +49,6 @@ pub enum HostRole {
 }
 
 /// A request for one of our own pages.
-#[derive(Debug)]
 pub struct OwnRequest {
     /// Minted for this request.
     pub incident: Incident,
@@ -43,24 +70,160 @@ pub struct OwnRequest {
     pub peer: IpAddr,
 }
 
-/// Answers our own pages.
-#[derive(Debug)]
-pub struct Desk {
-    _private: (),
+impl fmt::Debug for OwnRequest {
+    /// Without query, headers and body: codes, tickets and cookies travel there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("OwnRequest");
+        out.field("incident", &self.incident)
+            .field("kind", &self.kind)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
-#[expect(clippy::unused_async, reason = "skeleton")]
+/// What a desk works with; `app.rs` fills it in.
+pub struct DeskParts {
+    /// Where we are.
+    pub addresses: Addresses,
+    /// `[session]`.
+    pub session: config::Session,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where tickets, states and session ids come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Sign-ins under way.
+    pub logins: Arc<dyn LoginStore>,
+    /// Sign-ons and app sessions.
+    pub sessions: Arc<LiveSessions>,
+    /// The store behind them, to say which apps a sign-on was used in.
+    pub session_store: Arc<dyn SessionStore>,
+    /// Pages.
+    pub pages: Arc<Pages>,
+    /// Every `[[idp]]`, in the order of the file.
+    pub providers: Vec<Arc<dyn Provider>>,
+    /// The apps as they are now.
+    pub apps: Arc<dyn Apps>,
+    /// Access and account, for the waiting page.
+    pub admission: Arc<dyn Admission>,
+    /// The JWK set that apps verify with, as JSON; asked for at every request, so that a rotation shows at once.
+    pub jwks: Arc<dyn Fn() -> Bytes + Send + Sync>,
+    /// Most sign-ins under way at once; above it new ones are told to come back (attacks.md D9).
+    pub pending_max: u64,
+}
+
+/// Answers our own pages.
+pub struct Desk {
+    parts: DeskParts,
+    cookies: Cookies,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").field("addresses", &self.parts.addresses).finish_non_exhaustive()
+    }
+}
+
+/// What a token stands for: part of its hash, so that a ticket never passes as a `state`.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    Ticket,
+    State,
+    Code,
+    Logout,
+    Binding,
+    Session,
+}
+
 impl Desk {
+    /// A desk of these parts.
+    pub fn new(parts: DeskParts) -> Self {
+        let cookies = Cookies::new(&parts.session.cookie, parts.session.same_site, parts.addresses.is_https());
+        Self { parts, cookies }
+    }
+
     /// Answers.
     pub async fn serve(self: &Arc<Self>, request: OwnRequest) -> Response<Bytes> {
-        drop(request);
-        Response::new(Bytes::new())
+        let outcome = match &request.role {
+            HostRole::Auth => Box::pin(self.on_auth_host(&request)).await,
+            HostRole::App(app) => Box::pin(self.on_app_host(&request, app)).await,
+        };
+        outcome.unwrap_or_else(|error| self.store_down(&request, &error))
     }
 
     /// Sends a navigation that needs a sign-in on its way: 303 to the auth host, with the pending login kept and the binding cookie set.
-    /// `return_to` is the canonical path and query that was asked for.
+    /// `return_to` is the canonical path and query that was asked for. With `fresh` no sign-on from before now will do. Other kinds of request
+    /// are told to sign in: only navigations start a sign-in, or background requests would pile up pending ones.
     pub async fn send_to_sign_in(self: &Arc<Self>, request: OwnRequest, return_to: String, fresh: bool) -> Response<Bytes> {
-        drop((request, return_to, fresh));
-        Response::new(Bytes::new())
+        let HostRole::App(app) = &request.role else { return self.message(&request, PublicMessage::NoSuchPage) };
+        let start = begin::Start { return_to: ReturnTo::parse(&return_to), fresh, again: false };
+        Box::pin(self.begin_at_app(&request, app, start)).await.unwrap_or_else(|error| self.store_down(&request, &error))
     }
+
+    async fn on_auth_host(&self, request: &OwnRequest) -> Result<Response<Bytes>, StoreError> {
+        match request.path.as_str() {
+            "/.vestibule/login" if reads(request) => self.choose_provider(request).await,
+            "/.vestibule/callback" => self.provider_callback(request).await,
+            "/.vestibule/logout" => self.logout_here(request).await,
+            "/.vestibule/logout/done" if reads(request) => self.logout_done(request).await,
+            "/.vestibule/signed-out" if reads(request) => Ok(self.signed_out(request)),
+            "/.vestibule/jwks" if reads(request) => Ok(self.jwks()),
+            "/" | "/.vestibule/signed-in" if reads(request) => self.signed_in(request).await,
+            _ => Ok(self.message(request, PublicMessage::NoSuchPage)),
+        }
+    }
+
+    async fn on_app_host(&self, request: &OwnRequest, app: &Arc<Policy>) -> Result<Response<Bytes>, StoreError> {
+        match request.path.as_str() {
+            "/.vestibule/login" if reads(request) => self.begin_by_link(request, app).await,
+            "/.vestibule/callback" if request.method == Method::GET => self.arrive(request, app).await,
+            "/.vestibule/logout" => self.logout_at_app(request, app).await,
+            "/.vestibule/whoami" if reads(request) => self.who_am_i(request, app).await,
+            "/.vestibule/wait" if reads(request) => self.wait(request, app).await,
+            "/.vestibule/jwks" if reads(request) => Ok(self.jwks()),
+            "/.vestibule/signed-in" if reads(request) => self.signed_in(request).await,
+            _ => Ok(self.message(request, PublicMessage::NoSuchPage)),
+        }
+    }
+
+    /// The live sign-on of this browser; on the auth host only.
+    async fn sign_on(&self, request: &OwnRequest) -> Result<Option<Arc<LiveSignOn>>, StoreError> {
+        match self.cookies.read_token(&request.headers, Kind::Session) {
+            Some(cookie) => self.parts.sessions.sign_on(SecretHash::of(cookie.as_bytes())).await,
+            None => Ok(None),
+        }
+    }
+
+    fn provider(&self, id: &str) -> Option<&Arc<dyn Provider>> {
+        self.parts.providers.iter().find(|provider| provider.id() == id)
+    }
+
+    fn token(&self) -> String {
+        self.parts.entropy.as_ref().token()
+    }
+}
+
+/// The key under which a token is kept.
+fn key(purpose: Purpose, token: &str) -> SecretHash {
+    let prefix = match purpose {
+        // What `request/` computes for the session cookies it meets: the bare hash.
+        Purpose::Session => "",
+        Purpose::Ticket => "ticket:",
+        Purpose::State => "state:",
+        Purpose::Code => "code:",
+        Purpose::Logout => "logout:",
+        Purpose::Binding => "binding:",
+    };
+    SecretHash::of(format!("{prefix}{token}").as_bytes())
+}
+
+fn reads(request: &OwnRequest) -> bool {
+    matches!(request.method, Method::GET | Method::HEAD)
+}
+
+/// The value of a query parameter; `None` when it is absent, empty, or there twice.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    let value = values.next().filter(|value| !value.is_empty())?;
+    values.next().is_none().then_some(value)
 }

@@ -93,6 +93,9 @@ fn app() -> Policy {
         provision: None,
         headers: Vec::new(),
         jwt: None,
+        login_place: String::new(),
+        access_place: String::new(),
+        tests: Vec::new(),
     }
 }
 

@@ -3,6 +3,13 @@
 //! Lives here: [`Desired`], [`Account`] (as observed), [`Applied`] (what this gateway last put there), [`Plan`] of [`Step`]s, and [`diff`]. Three-way: what the
 //! gateway never granted, it never takes back; what was granted by hand stays. Applying a plan and looking again gives an
 //! empty plan.
+//!
+//! `diff.rs` is the arithmetic; this file is the nouns. It never knows how an app is spoken to (`connector/`), where records are kept
+//! (`state/`) or how a sign-in becomes a [`Desired`] (`policy/mapping.rs`).
+
+mod diff;
+
+pub use diff::{Blocked, DiffRules, Kept, Plan, diff};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -86,4 +93,68 @@ pub enum Step {
         /// Name or id.
         member: String,
     },
+}
+
+impl Applied {
+    /// Notes that `step` has worked.
+    pub fn note(&mut self, step: &Step) {
+        match step {
+            // Which memberships a create carried along is up to the connector: the next look tells.
+            Step::Create(desired) => self.attributes.clone_from(&desired.attributes),
+            Step::Update(attributes) => self.attributes.extend(attributes.iter().map(|(name, value)| (name.clone(), value.clone()))),
+            Step::Enable => {}
+            Step::Add { kind, member, role } => {
+                self.memberships.entry(kind.clone()).or_default().insert(member.clone(), role.clone());
+            }
+            Step::Remove { kind, member } => {
+                if let Some(members) = self.memberships.get_mut(kind) {
+                    members.remove(member);
+                }
+            }
+        }
+    }
+
+    /// From a record's JSON; anything unreadable counts as "we granted nothing", so that nothing is taken back on it.
+    pub fn from_json(value: &Value) -> Self {
+        Self::deserialize(value).unwrap_or_default()
+    }
+
+    /// For a record.
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or(Value::Null)
+    }
+}
+
+impl Step {
+    /// Short and stable, for logs and `plan`: `create`, `update`, `add group devs`.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Create(_) => "create".to_owned(),
+            Self::Update(_) => "update".to_owned(),
+            Self::Enable => "enable".to_owned(),
+            Self::Add { kind, member, .. } => format!("add {kind} {member}"),
+            Self::Remove { kind, member } => format!("remove {kind} {member}"),
+        }
+    }
+}
+
+impl Desired {
+    /// One text for one desired state, whatever order things were asserted in: the input of the fingerprint that says whether a record is
+    /// up to date. A JSON array delimits the parts, so that no two inputs run together.
+    pub fn canonical(&self, connector: &str, policy_revision: &str) -> String {
+        let whole = serde_json::json!([connector, policy_revision, self.login, self.attributes, self.memberships]);
+        canonical(&whole).to_string()
+    }
+}
+
+/// The same JSON with the keys of every object in order (the map keeps insertion order otherwise).
+fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => Value::Array(items.iter().map(canonical).collect()),
+        Value::Object(fields) => {
+            let sorted: BTreeMap<&String, Value> = fields.iter().map(|(name, field)| (name, canonical(field))).collect();
+            Value::Object(sorted.into_iter().map(|(name, field)| (name.clone(), field)).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
 }

@@ -4,10 +4,23 @@
 //! written into these types, `evaluate.rs` decides, `mapping.rs` makes the account an identity should have. Pure: no IO, no
 //! clock, no random source. A value of type [`Policy`] cannot be wrong; every problem was reported when it was compiled.
 
+pub mod compile;
+pub mod evaluate;
+pub mod glob;
+pub mod mapping;
+pub mod path;
+pub mod schema;
+
+pub use compile::{Surroundings, compile};
+pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate};
+pub use glob::Glob;
+pub use path::{CanonicalPath, PathPattern, PathProblem};
+
 use crate::connector::model::{Credential, Model, Steps};
 use crate::expr::{Condition, FirstOf};
 use ipnet::IpNet;
 use serde_json::{Map, Value};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// One upstream's policy.
@@ -29,6 +42,10 @@ pub struct Policy {
     pub login: Login,
     /// What every request must satisfy.
     pub access: Gate,
+    /// `policies/redmine.toml:12`: where `[login]` stands (the file, when it is left out).
+    pub login_place: String,
+    /// Where `[access]` stands.
+    pub access_place: String,
     /// `[access] contact`, printed on refusals.
     pub contact: Option<String>,
     /// `[access] help`, a link printed on refusals.
@@ -49,6 +66,40 @@ pub struct Policy {
     pub headers: Vec<Header>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
+    /// `[[test]]` blocks: expectations that gate the load.
+    pub tests: Vec<PolicyTest>,
+}
+
+/// A `[[test]]` block, as written.
+#[derive(Debug, Clone)]
+pub struct PolicyTest {
+    /// Where it stands, e.g. `policies/redmine.toml:140`.
+    pub place: String,
+    /// What it shows.
+    pub name: String,
+    /// The sign-in, by the names of policies; absent: nobody has signed in.
+    pub user: Option<Map<String, Value>>,
+    /// Path that is asked for.
+    pub get: String,
+    /// Address of the client.
+    pub ip: Option<IpAddr>,
+    /// What must come of it: `access`, `because`, `name`, `role`, `roles`, `orgs`, `extra`, `landing`, `headers`…
+    pub expect: Map<String, Value>,
+    /// Calls to the admin API, in order.
+    pub calls: Option<Vec<String>>,
+    /// An account that is there already, as the app shows it.
+    pub existing: Option<Value>,
+}
+
+impl Policy {
+    /// Where a section stands, e.g. `policies/redmine.toml:23`: for logs and `explain`, never for the person.
+    pub fn place(&self, rule: Rule) -> &str {
+        match rule {
+            Rule::Login => &self.login_place,
+            Rule::Access => &self.access_place,
+            Rule::Path(index) => self.paths.get(index).map_or(self.file.as_str(), |section| section.place.as_str()),
+        }
+    }
 }
 
 /// The application behind the gateway.
@@ -106,65 +157,11 @@ pub struct PathSection {
     /// `policies/redmine.toml:23`, for logs and `explain`.
     pub place: String,
     /// Patterns over the canonical path; any of.
-    pub patterns: Vec<Glob>,
+    pub patterns: Vec<PathPattern>,
     /// No sign-in needed, no identity sent.
     pub public: bool,
     /// What else must hold here.
     pub gate: Gate,
-}
-
-/// A pattern in which `*` stands for any run of characters, `/` included.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glob(String);
-
-impl Glob {
-    /// The pattern as written.
-    pub fn new(pattern: impl Into<String>) -> Self {
-        Self(pattern.into())
-    }
-
-    /// As written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `text` fits, byte for byte; linear in pattern × text at worst, no allocation. An empty pattern fits nothing
-    /// (oauth2-proxy #3365: an empty string in an allow-list must never match).
-    pub fn fits(&self, text: &str) -> bool {
-        !self.0.is_empty() && fits(self.0.as_bytes(), text.as_bytes(), false)
-    }
-
-    /// As [`Glob::fits`], ASCII letters compared without case.
-    pub fn fits_any_case(&self, text: &str) -> bool {
-        !self.0.is_empty() && fits(self.0.as_bytes(), text.as_bytes(), true)
-    }
-}
-
-/// Wildcard match with one point of return, so that `a*b*c` cannot go exponential.
-fn fits(pattern: &[u8], text: &[u8], any_case: bool) -> bool {
-    let same = |a: u8, b: u8| if any_case { a.eq_ignore_ascii_case(&b) } else { a == b };
-    let (mut p, mut t, mut back) = (0, 0, None);
-    while t < text.len() {
-        match (pattern.get(p), text.get(t)) {
-            (Some(b'*'), _) => {
-                back = Some((p, t));
-                p += 1;
-            }
-            (Some(&a), Some(&b)) if same(a, b) => {
-                p += 1;
-                t += 1;
-            }
-            _ => match back {
-                Some((star, from)) => {
-                    p = star + 1;
-                    t = from + 1;
-                    back = Some((star, from + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.iter().skip(p).all(|&rest| rest == b'*')
 }
 
 /// `[user]`: the account as the app should see it.

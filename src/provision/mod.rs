@@ -1,12 +1,49 @@
 //! Making sure that a person has an account before they get there.
 //!
-//! Lives here: [`Desk`], which issues a [`Pass`](crate::session::Pass) once the account exists and is as the policy wants it. Single-flight per person and
-//! app; a job goes on whether or not anybody waits. Nothing is forwarded to an upstream with `[provision]` without a pass.
+//! Lives here: [`Desk`], which issues a [`Pass`](crate::session::Pass) once the account exists and is as the policy wants it, and the ports it needs
+//! ([`TokenSigner`], [`Sleeper`]). Single-flight per person and app; a job goes on whether or not anybody waits. Nothing is forwarded
+//! to an upstream with `[provision]` without a pass.
+//!
+//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which account may be taken for whose, `announce.rs` renders what the app is
+//! told. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
+mod announce;
+mod ensure;
+mod flights;
+mod linking;
+mod making;
+
+use crate::clock::{Clock, Timestamp};
+use crate::connector::Connector;
+use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
+use crate::identity::Identity;
+use crate::plan::Wanted;
 use crate::policy::Policy;
+use crate::policy::mapping::{Mapped, desire};
 use crate::session::{AppSession, Pass};
+use crate::signer::Signer;
+use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, StoreError};
+use announce::{AnnounceError, Terms, announce};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use ensure::{End, Job, Ledger, fingerprint};
+use flights::{Boarding, Flights};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Jobs at once for one app: the herd at nine on a Monday queues here, not at the app.
+const JOBS_MAX: usize = 8;
+/// A person who is known waits for no check longer than this.
+const KNOWN_HOLD_MS: u64 = 1_200;
+/// How long a pass is good that rests on an earlier look.
+const STALE_MS: i64 = 60_000;
+/// How often an order whose identity differs from that of the job it waited for gets a job of its own.
+const ROUNDS_MAX: usize = 3;
 
 /// What asking for an account came to.
 #[derive(Debug, Clone)]
@@ -19,17 +56,355 @@ pub enum Ensured {
     Refused(PublicMessage),
 }
 
+/// Signs the token that an app verifies. The real one is [`ClockedSigner`].
+pub trait TokenSigner: Send + Sync + std::fmt::Debug {
+    /// A compact JWS for `audience` that lives `ttl_ms` milliseconds, with `claims` besides `iss aud iat exp jti`, which the signer sets.
+    ///
+    /// # Errors
+    /// No key, or the library refused; for the log.
+    fn sign(&self, audience: &str, ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// The gateway's [`Signer`], with the time.
+#[derive(Debug, Clone)]
+pub struct ClockedSigner {
+    /// Has the keys.
+    pub signer: Arc<Signer>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl TokenSigner for ClockedSigner {
+    fn sign(&self, audience: &str, ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let mut claims = claims.clone();
+        claims.insert("aud".to_owned(), Value::from(audience));
+        Ok(self.signer.sign(claims, self.clock.now(), ttl_ms / 1000)?)
+    }
+}
+
+/// Waits between tries, so that no test has to.
+#[async_trait]
+pub trait Sleeper: Send + Sync + std::fmt::Debug {
+    /// Comes back after `ms` milliseconds.
+    async fn sleep_ms(&self, ms: u64);
+}
+
+/// Tokio's timer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokioSleeper;
+
+#[async_trait]
+impl Sleeper for TokioSleeper {
+    async fn sleep_ms(&self, ms: u64) {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}
+
+/// Times of the desk, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// An account seen to be as wanted is not looked at again for so long.
+    pub soft_ttl_ms: i64,
+    /// A known account is good for so long without a look while the admin API does not answer.
+    pub stale_grace_ms: i64,
+    /// An account that lacks something optional is tried again after so long.
+    pub degraded_ttl_ms: i64,
+    /// How long a lease on a record lasts; a crash holds a person up for at most so long.
+    pub lease_ms: i64,
+    /// An admin API that refused our credential is left alone for so long.
+    pub quarantine_ms: i64,
+    /// After a failure, asking again within so long gets the same answer without a call.
+    pub failure_ms: i64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            soft_ttl_ms: 3_600_000,
+            stale_grace_ms: 12 * 3_600_000,
+            degraded_ttl_ms: 300_000,
+            lease_ms: 20_000,
+            quarantine_ms: 30_000,
+            failure_ms: 1_000,
+        }
+    }
+}
+
+/// What a desk is made of.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Where records are.
+    pub accounts: Arc<dyn AccountStore>,
+    /// Signs `[jwt]` tokens.
+    pub signer: Arc<dyn TokenSigner>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// This gateway's name on leases. The same after a restart, so that a record it was killed over is not leased to a ghost; another one for each replica.
+    pub owner: String,
+    /// For jitter.
+    pub entropy: Arc<dyn Entropy>,
+    /// Waits between tries.
+    pub sleeper: Arc<dyn Sleeper>,
+    /// Where jobs run: not on the cores that forward.
+    pub runtime: tokio::runtime::Handle,
+    /// Times; [`Times::default`] but for tests.
+    pub times: Times,
+}
+
 /// Issues passes.
 #[derive(Debug)]
 pub struct Desk {
-    _private: (),
+    parts: Parts,
+    counters: ArcSwap<HashMap<String, Arc<Counter>>>,
+    flights: Arc<Flights>,
 }
 
-#[expect(clippy::unused_async, reason = "skeleton")]
+/// Where one app is spoken to.
+#[derive(Debug)]
+struct Counter {
+    connector: Arc<dyn Connector>,
+    permits: Semaphore,
+    /// No call before this moment (milliseconds since the epoch): the admin credential was refused.
+    closed_until_ms: AtomicI64,
+}
+
+impl Counter {
+    fn closed(&self, now: Timestamp) -> bool {
+        now.millis() < self.closed_until_ms.load(Ordering::Relaxed)
+    }
+
+    fn close_until(&self, at: Timestamp) {
+        self.closed_until_ms.store(at.millis(), Ordering::Relaxed);
+    }
+}
+
+/// One person's wish for one app. Immutable: the admin calls and the headers of a request come from this one value.
+#[derive(Debug, Clone)]
+struct Order {
+    key: AccountKey,
+    identity: Arc<Identity>,
+    /// When this identity was asserted.
+    as_of: Timestamp,
+    policy: Arc<Policy>,
+    incident: Incident,
+}
+
+/// What a record is worth to an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// As wanted, and looked at recently.
+    Fresh,
+    /// As wanted when last looked at; good for a while should the admin API not answer.
+    Known,
+    /// Wanted differently by now, but nothing is to be taken back: what the app has is no more than the person may have.
+    Behind,
+    /// Nothing.
+    Stranger,
+}
+
 impl Desk {
+    /// A desk that knows no app's connector yet: see [`Self::install`].
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self { parts, counters: ArcSwap::default(), flights: Arc::default() })
+    }
+
+    /// Replaces all connectors, by policy name. Jobs under way finish with the one they began with; a refused credential is forgotten.
+    pub fn install(&self, connectors: HashMap<String, Arc<dyn Connector>>) {
+        let counter = |connector| Arc::new(Counter { connector, permits: Semaphore::new(JOBS_MAX), closed_until_ms: AtomicI64::new(i64::MIN) });
+        self.counters.store(Arc::new(connectors.into_iter().map(|(app, connector)| (app, counter(connector))).collect()));
+    }
+
     /// A pass for this session at its app, waiting at most `hold_ms` for a job under way. Also puts the pass into `session.pass`.
+    ///
+    /// [`Ensured::Ready`] means that the account is there and as wanted, or, while the admin API does not answer, that it was so not long ago.
+    /// A job that nobody waits for any more goes on.
     pub async fn ensure(self: &Arc<Self>, session: &Arc<AppSession>, policy: &Arc<Policy>, incident: Incident, hold_ms: u64) -> Ensured {
-        let _ = (session, policy, incident, hold_ms);
-        Ensured::Working
+        if session.app != policy.name {
+            tracing::error!(app = %policy.name, %incident, "a session of another app was shown to the desk");
+            return Ensured::Refused(PublicMessage::Internal);
+        }
+        let order = Order {
+            key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
+            identity: Arc::clone(&session.sign_on.identity),
+            as_of: session.sign_on.created_at,
+            policy: Arc::clone(policy),
+            incident,
+        };
+        let pass = match &policy.provision {
+            None => self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, None)).map(Some),
+            Some(_) => self.provisioned(&order, hold_ms).await,
+        };
+        match pass {
+            Ok(Some(pass)) => {
+                let pass = Arc::new(pass);
+                session.pass.store(Some(Arc::clone(&pass)));
+                Ensured::Ready(pass)
+            }
+            Ok(None) => Ensured::Working,
+            Err(message) => Ensured::Refused(message),
+        }
+    }
+
+    /// A pass by the record, or by a job; `None`: still at it when the hold was over.
+    async fn provisioned(self: &Arc<Self>, order: &Order, hold_ms: u64) -> Result<Option<Pass>, PublicMessage> {
+        let times = &self.parts.times;
+        let Some(counter) = self.counters.load().get(&order.key.upstream).cloned() else {
+            tracing::error!(app = %order.key.upstream, incident = %order.incident, "no connector is installed for this app");
+            return Err(PublicMessage::AppUnavailable);
+        };
+        for _ in 0..ROUNDS_MAX {
+            let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
+            let mapped = self.map(order, record.as_ref().and_then(|record| record.login.as_deref().filter(|_| record.account_id.is_some())))?;
+            let standing = self.standing(order, record.as_ref(), &mapped);
+            let landing = record.as_ref().and_then(|record| landing_at(&order.policy, record, false));
+            if standing == Standing::Fresh {
+                return self.pass(order, &mapped, times.soft_ttl_ms, landing).map(Some);
+            }
+            if record.as_ref().is_some_and(|record| Ledger::of(record).as_of_ms > order.as_of.millis()) && standing != Standing::Known {
+                // The same person has signed in again since, with other attributes: those count. This session keeps what it was told.
+                let known = record.as_ref().is_some_and(|record| self.within_grace(record));
+                return if known { self.pass(order, &mapped, STALE_MS, landing).map(Some) } else { Err(PublicMessage::SignInRequired) };
+            }
+            let hold_ms = if standing == Standing::Known { hold_ms.min(KNOWN_HOLD_MS) } else { hold_ms };
+            match self.fly(order, &counter, hold_ms).await {
+                Flown::Ended(End::Done { record, made }) => {
+                    // Rendered from this order's own identity, never from that of whoever began the job.
+                    let mapped = self.map(order, record.login.as_deref())?;
+                    if record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, &mapped)) {
+                        return self.pass(order, &mapped, times.soft_ttl_ms, landing_at(&order.policy, &record, made)).map(Some);
+                    }
+                }
+                Flown::Ended(End::Failed(message)) => {
+                    let excused = matches!(message, PublicMessage::AccountUnavailable) && matches!(standing, Standing::Known | Standing::Behind);
+                    if !excused {
+                        return Err(message);
+                    }
+                    tracing::warn!(app = %order.key.upstream, incident = %order.incident, "the admin API does not answer: a known person goes on");
+                    return self.pass(order, &mapped, STALE_MS, landing).map(Some);
+                }
+                Flown::Still if standing == Standing::Known => return self.pass(order, &mapped, STALE_MS, landing).map(Some),
+                Flown::Still => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Joins the job for this person and app, or begins it; it runs where jobs run, whether or not anybody waits.
+    async fn fly(self: &Arc<Self>, order: &Order, counter: &Arc<Counter>, hold_ms: u64) -> Flown {
+        let mut wait = match self.flights.board(&order.key, self.parts.clock.now(), self.parts.times.failure_ms) {
+            Boarding::Grounded(message) => return Flown::Ended(End::Failed(message)),
+            Boarding::Passenger(wait) => wait,
+            Boarding::Pilot(pilot, wait) => {
+                let job = Job { parts: self.parts.clone(), counter: Arc::clone(counter), order: order.clone() };
+                let clock = Arc::clone(&self.parts.clock);
+                let flight = Box::pin(async move {
+                    let end = job.run().await;
+                    pilot.land(end, clock.now());
+                });
+                // Nobody waits for the handle: whoever waits, waits for the end.
+                drop(self.parts.runtime.spawn(flight));
+                wait
+            }
+        };
+        let ended = async { wait.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) };
+        match tokio::time::timeout(Duration::from_millis(hold_ms), ended).await {
+            Ok(Some(end)) => Flown::Ended(end),
+            // The job is gone without a word: it panicked, or the process is stopping.
+            Ok(None) => Flown::Ended(End::Failed(PublicMessage::Internal)),
+            Err(_over) => Flown::Still,
+        }
+    }
+
+    /// What `record` is worth to `order`, of whose identity `mapped` is made with the recorded login.
+    fn standing(&self, order: &Order, record: Option<&AccountRecord>, mapped: &Mapped) -> Standing {
+        let Some(record) = record.filter(|record| self.within_grace(record)) else { return Standing::Stranger };
+        let same = record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, mapped));
+        let ttl_ms = if record.state == AccountState::Degraded { self.parts.times.degraded_ttl_ms } else { self.parts.times.soft_ttl_ms };
+        if same && record.in_doubt.is_none() && self.age_ms(record).is_some_and(|age_ms| age_ms <= ttl_ms) {
+            Standing::Fresh
+        } else if same {
+            Standing::Known
+        } else if takes_nothing_back(&Ledger::of(record), mapped) {
+            Standing::Behind
+        } else {
+            Standing::Stranger
+        }
+    }
+
+    /// Whether the account was seen to be as wanted so recently that it may be taken to exist while the admin API does not answer.
+    fn within_grace(&self, record: &AccountRecord) -> bool {
+        let usable = matches!(record.state, AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged);
+        usable && record.account_id.is_some() && self.age_ms(record).is_some_and(|age_ms| age_ms <= self.parts.times.stale_grace_ms)
+    }
+
+    /// Milliseconds since the account was last seen; `None` when never, or "in the future".
+    fn age_ms(&self, record: &AccountRecord) -> Option<i64> {
+        record.verified_at.map(|at| self.parts.clock.now().since_ms(at)).filter(|age_ms| *age_ms >= 0)
+    }
+
+    fn map(&self, order: &Order, recorded_login: Option<&str>) -> Result<Mapped, PublicMessage> {
+        desire(&order.policy, &order.identity, recorded_login).map_err(|error| {
+            tracing::warn!(app = %order.key.upstream, incident = %order.incident, %error, "this sign-in cannot become an account");
+            self.audit_failed(order, &error.to_string());
+            PublicMessage::IncompleteSignIn
+        })
+    }
+
+    fn pass(&self, order: &Order, mapped: &Mapped, life_ms: i64, landing: Option<String>) -> Result<Pass, PublicMessage> {
+        let terms = Terms { now: self.parts.clock.now(), life_ms, landing };
+        announce(&order.policy, mapped, self.parts.signer.as_ref(), terms).map_err(|error| {
+            tracing::error!(app = %order.key.upstream, incident = %order.incident, %error, "the app cannot be told who this is");
+            self.audit_failed(order, &error.to_string());
+            match error {
+                AnnounceError::Signer(_) => PublicMessage::Internal,
+                AnnounceError::Unusable { .. } | AnnounceError::Shape { .. } | AnnounceError::TooLarge { .. } => PublicMessage::IncompleteSignIn,
+            }
+        })
+    }
+
+    #[expect(clippy::unused_self, reason = "reads like its siblings")]
+    fn store_down(&self, order: &Order, error: &StoreError) -> PublicMessage {
+        tracing::error!(app = %order.key.upstream, incident = %order.incident, %error, "no account record can be read");
+        PublicMessage::StoreDown
+    }
+
+    #[expect(clippy::unused_self, reason = "reads like its siblings")]
+    fn audit_failed(&self, order: &Order, detail: &str) {
+        tracing::info!(
+            target: "audit",
+            action = "account.failed",
+            app = %order.key.upstream,
+            idp = %order.identity.idp,
+            iss = %order.key.subject.issuer,
+            sub = %order.key.subject.subject,
+            incident = %order.incident,
+            policy = %order.policy.file,
+            revision = %order.policy.revision,
+            detail,
+        );
+    }
+}
+
+/// What waiting came to.
+enum Flown {
+    Ended(End),
+    Still,
+}
+
+/// Whether the app has nothing that the person should lose.
+fn takes_nothing_back(ledger: &Ledger, mapped: &Mapped) -> bool {
+    ledger.applied.memberships.iter().all(|(kind, granted)| match mapped.desired.memberships.get(kind) {
+        Some(Wanted::Known(wanted)) => granted.iter().all(|(member, role)| wanted.get(member) == Some(role)),
+        // Not managed any more, or not said: nothing is taken back either way.
+        Some(Wanted::Unknown) | None => true,
+    })
+}
+
+/// Where the person lands at the first page.
+fn landing_at(policy: &Policy, record: &AccountRecord, made: bool) -> Option<String> {
+    match record.origin {
+        Some(Origin::Adopted | Origin::Preexisting) => policy.login.landing_existing.clone(),
+        Some(Origin::Created) if made => policy.login.landing_new.clone(),
+        Some(Origin::Created) | None => None,
     }
 }

@@ -1,1 +1,90 @@
 //! The path of a request; one file a stage.
+//!
+//! ```text
+//! RawRequest      raw.rs            id minted, limits applied, one Host, path canonical once
+//!  -> Routed      routed.rs         host -> policy; our own pages leave the path here
+//!  -> Authenticated authenticated.rs  cookie -> session, or nobody
+//!  -> Authorized  authorized.rs     the policy decides; carries the rule that admitted it
+//!  -> Provisioned provisioned.rs    the account exists and is as the policy wants it
+//!  -> UpstreamRequest upstream.rs   new header map, identity set
+//! ```
+//!
+//! Each stage owns the one before it, has private fields, no `Clone` and one constructor, and moves: forwarding without a decision, deciding
+//! without a session, or using a decision twice does not compile (`tests/compile_fail/`). What ends early becomes a
+//! [`Stopped`]. [`walk`] is the whole path. Nothing in here knows a socket, a store or a provider: [`Doors`] is what a request may ask for.
+
+mod authenticated;
+mod authorized;
+pub mod cookies;
+mod kind;
+mod provisioned;
+mod raw;
+pub mod reserved;
+mod response;
+mod routed;
+mod routes;
+mod stopped;
+mod upstream;
+
+pub use authenticated::Authenticated;
+pub use authorized::Authorized;
+pub use kind::kind_of;
+pub use provisioned::Provisioned;
+pub use raw::{Arrival, Bearings, Limits, RawRequest};
+pub use response::clean_response;
+pub use routed::{ForApp, Own, Routed};
+pub use routes::{Route, Routes};
+pub use stopped::{Stop, Stopped};
+pub use upstream::{UpstreamRequest, Wire};
+
+use crate::clock::Timestamp;
+use crate::fault::Incident;
+use crate::provision::Ensured;
+use crate::session::AppSession;
+use crate::state::{SecretHash, StoreError};
+use std::sync::Arc;
+
+/// What a request may ask for on its way. The hot path answers from memory; only when memory has no answer does it leave the core.
+pub trait Doors {
+    /// The live app session behind a cookie.
+    fn session(&self, cookie: SecretHash) -> impl Future<Output = Result<Option<Arc<AppSession>>, StoreError>>;
+
+    /// A pass for this session at its app.
+    fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, hold_ms: u64) -> impl Future<Output = Ensured>;
+}
+
+/// Where a request came out.
+#[derive(Debug)]
+pub enum Walked<B> {
+    /// On to the application.
+    Forward(UpstreamRequest<B>),
+    /// To our own pages; there is no upstream in reach.
+    Own(Own<B>),
+    /// Not any further.
+    Stopped(Box<Stopped>),
+}
+
+/// Walks a request from the door to its upstream, or as far as it may go.
+pub async fn walk<B, D: Doors>(arrival: Arrival<B>, routes: &Routes, limits: &Limits, doors: &D, now: Timestamp) -> Walked<B> {
+    let raw = match RawRequest::admit(arrival, limits) {
+        Ok(raw) => raw,
+        Err(stopped) => return Walked::Stopped(stopped),
+    };
+    let routed = match raw.route(routes) {
+        Ok(Routed::App(routed)) => routed,
+        Ok(Routed::Own(own)) => return Walked::Own(own),
+        Err(stopped) => return Walked::Stopped(stopped),
+    };
+    let authenticated = match routed.authenticate(limits, doors, now).await {
+        Ok(authenticated) => authenticated,
+        Err(stopped) => return Walked::Stopped(stopped),
+    };
+    let authorized = match authenticated.authorize(now) {
+        Ok(authorized) => authorized,
+        Err(stopped) => return Walked::Stopped(stopped),
+    };
+    match authorized.provision(doors, now).await {
+        Ok(provisioned) => Walked::Forward(provisioned.into_upstream(limits)),
+        Err(stopped) => Walked::Stopped(stopped),
+    }
+}

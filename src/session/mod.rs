@@ -1,24 +1,35 @@
 //! Sessions as requests meet them: memory first, the store behind.
 //!
-//! Lives here: [`LiveSignOn`] and [`AppSession`] (one value per session and process, shared by all cores), [`Pass`] (what the app is told, rendered once),
-//! and [`LiveSessions`], moka in front of the [`SessionStore`]. The hot path keeps `Arc<AppSession>`s of its own per core and asks here
-//! only when it has none or when [`LiveSessions::generation`] has moved: no lock, no hash map shared between cores. Ending a
+//! Lives here: [`LiveSignOn`] and [`AppSession`] (one value per session and process, shared by all cores), [`Pass`] (what the app is told, rendered once).
+//! `live.rs` has [`LiveSessions`], moka in front of the [`SessionStore`](crate::state::SessionStore), and `registry.rs` under it, which knows every live
+//! sign-on of the process; `local.rs` has [`LocalSessions`], what a core keeps for itself. The hot path asks [`LiveSessions`]
+//! only when its own core has no answer or when [`LiveSessions::generation`] has moved: no lock, no hash map shared between cores. Ending a
 //! sign-on marks it, forgets its app sessions, moves the generation and tells every open stream.
 //!
 //! It must never know how a session came about (`login/`) or what it may do (`policy/`).
 
-use crate::clock::{Clock, Timestamp};
-use crate::config;
+mod live;
+mod local;
+mod registry;
+
+pub use live::LiveSessions;
+pub use local::LocalSessions;
+
+use crate::clock::Timestamp;
 use crate::identity::Identity;
-use crate::state::{SecretHash, SessionStore, SignOn, SignOnId, StoreError};
+use crate::state::{SignOn, SignOnId};
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
-use tokio::sync::broadcast;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+/// How far ahead of our clock a session may have been used before the clock must have been set back.
+const AHEAD_MS_MAX: i64 = 60_000;
+/// Uses closer together than this are one: a busy session does not bounce a cache line between cores.
+const SEEN_STEP_MS: i64 = 1_000;
 
 /// Proof that the account exists and is as the policy wants it, with the identity rendered for the app.
-#[derive(Debug)]
 pub struct Pass {
     /// Revision of the policy it was issued under.
     pub policy_revision: String,
@@ -32,8 +43,18 @@ pub struct Pass {
     pub landing: Option<String>,
 }
 
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the headers: the JWT is among them.
+        f.debug_struct("Pass")
+            .field("policy_revision", &self.policy_revision)
+            .field("login", &self.login)
+            .field("good_until", &self.good_until)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A sign-on, live.
-#[derive(Debug)]
 pub struct LiveSignOn {
     /// Its name.
     pub id: SignOnId,
@@ -64,86 +85,134 @@ pub struct AppSession {
     pub pass: ArcSwapOption<Pass>,
 }
 
-/// All sessions of this process.
-#[derive(Debug)]
-pub struct LiveSessions {
-    _private: (),
+impl fmt::Debug for LiveSignOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the ID token and the claims.
+        f.debug_struct("LiveSignOn")
+            .field("id", &self.id)
+            .field("subject", &self.identity.subject)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
 }
 
 impl LiveSignOn {
+    /// Of a stored one; `max_ms` is the absolute limit as configured now, which may be tighter than it was at sign-in.
+    fn of(stored: SignOn, max_ms: i64) -> Self {
+        Self {
+            id: stored.id,
+            identity: Arc::new(stored.identity),
+            auth_time: stored.auth_time,
+            created_at: stored.created_at,
+            expires_at: stored.expires_at.min(stored.created_at.plus_ms(max_ms)),
+            id_token: stored.id_token,
+            last_seen: AtomicI64::new(stored.last_seen.millis()),
+            ended: AtomicBool::new(false),
+        }
+    }
+
     /// Whether a request may still run on it: not ended, inside the absolute limit, used within `idle_ms`; and not "from the future" by more
     /// than a minute, so that a clock set back ends sessions rather than prolonging them.
     pub fn alive(&self, now: Timestamp, idle_ms: i64) -> bool {
-        let _ = (now, idle_ms);
-        false
+        let last_seen = Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed));
+        !self.ended.load(Ordering::Acquire)
+            && now < self.expires_at
+            && now.since_ms(last_seen) < idle_ms
+            && last_seen.since_ms(now) <= AHEAD_MS_MAX
+            && self.created_at.since_ms(now) <= AHEAD_MS_MAX
     }
 
-    /// Notes a request at `now`.
+    /// Milliseconds from `now` until it ends for want of use or at its limit, if nothing happens.
+    pub fn alive_for_ms(&self, now: Timestamp, idle_ms: i64) -> i64 {
+        let idle = Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed)).plus_ms(idle_ms);
+        idle.min(self.expires_at).since_ms(now)
+    }
+
+    /// Notes a request at `now`, to about a second. Only ever forwards. Callers have checked [`Self::alive`].
     pub fn seen(&self, now: Timestamp) {
-        let _ = now;
+        if now.millis().saturating_sub(self.last_seen.load(Ordering::Relaxed)) >= SEEN_STEP_MS {
+            self.last_seen.fetch_max(now.millis(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it was ended (signed out, or found to have expired).
+    pub fn ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 }
 
-#[expect(clippy::unused_async, reason = "skeleton")]
-impl LiveSessions {
-    /// In front of `store`.
-    pub fn new(store: Arc<dyn SessionStore>, clock: Arc<dyn Clock>, limits: config::Session) -> Self {
-        let _ = (store, clock, limits);
-        Self { _private: () }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{Groups, SubjectId};
+    use serde_json::Map;
+
+    const HOUR: i64 = 3_600_000;
+
+    pub(super) fn stored(n: u8, at: Timestamp, max_ms: i64) -> SignOn {
+        let subject = SubjectId { issuer: "https://idp.example".to_owned(), subject: format!("person-{n}") };
+        SignOn {
+            id: SignOnId([n; 16]),
+            identity: Identity {
+                subject,
+                idp: "corp".to_owned(),
+                email: None,
+                email_verified: false,
+                name: None,
+                given_name: None,
+                family_name: None,
+                username: None,
+                groups: Groups::Unknown,
+                claims: Map::new(),
+            },
+            auth_time: at,
+            created_at: at,
+            last_seen: at,
+            expires_at: at.plus_ms(max_ms),
+            id_token: None,
+            idp_session: None,
+        }
     }
 
-    /// Moves whenever anything cached outside may have become wrong.
-    pub fn generation(&self) -> u64 {
-        0
+    // C9: idle and absolute limits, and a clock that jumps both ways.
+    #[test]
+    fn a_sign_on_lives_within_its_limits_and_no_clock_prolongs_it() {
+        let begin = Timestamp::from_seconds(1_000_000);
+        let check = |seen_ms: i64, now_ms: i64, expected: bool| {
+            let live = LiveSignOn::of(stored(1, begin, 8 * HOUR), 8 * HOUR);
+            live.seen(begin.plus_ms(seen_ms));
+            assert_eq!(live.alive(begin.plus_ms(now_ms), HOUR), expected, "seen at {seen_ms}, now {now_ms}");
+        };
+        check(0, HOUR, false); // idle to the millisecond
+        check(0, HOUR - 1, true);
+        check(7 * HOUR + 1, 8 * HOUR, false); // absolute, however busy
+        check(7 * HOUR + 1, 8 * HOUR - 1, true);
+        check(0, 100 * 365 * 24 * HOUR, false); // the clock jumps ahead
+        check(0, i64::MAX, false);
+        check(0, -60_001, false); // and back
+        check(0, i64::MIN, false);
+        check(0, -60_000, true); // a small correction is not an ending
+        check(2 * HOUR, HOUR, false); // back to before its last use
     }
 
-    /// The live session with this cookie on an app's host. Callers compare `app` with the host's policy.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]: memory had no answer and the store has none either.
-    pub async fn app_session(&self, cookie: SecretHash) -> Result<Option<Arc<AppSession>>, StoreError> {
-        let _ = cookie;
-        Ok(None)
+    #[test]
+    fn an_ended_one_is_dead_and_a_tightened_limit_applies_to_old_ones() {
+        let begin = Timestamp::from_seconds(1_000_000);
+        let live = LiveSignOn::of(stored(1, begin, 8 * HOUR), 8 * HOUR);
+        live.ended.store(true, Ordering::Release);
+        assert!(!live.alive(begin, HOUR));
+        assert!(live.ended());
+        let tightened = LiveSignOn::of(stored(1, begin, 8 * HOUR), 1000);
+        assert!(tightened.alive(begin.plus_ms(999), HOUR));
+        assert!(!tightened.alive(begin.plus_ms(1000), HOUR));
     }
 
-    /// The live sign-on with this cookie on the auth host.
-    ///
-    /// # Errors
-    /// As [`Self::app_session`].
-    pub async fn sign_on(&self, cookie: SecretHash) -> Result<Option<Arc<LiveSignOn>>, StoreError> {
-        let _ = cookie;
-        Ok(None)
-    }
-
-    /// Begins a sign-on.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn begin_sign_on(&self, cookie: SecretHash, sign_on: SignOn) -> Result<Arc<LiveSignOn>, StoreError> {
-        let _ = (cookie, sign_on);
-        Err(StoreError::Sealed)
-    }
-
-    /// Begins an app session under a live sign-on; `None` when the sign-on has ended meanwhile.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn begin_app_session(&self, cookie: SecretHash, sign_on: SignOnId, app: &str) -> Result<Option<Arc<AppSession>>, StoreError> {
-        let _ = (cookie, sign_on, app);
-        Ok(None)
-    }
-
-    /// Ends a sign-on everywhere: store, caches, open streams.
-    ///
-    /// # Errors
-    /// The store's; memory has forgotten the session all the same.
-    pub async fn end(&self, id: SignOnId) -> Result<(), StoreError> {
-        let _ = id;
-        Ok(())
-    }
-
-    /// Ids of sign-ons as they end, for open streams.
-    pub fn endings(&self) -> broadcast::Receiver<SignOnId> {
-        broadcast::channel(1).1
+    #[test]
+    fn being_seen_only_moves_forwards() {
+        let begin = Timestamp::from_seconds(1_000_000);
+        let live = LiveSignOn::of(stored(1, begin, 8 * HOUR), 8 * HOUR);
+        live.seen(begin.plus_ms(5_000));
+        live.seen(begin.plus_ms(2_000));
+        assert_eq!(live.last_seen.load(Ordering::Relaxed), begin.plus_ms(5_000).millis());
     }
 }

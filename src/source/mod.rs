@@ -1,12 +1,17 @@
 //! Files as written: a tree in which every key and value knows where it stands.
 //!
-//! Lives here: [`SourceFile`] (name and text), [`parse`] into [`Node`]s, and [`Problem`], what is wrong with a file and the way
-//! out. Apart because three readers share it: the gateway file, policies and connectors. TOML's types stop here. It knows no
-//! key by name; `policy/schema.rs` does. No IO: whoever reads the file hands over its text.
+//! Lives here: [`SourceFile`] (name and text), [`parse`] into [`Node`]s, [`Problem`] (what is wrong with a file, and the way
+//! out) and [`schema`], the walk that holds a tree against a table of keys. Apart because three readers share it: the gateway file,
+//! policies and connectors. TOML's types stop here. It knows no key by name; `policy/schema.rs` does. No IO: whoever reads
+//! the file hands over its text.
 
 pub mod problem;
+pub mod read;
+pub mod schema;
+pub mod value;
 
-pub use problem::{Problem, Severity};
+pub use problem::{Problem, Report, Severity, in_order};
+pub use read::Reader;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -106,11 +111,82 @@ impl Node {
     }
 }
 
-/// Parses TOML as far as it goes: the tree of everything readable, and a problem for every place that is not.
+/// Parses TOML as far as it goes: the tree of everything readable, and a problem for every line that is not.
 pub fn parse(file: &SourceFile) -> (Table, Vec<Problem>) {
     let (tree, errors) = toml::de::DeTable::parse_recoverable(&file.text);
-    let problems = errors.iter().map(|error| problem::syntax(file, error.message(), error.span())).collect();
+    let mut problems: Vec<Problem> = errors.iter().map(|error| problem::syntax(file, error.message(), error.span())).collect();
+    in_order(&mut problems);
+    // One mistake throws the parser off for the rest of its line: the first message is the true one.
+    problems.dedup_by_key(|problem| problem.line_column().0);
     (table(tree.get_ref()), problems)
+}
+
+impl SourceFile {
+    /// A file by its name and text.
+    pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+
+    /// `name:line` of a place, e.g. `policies/redmine.toml:23`.
+    pub fn place(&self, span: &Span) -> String {
+        let before = self.text.get(..span.start).unwrap_or_default();
+        format!("{}:{}", self.name, before.matches('\n').count() + 1)
+    }
+
+    /// Where bytes `part` of a string's *value* stand in the file, `string` being the whole string, quotes included. Follows escapes; the
+    /// whole string when it cannot.
+    pub fn inside_string(&self, string: &Span, value: &str, part: &Span) -> Span {
+        let raw = self.text.get(string.clone()).unwrap_or_default();
+        let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
+        let mut inner = raw.get(quotes..raw.len().saturating_sub(quotes)).unwrap_or_default();
+        let mut start = string.start + quotes;
+        if quotes == 3 {
+            // A line break right after the opening quotes is not part of the value.
+            let trimmed = inner.strip_prefix("\r\n").or_else(|| inner.strip_prefix('\n')).unwrap_or(inner);
+            start += inner.len() - trimmed.len();
+            inner = trimmed;
+        }
+        let at = |offset: usize, first: bool| written_offset(inner, value, offset, first).map(|offset| start + offset);
+        match (at(part.start, true), at(part.end, false)) {
+            (Some(from), Some(to)) if from <= to => from..to,
+            _ => string.clone(),
+        }
+    }
+}
+
+/// The offset in `inner`, a string as written without quotes, of byte `offset` of its value. `first`: what is swallowed at the end of a line just
+/// before it does not count.
+fn written_offset(inner: &str, value: &str, offset: usize, first: bool) -> Option<usize> {
+    if inner == value {
+        return Some(offset);
+    }
+    let (mut written, mut read) = (0, 0);
+    while read < offset {
+        let rest = inner.get(written..)?;
+        let next = value.get(read..)?.chars().next()?;
+        let step = match rest.strip_prefix('\\') {
+            None if rest.starts_with(next) => next.len_utf8(),
+            None => return None,
+            Some(escape) => match escape.chars().next()? {
+                'x' => 4,
+                'u' => 6,
+                'U' => 10,
+                // A backslash at the end of a line swallows the blanks that follow: nothing is read.
+                c if c.is_whitespace() => {
+                    written += 1 + escape.len() - escape.trim_start().len();
+                    continue;
+                }
+                _ => 2,
+            },
+        };
+        written += step;
+        read += next.len_utf8();
+    }
+    if first && let Some(rest) = inner.get(written..).and_then(|rest| rest.strip_prefix('\\')) {
+        let swallowed = rest.len() - rest.trim_start().len();
+        written += if swallowed == 0 { 0 } else { 1 + swallowed };
+    }
+    (read == offset && written <= inner.len()).then_some(written)
 }
 
 fn table(from: &toml::de::DeTable<'_>) -> Table {
@@ -134,4 +210,36 @@ fn node(from: &toml::Spanned<toml::de::DeValue<'_>>) -> Node {
         DeValue::Table(entries) => Written::Table(table(entries)),
     };
     Node { span: from.span(), value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SourceFile, parse};
+
+    #[test]
+    fn places_inside_strings_follow_escapes() {
+        let check = |text: &str, part: std::ops::Range<usize>, expected: &str| {
+            let file = SourceFile::new("x.toml", text);
+            let (tree, problems) = parse(&file);
+            assert!(problems.is_empty(), "{text}");
+            let node = &tree.get("k").unwrap().node;
+            let span = file.inside_string(&node.span, node.as_text().unwrap(), &part);
+            assert_eq!(text.get(span), Some(expected), "{text}");
+        };
+        check(r#"k = "abc def""#, 4..7, "def");
+        check("k = 'a\\b def'", 4..7, "def");
+        check(r#"k = "a\"b\" def""#, 5..8, "def");
+        check(r#"k = "\u00e9 def""#, 3..6, "def");
+        check("k = \"\"\"\nabc\ndef\"\"\"", 4..7, "def");
+        check("k = \"\"\"\nabc \\\n   def\"\"\"", 4..7, "def");
+    }
+
+    #[test]
+    fn what_looks_like_yaml_is_answered_in_toml() {
+        let file = SourceFile::new("x.toml", "host: wiki.example.com\n[access]\ngroups:\n  - staff\n");
+        let (_, problems) = parse(&file);
+        let rendered: Vec<String> = problems.iter().map(super::Problem::render).collect();
+        assert!(rendered[0].contains("help: this is TOML: host = \"wiki.example.com\""), "{rendered:?}");
+        assert!(rendered[1].contains("help: this is TOML: groups = […]"), "{rendered:?}");
+    }
 }

@@ -78,15 +78,17 @@ impl Problem {
     /// The problem as people read it, in plain text.
     pub fn render(&self) -> String {
         let severity = if self.severity == Severity::Error { "error" } else { "warning" };
-        let mut out = format!("{severity}[{}]: {}\n", self.code, self.message);
+        let mut out = format!("{severity}[{}]: {}\n", self.code, clean(&self.message));
         let (line, column) = self.line_column();
         let number = line.to_string();
         let pad = " ".repeat(number.len());
         if let Some(span) = &self.span {
-            let text = self.file.text.lines().nth(line - 1).unwrap_or_default();
+            let text = clean(self.file.text.lines().nth(line - 1).unwrap_or_default());
             let width = self.file.text.get(span.clone()).map_or(1, |spot| spot.lines().next().unwrap_or_default().chars().count()).max(1);
-            let marks = format!("{}{}", " ".repeat(column - 1), "^".repeat(width));
-            let label = if self.label.is_empty() { String::new() } else { format!(" {}", self.label) };
+            // Tabs stay tabs, so that the marks stand under the spot whatever a tab is worth.
+            let indent: String = text.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
+            let marks = format!("{indent}{}", "^".repeat(width));
+            let label = if self.label.is_empty() { String::new() } else { format!(" {}", clean(&self.label)) };
             // Writing to a String cannot fail.
             let _infallible = write!(out, "{pad}--> {}:{line}:{column}\n{pad} |\n{number} | {text}\n{pad} | {marks}{label}\n", self.file.name);
         } else {
@@ -96,20 +98,106 @@ impl Problem {
             let _infallible = writeln!(out, "{pad} |");
         }
         for help in &self.helps {
-            let _infallible = writeln!(out, "{pad} = help: {help}");
+            let _infallible = writeln!(out, "{pad} = help: {}", clean(help));
         }
         out
     }
 }
 
+/// Without control characters: a file must not steer the terminal of the person who checks it.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// By place; what concerns a whole file comes last.
+pub fn in_order(problems: &mut [Problem]) {
+    problems.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
+}
+
+/// What a look over some files found.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Problems, by file and place.
+    pub problems: Vec<Problem>,
+    /// Files that were looked at.
+    pub files: usize,
+}
+
+impl Report {
+    /// Problems that keep a file from being loaded.
+    pub fn errors(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+
+    /// All problems and the closing line, in plain text.
+    pub fn render(&self) -> String {
+        self.render_with(if self.errors() == 0 { "" } else { "Nothing was loaded." })
+    }
+
+    /// As [`Self::render`], with `closing` after the numbers; empty for none.
+    pub fn render_with(&self, closing: &str) -> String {
+        let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+        let mut out: String = self.problems.iter().map(|problem| problem.render() + "\n").collect();
+        let errors = self.errors();
+        let found = format!("{}, {} in {}", count(errors, "error"), count(self.problems.len() - errors, "warning"), count(self.files, "file"));
+        out.push_str(&found);
+        out.push_str(if closing.is_empty() { "." } else { ". " });
+        out + closing + "\n"
+    }
+}
+
 /// A place the TOML parser could not read.
 pub(super) fn syntax(file: &SourceFile, message: &str, span: Option<Span>) -> Problem {
-    let mut problem = Problem::error("syntax", file, span.unwrap_or(0..0), message.to_owned());
-    let line = file.text.lines().nth(problem.line_column().0 - 1).unwrap_or_default();
-    if let Some((key, value)) = line.split_once(": ")
-        && !line.contains('=')
-    {
-        problem = problem.help(format!("this is TOML: {} = \"{}\"", key.trim(), value.trim().trim_matches('"')));
+    let mut span = span.unwrap_or(0..0);
+    span.start = span.start.min(file.text.len());
+    let mut problem = Problem::error("syntax", file, span, message.to_owned());
+    let line = file.text.lines().nth(problem.line_column().0 - 1).unwrap_or_default().trim();
+    let value = |written: &str| {
+        let bare = written.trim().trim_matches(['"', '\'']);
+        if bare.parse::<i64>().is_ok() || bare == "true" || bare == "false" { bare.to_owned() } else { format!("\"{bare}\"") }
+    };
+    if line.contains('=') || line.starts_with(['#', '[']) {
+        return problem;
+    }
+    if let Some((key, written)) = line.split_once(": ") {
+        problem = problem.help(format!("this is TOML: {} = {}", key.trim(), value(written)));
+    } else if let Some(key) = line.strip_suffix(':') {
+        problem = problem.help(format!("this is TOML: {key} = […], or a section header: [{key}]"));
+    } else if let Some(element) = line.strip_prefix("- ") {
+        problem = problem.help(format!("this is TOML: lists are written [{}, …]", value(element)));
     }
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Problem, Report, SourceFile};
+
+    fn check(text: &str, span: std::ops::Range<usize>, expected: &str) {
+        assert_eq!(Problem::error("x", &SourceFile::new("f.toml", text), span, "no\u{1b}[2J").label("here").render(), expected, "{text:?}");
+    }
+
+    #[test]
+    fn a_problem_cannot_steer_a_terminal() {
+        check("a = \u{1b}[31m", 0..1, "error[x]: no\u{fffd}[2J\n --> f.toml:1:1\n  |\n1 | a = \u{fffd}[31m\n  | ^ here\n");
+    }
+
+    #[test]
+    fn marks_stand_under_the_spot() {
+        check("\té = x\r\n", 6..7, "error[x]: no\u{fffd}[2J\n --> f.toml:1:6\n  |\n1 | \té = x\n  | \t    ^ here\n");
+        check("", 9..12, "error[x]: no\u{fffd}[2J\n --> f.toml:1:1\n  |\n1 | \n  | ^ here\n");
+    }
+
+    #[test]
+    fn the_closing_line_counts() {
+        let file = SourceFile::new("f.toml", "a\nb\n");
+        let check = |problems: Vec<Problem>, expected: &str| {
+            let text = Report { problems, files: 2 }.render();
+            assert_eq!(text.lines().last(), Some(expected));
+        };
+        let (error, warning) = (Problem::error("x", &file, 0..1, "m"), Problem::warning("y", &file, 2..3, "m"));
+        check(vec![error.clone(), error, warning.clone()], "2 errors, 1 warning in 2 files. Nothing was loaded.");
+        check(vec![warning], "0 errors, 1 warning in 2 files.");
+        check(Vec::new(), "0 errors, 0 warnings in 2 files.");
+    }
 }

@@ -1,7 +1,7 @@
 //! What the gateway remembers, as ports.
 //!
 //! Lives here: one trait for each kind of thing that is kept ([`SessionStore`], [`LoginStore`], [`AccountStore`], [`KeyStore`]), their rows, and
-//! [`StoreError`]. Adapters: `sqlite.rs` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
+//! [`StoreError`]. Adapters: `sqlite/` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
 //! AEAD that both use. A bearer secret never arrives here: callers hash it first ([`SecretHash`]).
 //!
 //! To add a store: implement the traits, run `tests/gateway/state.rs` against it.
@@ -14,6 +14,7 @@ use crate::identity::{Identity, SubjectId};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fmt;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,7 @@ impl SecretHash {
 pub struct SignOnId(pub [u8; 16]);
 
 /// A person's sign-on: one browser, one provider, every app.
-#[derive(Debug, Clone)]
+#[derive(Clone, PartialEq)]
 pub struct SignOn {
     /// Its name.
     pub id: SignOnId,
@@ -73,16 +74,23 @@ pub struct SignOn {
     pub idp_session: Option<String>,
 }
 
+impl fmt::Debug for SignOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the ID token, which some providers take as proof, and without claims.
+        f.debug_struct("SignOn").field("id", &self.id).field("subject", &self.identity.subject).finish_non_exhaustive()
+    }
+}
+
 /// Sign-ons and the app sessions that hang from them.
 #[async_trait]
-pub trait SessionStore: Send + Sync + std::fmt::Debug {
+pub trait SessionStore: Send + Sync + fmt::Debug {
     /// Keeps a new sign-on under the hash of its cookie on the auth host.
     async fn create_sign_on(&self, cookie: SecretHash, sign_on: &SignOn) -> Result<(), StoreError>;
     /// The live sign-on with this cookie on the auth host.
     async fn sign_on_by_cookie(&self, cookie: SecretHash) -> Result<Option<SignOn>, StoreError>;
     /// The live sign-on with this id.
     async fn sign_on(&self, id: SignOnId) -> Result<Option<SignOn>, StoreError>;
-    /// Keeps a new session of `app` (policy name) under the hash of its cookie on the app's host.
+    /// Keeps a new session of `app` (policy name) under the hash of its cookie on the app's host. Does nothing when the sign-on has ended: read it back.
     async fn create_app_session(&self, cookie: SecretHash, sign_on: SignOnId, app: &str, at: Timestamp) -> Result<(), StoreError>;
     /// The app session with this cookie: app name and its sign-on, when neither has ended.
     async fn app_session(&self, cookie: SecretHash) -> Result<Option<(String, SignOn)>, StoreError>;
@@ -92,12 +100,13 @@ pub trait SessionStore: Send + Sync + std::fmt::Debug {
     async fn end_sign_on(&self, id: SignOnId, at: Timestamp) -> Result<bool, StoreError>;
     /// Writes down when sign-ons were last used.
     async fn touch(&self, seen: &[(SignOnId, Timestamp)]) -> Result<(), StoreError>;
-    /// Deletes what ended or expired before `now` (absolute), or was last seen before `idle_before`; returns how many sign-ons.
+    /// Deletes what expired by `now` (absolute), ended or not, and what has not ended and was last seen before `idle_before`; returns how many
+    /// sign-ons. Ended ones stay until their absolute expiry.
     async fn sweep(&self, now: Timestamp, idle_before: Timestamp) -> Result<u64, StoreError>;
 }
 
 /// A sign-in under way, from the first redirect to the callback.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingLogin {
     /// App (policy name) it was begun for; `None` for a sign-in at the auth host itself.
     pub app: Option<String>,
@@ -119,8 +128,15 @@ pub struct PendingLogin {
     pub begun_at_ms: i64,
 }
 
+impl fmt::Debug for PendingLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without `nonce`, `code_verifier` and the query of `return_to`.
+        f.debug_struct("PendingLogin").field("app", &self.app).field("idp", &self.idp).field("begun_at_ms", &self.begun_at_ms).finish_non_exhaustive()
+    }
+}
+
 /// A sign-on on its way from the auth host to an app's host.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handover {
     /// The sign-on to hand over.
     pub sign_on: SignOnId,
@@ -145,10 +161,10 @@ pub enum Taken<T> {
 
 /// Single-use things with a life of minutes: tickets, pending logins, hand-overs, replay keys.
 #[async_trait]
-pub trait LoginStore: Send + Sync + std::fmt::Debug {
+pub trait LoginStore: Send + Sync + fmt::Debug {
     /// Keeps a pending login under the hash of its ticket or `state` until `expires_at`. Replaces nothing: the key is fresh.
     async fn put_pending(&self, key: SecretHash, login: &PendingLogin, expires_at: Timestamp) -> Result<(), StoreError>;
-    /// Reads a pending login without using it up.
+    /// Reads a pending login without using it up; `None` once it is used.
     async fn pending(&self, key: SecretHash, now: Timestamp) -> Result<Option<PendingLogin>, StoreError>;
     /// Uses a pending login up: exactly one caller ever gets [`Taken::Fresh`].
     async fn take_pending(&self, key: SecretHash, now: Timestamp) -> Result<Taken<PendingLogin>, StoreError>;
@@ -238,6 +254,7 @@ pub struct Fence(pub i64);
 
 /// Answer to a request for a lease.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way from the store")]
 pub enum Lease {
     /// Ours until the stated moment; the record as it is, `None` when there is none yet.
     Held(Fence, Option<AccountRecord>),
@@ -247,22 +264,23 @@ pub enum Lease {
 
 /// Account records.
 #[async_trait]
-pub trait AccountStore: Send + Sync + std::fmt::Debug {
+pub trait AccountStore: Send + Sync + fmt::Debug {
     /// The record, if any.
     async fn account(&self, key: &AccountKey) -> Result<Option<AccountRecord>, StoreError>;
-    /// Takes the lease on a record, making an empty one when there is none.
+    /// Takes the lease on a record, making an empty one when there is none. Whoever holds it may ask again under the same `owner`: it then runs until
+    /// the new `until` under a new fence, and the old fence is worthless (a renewal, or a gateway that was killed and is back).
     async fn lease(&self, key: &AccountKey, owner: &str, now: Timestamp, until: Timestamp) -> Result<Lease, StoreError>;
     /// Writes the record; [`StoreError::Fenced`] when the lease has moved on, [`StoreError::OwnedByAnother`] when the account id or login
     /// belongs to another person's record at the same upstream (unique indexes, so that no race can pass).
     async fn save(&self, record: &AccountRecord, fence: Fence) -> Result<(), StoreError>;
-    /// Gives the lease back.
+    /// Gives the lease back; the fence is worthless from then on. [`StoreError::Fenced`] when the lease has moved on.
     async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError>;
-    /// Records of an upstream in `state`, newest first, at most `limit`.
+    /// Records of an upstream in `state`, at most `limit`, those leased last first.
     async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError>;
 }
 
 /// A signing key of the gateway.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SigningKey {
     /// `kid`.
     pub kid: String,
@@ -274,15 +292,75 @@ pub struct SigningKey {
     pub created_at: Timestamp,
 }
 
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
 /// Signing keys, newest first.
 #[async_trait]
-pub trait KeyStore: Send + Sync + std::fmt::Debug {
+pub trait KeyStore: Send + Sync + fmt::Debug {
     /// All keys that are still published.
     async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError>;
-    /// Keeps a new key; false when another replica was first (callers read again).
+    /// Keeps a new key; false when another replica was first, that is, made one within an hour of this one (callers read again).
     async fn add_signing_key(&self, key: &SigningKey) -> Result<bool, StoreError>;
 }
 
 /// Everything a store does, for `app.rs` to hand out in parts.
 pub trait Store: SessionStore + LoginStore + AccountStore + KeyStore {}
 impl<T: SessionStore + LoginStore + AccountStore + KeyStore> Store for T {}
+
+#[cfg(test)]
+mod tests {
+    use super::{PendingLogin, SecretHash, SignOn, SignOnId, SigningKey};
+    use crate::clock::Timestamp;
+    use crate::identity::{Groups, Identity, SubjectId};
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let at = Timestamp::from_seconds(1);
+        let identity = Identity {
+            subject: SubjectId { issuer: "https://idp.example".to_owned(), subject: "ada".to_owned() },
+            idp: "corp".to_owned(),
+            email: None,
+            email_verified: false,
+            name: None,
+            given_name: None,
+            family_name: None,
+            username: None,
+            groups: Groups::Unknown,
+            claims: serde_json::Map::new(),
+        };
+        let sign_on = SignOn {
+            id: SignOnId([1; 16]),
+            identity,
+            auth_time: at,
+            created_at: at,
+            last_seen: at,
+            expires_at: at,
+            id_token: Some("SECRET".to_owned()),
+            idp_session: Some("SECRET".to_owned()),
+        };
+        let pending = PendingLogin {
+            app: None,
+            return_to: "/?token=SECRET".to_owned(),
+            app_binding: None,
+            auth_binding: None,
+            idp: None,
+            nonce: Some("SECRET".to_owned()),
+            code_verifier: Some("SECRET".to_owned()),
+            max_age_s: None,
+            begun_at_ms: 0,
+        };
+        let key = SigningKey { kid: "k".to_owned(), pkcs8: vec![222; 9].into(), public: Vec::new(), created_at: at };
+        let printed = format!("{sign_on:?} {pending:?} {key:?}");
+        assert!(!printed.contains("SECRET") && !printed.contains("222"), "{printed}");
+    }
+
+    #[test]
+    fn a_hash_is_sha_256() {
+        // FIPS 180-4, the example "abc".
+        assert_eq!(SecretHash::of(b"abc").0[..4], [0xba, 0x78, 0x16, 0xbf]);
+    }
+}

@@ -1,1 +1,8 @@
-//! placeholder
+//! The gateway's parts at their boundaries, one binary: one file for each module of `src/`.
+
+mod connector;
+mod fake_admin;
+mod policy;
+mod provision;
+mod session;
+mod state;

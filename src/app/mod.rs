@@ -1,0 +1,366 @@
+//! The composition root: the one place that names concrete adapters.
+//!
+//! [`start`] reads secrets and certificates, opens the store, makes the desks and starts the cores; [`Running`] stops it all again. No decision is made in
+//! here. `wiring.rs` fits ports that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions.
+
+mod connectors;
+mod wiring;
+
+use crate::admin::{self, Admin};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{AuditSink, Gateway, SecretRef};
+use crate::entropy::{Entropy, OsEntropy};
+use crate::login::{self, Addresses, DeskParts};
+use crate::observe::{self, Metrics};
+use crate::outbound::{HyperTransport, Transport};
+use crate::pages::Pages;
+use crate::policy::Policy;
+use crate::provision::{self, ClockedSigner, Times, TokioSleeper};
+use crate::proxy::tls::{Acceptor, Certificates, Resolver};
+use crate::proxy::{Shared, Worker, listen, redirect, tls};
+use crate::request::{Limits, Routes};
+use crate::secrets::{self, Places, SecretError};
+use crate::session::LiveSessions;
+use crate::signer::Signer;
+use crate::sso::Provider;
+use crate::sso::oidc::OidcProvider;
+use crate::state::seal::Sealer;
+use crate::state::{LoginStore, Store, sqlite};
+use arc_swap::ArcSwap;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::ffi::OsString;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use wiring::{AppsByName, DeskAdmission};
+
+/// Sign-ins under way at once, at most (D9).
+const PENDING_MAX: u64 = 100_000;
+/// How often sessions are flushed and what is over is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(15);
+
+/// What to start.
+pub struct Plan {
+    /// The gateway file.
+    pub gateway: Gateway,
+    /// The policies that are in order.
+    pub policies: Vec<Policy>,
+    /// Hosts whose policy is not.
+    pub unavailable: Vec<String>,
+    /// Folder of the gateway file, which relative paths start from.
+    pub folder: PathBuf,
+    /// Plain HTTP instead of TLS: the demo and benchmarks only; no configuration file can say so.
+    pub plain: bool,
+    /// Whether to take over logging for the process.
+    pub install_logging: bool,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where randomness comes from.
+    pub entropy: Arc<dyn Entropy>,
+    /// The environment that `env:` and `cred:` look at.
+    pub environment: Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+}
+
+impl Plan {
+    /// A plan for the real thing.
+    pub fn new(gateway: Gateway, policies: Vec<Policy>, unavailable: Vec<String>, folder: PathBuf) -> Self {
+        Self {
+            gateway,
+            policies,
+            unavailable,
+            folder,
+            plain: false,
+            install_logging: true,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy::default()),
+            environment: Arc::new(|name| std::env::var_os(name)),
+        }
+    }
+}
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A secret cannot be read.
+    #[error("{0}")]
+    Secret(#[from] SecretError),
+    /// The state key.
+    #[error("[state] key: {0}")]
+    Seal(#[from] crate::state::seal::SealError),
+    /// The store.
+    #[error("[state] url: {0}")]
+    Store(#[from] sqlite::OpenError),
+    /// The signing key.
+    #[error("signing key: {0}")]
+    Signer(#[from] crate::signer::SignError),
+    /// A certificate file.
+    #[error("{}: {cause}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        cause: std::io::Error,
+    },
+    /// A certificate, or TLS settings.
+    #[error("{place}: {cause}")]
+    Tls {
+        /// Which.
+        place: String,
+        /// What is wrong.
+        cause: tls::TlsError,
+    },
+    /// Outgoing TLS.
+    #[error("outgoing TLS: {0}")]
+    Outbound(String),
+    /// A socket.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// Logging.
+    #[error("{0}")]
+    Observe(#[from] observe::ObserveError),
+    /// A thread.
+    #[error("cannot start a core: {0}")]
+    Thread(std::io::Error),
+}
+
+impl StartError {
+    /// Whether the way out is in a file rather than in the machine.
+    pub const fn is_configuration(&self) -> bool {
+        !matches!(self, Self::Listen { .. } | Self::Thread(_))
+    }
+}
+
+/// A gateway that runs.
+pub struct Running {
+    /// Where it serves, in the order of `[server] listen`, free ports filled in.
+    pub serving: Vec<SocketAddr>,
+    /// Where it redirects from.
+    pub redirecting: Vec<SocketAddr>,
+    /// Where operators look.
+    pub admin: Option<SocketAddr>,
+    summary: Vec<String>,
+    stop: watch::Sender<bool>,
+    background: CancellationToken,
+    cores: Vec<JoinHandle<std::io::Result<()>>>,
+    live: Arc<LiveSessions>,
+    store: sqlite::Store,
+}
+
+/// Starts a gateway; runs until [`Running::stop`]. Must be called on the control runtime (multi-thread).
+///
+/// # Errors
+/// [`StartError`]: nothing runs then.
+pub async fn start(plan: Plan) -> Result<Running, StartError> {
+    let Plan { gateway, policies, unavailable, folder, plain, install_logging, clock, entropy, environment } = plan;
+    let metrics = Arc::new(Metrics::default());
+    if install_logging {
+        let sink = match &gateway.audit.sink {
+            AuditSink::Stdout => AuditSink::Stdout,
+            AuditSink::File(path) => AuditSink::File(folder.join(path)),
+        };
+        observe::install(&gateway.telemetry, &sink, &metrics, Arc::clone(&clock))?;
+    }
+    let read = |reference: &SecretRef| read_secret(reference, &folder, environment.as_ref());
+    let sealer = Sealer::new(&read(&gateway.state.key)?, Arc::clone(&entropy))?;
+    let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
+    let shared_store: Arc<dyn Store> = Arc::new(store.clone());
+    let limits_of_sessions = gateway.session.clone();
+    let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), limits_of_sessions.clone()));
+    let scheme = if plain { "http" } else { "https" };
+    let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port };
+    let signer = Arc::new(Signer::load(&store, Arc::clone(&entropy), clock.as_ref(), &addresses.auth_origin()).await?);
+    let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    let pages = Arc::new(Pages::new(gateway.pages.clone(), &addresses.auth_origin()));
+    let policies: Vec<Arc<Policy>> = policies.into_iter().map(Arc::new).collect();
+    let routes = Arc::new(ArcSwap::from_pointee(Routes::new(&gateway.server.auth_host, &policies, unavailable)));
+    metrics.name_apps(policies.iter().map(|policy| (policy.name.clone(), policy.host.clone())).collect());
+    let control = tokio::runtime::Handle::current();
+    let provision = provision::Desk::new(provision::Parts {
+        accounts: Arc::new(store.clone()),
+        signer: Arc::new(ClockedSigner { signer: Arc::clone(&signer), clock: Arc::clone(&clock) }),
+        clock: Arc::clone(&clock),
+        owner: gateway.server.auth_host.clone(),
+        entropy: Arc::clone(&entropy),
+        sleeper: Arc::new(TokioSleeper),
+        runtime: control.clone(),
+        times: Times::default(),
+    });
+    provision.install(connectors::engines(&policies, &transport, &clock, &read)?);
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    for idp in &gateway.idps {
+        let secret = idp.client_secret.as_ref().map(&read).transpose()?;
+        providers.push(Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&transport), Arc::clone(&clock))));
+    }
+    let jwks = bytes::Bytes::from(signer.jwks().to_string());
+    let login = Arc::new(login::Desk::new(DeskParts {
+        addresses: addresses.clone(),
+        session: gateway.session.clone(),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        logins: Arc::new(store.clone()),
+        sessions: Arc::clone(&live),
+        session_store: Arc::new(store.clone()),
+        pages: Arc::clone(&pages),
+        providers,
+        apps: Arc::new(AppsByName(Arc::clone(&routes))),
+        admission: Arc::new(DeskAdmission { desk: Arc::clone(&provision), clock: Arc::clone(&clock) }),
+        jwks: Arc::new(move || jwks.clone()),
+        pending_max: PENDING_MAX,
+    }));
+    let acceptor = if plain { None } else { Some(Arc::new(acceptor(&gateway, &folder, &read)?)) };
+    let upstream_tls = tls::client_config(None).map_err(|cause| StartError::Tls { place: "outgoing TLS".to_owned(), cause })?;
+    let shared = Arc::new(Shared {
+        routes: Arc::clone(&routes),
+        limits: Limits {
+            body_bytes_max: gateway.server.body_bytes_max,
+            trusted_proxies: gateway.server.trusted_proxies.clone(),
+            cookie: gateway.session.cookie.clone(),
+            idle_ms: gateway.session.idle_ms,
+            scheme,
+        },
+        live: Arc::clone(&live),
+        login,
+        provision,
+        pages,
+        clock: Arc::clone(&clock),
+        entropy,
+        control,
+        metrics: Arc::clone(&metrics),
+        upstream_tls: Arc::new(upstream_tls),
+        drain_ms: gateway.server.drain_ms,
+    });
+    let summary = summary(&policies);
+    let sockets = Sockets::bind(&gateway)?;
+    let (stop, stopping) = watch::channel(false);
+    let background = CancellationToken::new();
+    drop(tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone())));
+    drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
+    for listener in sockets.redirect {
+        drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
+    }
+    if let Some(listener) = sockets.admin {
+        let admin = Arc::new(Admin { metrics, store: shared_store, show_metrics: gateway.telemetry.metrics });
+        drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
+    }
+    let mut cores = Vec::new();
+    for (number, listeners) in sockets.cores.into_iter().enumerate() {
+        let (shared, stopping, acceptor) = (Arc::clone(&shared), stopping.clone(), acceptor.clone());
+        let listeners = listeners.into_iter().map(|listener| (listener, acceptor.clone())).collect();
+        let core = std::thread::Builder::new().name(format!("core-{number}"));
+        cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
+    }
+    let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
+    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, cores, live, store })
+}
+
+impl Running {
+    /// One line for each app: what was loaded (operators.md 1.2: say it).
+    pub fn summary(&self) -> Vec<String> {
+        let mut lines = vec![format!("vestibule {} listens on {}\n", env!("CARGO_PKG_VERSION"), list(&self.serving))];
+        lines.extend(self.summary.iter().cloned());
+        lines
+    }
+
+    /// Accepts nothing more, lets what is under way finish within `[server] drain`, writes down what must not be lost.
+    pub async fn stop(self) {
+        // No receiver left means that every core has gone already.
+        drop(self.stop.send(true));
+        let joined = tokio::task::spawn_blocking(move || self.cores.into_iter().map(JoinHandle::join).collect::<Vec<_>>()).await;
+        for core in joined.into_iter().flatten() {
+            match core {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a core stopped with an error"),
+                Err(_panic) => tracing::error!("a core panicked; please report this"),
+            }
+        }
+        self.background.cancel();
+        if let Err(error) = self.live.flush().await {
+            tracing::warn!(%error, "when sessions were last used could not be written down");
+        }
+        self.store.close().await;
+    }
+}
+
+fn read_secret(reference: &SecretRef, folder: &std::path::Path, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<SecretString, StartError> {
+    let resolved = secrets::resolve(reference, Places { config_folder: folder, environment })?;
+    if let Some(warning) = resolved.warning {
+        tracing::warn!(reference = warning.reference, path = %warning.path.display(), mode = format!("{:o}", warning.mode), "a secret can be read by others");
+    }
+    Ok(resolved.secret)
+}
+
+fn acceptor(gateway: &Gateway, folder: &std::path::Path, read: &dyn Fn(&SecretRef) -> Result<SecretString, StartError>) -> Result<Acceptor, StartError> {
+    let mut certificates = Certificates::default();
+    for certificate in &gateway.certificates {
+        let path = folder.join(&certificate.chain);
+        let place = || format!("[tls] cert {}", path.display());
+        let chain = std::fs::read(&path).map_err(|cause| StartError::File { path: path.clone(), cause })?;
+        let key = read(&certificate.key)?;
+        certificates.add(&chain, key.expose_secret().as_bytes()).map_err(|cause| StartError::Tls { place: place(), cause })?;
+    }
+    Acceptor::new(Arc::new(Resolver::new(certificates))).map_err(|cause| StartError::Tls { place: "[tls]".to_owned(), cause })
+}
+
+/// Every socket, bound before anything is answered: a port in use stops the start, not the first request.
+struct Sockets {
+    serving: Vec<SocketAddr>,
+    redirecting: Vec<SocketAddr>,
+    admin_at: Option<SocketAddr>,
+    cores: Vec<Vec<TcpListener>>,
+    redirect: Vec<TcpListener>,
+    admin: Option<TcpListener>,
+}
+
+impl Sockets {
+    fn bind(gateway: &Gateway) -> Result<Self, StartError> {
+        let count = match gateway.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let one = |address: SocketAddr, copies| listen::bind(address, copies).map_err(|cause| StartError::Listen { address, cause });
+        let local = |listener: &TcpListener, fallback| listener.local_addr().unwrap_or(fallback);
+        let mut sockets = Self { serving: Vec::new(), redirecting: Vec::new(), admin_at: None, cores: Vec::new(), redirect: Vec::new(), admin: None };
+        sockets.cores.resize_with(count, Vec::new);
+        for &address in &gateway.server.listen {
+            let bound = one(address, count)?;
+            sockets.serving.extend(bound.first().map(|listener| local(listener, address)));
+            for (core, listener) in sockets.cores.iter_mut().zip(bound) {
+                core.push(listener);
+            }
+        }
+        for &address in &gateway.server.redirect {
+            let bound = one(address, 1)?;
+            sockets.redirecting.extend(bound.iter().map(|listener| local(listener, address)));
+            sockets.redirect.extend(bound);
+        }
+        if let Some(admin) = &gateway.admin {
+            let listener = one(admin.listen, 1)?.pop();
+            sockets.admin_at = listener.as_ref().map(|listener| local(listener, admin.listen));
+            sockets.admin = listener;
+        }
+        Ok(sockets)
+    }
+}
+
+fn summary(policies: &[Arc<Policy>]) -> Vec<String> {
+    let line = |policy: &Arc<Policy>| {
+        let accounts = policy.provision.as_ref().map_or("no accounts made", |provision| provision.connector.name.as_str());
+        let upstream = &policy.upstream;
+        let scheme = if upstream.tls { "https" } else { "http" };
+        format!("  {:<24} -> {scheme}://{}:{}   {}   accounts: {accounts}\n", policy.host, upstream.host, upstream.port, policy.file)
+    };
+    policies.iter().map(line).collect()
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

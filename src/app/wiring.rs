@@ -1,0 +1,67 @@
+//! Fitting ports that do not fit by themselves.
+
+use crate::clock::Clock;
+use crate::fault::{DenyReason, PublicMessage};
+use crate::login::{Admission, Apps, Visit};
+use crate::policy::Policy;
+use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate};
+use crate::policy::path::CanonicalPath;
+use crate::provision::{Desk, Ensured};
+use crate::request::Routes;
+use crate::state::LoginStore;
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The routes, as the login desk asks for them.
+#[derive(Debug)]
+pub(super) struct AppsByName(pub(super) Arc<ArcSwap<Routes>>);
+
+impl Apps for AppsByName {
+    fn by_name(&self, name: &str) -> Option<Arc<Policy>> {
+        self.0.load().all().find(|route| route.policy.name == name).map(|route| Arc::clone(&route.policy))
+    }
+
+    fn by_host(&self, host: &str) -> Option<Arc<Policy>> {
+        self.0.load().find(host).map(|route| Arc::clone(&route.policy))
+    }
+}
+
+/// Decision, then account: what the request path does, for whoever sits on the waiting page.
+#[derive(Debug)]
+pub(super) struct DeskAdmission {
+    pub(super) desk: Arc<Desk>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Admission for DeskAdmission {
+    async fn ensure(&self, visit: Visit<'_>) -> Ensured {
+        let raw = visit.to.as_str().split('?').next().unwrap_or("/");
+        let Ok(path) = CanonicalPath::parse(raw) else { return Ensured::Refused(PublicMessage::BadRequest) };
+        let facts = Facts { method: "GET", path: &path, peer: visit.peer, host: &visit.policy.host };
+        let sign_on = &visit.session.sign_on;
+        let signed_in = SignedIn { identity: &sign_on.identity, auth_time: sign_on.auth_time };
+        match evaluate(visit.policy, Some(signed_in), &facts, self.clock.now()) {
+            Ok(_) => self.desk.ensure(visit.session, visit.policy, visit.incident, visit.hold_ms).await,
+            Err(Refusal::Denied { reason, .. }) => Ensured::Refused(PublicMessage::Denied(reason)),
+            Err(Refusal::LoginRequired) => Ensured::Refused(PublicMessage::SignInRequired),
+            Err(Refusal::FreshLogin { .. }) => Ensured::Refused(PublicMessage::Denied(DenyReason::MaxAge)),
+        }
+    }
+}
+
+/// Deletes sign-ins that were never finished.
+pub(super) async fn sweep_logins(logins: Arc<dyn LoginStore>, clock: Arc<dyn Clock>, every: Duration, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        if let Err(error) = logins.sweep_logins(clock.now()).await {
+            tracing::warn!(%error, "sign-ins that were never finished could not be swept");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! `vestibule.toml` as written, made into a [`Gateway`] as meant.
+//!
+//! Lives here: [`compile`], one function a section, and [`together`], what several files may not say at once. Keys whose function comes later are
+//! accepted with a warning; where doing nothing would weaken security or lose data they are an error. Pure: paths are resolved, not opened.
+
+use super::schema::GATEWAY;
+use super::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry};
+use crate::policy::Policy;
+use crate::policy::compile::{parse_network, with_syntax};
+use crate::source::value::size_bytes;
+use crate::source::{Problem, Reader, Severity, SourceFile, Span, Table, in_order, parse, schema};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Compiles the gateway file. `folder` is where it lies: relative paths start there. The gateway comes even with warnings, never with an error.
+pub fn compile(file: &SourceFile, folder: &Path) -> (Option<Gateway>, Vec<Problem>) {
+    let (tree, syntax) = parse(file);
+    let found = schema::check(file, &tree, &GATEWAY);
+    if !syntax.is_empty() {
+        return (None, with_syntax(syntax, found));
+    }
+    let mut reader = Reader::new(file, found);
+    let gateway = gateway(&mut reader, &tree, folder);
+    let mut problems = reader.problems;
+    in_order(&mut problems);
+    let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
+    (gateway.filter(|_| !broken), problems)
+}
+
+/// Where the policies are, and which providers there are, as far as the file says it: so that policies can be checked even when the gateway file is
+/// not in order.
+pub fn outline(file: &SourceFile, folder: &Path) -> (PathBuf, Option<Vec<String>>) {
+    let (tree, _) = parse(file);
+    let policies = tree.table("server").and_then(|server| server.text("policies")).unwrap_or("policies");
+    let idps: Vec<String> = tree.sections("idp").iter().filter_map(|(_, idp)| idp.text("id")).map(str::to_owned).collect();
+    (folder.join(policies), (!idps.is_empty()).then_some(idps))
+}
+
+/// What files may not say at once: one host, one app. The first file in the list keeps the host.
+pub fn together<'p>(auth_host: Option<&str>, policies: impl IntoIterator<Item = (&'p SourceFile, &'p Policy)>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut seen: Vec<(&str, &str)> = auth_host.map(|host| (host, "[server] auth_host")).into_iter().collect();
+    for (file, policy) in policies {
+        if let Some((_, owner)) = seen.iter().find(|(host, _)| *host == policy.host) {
+            let span = parse(file).0.node("host").map_or(0..0, |node| node.span.clone());
+            let problem = Problem::error("duplicate-host", file, span, format!("`{}` is taken by {owner}", policy.host));
+            problems.push(problem.help("one host, one application"));
+        } else {
+            seen.push((&policy.host, &policy.file));
+        }
+    }
+    problems
+}
+
+fn gateway(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Gateway> {
+    let server = server(reader, tree, folder);
+    let certificates = certificates(reader, tree, folder);
+    let admin = admin(reader, tree);
+    let state = state(reader, tree, folder);
+    let session = session(reader, tree);
+    let audit = audit(reader, tree, folder);
+    let telemetry = telemetry(reader, tree);
+    let pages = pages(reader, tree);
+    let idps = idps(reader, tree, folder);
+    Some(Gateway { server: server?, certificates, admin, state: state?, session, audit, telemetry, pages, idps })
+}
+
+/// A key that is known and does nothing yet.
+fn not_yet(reader: &mut Reader<'_>, table: &Table, section: &str, keys: &[&str]) {
+    for key in keys {
+        if let Some(entry) = table.get(key) {
+            reader.warning("not-yet", &entry.key_span, format!("{section}.{key} has no effect yet"), "");
+        }
+    }
+}
+
+fn section<'t>(tree: &'t Table, key: &str) -> Option<(&'t Table, &'t Span)> {
+    let node = tree.node(key)?;
+    Some((node.as_table()?, &node.span))
+}
+
+fn server(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Server> {
+    let (table, _) = section(tree, "server")?;
+    let addresses = |key: &str| -> Vec<SocketAddr> { table.texts(key).iter().filter_map(|written| written.parse().ok()).collect() };
+    let listen = addresses("listen");
+    if let Some(node) = table.node("listen")
+        && node.as_list().is_some_and(<[_]>::is_empty)
+    {
+        reader.error("empty-list", &node.span, "server.listen is an empty list", "name at least one address");
+    }
+    let redirect = addresses("redirect");
+    if let Some(node) = table.node("redirect")
+        && redirect.iter().any(|address| listen.contains(address))
+    {
+        reader.error("contradiction", &node.span, "server.redirect and server.listen share an address", "");
+    }
+    let number = |key: &str| table.integer(key);
+    Some(Server {
+        listen,
+        redirect,
+        auth_host: table.text("auth_host")?.to_ascii_lowercase(),
+        public_port: number("public_port").and_then(|port| u16::try_from(port).ok()).unwrap_or(443),
+        policies: folder.join(table.text("policies").unwrap_or("policies")),
+        trusted_proxies: table.texts("trusted_proxies").iter().filter_map(|network| parse_network(network)).collect(),
+        body_bytes_max: table.text("max_body").and_then(size_bytes).unwrap_or(100 << 20),
+        drain_ms: table.duration_ms("drain").and_then(|ms| u64::try_from(ms).ok()).unwrap_or(30_000),
+        workers: number("workers").and_then(|workers| usize::try_from(workers).ok()).unwrap_or(0),
+    })
+}
+
+fn certificates(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Certificate> {
+    let Some((table, span)) = section(tree, "tls") else { return Vec::new() };
+    if let Some(node) = table.node("min_version")
+        && node.as_text() == Some("1.3")
+    {
+        reader.error("not-yet", &node.span, "tls.min_version = \"1.3\" is not supported yet", "TLS 1.2 and 1.3 are served");
+    }
+    let pair = |table: &Table| {
+        let key = secret(table, "key", folder)?;
+        Some(Certificate { chain: folder.join(table.text("cert")?), key })
+    };
+    for (key, other) in [("cert", "key"), ("key", "cert")] {
+        if let Some(entry) = table.get(key).filter(|_| table.get(other).is_none()) {
+            reader.error("missing-key", &entry.key_span, format!("`tls.{other}` is missing"), "cert and key go together");
+        }
+    }
+    let certificates: Vec<Certificate> =
+        pair(table).into_iter().chain(table.sections("certificate").iter().filter_map(|(_, table)| pair(table))).collect();
+    if table.get("cert").is_none() && table.get("key").is_none() && table.get("certificate").is_none() {
+        reader.error("missing-key", span, "[tls] names no certificate", "write cert and key, or [[tls.certificate]] sections");
+    }
+    certificates
+}
+
+fn admin(reader: &mut Reader<'_>, tree: &Table) -> Option<Admin> {
+    let (table, _) = section(tree, "admin")?;
+    not_yet(reader, table, "admin", &["host", "idp", "groups", "viewers", "socket"]);
+    let listen = match table.text("listen") {
+        None => SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
+        Some(written) => written.parse().ok()?,
+    };
+    if let Some(node) = table.node("listen")
+        && !is_loopback(listen.ip())
+    {
+        let help = "it has no sign-in of its own yet: use a loopback address, and a tunnel or an agent on this machine";
+        reader.error("admin-exposed", &node.span, "admin.listen is not a loopback address", help);
+    }
+    Some(Admin { listen })
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> {
+    let (table, _) = section(tree, "state")?;
+    not_yet(reader, table, "state", &["backup_keep"]);
+    let node = table.node("url")?;
+    let written = node.as_text()?;
+    let url = match written.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() && !path.starts_with("//") => format!("sqlite:{}", folder.join(path).display()),
+        Some(("postgres" | "postgresql", _)) => {
+            reader.error(
+                "not-yet",
+                &node.span,
+                "PostgreSQL is not supported yet",
+                "one gateway with \"sqlite:/var/lib/vestibule/vestibule.db\" works",
+            );
+            return None;
+        }
+        _ => {
+            reader.error("bad-value", &node.span, "state.url takes sqlite:PATH", "such as \"sqlite:/var/lib/vestibule/vestibule.db\"");
+            return None;
+        }
+    };
+    Some(State { url, key: secret(table, "key", folder)? })
+}
+
+fn session(reader: &mut Reader<'_>, tree: &Table) -> Session {
+    let nothing = Table::default();
+    let (table, _) = section(tree, "session").unwrap_or((&nothing, &(0..0)));
+    let idle_ms = table.duration_ms("idle").unwrap_or(30 * 60_000);
+    let max_ms = table.duration_ms("max").unwrap_or(12 * 3_600_000);
+    for (key, ms) in [("idle", idle_ms), ("max", max_ms)] {
+        if let Some(node) = table.node(key).filter(|_| ms == 0) {
+            reader.error("bad-value", &node.span, format!("session.{key} is nothing: no session could live"), "");
+        }
+    }
+    if let Some(node) = table.node("idle").filter(|_| idle_ms > max_ms) {
+        reader.warning("no-effect", &node.span, "session.idle is longer than session.max, so it has no effect", "");
+    }
+    let cookie = table.text("cookie").unwrap_or("__Host-vestibule").to_owned();
+    if let Some(node) = table.node("cookie") {
+        let token = cookie.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if !token || !cookie.starts_with("__Host-") {
+            let help = "__Host- and letters, digits, - or _: the prefix keeps other hosts and plain HTTP from setting it";
+            reader.error("bad-value", &node.span, format!("`{cookie}` is not a value of session.cookie"), help);
+        }
+    }
+    Session { idle_ms, max_ms, cookie, same_site: if table.text("same_site") == Some("strict") { "Strict" } else { "Lax" } }
+}
+
+fn audit(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Audit {
+    let nothing = Table::default();
+    let (table, _) = section(tree, "audit").unwrap_or((&nothing, &(0..0)));
+    if table.text("format").is_some_and(|format| format != "plain") {
+        not_yet(reader, table, "audit", &["format"]);
+    }
+    if let Some(node) = table.node("pii").filter(|node| node.as_text() == Some("hash")) {
+        reader.error("not-yet", &node.span, "audit.pii = \"hash\" is not supported yet", "names and addresses would be written in full");
+    }
+    let sink = match table.text("file") {
+        None | Some("stdout") => AuditSink::Stdout,
+        Some(other) => {
+            if let Some(node) = table.node("file").filter(|_| ["syslog", "journald"].contains(&other)) {
+                reader.error(
+                    "not-yet",
+                    &node.span,
+                    format!("audit.file = \"{other}\" is not supported yet"),
+                    "a file, or \"stdout\", which journald collects",
+                );
+            }
+            AuditSink::File(folder.join(other))
+        }
+    };
+    Audit { sink }
+}
+
+fn telemetry(reader: &mut Reader<'_>, tree: &Table) -> Telemetry {
+    let nothing = Table::default();
+    let (table, _) = section(tree, "telemetry").unwrap_or((&nothing, &(0..0)));
+    not_yet(reader, table, "telemetry", &["otlp"]);
+    Telemetry {
+        log: table.text("log").unwrap_or("info").to_owned(),
+        format: table.text("format").unwrap_or("auto").to_owned(),
+        metrics: table.flag("metrics").unwrap_or(true),
+    }
+}
+
+fn pages(reader: &mut Reader<'_>, tree: &Table) -> Pages {
+    let nothing = Table::default();
+    let (table, _) = section(tree, "pages").unwrap_or((&nothing, &(0..0)));
+    not_yet(reader, table, "pages", &["logo", "languages", "templates"]);
+    Pages { name: table.text("name").unwrap_or("Sign-in").to_owned(), contact: table.text("contact").map(str::to_owned) }
+}
+
+fn idps(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Idp> {
+    let mut idps: Vec<Idp> = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for (span, table) in tree.sections("idp") {
+        let id = table.text("id").unwrap_or_default();
+        if let Some(node) = table.node("id") {
+            if seen.contains(&id) {
+                reader.error("duplicate-idp", &node.span, format!("there is an identity provider `{id}` already"), "ids must differ");
+            }
+            if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+                reader.error("bad-value", &node.span, format!("`{id}` is not a value of idp.id"), "letters, digits, - _ .");
+            }
+            seen.push(id);
+        }
+        if table.text("type") == Some("saml") {
+            let spot = table.node("type").map_or(span, |node| &node.span);
+            reader.error("not-yet", spot, "SAML is not supported yet", "nobody could sign in here; type = \"oidc\" works");
+            continue;
+        }
+        idps.extend(oidc(reader, span, table, id, folder));
+    }
+    idps
+}
+
+fn oidc(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &Path) -> Option<Idp> {
+    for (key, doc) in [("issuer", "issuer identifier, exactly as the provider writes it"), ("client_id", "our client id there")] {
+        if table.get(key).is_none() {
+            reader.error("missing-key", span, format!("`idp.{key}` is missing"), &format!("`{key}`: {doc}"));
+        }
+    }
+    for key in ["metadata", "pin", "attributes"] {
+        if let Some(entry) = table.get(key) {
+            reader.error("contradiction", &entry.key_span, format!("idp.{key} belongs to SAML, and this is OpenID Connect"), "leave it out");
+        }
+    }
+    let issuer = table.text("issuer")?;
+    if let (Some(node), Ok(url)) = (table.node("issuer"), url::Url::parse(issuer)) {
+        let loopback = url.host_str().is_some_and(|host| host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(is_loopback));
+        // OIDC Core 2: the issuer is an https URL without query and fragment.
+        if url.scheme() != "https" && !loopback {
+            reader.error("bad-value", &node.span, "an issuer is an https address", "plain http is accepted on loopback only");
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            reader.error("bad-value", &node.span, "an issuer has no query and no fragment", "");
+        }
+    }
+    let listed = |key: &str, default: &[&str]| {
+        let given = table.texts(key);
+        if given.is_empty() { default.iter().map(|&word| word.to_owned()).collect() } else { given }
+    };
+    let mut scopes = listed("scopes", &["openid", "profile", "email", "groups"]);
+    if !scopes.iter().any(|scope| scope == "openid") {
+        // OIDC Core 3.1.2.1: without it there is no ID token.
+        scopes.insert(0, "openid".to_owned());
+    }
+    Some(Idp {
+        id: id.to_owned(),
+        name: table.text("name").unwrap_or(id).to_owned(),
+        issuer: issuer.to_owned(),
+        client_id: table.text("client_id")?.to_owned(),
+        client_secret: secret(table, "client_secret", folder),
+        scopes,
+        groups: table.text("groups").unwrap_or("groups").to_owned(),
+        trust_email: table.flag("trust_email") == Some(true),
+        algorithms: listed("algorithms", &["RS256", "PS256", "ES256", "EdDSA"]),
+    })
+}
+
+/// A secret; a relative `file:` starts in the folder of the gateway file.
+fn secret(table: &Table, key: &str, folder: &Path) -> Option<SecretRef> {
+    let node = table.node(key)?;
+    let text = node.as_text().or_else(|| node.as_table().and_then(|table| table.text("secret")))?;
+    match SecretRef::parse(text)? {
+        SecretRef::File(path) => Some(SecretRef::File(folder.join(path))),
+        other @ (SecretRef::Cred(_) | SecretRef::Env(_)) => Some(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

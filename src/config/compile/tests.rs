@@ -1,0 +1,113 @@
+use super::compile;
+use crate::config::{AuditSink, SecretRef};
+use crate::source::{Problem, Severity, SourceFile};
+use std::path::{Path, PathBuf};
+
+const BASE: &str = r#"
+[server]
+listen = "0.0.0.0:443"
+auth_host = "Auth.example.com"
+[tls]
+cert = "c.pem"
+key = "file:c.key"
+[state]
+url = "sqlite:x.db"
+key = "cred:state-key"
+[[idp]]
+id = "corp"
+issuer = "https://idp.example.com"
+client_id = "vestibule"
+"#;
+
+fn codes(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(|problem| format!("{} {}", problem.code, problem.line_column().0)).collect()
+}
+
+/// The base with `from` replaced by `to`; what is found.
+fn check(from: &str, to: &str, expected: &[&str]) {
+    assert!(from.is_empty() || BASE.contains(from), "{from}");
+    let text = if from.is_empty() { format!("{BASE}{to}") } else { BASE.replace(from, to) };
+    let (gateway, problems) = compile(&SourceFile::new("v.toml", text.as_str()), Path::new("/etc/v"));
+    assert_eq!(codes(&problems), expected, "{text}\n{}", problems.iter().map(Problem::render).collect::<String>());
+    assert_eq!(gateway.is_none(), problems.iter().any(|problem| problem.severity == Severity::Error), "{text}");
+}
+
+#[test]
+fn everything_wrong_with_a_gateway_file_is_named() {
+    check("listen = \"0.0.0.0:443\"", "listen = \"443\"", &["bad-value 3"]);
+    check("listen = \"0.0.0.0:443\"", "listen = []", &["empty-list 3"]);
+    check("listen = \"0.0.0.0:443\"", "", &["missing-key 2"]);
+    check("listen = \"0.0.0.0:443\"", "listen = \"0.0.0.0:443\"\nredirect = [\"0.0.0.0:443\"]", &["contradiction 4"]);
+    check("auth_host = \"Auth.example.com\"", "auth_host = \"https://auth.example.com\"", &["bad-value 4"]);
+    check("auth_host = \"Auth.example.com\"", "auth_hots = \"auth.example.com\"", &["missing-key 2", "unknown-key 4"]);
+    check(
+        "[server]",
+        "[server]\nworkers = -1\ndrain = \"30\"\nmax_body = \"big\"\npublic_port = 70000",
+        &["bad-value 3", "bad-value 4", "bad-value 5", "bad-value 6"],
+    );
+    check("[server]", "[server]\ntrusted_proxies = [\"lb\"]", &["bad-value 3"]);
+    check("cert = \"c.pem\"\n", "", &["missing-key 6"]);
+    check("cert = \"c.pem\"\nkey = \"file:c.key\"\n", "", &["missing-key 5"]);
+    check("key = \"file:c.key\"", "key = \"certs/c.key\"", &["literal-secret 7"]);
+    check("[tls]", "[tls]\nmin_version = \"1.3\"", &["not-yet 6"]);
+    check("[tls]", "[tls]\nmin_version = \"1.0\"", &["bad-value 6"]);
+    check("url = \"sqlite:x.db\"", "url = \"postgres://db/v\"", &["not-yet 9"]);
+    check("url = \"sqlite:x.db\"", "url = \"x.db\"", &["bad-value 9"]);
+    check("key = \"cred:state-key\"", "key = \"0123456789abcdef\"", &["literal-secret 10"]);
+    check("key = \"cred:state-key\"", "key = \"vault:a#b\"", &["not-yet 10"]);
+    check("key = \"cred:state-key\"\n", "", &["missing-key 8"]);
+    check("issuer = \"https://idp.example.com\"", "issuer = \"http://idp.example.com\"", &["bad-value 13"]);
+    check("issuer = \"https://idp.example.com\"", "issuer = \"https://idp.example.com/?x\"", &["bad-value 13"]);
+    check("issuer = \"https://idp.example.com\"\n", "", &["missing-key 11"]);
+    check("issuer = \"https://idp.example.com\"", "type = \"saml\"\nmetadata = \"x\"\npin = \"y\"", &["not-yet 13"]);
+    check("issuer = \"https://idp.example.com\"", "issuer = \"https://idp.example.com\"\npin = \"y\"", &["contradiction 14"]);
+    check("", "algorithms = [\"HS256\", \"none\"]\n", &["bad-value 15", "bad-value 15"]);
+    check("", "client_secret = \"hunter2\"\n", &["literal-secret 15"]);
+    check("", "[[idp]]\nid = \"corp\"\nissuer = \"https://b.example\"\nclient_id = \"x\"\n", &["duplicate-idp 16"]);
+    check("", "[session]\nidle = \"0s\"\ncookie = \"sid\"\nsame_site = \"none\"\n", &["bad-value 16", "bad-value 17", "bad-value 18"]);
+    check("", "[admin]\nlisten = \"0.0.0.0:9443\"\n", &["admin-exposed 16"]);
+    check("", "[audit]\nfile = \"syslog\"\npii = \"hash\"\n", &["not-yet 16", "not-yet 17"]);
+    check("", "[logging]\nlevel = \"info\"\n", &["unknown-key 15"]);
+    check("[[idp]]", "[idp]", &["expected-list 11"]);
+}
+
+#[test]
+fn keys_of_later_issues_are_accepted_with_a_warning() {
+    check("", "[pages]\nlanguages = [\"en\"]\n[telemetry]\notlp = \"http://127.0.0.1:4318\"\n", &["not-yet 16", "not-yet 18"]);
+    check("[state]", "[state]\nbackup_keep = 7", &["not-yet 9"]);
+    check("", "[audit]\nformat = \"ocsf\"\n[admin]\nlisten = \"[::1]:9443\"\nidp = \"corp\"\n", &["not-yet 16", "not-yet 19"]);
+    check("", "[session]\nidle = \"13h\"\n", &["no-effect 16"]);
+}
+
+#[test]
+fn defaults_and_places_are_filled_in() {
+    let (gateway, problems) = compile(&SourceFile::new("v.toml", BASE), Path::new("/etc/v"));
+    assert!(problems.is_empty(), "{:?}", codes(&problems));
+    let gateway = gateway.unwrap();
+    let server = &gateway.server;
+    assert_eq!((server.auth_host.as_str(), server.public_port, server.workers), ("auth.example.com", 443, 0));
+    assert_eq!((server.body_bytes_max, server.drain_ms, server.policies.as_path()), (100 << 20, 30_000, Path::new("/etc/v/policies")));
+    assert_eq!(gateway.certificates[0].chain, PathBuf::from("/etc/v/c.pem"));
+    assert_eq!(gateway.certificates[0].key, SecretRef::File("/etc/v/c.key".into()));
+    assert_eq!(gateway.state.url, "sqlite:/etc/v/x.db");
+    assert_eq!((gateway.session.idle_ms, gateway.session.max_ms, gateway.session.same_site), (1_800_000, 43_200_000, "Lax"));
+    assert_eq!(gateway.session.cookie, "__Host-vestibule");
+    assert_eq!(gateway.audit.sink, AuditSink::Stdout);
+    assert!(gateway.admin.is_none());
+    let idp = &gateway.idps[0];
+    assert_eq!(idp.algorithms, ["RS256", "PS256", "ES256", "EdDSA"]);
+    assert_eq!(idp.scopes, ["openid", "profile", "email", "groups"]);
+    assert_eq!((idp.name.as_str(), idp.client_secret.is_none(), idp.trust_email), ("corp", true, false));
+}
+
+#[test]
+fn several_certificates_and_addresses() {
+    let text = BASE
+        .replace("listen = \"0.0.0.0:443\"", "listen = [\"0.0.0.0:443\", \"[::]:443\"]")
+        .replace("key = \"file:c.key\"", "key = \"file:c.key\"\n[[tls.certificate]]\ncert = \"/d.pem\"\nkey = \"env:D\"");
+    let (gateway, problems) = compile(&SourceFile::new("v.toml", text.as_str()), Path::new("/etc/v"));
+    assert!(problems.is_empty(), "{:?}", codes(&problems));
+    let gateway = gateway.unwrap();
+    assert_eq!((gateway.server.listen.len(), gateway.certificates.len()), (2, 2));
+    assert_eq!(gateway.certificates[1].chain, PathBuf::from("/d.pem"));
+}

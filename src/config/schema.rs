@@ -1,0 +1,158 @@
+//! Every key of `vestibule.toml`, as data.
+//!
+//! Lives here: [`GATEWAY`] and its sections. Apart because the check, the editors' schema and the manual are made from it.
+
+use crate::source::schema::{Key, Kind, Section};
+
+/// The gateway file.
+pub const GATEWAY: Section = Section {
+    title: "",
+    name: "",
+    doc: "One per gateway.",
+    keys: &[
+        Key::new("version", Kind::Int(1, 1), "version of this format").default("1"),
+        Key::new("server", Kind::Table(&SERVER), "where it listens").required(),
+        Key::new("tls", Kind::Table(&TLS), "certificates").required(),
+        Key::new("admin", Kind::Table(&ADMIN), "metrics, health and the console: a listener of its own"),
+        Key::new("state", Kind::Table(&STATE), "where sessions and accounts are kept").required(),
+        Key::new("session", Kind::Table(&SESSION), "how long sessions last"),
+        Key::new("audit", Kind::Table(&AUDIT), "where audit events go"),
+        Key::new("telemetry", Kind::Table(&TELEMETRY), "logs, metrics, traces"),
+        Key::new("pages", Kind::Table(&PAGES), "what people see"),
+        Key::new("idp", Kind::Tables(&IDP), "identity providers, at least one").required(),
+    ],
+};
+
+const SERVER: Section = Section {
+    title: "[server]",
+    name: "server",
+    doc: "Where it listens.",
+    keys: &[
+        Key::new("listen", Kind::Addresses, "where HTTPS is served, e.g. \"0.0.0.0:443\"").required(),
+        Key::new("redirect", Kind::Addresses, "plain HTTP that only redirects, e.g. \"0.0.0.0:80\""),
+        Key::new("auth_host", Kind::Host, "host of sign-in, callbacks and keys, e.g. \"auth.example.com\"").required(),
+        Key::new("public_port", Kind::Int(1, 65_535), "port that browsers use").default("443"),
+        Key::new("policies", Kind::Text, "folder of policy files, relative to this file").default("policies"),
+        Key::new("trusted_proxies", Kind::Networks, "peers whose X-Forwarded-For is believed").default("[]"),
+        Key::new("max_body", Kind::Size, "largest request body").default("100 MiB"),
+        Key::new("drain", Kind::Duration, "how long requests may take after SIGTERM").default("30s"),
+        Key::new("workers", Kind::Int(0, 1024), "worker threads; 0: one per core").default("0"),
+    ],
+};
+
+const TLS: Section = Section {
+    title: "[tls]",
+    name: "tls",
+    doc: "Certificates.",
+    keys: &[
+        Key::new("cert", Kind::Text, "PEM chain, leaf first"),
+        Key::new("key", Kind::Secret, "PEM private key"),
+        Key::new("certificate", Kind::Tables(&CERTIFICATE), "further certificates"),
+        Key::new("min_version", Kind::Enum(&["1.2", "1.3"]), "oldest TLS version").default("1.2"),
+    ],
+};
+
+const CERTIFICATE: Section = Section {
+    title: "[[tls.certificate]]",
+    name: "tls.certificate",
+    doc: "A certificate and its key.",
+    keys: &[Key::new("cert", Kind::Text, "PEM chain, leaf first").required(), Key::new("key", Kind::Secret, "PEM private key").required()],
+};
+
+const ADMIN: Section = Section {
+    title: "[admin]",
+    name: "admin",
+    doc: "Metrics, health and the console.",
+    keys: &[
+        Key::new("listen", Kind::Addresses, "loopback address").default("127.0.0.1:9443"),
+        Key::new("host", Kind::Host, "host of the console"),
+        Key::new("idp", Kind::Text, "identity provider of operators"),
+        Key::new("groups", Kind::TextList, "operators who may act"),
+        Key::new("viewers", Kind::TextList, "operators who may look"),
+        Key::new("socket", Kind::Text, "what the command line talks to"),
+    ],
+};
+
+const STATE: Section = Section {
+    title: "[state]",
+    name: "state",
+    doc: "Where sessions, accounts and keys are kept.",
+    keys: &[
+        Key::new("url", Kind::Text, "sqlite:PATH").required(),
+        Key::new("key", Kind::Secret, "key that seals secrets at rest").required(),
+        Key::new("backup_keep", Kind::Int(0, 1000), "backups to keep"),
+    ],
+};
+
+const SESSION: Section = Section {
+    title: "[session]",
+    name: "session",
+    doc: "How long sessions last.",
+    keys: &[
+        Key::new("idle", Kind::Duration, "ends after so long without a request").default("30m"),
+        Key::new("max", Kind::Duration, "ends so long after sign-in").default("12h"),
+        Key::new("cookie", Kind::Text, "cookie name").default("__Host-vestibule"),
+        Key::new("same_site", Kind::Enum(&["lax", "strict"]), "SameSite of the cookie").default("lax"),
+    ],
+};
+
+const AUDIT: Section = Section {
+    title: "[audit]",
+    name: "audit",
+    doc: "Where audit events go.",
+    keys: &[
+        Key::new("file", Kind::Text, "a file, or \"stdout\"").default("stdout"),
+        Key::new("format", Kind::Enum(&["plain", "ocsf", "ecs"]), "shape of the events").default("plain"),
+        Key::new("pii", Kind::Enum(&["full", "hash"]), "whether names are written or hashed").default("full"),
+    ],
+};
+
+const TELEMETRY: Section = Section {
+    title: "[telemetry]",
+    name: "telemetry",
+    doc: "Logs, metrics, traces.",
+    keys: &[
+        Key::new("log", Kind::Text, "level or filter").default("info"),
+        Key::new("format", Kind::Enum(&["auto", "text", "json"]), "text on a terminal, JSON otherwise").default("auto"),
+        Key::new("metrics", Kind::Bool, "whether /metrics answers").default("true"),
+        Key::new("otlp", Kind::Url, "where traces go"),
+    ],
+};
+
+const PAGES: Section = Section {
+    title: "[pages]",
+    name: "pages",
+    doc: "What people see.",
+    keys: &[
+        Key::new("name", Kind::Text, "name of the sign-in").default("Sign-in"),
+        Key::new("contact", Kind::Text, "whom to ask about sign-in"),
+        Key::new("logo", Kind::Text, "SVG file"),
+        Key::new("languages", Kind::TextList, "languages of the pages").default("[\"en\"]"),
+        Key::new("templates", Kind::Text, "folder of own pages"),
+    ],
+};
+
+const IDP: Section = Section {
+    title: "[[idp]]",
+    name: "idp",
+    doc: "An identity provider.",
+    keys: &[
+        Key::new("id", Kind::Text, "the name policies use").required(),
+        Key::new("name", Kind::Text, "the name people see").default("the id"),
+        Key::new("type", Kind::Enum(&["oidc", "saml"]), "protocol").default("oidc"),
+        Key::new("issuer", Kind::Url, "issuer identifier, exactly as the provider writes it"),
+        Key::new("client_id", Kind::Text, "our client id there"),
+        Key::new("client_secret", Kind::Secret, "left out: a public client"),
+        Key::new("scopes", Kind::TextList, "scopes to ask for").default("[\"openid\", \"profile\", \"email\", \"groups\"]"),
+        Key::new("groups", Kind::Text, "claim that lists groups").default("groups"),
+        Key::new("trust_email", Kind::Bool, "treat e-mail as verified when the provider does not say").default("false"),
+        Key::new("algorithms", Kind::EnumList(ALGORITHMS), "signature algorithms accepted on ID tokens")
+            .default("[\"RS256\", \"PS256\", \"ES256\", \"EdDSA\"]"),
+        Key::new("metadata", Kind::Text, "SAML metadata, address or file"),
+        Key::new("pin", Kind::Text, "SHA-256 of the SAML signing certificate"),
+        Key::new("attributes", Kind::Map(&Kind::Text), "SAML attribute names"),
+    ],
+};
+
+/// Asymmetric only: `none` and `HS*` are not in the list, so they cannot be written.
+const ALGORITHMS: &[&str] = &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];

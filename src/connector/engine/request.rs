@@ -1,0 +1,182 @@
+//! A step and the names it may use, made into one request below the admin base URL.
+//!
+//! Apart because this is the only place where a value from a sign-in meets the wire: each goes through the encoder of its place, and a request whose
+//! shape a value could change is refused before anything is sent.
+
+use crate::connector::model::{Auth, Body, Call, Http, plain};
+use crate::connector::{Outcome, Trouble};
+use crate::expr::{EvalError, Lookup};
+use crate::outbound::OutboundRequest;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value};
+use url::Url;
+
+/// Everything but RFC 3986 §2.3 unreserved characters.
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Names for the expressions of a step: those of the verb, over those of the sign-in for a policy's own steps.
+#[derive(Debug)]
+pub(super) struct Names<'a> {
+    pub(super) scope: Option<&'a Map<String, Value>>,
+    pub(super) own: Map<String, Value>,
+}
+
+impl Lookup for Names<'_> {
+    fn name(&self, name: &str) -> Option<&Value> {
+        self.own.get(name).or_else(|| self.scope?.get(name))
+    }
+}
+
+impl Names<'_> {
+    /// Sets `own[record][field]`.
+    pub(super) fn set(&mut self, record: &str, field: &str, value: Value) {
+        let slot = self.own.entry(record).or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(fields) = slot {
+            fields.insert(field.to_owned(), value);
+        }
+    }
+}
+
+/// How a request authenticates.
+pub(super) enum Authority<'a> {
+    /// As the policy's credential says, or with the token of a pre-step.
+    Credential(&'a super::ResolvedCredential, Option<&'a SecretString>),
+    /// Not at all: the pre-step that fetches the token.
+    None,
+}
+
+/// A request for `call`, `extra` query parameters (paging) included.
+pub(super) fn build(
+    step: &str,
+    call: &Call,
+    names: &dyn Lookup,
+    http: &Http,
+    base: &Url,
+    authority: &Authority<'_>,
+    extra: &[(String, String)],
+) -> Result<OutboundRequest, Trouble> {
+    let refuse = |why: String| Trouble { step: step.to_owned(), outcome: Outcome::Invalid, retry_after_ms: None, status: None, detail: why };
+    let wrong = |place: &str, error: &EvalError| refuse(format!("{place}: {error}"));
+    let path = call.path.render_escaped(names, &segment).map_err(|error| wrong("path", &error))?;
+    let mut query: Vec<(String, String)> = Vec::new();
+    for (name, tree) in &call.query {
+        // A filter that is left out finds everybody: absence is an error here.
+        let value = tree.render(names).map_err(|error| wrong("query", &error))?;
+        let value = value.ok_or_else(|| refuse(format!("query: `{name}` would be made of something that is absent")))?;
+        query.push((name.clone(), plain(&value).map_err(|error| wrong("query", &error))?));
+    }
+    query.extend(extra.iter().cloned());
+    let url = below(base, &path, &query).ok_or_else(|| refuse("the address would leave its place".to_owned()))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT, value(&http.accept).map_err(&refuse)?);
+    headers.extend(http.headers.iter().cloned());
+    authorize(&mut headers, authority, &http.auth).map_err(&refuse)?;
+    for (name, template) in &call.headers {
+        match template.render(names) {
+            Ok(Value::Null) | Err(EvalError::Absent(_)) => {}
+            Ok(found) => {
+                headers.insert(name.clone(), value(&plain(&found).map_err(|error| wrong("header", &error))?).map_err(&refuse)?);
+            }
+            Err(error) => return Err(wrong("header", &error)),
+        }
+    }
+    let (body, kind) = body(call, names, http).map_err(|error| wrong("body", &error))?;
+    if let Some(kind) = kind {
+        headers.insert(header::CONTENT_TYPE, value(&kind).map_err(&refuse)?);
+    }
+    Ok(OutboundRequest { method: call.method.clone(), url, headers, body, timeout_ms: 0, response_bytes_max: 0 })
+}
+
+fn body(call: &Call, names: &dyn Lookup, http: &Http) -> Result<(Bytes, Option<String>), EvalError> {
+    match &call.body {
+        Body::Empty => Ok((Bytes::new(), None)),
+        Body::Json(tree) => {
+            let value = tree.render(names)?.unwrap_or_else(|| Value::Object(Map::new()));
+            Ok((Bytes::from(value.to_string()), Some(http.content_type.clone())))
+        }
+        Body::Form(fields) => {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            for (name, tree) in fields {
+                if let Some(value) = tree.render(names)? {
+                    form.append_pair(name, &plain(&value)?);
+                }
+            }
+            Ok((Bytes::from(form.finish()), Some("application/x-www-form-urlencoded".to_owned())))
+        }
+    }
+}
+
+fn authorize(headers: &mut HeaderMap, authority: &Authority<'_>, auth: &Auth) -> Result<(), String> {
+    let Authority::Credential(credential, fetched) = authority else { return Ok(()) };
+    let secret = |text: String| {
+        // The message must not show what could not be sent.
+        let mut value = HeaderValue::from_str(&text).map_err(|_hidden| "a credential has characters that no header takes".to_owned())?;
+        value.set_sensitive(true);
+        Ok::<_, String>(value)
+    };
+    if let Some((user, password)) = &credential.basic {
+        use base64::Engine as _;
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+        headers.insert(header::AUTHORIZATION, secret(format!("Basic {pair}"))?);
+    }
+    for (name, hidden) in &credential.headers {
+        let name = http::HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
+        headers.insert(name, secret(hidden.expose_secret().to_owned())?);
+    }
+    if let Some(token) = fetched.or(credential.token.as_ref()) {
+        headers.insert(auth.header.clone(), secret(format!("{}{}", auth.prefix, token.expose_secret()))?);
+    }
+    Ok(())
+}
+
+fn value(text: &str) -> Result<HeaderValue, String> {
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_error| "a header value has control characters".to_owned())
+}
+
+/// A value as one path segment or a part of one.
+fn segment(value: &Value) -> Result<String, EvalError> {
+    let text = plain(value)?;
+    if text.is_empty() {
+        return Err(EvalError::Type("an empty value would change the path".to_owned()));
+    }
+    Ok(utf8_percent_encode(&text, VALUE).to_string())
+}
+
+/// `path` below `base`; `None` when it would come out elsewhere (`..` as a value) or not as written.
+pub(super) fn below(base: &Url, path: &str, query: &[(String, String)]) -> Option<Url> {
+    let climbs = |part: &str| matches!(percent_decode_str(part).collect::<Vec<u8>>().as_slice(), b"." | b"..");
+    if path.split('/').any(climbs) {
+        return None;
+    }
+    let whole = format!("{}{path}", base.path().trim_end_matches('/'));
+    let mut url = base.clone();
+    url.set_path(&whole);
+    url.set_fragment(None);
+    let encode = |text: &str| utf8_percent_encode(text, VALUE).to_string();
+    let query: Vec<String> = query.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    url.set_query((!query.is_empty()).then(|| query.join("&")).as_deref());
+    (url.path() == whole && url.origin() == base.origin()).then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::below;
+    use url::Url;
+
+    #[test]
+    fn an_address_never_leaves_the_admin_base() {
+        let base: Url = "http://app:8000/hub/api/".parse().expect("url");
+        let check = |path: &str, expected: Option<&str>| assert_eq!(below(&base, path, &[]).as_ref().map(Url::as_str), expected, "{path}");
+        check("/users/..", None);
+        check("/users/%2e%2E/x", None);
+        check("/users/./x", None);
+        check("/users/a\\..\\b", None);
+        check("/users/a b", None);
+        check("/users/a\tb", None);
+        check("/users/a%2Fb", Some("http://app:8000/hub/api/users/a%2Fb"));
+        check("/users/...", Some("http://app:8000/hub/api/users/..."));
+    }
+}

@@ -1,0 +1,368 @@
+//! One step: request, classification, selection. Shared by connector files and a policy's own steps.
+
+use super::read::{Reader, literal};
+use super::{Body, Call, Each, Effect, Filter, Fold, PageStyle, Paginate, Pointer, Rule, SameAs, Select, Test, Tree};
+use crate::connector::Outcome;
+use crate::expr::{Env, Template};
+use crate::source::{Entry, Node, Table, Written};
+use http::Method;
+
+/// The verbs of HTTP as keys.
+pub(super) const METHODS: [(&str, Method); 5] =
+    [("get", Method::GET), ("post", Method::POST), ("put", Method::PUT), ("patch", Method::PATCH), ("delete", Method::DELETE)];
+
+const CALL_KEYS: [&str; 19] = [
+    "name", "effect", "if", "each", "get", "post", "put", "patch", "delete", "query", "headers", "body", "form", "classify", "continue", "select",
+    "save", "paginate", "response",
+];
+
+/// Outcomes as written.
+pub(super) const OUTCOMES: [(&str, Outcome); 16] = [
+    ("found", Outcome::Found),
+    ("absent", Outcome::Absent),
+    ("ambiguous", Outcome::Ambiguous),
+    ("created", Outcome::Created),
+    ("exists", Outcome::Exists),
+    ("updated", Outcome::Updated),
+    ("unchanged", Outcome::Unchanged),
+    ("done", Outcome::Done),
+    ("gone", Outcome::Gone),
+    ("conflict", Outcome::Conflict),
+    ("denied", Outcome::Denied),
+    ("invalid", Outcome::Invalid),
+    ("retry", Outcome::Retry),
+    ("reauth", Outcome::Reauth),
+    ("in_doubt", Outcome::InDoubt),
+    ("unsupported", Outcome::Unsupported),
+];
+
+/// What is expected of a step where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Expect {
+    /// It looks for somebody: an exact filter is mandatory.
+    pub(super) select: bool,
+    /// It must not change anything.
+    pub(super) read: bool,
+}
+
+/// A step of a connector.
+pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Expect) -> Option<Call> {
+    let table = reader.table(node)?;
+    let mut known = CALL_KEYS.to_vec();
+    known.push("at");
+    reader.keys(table, "a step", &known);
+    let name = reader.text_at(table, "name").unwrap_or_default();
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
+        reader.error("missing-key", &node.span, "a step needs a `name` of lower-case letters, digits and _");
+    }
+    let effects = [("read", Effect::Read), ("write", Effect::Write), ("destroy", Effect::Destroy)];
+    let effect = table.get("effect").and_then(|entry| reader.choice(&entry.node, &effects));
+    let Some(effect) = effect else {
+        if table.get("effect").is_none() {
+            reader.error_help("missing-key", &node.span, "a step must say its `effect`", "read, write or destroy");
+        }
+        return None;
+    };
+    if expect.read && effect != Effect::Read {
+        reader.error("effect", &node.span, "this verb only reads: `effect` must be \"read\"");
+    }
+    let (method, path, mut query) = request(reader, table, node, env)?;
+    if effect == Effect::Read && matches!(method, Method::PUT | Method::PATCH | Method::DELETE) {
+        reader.error("effect", &node.span, format!("{method} is no read"));
+    }
+    query.extend(pairs(reader, table, "query", env));
+    let mut classify = Vec::new();
+    if let Some(entry) = table.get("classify") {
+        classify = reader.list(&entry.node).iter().filter_map(|one| rule(reader, one, effect)).collect();
+    }
+    if classify.is_empty() {
+        reader.error_help("missing-key", &node.span, "a step must `classify` its answers", "classify = [{ status = 200, outcome = \"found\" }]");
+    }
+    let select = table.get("select").and_then(|entry| select(reader, &entry.node, env));
+    if expect.select && select.is_none() && effect == Effect::Read {
+        let help = "select = { where = { \"/login\" = \"{want.login}\" }, fold = \"login\" }";
+        reader.error_help("missing-key", &node.span, "a lookup must say what it takes for an exact match: `select`", help);
+    }
+    Some(Call {
+        name,
+        effect,
+        condition: table.get("if").and_then(|entry| reader.condition(&entry.node, env)),
+        each: table.get("each").and_then(|entry| each(reader, &entry.node, env)),
+        method,
+        path,
+        query,
+        headers: headers(reader, table, env),
+        body: body(reader, table, env),
+        classify,
+        go_on: table.get("continue").map(|entry| reader.texts(&entry.node)).unwrap_or_default().iter().filter_map(|text| outcome(text)).collect(),
+        select,
+        at: reader.pointer_at(table, "at").unwrap_or(Pointer(Vec::new())),
+        save: saves(reader, table),
+        paginate: table.get("paginate").and_then(|entry| paginate(reader, &entry.node)),
+        any_body: any_body(reader, table),
+    })
+}
+
+fn outcome(text: &str) -> Option<Outcome> {
+    OUTCOMES.iter().find(|(name, _)| *name == text).map(|(_, outcome)| *outcome)
+}
+
+pub(super) fn any_body(reader: &mut Reader<'_>, table: &Table) -> bool {
+    table.get("response").and_then(|entry| reader.choice(&entry.node, &[("json", false), ("any", true)])).unwrap_or(false)
+}
+
+/// Method, path, and the query that was written with it.
+pub(super) type Request = (Method, Template, Vec<(String, Tree)>);
+
+/// `get = "/users?name={…}"`: method, path, and the query that was written with it.
+pub(super) fn request(reader: &mut Reader<'_>, table: &Table, node: &Node, env: &Env) -> Option<Request> {
+    let mut found = METHODS.iter().filter_map(|(key, method)| table.get(key).map(|entry| (method.clone(), entry)));
+    let (first, second) = (found.next(), found.next());
+    drop(found);
+    if let Some((_, entry)) = second {
+        reader.error("one-request", &entry.key_span, "a step is one request");
+        return None;
+    }
+    let Some((method, entry)) = first else {
+        reader.error_help("missing-key", &node.span, "a step needs a request", "get, post, put, patch or delete = \"/path\"");
+        return None;
+    };
+    let text = reader.text(&entry.node)?;
+    let (path, written_query) = split_once(&text, '?').unwrap_or((text.as_str(), ""));
+    check_path(reader, entry, path);
+    let path = reader.template_part(&entry.node, path, env);
+    let mut query = Vec::new();
+    for pair in split(written_query, '&') {
+        let (name, value) = split_once(pair, '=').unwrap_or((pair, ""));
+        if name.contains(['{', '}']) {
+            reader.error("query-name", &entry.node.span, "the name of a query parameter cannot be a template");
+        }
+        let name = decode(name);
+        let value = if value.contains('{') { value.to_owned() } else { decode(value) };
+        query.extend(reader.template_part(&entry.node, &value, env).map(|template| (name, Tree::Template(template))));
+    }
+    path.map(|path| (method, path, query))
+}
+
+fn decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+/// The written part of a path must be one already: what is not encoded here would be read differently at the app.
+fn check_path(reader: &mut Reader<'_>, entry: &Entry, path: &str) {
+    let written = outside(path);
+    let bad = written.chars().any(|c| !(c.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@%".contains(c)));
+    if !path.starts_with('/') {
+        reader.error_help("bad-path", &entry.node.span, "the path must begin with /", "it goes after the admin API's base address");
+    } else if bad || written.split('/').any(|part| matches!(part.to_ascii_lowercase().as_str(), "." | ".." | "%2e" | "%2e%2e")) {
+        reader.error("bad-path", &entry.node.span, "not a plain path: no spaces, no `..`, nothing beyond ASCII, no #");
+    }
+}
+
+/// `text` without its `{…}`; each leaves an `x`.
+fn outside(text: &str) -> String {
+    let mut depth = 0_u32;
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => {
+                depth = depth.saturating_sub(1);
+                out.push('x');
+            }
+            _ if depth == 0 => out.push(c),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// At the first `sep` outside braces.
+fn split_once(text: &str, sep: char) -> Option<(&str, &str)> {
+    let mut depth = 0_u32;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ if c == sep && depth == 0 => return Some((text.get(..at)?, text.get(at + c.len_utf8()..)?)),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn split(mut text: &str, sep: char) -> Vec<&str> {
+    let mut out = Vec::new();
+    while let Some((part, rest)) = split_once(text, sep) {
+        out.push(part);
+        text = rest;
+    }
+    out.push(text);
+    out.retain(|part| !part.is_empty());
+    out
+}
+
+pub(super) fn pairs(reader: &mut Reader<'_>, table: &Table, key: &str, env: &Env) -> Vec<(String, Tree)> {
+    let Some(given) = table.get(key).and_then(|entry| reader.table(&entry.node)) else { return Vec::new() };
+    given.entries.iter().filter_map(|entry| Some((entry.key.clone(), reader.tree(&entry.node, env)?))).collect()
+}
+
+pub(super) fn headers(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Vec<(http::HeaderName, Template)> {
+    let Some(given) = table.get("headers").and_then(|entry| reader.table(&entry.node)) else { return Vec::new() };
+    given.entries.iter().filter_map(|entry| Some((reader.header_name(entry)?, reader.template(&entry.node, env)?))).collect()
+}
+
+pub(super) fn body(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Body {
+    if let (Some(_), Some(form)) = (table.get("body"), table.get("form")) {
+        reader.error("one-body", &form.key_span, "`body` (JSON) or `form`, not both");
+    }
+    if let Some(entry) = table.get("body") {
+        if let Written::Text(_) = entry.node.value {
+            reader.error_help("wrong-type", &entry.node.span, "a body is a table, never a string", "values then cannot become structure");
+            return Body::Empty;
+        }
+        return reader.tree(&entry.node, env).map_or(Body::Empty, Body::Json);
+    }
+    if table.get("form").is_some() { Body::Form(pairs(reader, table, "form", env)) } else { Body::Empty }
+}
+
+pub(super) fn saves(reader: &mut Reader<'_>, table: &Table) -> Vec<(String, super::Extract)> {
+    let Some(given) = table.get("save").and_then(|entry| reader.table(&entry.node)) else { return Vec::new() };
+    given.entries.iter().filter_map(|entry| Some((entry.key.clone(), reader.extract(&entry.node)?))).collect()
+}
+
+pub(super) fn each(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Each> {
+    let text = reader.text(node)?;
+    match text.split_once('.') {
+        Some((kind @ ("roles" | "orgs"), "added")) => Some(Each::Added(kind.to_owned())),
+        Some((kind @ ("roles" | "orgs"), "removed")) => Some(Each::Removed(kind.to_owned())),
+        _ => reader.template_part(node, &format!("{{{text}}}"), env).map(Each::List),
+    }
+}
+
+pub(super) fn rule(reader: &mut Reader<'_>, node: &Node, effect: Effect) -> Option<Rule> {
+    let table = reader.table(node)?;
+    reader.keys(table, "a line of `classify`", &["status", "json", "body", "outcome", "reason"]);
+    let status = table.get("status").map(|entry| reader.statuses(&entry.node)).unwrap_or_default();
+    let json = table.get("json").map(|entry| tests(reader, &entry.node)).unwrap_or_default();
+    let body = table.get("body").and_then(|entry| reader.regex(&entry.node));
+    let Some(entry) = table.get("outcome") else {
+        reader.error("missing-key", &node.span, "a line of `classify` needs an `outcome`");
+        return None;
+    };
+    let outcome = reader.choice(&entry.node, &OUTCOMES)?;
+    if let Err(why) = fits(effect, &status, outcome) {
+        reader.error("outcome", &entry.node.span, why);
+    }
+    Some(Rule { status, json, body, outcome, reason: reader.text_at(table, "reason") })
+}
+
+/// Whether a line of `classify` can be true. The answers that were once taken for "there is none" and made second accounts are ruled out here.
+fn fits(effect: Effect, status: &[u16], outcome: Outcome) -> Result<(), &'static str> {
+    use Outcome::{
+        Absent, Ambiguous, Conflict, Created, Denied, Done, Exists, Found, Gone, InDoubt, Invalid, Reauth, Retry, Unchanged, Unsupported, Updated,
+    };
+    let never_here = match effect {
+        Effect::Read => matches!(outcome, Created | Exists | Updated | Unchanged | InDoubt),
+        Effect::Write | Effect::Destroy => matches!(outcome, Found | Absent | Ambiguous),
+    };
+    if never_here {
+        return Err(if effect == Effect::Read { "a read cannot come to this" } else { "a write cannot come to this" });
+    }
+    if status.iter().any(|status| matches!(status, 401 | 403)) && !matches!(outcome, Reauth | Denied | Unsupported | Retry) {
+        return Err("401 and 403 speak about the credential, never about the account");
+    }
+    let silent = |status: &u16| matches!(status, 429 | 300..=399 | 500..=599);
+    if status.iter().any(silent) && matches!(outcome, Absent | Gone) {
+        return Err("this status does not say that there is none");
+    }
+    if status.iter().any(|status| matches!(status, 429 | 500..=599)) && matches!(outcome, Found | Created | Updated | Unchanged | Done) {
+        return Err("this status is no success");
+    }
+    match outcome {
+        Found | Absent | Ambiguous | Created | Exists | Updated | Unchanged | Done | Gone | Conflict | Denied | Invalid | Retry | Reauth
+        | InDoubt | Unsupported => Ok(()),
+    }
+}
+
+fn tests(reader: &mut Reader<'_>, node: &Node) -> Vec<(Pointer, Test)> {
+    let Some(table) = reader.table(node) else { return Vec::new() };
+    let mut out = Vec::new();
+    for entry in &table.entries {
+        let test = match &entry.node.value {
+            Written::Table(test) => {
+                reader.keys(test, "a test", &["exists", "matches", "equals"]);
+                match (test.get("matches"), test.get("equals")) {
+                    (Some(matches), _) => reader.regex(&matches.node).map(Test::Matches),
+                    (None, Some(equals)) => Some(Test::Equals(literal(&equals.node))),
+                    (None, None) => Some(Test::Exists(reader.bool_at(test, "exists", true))),
+                }
+            }
+            Written::Text(_) | Written::Integer(_) | Written::Float(_) | Written::Bool(_) | Written::Date(_) | Written::List(_) => {
+                Some(Test::Equals(literal(&entry.node)))
+            }
+        };
+        out.extend(test.map(|test| (Pointer::parse(&entry.key), test)));
+    }
+    out
+}
+
+fn select(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Select> {
+    let table = reader.table(node)?;
+    reader.keys(table, "`select`", &["items", "where", "fold"]);
+    let same = [
+        ("exact", SameAs::Folded(Fold::Exact)),
+        ("ascii_lower", SameAs::Folded(Fold::AsciiLower)),
+        ("casefold", SameAs::Folded(Fold::Casefold)),
+        ("login", SameAs::Login),
+        ("email", SameAs::Email),
+    ];
+    let fold = table.get("fold").and_then(|entry| reader.choice(&entry.node, &same)).unwrap_or(SameAs::Folded(Fold::Exact));
+    let filter = table.get("where").and_then(|entry| reader.table(&entry.node));
+    let filter: Vec<_> = filter
+        .map(|filter| filter.entries.iter().filter_map(|entry| Some((Pointer::parse(&entry.key), reader.template(&entry.node, env)?))).collect())
+        .unwrap_or_default();
+    if filter.is_empty() {
+        reader.error_help(
+            "missing-key",
+            &node.span,
+            "`select` needs `where`: what the element must be, exactly",
+            "a search is never trusted to be exact",
+        );
+        return None;
+    }
+    Some(Select { items: reader.pointer_at(table, "items"), filter: Filter::Equal(filter, fold) })
+}
+
+pub(super) fn paginate(reader: &mut Reader<'_>, node: &Node) -> Option<Paginate> {
+    let table = reader.table(node)?;
+    reader.keys(table, "`paginate`", &["style", "items", "total", "parameter", "first", "size", "limit", "max_pages"]);
+    let Some(style) = table.get("style") else {
+        reader.error_help("missing-key", &node.span, "`paginate` needs a `style`", "offset, page or link");
+        return None;
+    };
+    let style = reader.choice(&style.node, &[("offset", 0), ("page", 1), ("link", 2)])?;
+    let Some(items) = reader.pointer_at(table, "items") else {
+        reader.error("missing-key", &node.span, "`paginate` needs `items`: where the list stands");
+        return None;
+    };
+    let total = reader.pointer_at(table, "total");
+    let pages_max = u32::try_from(reader.number_at(table, "max_pages", 20, 1, 1000)).unwrap_or(20);
+    let limit = reader.number_at(table, "limit", 100, 1, 10_000);
+    let style = match style {
+        0 => PageStyle::Offset {
+            parameter: reader.text_at(table, "parameter").unwrap_or_else(|| "offset".to_owned()),
+            first: reader.number_at(table, "first", 0, 0, 1),
+            size: reader.text_at(table, "size").unwrap_or_else(|| "limit".to_owned()),
+            limit,
+        },
+        1 => PageStyle::Page {
+            parameter: reader.text_at(table, "parameter").unwrap_or_else(|| "page".to_owned()),
+            first: reader.number_at(table, "first", 1, 0, 1),
+            size: reader.text_at(table, "size").unwrap_or_else(|| "per_page".to_owned()),
+            limit,
+        },
+        _ => PageStyle::Link,
+    };
+    Some(Paginate { style, items, total, pages_max })
+}

@@ -1,0 +1,380 @@
+//! A connector file, `policies/connectors/APP.toml`.
+
+use super::call::{self, Expect};
+use super::read::{Reader, literal};
+use super::{
+    AccountShape, Attribute, Auth, Call, Fold, Http, IdentityFacts, MemberShape, MemberVerb, Model, Pointer, Rejected, Setting, SignIn, Verb, Way,
+};
+use crate::expr::{Env, FirstOf, Type};
+use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+const TOP: [&str; 27] = [
+    "connector",
+    "version",
+    "summary",
+    "tested_with",
+    "roles_as",
+    "orgs_as",
+    "role_order",
+    "http",
+    "settings",
+    "identity",
+    "account",
+    "attributes",
+    "sign_in",
+    "token",
+    "probe",
+    "lookup",
+    "get",
+    "create",
+    "update",
+    "rename",
+    "enable",
+    "disable",
+    "delete",
+    "list",
+    "members",
+    "resolve",
+    "revoke_sessions",
+];
+
+pub(super) fn parse(file: &SourceFile) -> (Option<Model>, Vec<Problem>) {
+    let (table, problems) = source::parse(file);
+    let mut reader = Reader::new(file);
+    reader.problems = problems;
+    let model = model(&mut reader, &table);
+    (reader.is_sound().then_some(model), reader.problems)
+}
+
+fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
+    reader.keys(table, "a connector", &TOP);
+    let name = reader.text_at(table, "connector").unwrap_or_default();
+    if name.is_empty() {
+        reader.error("missing-key", &(0..0), "`connector` is missing: its name");
+    }
+    if table.get("version").is_none() || reader.number_at(table, "version", 1, 1, 1) != 1 {
+        reader.error("version", &(0..0), "`version = 1` is missing");
+    }
+    let settings = section(reader, table, "settings").map(|given| given.entries.iter().filter_map(|entry| setting(reader, entry)).collect());
+    let mut model = Model { name, settings: settings.unwrap_or_default(), ..rest() };
+    model.summary = reader.text_at(table, "summary").unwrap_or_default();
+    model.tested_with = reader.texts_at(table, "tested_with");
+    model.roles_as = reader.text_at(table, "roles_as").unwrap_or(model.roles_as);
+    model.orgs_as = reader.text_at(table, "orgs_as").unwrap_or(model.orgs_as);
+    model.role_order = reader.texts_at(table, "role_order");
+    if let Some(given) = section(reader, table, "http") {
+        model.http = http(reader, given);
+    }
+    if let Some(given) = section(reader, table, "identity") {
+        model.identity = identity(reader, given);
+    }
+    if let Some(given) = section(reader, table, "account") {
+        model.account = account(reader, given);
+    }
+    let attributes = section(reader, table, "attributes");
+    model.attributes = attributes.map(|given| given.entries.iter().filter_map(|entry| attribute(reader, entry)).collect()).unwrap_or_default();
+    if let Some(given) = section(reader, table, "sign_in") {
+        model.sign_in = sign_in(reader, given);
+    }
+    verbs(reader, table, &mut model);
+    if model.account.id.is_none() || model.account.login.is_none() {
+        reader.error("missing-key", &(0..0), "`[account]` must say where `id` and `login` stand in an answer");
+    }
+    let misfits: Vec<Verb> =
+        model.verbs.keys().filter(|verb| matches!(verb, Verb::Lookup(Way::ExternalId)) && model.account.external_id.is_none()).cloned().collect();
+    if !misfits.is_empty() {
+        reader.error("missing-key", &(0..0), "`[account]` must say where `external_id` stands: it is looked up by");
+    }
+    model
+}
+
+/// The model behind `connector = "rest"`.
+pub(super) fn rest() -> Model {
+    Model {
+        name: "rest".to_owned(),
+        summary: "A policy's own steps".to_owned(),
+        tested_with: Vec::new(),
+        http: Http {
+            auth: Auth { header: http::header::AUTHORIZATION, prefix: "Bearer ".to_owned() },
+            accept: "application/json".to_owned(),
+            content_type: "application/json".to_owned(),
+            headers: Vec::new(),
+        },
+        settings: Vec::new(),
+        identity: IdentityFacts { fold: Fold::AsciiLower, lower: false, charset: None, chars_max: 255, reserved: reserved() },
+        account: AccountShape::default(),
+        attributes: Vec::new(),
+        roles_as: "role".to_owned(),
+        orgs_as: "org".to_owned(),
+        role_order: Vec::new(),
+        verbs: BTreeMap::new(),
+        sign_in: SignIn::default(),
+    }
+}
+
+/// Names that are an administrator's or the system's wherever they exist.
+fn reserved() -> Vec<String> {
+    ["admin", "administrator", "root", "system"].map(str::to_owned).to_vec()
+}
+
+pub(super) fn settings(model: &Model, file: &SourceFile, given: Option<&Table>) -> (Map<String, Value>, Vec<Problem>) {
+    let mut reader = Reader::new(file);
+    let mut out: Map<String, Value> = model.settings.iter().map(|setting| (setting.name.clone(), setting.default.clone())).collect();
+    if let Some(given) = given {
+        let known: Vec<&str> = model.settings.iter().map(|setting| setting.name.as_str()).collect();
+        reader.keys(given, &format!("the settings of connector `{}`", model.name), &known);
+        for (entry, setting) in
+            given.entries.iter().filter_map(|entry| model.settings.iter().find(|setting| setting.name == entry.key).map(|found| (entry, found)))
+        {
+            let value = literal(&entry.node);
+            if std::mem::discriminant(&value) != std::mem::discriminant(&setting.default) {
+                reader.error("wrong-type", &entry.node.span, format!("`{}` is {} here", entry.key, entry.node.kind()));
+            } else if !setting.allowed.is_empty() && !setting.allowed.contains(&value) {
+                let allowed: Vec<String> = setting.allowed.iter().map(ToString::to_string).collect();
+                reader.error_help(
+                    "unknown-value",
+                    &entry.node.span,
+                    format!("`{}` cannot be this", entry.key),
+                    format!("one of {}", allowed.join(", ")),
+                );
+            } else {
+                out.insert(entry.key.clone(), value);
+            }
+        }
+    }
+    (out, reader.problems)
+}
+
+fn section<'t>(reader: &mut Reader<'_>, table: &'t Table, key: &str) -> Option<&'t Table> {
+    table.get(key).and_then(|entry| reader.table(&entry.node))
+}
+
+fn setting(reader: &mut Reader<'_>, entry: &Entry) -> Option<Setting> {
+    let table = reader.table(&entry.node)?;
+    reader.keys(table, "a setting", &["summary", "default", "allowed"]);
+    let Some(default) = table.get("default") else {
+        reader.error("missing-key", &entry.node.span, "a setting needs a `default`");
+        return None;
+    };
+    let allowed = table.get("allowed").map(|allowed| reader.list(&allowed.node).iter().map(literal).collect()).unwrap_or_default();
+    Some(Setting { name: entry.key.clone(), summary: reader.text_at(table, "summary").unwrap_or_default(), default: literal(&default.node), allowed })
+}
+
+fn http(reader: &mut Reader<'_>, table: &Table) -> Http {
+    reader.keys(table, "`[http]`", &["auth", "accept", "content_type", "headers"]);
+    let mut out = rest().http;
+    if let Some(given) = section(reader, table, "auth") {
+        reader.keys(given, "`auth`", &["header", "prefix"]);
+        if let Some(name) = reader.text_at(given, "header").and_then(|text| http::HeaderName::from_bytes(text.as_bytes()).ok()) {
+            out.auth.header = name;
+        }
+        out.auth.prefix = reader.text_at(given, "prefix").unwrap_or_default();
+    }
+    out.accept = reader.text_at(table, "accept").unwrap_or(out.accept);
+    out.content_type = reader.text_at(table, "content_type").unwrap_or(out.content_type);
+    if let Some(given) = section(reader, table, "headers") {
+        for entry in &given.entries {
+            let value = reader.text(&entry.node).and_then(|text| http::HeaderValue::from_str(&text).ok());
+            match (reader.header_name(entry), value) {
+                (Some(name), Some(value)) => out.headers.push((name, value)),
+                (_, None) => reader.error("bad-header", &entry.node.span, "not a header value"),
+                (None, _) => {}
+            }
+        }
+    }
+    out
+}
+
+fn identity(reader: &mut Reader<'_>, table: &Table) -> IdentityFacts {
+    reader.keys(table, "`[identity]`", &["fold", "lower", "charset", "max", "reserved"]);
+    let folds = [("exact", Fold::Exact), ("ascii_lower", Fold::AsciiLower), ("casefold", Fold::Casefold)];
+    IdentityFacts {
+        fold: table.get("fold").and_then(|entry| reader.choice(&entry.node, &folds)).unwrap_or_default(),
+        lower: reader.bool_at(table, "lower", false),
+        charset: table.get("charset").and_then(|entry| reader.regex(&entry.node)),
+        chars_max: usize::try_from(reader.number_at(table, "max", 255, 1, 4096)).unwrap_or(255),
+        reserved: table.get("reserved").map_or_else(reserved, |entry| reader.texts(&entry.node)),
+    }
+}
+
+pub(super) const ACCOUNT_KEYS: [&str; 8] = ["id", "login", "external_id", "email", "admin", "disabled", "etag", "members"];
+
+pub(super) fn account(reader: &mut Reader<'_>, table: &Table) -> AccountShape {
+    reader.keys(table, "`[account]`", &ACCOUNT_KEYS);
+    let mut members = Vec::new();
+    if let Some(given) = section(reader, table, "members") {
+        members = given.entries.iter().filter_map(|entry| Some((entry.key.clone(), member_shape(reader, &entry.node)?))).collect();
+    }
+    AccountShape { members, ..account_parts(reader, table) }
+}
+
+/// The parts that a policy's own find may name too.
+pub(super) fn account_parts(reader: &mut Reader<'_>, table: &Table) -> AccountShape {
+    AccountShape {
+        id: reader.extract_at(table, "id"),
+        login: reader.extract_at(table, "login"),
+        external_id: reader.extract_at(table, "external_id"),
+        email: reader.extract_at(table, "email"),
+        admin: reader.extract_at(table, "admin"),
+        disabled: reader.extract_at(table, "disabled"),
+        etag: reader.extract_at(table, "etag"),
+        members: Vec::new(),
+    }
+}
+
+fn member_shape(reader: &mut Reader<'_>, node: &Node) -> Option<MemberShape> {
+    let table = reader.table(node)?;
+    reader.keys(table, "a list of memberships", &["each", "name", "role"]);
+    let each = reader.pointer_at(table, "each")?;
+    Some(MemberShape { each, name: reader.pointer_at(table, "name").unwrap_or(Pointer(Vec::new())), role: reader.pointer_at(table, "role") })
+}
+
+fn attribute(reader: &mut Reader<'_>, entry: &Entry) -> Option<Attribute> {
+    let table = reader.table(&entry.node)?;
+    reader.keys(table, "an attribute", &["required", "locked", "default", "read", "path", "write"]);
+    // Where values come from is the sign-in and `[user]`; an absent source only moves on to the next.
+    let user = Type::Record(vec![
+        ("name".to_owned(), Type::Text, true),
+        ("email".to_owned(), Type::Text, true),
+        ("display".to_owned(), Type::Text, true),
+        ("extra".to_owned(), Type::Dynamic, true),
+    ]);
+    let sources = Env::sign_in().with("user", user, false);
+    let value = Env::new().with("value", Type::Dynamic, false);
+    Some(Attribute {
+        name: entry.key.clone(),
+        required: reader.bool_at(table, "required", false),
+        locked: reader.bool_at(table, "locked", false),
+        default: table.get("default").map_or(FirstOf(Vec::new()), |entry| reader.first_of(&entry.node, &sources)),
+        read: reader.extract_at(table, "read"),
+        path: reader.text_at(table, "path").unwrap_or_else(|| entry.key.clone()),
+        write: table.get("write").and_then(|entry| reader.tree(&entry.node, &value)),
+    })
+}
+
+fn sign_in(reader: &mut Reader<'_>, table: &Table) -> SignIn {
+    reader.keys(table, "`[sign_in]`", &["header", "rejected_when", "block_paths", "native_jit", "advice"]);
+    let mut rejected_when = Vec::new();
+    for node in table.get("rejected_when").map(|entry| reader.list(&entry.node)).unwrap_or_default() {
+        let Some(sign) = reader.table(node) else { continue };
+        reader.keys(sign, "`rejected_when`", &["status", "redirect"]);
+        if let Some(entry) = sign.get("status") {
+            rejected_when.extend(reader.statuses(&entry.node).into_iter().map(Rejected::Status));
+        }
+        if let Some(entry) = sign.get("redirect") {
+            rejected_when.extend(reader.regex(&entry.node).map(Rejected::Redirect));
+        }
+    }
+    SignIn {
+        header: reader.text_at(table, "header"),
+        rejected_when,
+        block_paths: reader.texts_at(table, "block_paths"),
+        native_jit: reader.text_at(table, "native_jit"),
+        advice: reader.texts_at(table, "advice"),
+    }
+}
+
+/// Names that the steps of a verb may use.
+fn env(model: &Model, verb: &Verb) -> Env {
+    let field = |name: &str, of: Type, may_be_absent: bool| (name.to_owned(), of, may_be_absent);
+    let mut want = vec![field("login", Type::Text, false), field("external_id", Type::Text, false), field("email", Type::Text, true)];
+    want.extend(model.attributes.iter().filter(|attribute| attribute.name != "email").map(|attribute| field(&attribute.name, Type::Dynamic, true)));
+    let settings = model.settings.iter().map(|setting| field(&setting.name, type_of(&setting.default), false)).collect();
+    let mut env = Env::new()
+        .with("want", Type::Record(want), false)
+        .with("settings", Type::Record(settings), false)
+        .with("saved", Type::Dynamic, false)
+        .with("outcome", Type::Dynamic, false)
+        .with("item", Type::Dynamic, true);
+    if !matches!(verb, Verb::Token | Verb::Probe | Verb::Lookup(_) | Verb::List) {
+        let account = vec![field("id", Type::Text, true), field("login", Type::Text, false), field("etag", Type::Text, true)];
+        env = env.with("account", Type::Record(account), false);
+    }
+    match verb {
+        Verb::Update => env.with("changes", Type::List(Box::new(Type::Dynamic)), false),
+        Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set) | Verb::Resolve(_) => {
+            let member = vec![field("name", Type::Text, false), field("id", Type::Text, true), field("role", Type::Text, true)];
+            env.with("member", Type::Record(member), false)
+        }
+        Verb::Token => {
+            let credential = vec![field("username", Type::Text, true), field("password", Type::Text, true), field("token", Type::Text, true)];
+            env.with("credential", Type::Record(credential), false)
+        }
+        Verb::Probe
+        | Verb::Lookup(_)
+        | Verb::Get
+        | Verb::Create
+        | Verb::Rename
+        | Verb::Enable
+        | Verb::Disable
+        | Verb::Delete
+        | Verb::List
+        | Verb::Members(_, MemberVerb::List)
+        | Verb::RevokeSessions => env,
+    }
+}
+
+fn type_of(value: &Value) -> Type {
+    match value {
+        Value::Bool(_) => Type::Bool,
+        Value::String(_) => Type::Text,
+        Value::Number(_) => Type::Int,
+        Value::Array(_) => Type::List(Box::new(Type::Text)),
+        Value::Null | Value::Object(_) => Type::Dynamic,
+    }
+}
+
+fn verbs(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
+    let simple = [
+        ("token", Verb::Token),
+        ("probe", Verb::Probe),
+        ("get", Verb::Get),
+        ("create", Verb::Create),
+        ("update", Verb::Update),
+        ("rename", Verb::Rename),
+        ("enable", Verb::Enable),
+        ("disable", Verb::Disable),
+        ("delete", Verb::Delete),
+        ("list", Verb::List),
+        ("revoke_sessions", Verb::RevokeSessions),
+    ];
+    for (key, verb) in simple {
+        if let Some(entry) = table.get(key) {
+            add(reader, model, verb, &entry.node);
+        }
+    }
+    if let Some(given) = section(reader, table, "lookup") {
+        reader.keys(given, "`lookup`", &["external_id", "login", "email"]);
+        for (key, way) in [("external_id", Way::ExternalId), ("login", Way::Login), ("email", Way::Email)] {
+            if let Some(entry) = given.get(key) {
+                add(reader, model, Verb::Lookup(way), &entry.node);
+            }
+        }
+    }
+    for entry in section(reader, table, "members").map(|given| given.entries.as_slice()).unwrap_or_default() {
+        let Some(given) = reader.table(&entry.node) else { continue };
+        reader.keys(given, "`members`", &["list", "add", "remove", "set"]);
+        for (key, verb) in [("list", MemberVerb::List), ("add", MemberVerb::Add), ("remove", MemberVerb::Remove), ("set", MemberVerb::Set)] {
+            if let Some(steps) = given.get(key) {
+                add(reader, model, Verb::Members(entry.key.clone(), verb), &steps.node);
+            }
+        }
+    }
+    for entry in section(reader, table, "resolve").map(|given| given.entries.as_slice()).unwrap_or_default() {
+        add(reader, model, Verb::Resolve(entry.key.clone()), &entry.node);
+    }
+}
+
+fn add(reader: &mut Reader<'_>, model: &mut Model, verb: Verb, node: &Node) {
+    let env = env(model, &verb);
+    let looks = matches!(verb, Verb::Lookup(_) | Verb::Resolve(_));
+    let read = matches!(verb, Verb::Token | Verb::Probe | Verb::Lookup(_) | Verb::Get | Verb::List | Verb::Members(_, MemberVerb::List));
+    let nodes = reader.list(node);
+    if nodes.is_empty() {
+        reader.error("missing-key", &node.span, "a verb needs at least one step");
+    }
+    let calls: Vec<Call> = nodes.iter().filter_map(|one| call::parse(reader, one, &env, Expect { select: looks, read })).collect();
+    model.verbs.insert(verb, calls);
+}

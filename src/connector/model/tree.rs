@@ -1,0 +1,155 @@
+//! Values of bodies and queries: a tree whose leaves may be templates.
+//!
+//! Apart because this is where data could become structure, and does not: a value replaces a leaf and nothing else. Where an app insists on a
+//! text language of its own (SCIM filters), the tree says so with a key that begins with `$`, and every value in that text is escaped for it.
+
+use super::read::{Reader, literal};
+use crate::expr::{Env, EvalError, Lookup, Template};
+use crate::source::{Node, Written};
+use serde_json::{Map, Value};
+
+/// A value as a tree.
+#[derive(Debug, Clone)]
+pub enum Tree {
+    /// As written.
+    Literal(Value),
+    /// A string with `{expressions}`; exactly one expression keeps its type.
+    Template(Template),
+    /// `{ "$scim" = "userName eq {want.login}" }`: values become quoted strings of a SCIM filter (RFC 7644 §3.4.2.2).
+    Scim(Template),
+    /// Elements; one with an absent value is left out whole.
+    List(Vec<Self>),
+    /// Entries; one with an absent value is left out.
+    Table(Vec<(String, Self)>),
+    /// `{ "$each" = "changes", … }`: one table for each element, as `item`.
+    Each(Template, Vec<(String, Self)>),
+}
+
+/// Names that must be there: leaving out their key would change whom a request is about.
+const NEEDED: [&str; 7] = ["id", "item", "account", "member", "vars", "want.login", "want.external_id"];
+
+pub(super) fn compile(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Tree> {
+    match &node.value {
+        Written::Text(text) if text.contains(['{', '}']) => reader.template(node, env).map(Tree::Template),
+        Written::List(list) => {
+            let compiled: Vec<Tree> = list.iter().filter_map(|one| compile(reader, one, env)).collect();
+            (compiled.len() == list.len()).then_some(Tree::List(compiled))
+        }
+        Written::Table(table) => {
+            if let (Some(scim), 1) = (table.get("$scim"), table.entries.len()) {
+                return reader.template(&scim.node, env).map(Tree::Scim);
+            }
+            let over = match table.get("$each") {
+                Some(entry) => {
+                    let text = reader.text(&entry.node)?;
+                    Some(reader.template_part(&entry.node, &format!("{{{text}}}"), env)?)
+                }
+                None => None,
+            };
+            let mut entries = Vec::new();
+            for entry in table.entries.iter().filter(|entry| entry.key != "$each") {
+                if entry.key.starts_with('$') {
+                    reader.error_help("unknown-key", &entry.key_span, format!("`{}` is not known here", entry.key), "known: $scim (alone), $each");
+                    return None;
+                }
+                entries.push((entry.key.clone(), compile(reader, &entry.node, env)?));
+            }
+            Some(over.map_or(Tree::Table(entries.clone()), |over| Tree::Each(over, entries)))
+        }
+        Written::Text(_) | Written::Integer(_) | Written::Float(_) | Written::Bool(_) | Written::Date(_) => Some(Tree::Literal(literal(node))),
+    }
+}
+
+/// Names with more names over them.
+pub(in crate::connector) struct Over<'a> {
+    pub(in crate::connector) base: &'a dyn Lookup,
+    pub(in crate::connector) name: &'a str,
+    pub(in crate::connector) value: &'a Value,
+}
+
+impl Lookup for Over<'_> {
+    fn name(&self, name: &str) -> Option<&Value> {
+        if name == self.name { Some(self.value) } else { self.base.name(name) }
+    }
+}
+
+impl Tree {
+    /// The value; `None` when what it would be made of is absent from the sign-in.
+    ///
+    /// # Errors
+    /// [`EvalError`]: a name that must be there is not, or a value has the wrong type.
+    pub fn render(&self, names: &dyn Lookup) -> Result<Option<Value>, EvalError> {
+        match self {
+            Self::Literal(value) => Ok(Some(value.clone())),
+            Self::Template(template) => optional(template.render(names)),
+            Self::Scim(template) => optional(template.render_escaped(names, &scim_string).map(Value::String)),
+            Self::List(items) => {
+                let mut out = Vec::new();
+                for item in items {
+                    match (item, item.render(names)?) {
+                        (Self::Each(..), Some(Value::Array(more))) => out.extend(more),
+                        (Self::Table(entries), Some(value)) if is_whole(entries, &value) => out.push(value),
+                        (Self::Table(_), _) | (_, None) => {}
+                        (_, Some(value)) => out.push(value),
+                    }
+                }
+                // A list as written empty stays; one that became empty says nothing.
+                Ok((items.is_empty() || !out.is_empty()).then_some(Value::Array(out)))
+            }
+            Self::Table(entries) => table(entries, names),
+            Self::Each(over, entries) => {
+                let Value::Array(list) = over.render(names)? else { return Err(EvalError::Type("`$each` needs a list".to_owned())) };
+                let mut out = Vec::new();
+                for item in &list {
+                    out.extend(table(entries, &Over { base: names, name: "item", value: item })?);
+                }
+                Ok(Some(Value::Array(out)))
+            }
+        }
+    }
+}
+
+fn table(entries: &[(String, Tree)], names: &dyn Lookup) -> Result<Option<Value>, EvalError> {
+    let mut out = Map::new();
+    for (key, tree) in entries {
+        if let Some(value) = tree.render(names)? {
+            out.insert(key.clone(), value);
+        }
+    }
+    Ok((entries.is_empty() || !out.is_empty()).then_some(Value::Object(out)))
+}
+
+fn is_whole(entries: &[(String, Tree)], value: &Value) -> bool {
+    value.as_object().is_some_and(|map| map.len() == entries.len())
+}
+
+fn optional(result: Result<Value, EvalError>) -> Result<Option<Value>, EvalError> {
+    match result {
+        Ok(Value::Null) => Ok(None),
+        Ok(value) => Ok(Some(value)),
+        Err(EvalError::Absent(name)) if !is_needed(&name) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_needed(name: &str) -> bool {
+    NEEDED.iter().any(|needed| name == *needed || name.strip_prefix(needed).is_some_and(|rest| rest.starts_with(['.', '['])))
+}
+
+/// A value as a string literal of a SCIM filter: JSON's own quoting (RFC 7644 §3.4.2.2, `compValue`).
+fn scim_string(value: &Value) -> Result<String, EvalError> {
+    match value {
+        Value::String(text) => Ok(Value::String(text.clone()).to_string()),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(EvalError::Type("a SCIM filter takes a text, number or boolean".to_owned())),
+    }
+}
+
+/// A value as plain text, for queries, headers and forms.
+pub(in crate::connector) fn plain(value: &Value) -> Result<String, EvalError> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(EvalError::Type("a text, number or boolean is needed here".to_owned())),
+    }
+}

@@ -1,0 +1,196 @@
+//! The way back: a provider sends the browser to the auth host.
+//!
+//! The order matters and is the whole defence: nothing is looked up before the answer is well-formed, nothing is used up before it is known to
+//! be this browser's, nothing is sent before it is used up. So a `state` causes at most one token request, ever.
+
+use super::begin::{Start, is_again, is_marked_token, satisfies};
+use super::cookies::Kind;
+use super::respond::with_cookie;
+use super::{Desk, OwnRequest, Purpose, ReturnTo, key};
+use crate::clock::Timestamp;
+use crate::fault::PublicMessage;
+use crate::pages::RequestKind;
+use crate::policy::Policy;
+use crate::session::LiveSignOn;
+use crate::sso::response::AuthorizationResponse;
+use crate::sso::{Finish, VerifiedAssertion};
+use crate::state::{PendingLogin, SecretHash, SignOn, SignOnId, StoreError, Taken};
+use bytes::Bytes;
+use http::{Method, Response};
+use std::sync::Arc;
+
+impl Desk {
+    /// `/.vestibule/callback` on the auth host.
+    pub(super) async fn provider_callback(&self, request: &OwnRequest) -> Result<Response<Bytes>, StoreError> {
+        // A form_post was not asked for (RFC 9700 2.1.2); a HEAD must not use a code up.
+        if request.method != Method::GET {
+            return Ok(self.message(request, PublicMessage::BadRequest));
+        }
+        let response = match AuthorizationResponse::parse(&request.query) {
+            Ok(response) => response,
+            Err(malformed) => {
+                tracing::info!(incident = %request.incident, reason = %malformed, "a callback was refused unread");
+                self.audit_failure(request, "", &malformed.to_string(), None);
+                return Ok(self.message(request, PublicMessage::LinkExpired));
+            }
+        };
+        let now = self.parts.clock.now();
+        let sign_on = self.sign_on(request).await?;
+        if !is_marked_token(&response.state) {
+            return self.unknown_state(request, sign_on.as_deref()).await;
+        }
+        let state = key(Purpose::State, &response.state);
+        if let Some(pending) = self.parts.logins.pending(state, now).await?
+            && !self.is_of_this_browser(request, &pending)
+        {
+            // Somebody else's, or a tab whose binding another tab replaced. It stays usable for the browser it belongs to.
+            return self.not_this_browser(request, sign_on.as_deref(), &pending, &response.state).await;
+        }
+        match self.parts.logins.take_pending(state, now).await? {
+            Taken::Fresh(pending) => self.answered(request, sign_on.as_ref(), pending, &response).await,
+            Taken::Used(pending) => match self.go_home(sign_on.as_deref(), &pending, is_again(&response.state)).await? {
+                Some(home) => Ok(home),
+                None => Ok(self.message_about(request, PublicMessage::LinkExpired, self.app_of(&pending).as_deref(), None)),
+            },
+            Taken::Unknown => self.unknown_state(request, sign_on.as_deref()).await,
+        }
+    }
+
+    /// This browser's own sign-in, just used up.
+    async fn answered(
+        &self,
+        request: &OwnRequest,
+        present: Option<&Arc<LiveSignOn>>,
+        pending: PendingLogin,
+        response: &AuthorizationResponse,
+    ) -> Result<Response<Bytes>, StoreError> {
+        // Another tab was first: nothing is left to prove.
+        if let Some(home) = self.go_home(present.map(AsRef::as_ref), &pending, is_again(&response.state)).await? {
+            return Ok(home);
+        }
+        let app = self.app_of(&pending);
+        let idp = pending.idp.as_deref().unwrap_or_default();
+        let accepted = app.as_ref().is_none_or(|app| app.login.idp.iter().any(|accepted| accepted == idp));
+        let (Some(provider), Some(nonce), Some(code_verifier), true) =
+            (self.provider(idp), pending.nonce.as_deref(), pending.code_verifier.as_deref(), accepted)
+        else {
+            // The configuration changed meanwhile, or the record is not of a sign-in at a provider.
+            return Ok(self.message_about(request, PublicMessage::LinkExpired, app.as_deref(), None));
+        };
+        let redirect_uri = self.redirect_uri();
+        let begun_at = Timestamp::from_millis(pending.begun_at_ms);
+        let finish = Finish { response, nonce, code_verifier, redirect_uri: &redirect_uri, max_age_s: pending.max_age_s, begun_at };
+        match provider.finish(finish).await {
+            Ok(assertion) => self.signed_on(request, present, assertion, &pending, is_again(&response.state)).await,
+            Err(fault) => Ok(self.sso_fault(request, &fault, idp, app.as_deref(), None)),
+        }
+    }
+
+    /// A new sign-on with a new id, whatever cookie was shown; the one that was there before is ended.
+    async fn signed_on(
+        &self,
+        request: &OwnRequest,
+        present: Option<&Arc<LiveSignOn>>,
+        assertion: VerifiedAssertion,
+        pending: &PendingLogin,
+        again: bool,
+    ) -> Result<Response<Bytes>, StoreError> {
+        let (identity, auth_time, id_token, idp_session) = assertion.into_parts();
+        let now = self.parts.clock.now();
+        let cookie = self.token();
+        let sign_on = SignOn {
+            id: SignOnId(self.parts.entropy.as_ref().bytes::<16>()),
+            identity,
+            auth_time,
+            created_at: now,
+            last_seen: now,
+            expires_at: now.plus_ms(self.parts.session.max_ms),
+            id_token,
+            idp_session,
+        };
+        let live = self.parts.sessions.begin_sign_on(key(Purpose::Session, &cookie), sign_on).await?;
+        if let Some(present) = present {
+            self.parts.sessions.end(present.id).await?;
+        }
+        let app = self.app_of(pending);
+        tracing::info!(
+            target: "audit",
+            action = "login.succeeded",
+            incident = %request.incident,
+            idp = live.identity.idp,
+            app = app.as_ref().map_or("", |app| &app.name),
+            user.iss = live.identity.subject.issuer,
+            user.sub = live.identity.subject.subject,
+            src.ip = %request.peer,
+        );
+        let response = match &app {
+            Some(app) => self.hand_over(&live, app, pending, again).await?,
+            None => self.parts.pages.signed_in(super::respond::context(request, None, Some(&live.identity))),
+        };
+        Ok(with_cookie(response, self.cookies.set_lax(Kind::Session, &cookie, self.parts.session.max_ms / 1000)))
+    }
+
+    /// To the app, by hand-over, when this browser is signed on well enough for what `pending` asked.
+    async fn go_home(&self, sign_on: Option<&LiveSignOn>, pending: &PendingLogin, again: bool) -> Result<Option<Response<Bytes>>, StoreError> {
+        let (Some(sign_on), Some(app)) = (sign_on, self.app_of(pending)) else { return Ok(None) };
+        if !satisfies(sign_on, &app, pending) {
+            return Ok(None);
+        }
+        self.hand_over(sign_on, &app, pending, again).await.map(Some)
+    }
+
+    /// A `state` of another browser's, or of this one under a binding that is gone. Nothing of the answer is used. With a sign-on of its own the
+    /// browser goes where it would have gone (the code it gets is bound to the other browser and begins anew there); a person who has none
+    /// signs in from the start, as themselves, once.
+    async fn not_this_browser(
+        &self,
+        request: &OwnRequest,
+        sign_on: Option<&LiveSignOn>,
+        pending: &PendingLogin,
+        state: &str,
+    ) -> Result<Response<Bytes>, StoreError> {
+        tracing::info!(incident = %request.incident, "a callback came to another browser than its sign-in began in, or the binding is gone");
+        if let Some(home) = self.go_home(sign_on, pending, is_again(state)).await? {
+            return Ok(home);
+        }
+        let app = self.app_of(pending);
+        match &app {
+            Some(app) if request.kind == RequestKind::Page && !is_again(state) => {
+                let start = Start { return_to: ReturnTo::parse(&pending.return_to), fresh: pending.max_age_s == Some(0), again: true };
+                Ok(self.redirect(&self.begin_link(app, &start)))
+            }
+            _ => {
+                self.audit_failure(request, pending.idp.as_deref().unwrap_or_default(), "state_of_another_browser", app.as_deref());
+                Ok(self.message_about(request, PublicMessage::LinkExpired, app.as_deref(), None))
+            }
+        }
+    }
+
+    /// A `state` that nobody here made, or too old.
+    async fn unknown_state(&self, request: &OwnRequest, sign_on: Option<&LiveSignOn>) -> Result<Response<Bytes>, StoreError> {
+        if sign_on.is_some() {
+            return self.signed_in(request).await;
+        }
+        tracing::info!(incident = %request.incident, "a callback with an unknown or expired state");
+        self.audit_failure(request, "", "state_unknown", None);
+        Ok(self.message(request, PublicMessage::LinkExpired))
+    }
+
+    /// Where a sign-in begins on the app's own host.
+    fn begin_link(&self, app: &Policy, start: &Start) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("to", start.return_to.as_str());
+        query.extend_pairs(start.fresh.then_some(("fresh", "1")));
+        query.extend_pairs(start.again.then_some(("again", "1")));
+        format!("{}/.vestibule/login?{}", self.parts.addresses.app_origin(app), query.finish())
+    }
+
+    fn is_of_this_browser(&self, request: &OwnRequest, pending: &PendingLogin) -> bool {
+        let shown = self.cookies.read_token(&request.headers, Kind::Binding).map(|binding| key(Purpose::Binding, &binding));
+        pending.auth_binding.is_some() && shown == pending.auth_binding.map(SecretHash)
+    }
+
+    fn app_of(&self, pending: &PendingLogin) -> Option<Arc<Policy>> {
+        self.parts.apps.by_name(pending.app.as_deref()?)
+    }
+}

@@ -1,0 +1,253 @@
+//! Counters (operators.md 7.1). No person, path or e-mail address in a label.
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Upper bounds of the duration histograms, seconds.
+const BOUNDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// One line of `http_server_request_duration_seconds` and `vestibule_access_decisions_total` together: few values each, so few lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    app: usize,
+    method: &'static str,
+    status: u16,
+    decision: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Durations {
+    buckets: [u64; BOUNDS.len()],
+    count: u64,
+    sum_s: f64,
+}
+
+impl Durations {
+    fn observe(&mut self, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64();
+        if let Some((_, bucket)) = BOUNDS.iter().zip(&mut self.buckets).find(|(bound, _)| seconds <= **bound) {
+            *bucket += 1;
+        }
+        self.count += 1;
+        self.sum_s += seconds;
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (to, from) in self.buckets.iter_mut().zip(other.buckets) {
+            *to += from;
+        }
+        self.count += other.count;
+        self.sum_s += other.sum_s;
+    }
+}
+
+type ByKey = HashMap<Key, Durations, foldhash::fast::FixedState>;
+
+/// One core's counts since the last flush.
+#[derive(Debug, Default)]
+pub struct Tally(ByKey);
+
+impl Tally {
+    /// Counts a request. `app` is the index of its route, `usize::MAX` for none.
+    pub fn count(&mut self, app: usize, method: &'static str, status: u16, elapsed: Duration, decision: &'static str, reason: &'static str) {
+        self.0.entry(Key { app, method, status, decision, reason }).or_default().observe(elapsed);
+    }
+
+    /// Whether there is nothing to flush.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LoginLabels {
+    idp: String,
+    result: &'static str,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProvisioningLabels {
+    app: String,
+    action: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuditLabels {
+    sink: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AppLabels {
+    app: String,
+}
+
+/// All counters of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Arc<Requests>,
+    logins: Family<LoginLabels, Counter>,
+    provisioning: Family<ProvisioningLabels, Counter>,
+    audit_events: Family<AuditLabels, Counter>,
+    audit_dropped: Family<AuditLabels, Counter>,
+    policy_loaded: Family<AppLabels, Gauge>,
+}
+
+/// What the cores have flushed.
+#[derive(Debug, Default)]
+struct Requests {
+    apps: Mutex<Vec<(String, String)>>,
+    by_key: Mutex<ByKey>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let requests = Arc::new(Requests::default());
+        let (logins, provisioning) = (Family::default(), Family::default());
+        let (audit_events, audit_dropped, policy_loaded) = (Family::default(), Family::default(), Family::default());
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        registry.register("vestibule_build_info", "Version that runs", build);
+        registry.register("vestibule_logins", "Sign-ins by provider and result", Family::clone(&logins));
+        registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
+        registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
+        registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
+        registry.register("vestibule_policy_loaded", "1 for every policy in force", Family::clone(&policy_loaded));
+        registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
+        Self { registry: Mutex::new(registry), requests, logins, provisioning, audit_events, audit_dropped, policy_loaded }
+    }
+}
+
+impl Metrics {
+    /// Names the apps, in the order of their routes' `metrics` index: policy name and host.
+    pub fn name_apps(&self, apps: Vec<(String, String)>) {
+        for (app, _) in &apps {
+            self.policy_loaded.get_or_create(&AppLabels { app: app.clone() }).set(1);
+        }
+        *self.requests.apps.lock().unwrap_or_else(PoisonError::into_inner) = apps;
+    }
+
+    /// Takes over a core's counts.
+    pub fn flush(&self, tally: &mut Tally) {
+        let mut all = self.requests.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, durations) in tally.0.drain() {
+            all.entry(key).or_default().add(&durations);
+        }
+    }
+
+    /// Counts what an audit event tells.
+    pub(super) fn audited(&self, event: &Map<String, Value>) {
+        let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default();
+        self.audit_events.get_or_create(&AuditLabels { sink: "lines" }).inc();
+        let login = |result| LoginLabels { idp: text("idp").to_owned(), result, reason: text("reason").to_owned() };
+        let account = |action, result| ProvisioningLabels { app: text("app").to_owned(), action, result };
+        match text("action") {
+            "login.succeeded" => drop(self.logins.get_or_create(&login("ok")).inc()),
+            "login.failed" => drop(self.logins.get_or_create(&login("failed")).inc()),
+            "account.created" => drop(self.provisioning.get_or_create(&account("create", "ok")).inc()),
+            "account.adopted" => drop(self.provisioning.get_or_create(&account("adopt", "ok")).inc()),
+            "account.updated" => drop(self.provisioning.get_or_create(&account("update", "ok")).inc()),
+            "account.failed" => drop(self.provisioning.get_or_create(&account("ensure", "failed")).inc()),
+            _ => {}
+        }
+    }
+
+    /// Counts an audit event that could not be written.
+    pub(super) fn audit_dropped(&self) {
+        self.audit_dropped.get_or_create(&AuditLabels { sink: "lines" }).inc();
+    }
+
+    /// The text of `/metrics` (OpenMetrics).
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        text
+    }
+}
+
+#[derive(Debug)]
+struct Collected(Arc<Requests>);
+
+impl Collector for Collected {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let apps = self.0.apps.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let by_key = self.0.by_key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let name = |app: usize| apps.get(app).map_or(("", ""), |(app, host)| (app.as_str(), host.as_str()));
+        let mut durations: HashMap<(&str, u16, &str), Durations> = HashMap::new();
+        let mut decisions: HashMap<(&str, &str, &str), u64> = HashMap::new();
+        for (key, observed) in &by_key {
+            let (app, host) = name(key.app);
+            durations.entry((key.method, key.status, host)).or_default().add(observed);
+            *decisions.entry((app, key.decision, key.reason)).or_default() += observed.count;
+        }
+        let mut family =
+            encoder.encode_descriptor("http_server_request_duration_seconds", "Requests by method, status and host", None, MetricType::Histogram)?;
+        for ((method, status, host), observed) in durations {
+            let labels =
+                [("http_request_method", method.to_owned()), ("http_response_status_code", status.to_string()), ("server_address", host.to_owned())];
+            let over = observed.count - observed.buckets.iter().sum::<u64>();
+            let mut buckets: Vec<(f64, u64)> = BOUNDS.iter().copied().zip(observed.buckets).collect();
+            buckets.push((f64::MAX, over));
+            family.encode_family(&labels)?.encode_histogram::<prometheus_client::encoding::NoLabelSet>(
+                observed.sum_s,
+                observed.count,
+                &buckets,
+                None,
+            )?;
+        }
+        let mut family = encoder.encode_descriptor("vestibule_access_decisions", "Decisions by app and reason", None, MetricType::Counter)?;
+        for ((app, decision, reason), count) in decisions {
+            let labels = [("app", app.to_owned()), ("decision", decision.to_owned()), ("reason", reason.to_owned())];
+            prometheus_client::metrics::counter::ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Metrics, Tally};
+    use std::time::Duration;
+
+    #[test]
+    fn a_flushed_tally_is_in_the_text_with_its_names() {
+        let metrics = Metrics::default();
+        metrics.name_apps(vec![("wiki".to_owned(), "wiki.example.com".to_owned())]);
+        let mut tally = Tally::default();
+        tally.count(0, "GET", 200, Duration::from_millis(3), "allowed", "");
+        tally.count(0, "GET", 200, Duration::from_secs(60), "allowed", "");
+        tally.count(0, "GET", 403, Duration::from_millis(1), "denied", "groups");
+        metrics.flush(&mut tally);
+        assert!(tally.is_empty());
+        let text = metrics.text();
+        let durations = r#"http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",server_address="wiki.example.com"} 2"#;
+        assert!(text.contains(durations), "{text}");
+        assert!(
+            text.contains(r#"le="0.005",http_request_method="GET",http_response_status_code="200",server_address="wiki.example.com"} 1"#),
+            "{text}"
+        );
+        assert!(text.contains(r#"vestibule_access_decisions_total{app="wiki",decision="denied",reason="groups"} 1"#), "{text}");
+        assert!(text.contains("vestibule_policy_loaded{app=\"wiki\"} 1"), "{text}");
+    }
+}

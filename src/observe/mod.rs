@@ -1,0 +1,58 @@
+//! What operators see from outside: logs, audit events, metrics.
+//!
+//! Code emits `tracing` events and knows nothing of this module: events with target `audit` become audit lines (`audit.rs`) and
+//! counters, everything else becomes log lines. The hot path counts into a tally of its own core, which is flushed here
+//! once a second (`metrics.rs`).
+
+pub mod audit;
+mod metrics;
+
+pub use metrics::{Metrics, Tally};
+
+use crate::clock::Clock;
+use crate::config::{AuditSink, Telemetry};
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// `[telemetry] log` is not a filter.
+    #[error("[telemetry] log = {0:?}: {1}")]
+    Filter(String, tracing_subscriber::filter::ParseError),
+    /// The audit file cannot be opened.
+    #[error("[audit] file {0}: {1}")]
+    Audit(String, std::io::Error),
+    /// Somebody has set up logging already.
+    #[error("logging is set up already")]
+    Twice,
+}
+
+/// Sends logs to standard error and audit events to their sink, for the whole process.
+///
+/// # Errors
+/// [`ObserveError`] by cause.
+pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, clock: Arc<dyn Clock>) -> Result<(), ObserveError> {
+    let filter = EnvFilter::builder().parse(&telemetry.log).map_err(|error| ObserveError::Filter(telemetry.log.clone(), error))?;
+    let json = match telemetry.format.as_str() {
+        "json" => true,
+        "text" => false,
+        _ => !std::io::stderr().is_terminal(),
+    };
+    let not_audit = tracing_subscriber::filter::filter_fn(|event| event.target() != audit::TARGET);
+    let audit = audit::AuditLayer::open(sink, Arc::clone(metrics), clock).map_err(|error| ObserveError::Audit(format!("{sink:?}"), error))?;
+    let lines = if json {
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(std::io::stderr).boxed()
+    } else {
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).boxed()
+    };
+    let only_audit = tracing_subscriber::filter::filter_fn(|event| event.target() == audit::TARGET);
+    tracing_subscriber::registry()
+        .with(lines.with_filter(not_audit).with_filter(filter))
+        .with(audit.with_filter(only_audit))
+        .try_init()
+        .map_err(|_already| ObserveError::Twice)
+}

@@ -1,0 +1,237 @@
+//! A policy file as written, made into a [`Policy`] as meant.
+//!
+//! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
+//! `gate.rs` has `[access]` and `[[path]]`, `account.rs` `[user] [roles] [[org]] [provision]`, `send.rs` `[headers] [jwt]`. Pure: the text comes in,
+//! the policy goes out.
+
+mod account;
+mod gate;
+mod send;
+
+pub(crate) use gate::parse_network;
+
+use super::schema::POLICY;
+use super::{Login, Policy, PolicyTest, Upstream};
+use crate::connector::model::Model;
+use crate::expr::{Env, Type};
+use crate::source::value::nearest;
+use crate::source::{Problem, Reader, Severity, SourceFile, Table, in_order, parse, schema};
+use serde_json::Map;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a policy is compiled against.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Ids of the gateway's identity providers; `None` when only the policy file is looked at.
+    pub idps: Option<&'a [String]>,
+    /// The built-in connectors.
+    pub connectors: &'a [Arc<Model>],
+}
+
+/// Compiles `file`. The policy comes even with warnings, never with an error; problems are in the order of the file.
+pub fn compile(file: &SourceFile, around: Surroundings<'_>) -> (Option<Policy>, Vec<Problem>) {
+    let (tree, syntax) = parse(file);
+    let found = schema::check(file, &tree, &POLICY);
+    if !syntax.is_empty() {
+        return (None, with_syntax(syntax, found));
+    }
+    let mut reader = Reader::new(file, found);
+    let policy = policy(&mut reader, &tree, around);
+    let mut problems = reader.problems;
+    in_order(&mut problems);
+    let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
+    (policy.filter(|_| !broken), problems)
+}
+
+/// Problems of a file that could not be read whole: nothing is called missing that may stand in the part that was not read.
+pub(crate) fn with_syntax(mut syntax: Vec<Problem>, found: Vec<Problem>) -> Vec<Problem> {
+    let lines: Vec<usize> = syntax.iter().map(|problem| problem.line_column().0).collect();
+    syntax.extend(found.into_iter().filter(|problem| problem.code != "missing-key" && !lines.contains(&problem.line_column().0)));
+    in_order(&mut syntax);
+    syntax
+}
+
+fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Option<Policy> {
+    let file = reader.file;
+    let name = Path::new(&*file.name).file_stem().map_or_else(|| file.name.to_string(), |stem| stem.to_string_lossy().into_owned());
+    let place = |section: &str| tree.node(section).map_or_else(|| file.name.to_string(), |node| file.place(&node.span));
+    let mut title = name.clone();
+    if let Some(first) = title.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    not_yet(reader, tree);
+    let host = tree.text("host").map(str::to_ascii_lowercase);
+    let upstream = upstream(reader, tree);
+    let login = login(reader, tree, around.idps);
+    let access = gate::access(reader, tree);
+    let paths = gate::paths(reader, tree);
+    let vars = tree.table("vars").map(Table::to_json).unwrap_or_default();
+    let user = account::user(reader, tree);
+    let roles = account::roles(reader, tree);
+    let env = outgoing(&user.extra, &vars);
+    let orgs = account::orgs(reader, tree, &env);
+    let provision = account::provision(reader, tree, around.connectors, &env);
+    account::fits_connector(reader, tree, &user, roles.as_ref(), &orgs, provision.as_ref());
+    let headers = send::headers(reader, tree, &env);
+    let jwt = send::jwt(reader, tree, &env, host.as_deref().unwrap_or_default());
+    send::distinct(reader, tree, &headers, jwt.as_ref());
+    let tests = tests(reader, tree);
+    Some(Policy {
+        name,
+        file: file.name.to_string(),
+        revision: revision(&file.text),
+        title: tree.text("title").map_or(title, str::to_owned),
+        host: host?,
+        upstream: upstream?,
+        login,
+        access,
+        login_place: place("login"),
+        access_place: place("access"),
+        contact: tree.table("access").and_then(|access| access.text("contact")).map(str::to_owned),
+        help: tree.table("access").and_then(|access| access.text("help")).map(str::to_owned),
+        paths,
+        user,
+        roles,
+        orgs,
+        vars,
+        provision,
+        headers,
+        jwt,
+        tests,
+    })
+}
+
+/// First 12 hexadecimal digits of the SHA-256 of the text.
+fn revision(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let start = digest.as_ref().iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("{start:012x}")
+}
+
+/// Keys that are known and have no effect yet.
+fn not_yet(reader: &mut Reader<'_>, tree: &Table) {
+    for (key, what) in [("bearer", "bearer tokens are"), ("messages", "own texts for refusals are")] {
+        if let Some(entry) = tree.get(key) {
+            reader.warning(
+                "not-yet",
+                &entry.node.span,
+                format!("[{key}] has no effect yet"),
+                &format!("{what} not supported yet; everything else in this file works"),
+            );
+        }
+    }
+}
+
+fn upstream(reader: &mut Reader<'_>, tree: &Table) -> Option<Upstream> {
+    let node = tree.node("upstream")?;
+    let url = url::Url::parse(node.as_text()?).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        reader.error("bad-value", &node.span, "upstream is scheme, host and port only", "paths go upstream as they come; leave the path out here");
+        return None;
+    }
+    let wait = |key: &str, default: u64| tree.duration_ms(key).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(default);
+    Some(Upstream {
+        tls: url.scheme() == "https",
+        host: url.host_str()?.trim_matches(['[', ']']).to_owned(),
+        port: url.port_or_known_default()?,
+        connect_timeout_ms: wait("connect_timeout", 5_000),
+        response_timeout_ms: wait("response_timeout", 60_000),
+    })
+}
+
+fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Login {
+    let nothing = Table::default();
+    let table = tree.table("login").unwrap_or(&nothing);
+    for node in table.text_nodes("idp") {
+        let written = node.as_text().unwrap_or_default();
+        if let Some(known) = idps.filter(|known| !known.iter().any(|id| id == written)) {
+            let near = nearest(written, known.iter().map(String::as_str)).map(|near| format!("did you mean \"{near}\"?"));
+            let help = near.unwrap_or_else(|| format!("[[idp]] ids of the gateway: {}", known.join(", ")));
+            reader.error("unknown-idp", &node.span, format!("there is no identity provider `{written}`"), &help);
+        }
+    }
+    if let Some(node) = table.node("idp")
+        && node.as_list().is_some_and(<[_]>::is_empty)
+    {
+        reader.error("empty-list", &node.span, "login.idp is an empty list: nobody could sign in", "leave the key out for all providers");
+    }
+    let mut landing = |key: &str| {
+        let node = table.node(key)?;
+        let written = node.as_text()?;
+        if written == "requested" {
+            return None;
+        }
+        if !is_local(written) {
+            reader.error(
+                "bad-value",
+                &node.span,
+                format!("`{written}` is not a value of login.{key}"),
+                "a path of this application, such as \"/projects\", or \"requested\"",
+            );
+            return None;
+        }
+        Some(written.to_owned())
+    };
+    let (landing_new, landing_existing) = (landing("landing_new"), landing("landing_existing"));
+    if landing("landing").is_some()
+        && let Some(node) = table.node("landing")
+    {
+        reader.warning("not-yet", &node.span, "a landing page for everybody is not supported yet", "use landing_new and landing_existing");
+    }
+    let listed = table.texts("idp");
+    Login {
+        idp: if listed.is_empty() { idps.unwrap_or_default().to_vec() } else { listed },
+        max_age_ms: table.duration_ms("max_age"),
+        landing_new,
+        landing_existing,
+    }
+}
+
+/// A path on the same host, whatever a browser makes of it: `/x`, never `//x`, `/\x`.
+fn is_local(written: &str) -> bool {
+    let path = written.split(['?', '#']).next().unwrap_or_default();
+    super::CanonicalPath::parse(path).is_ok() && written.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+}
+
+/// The names of headers, JWT claims, organisation roles and steps: the sign-in, and what the policy made of it.
+fn outgoing(extra: &[(String, crate::expr::FirstOf)], vars: &Map<String, serde_json::Value>) -> Env {
+    let extra = extra.iter().map(|(name, _)| (name.clone(), Type::Text, true)).collect();
+    let user = vec![
+        ("name".to_owned(), Type::Text, false),
+        ("email".to_owned(), Type::Text, true),
+        ("display".to_owned(), Type::Text, true),
+        ("extra".to_owned(), Type::Record(extra), false),
+    ];
+    let vars = vars.keys().map(|name| (name.clone(), Type::Dynamic, false)).collect();
+    Env::sign_in()
+        .with("user", Type::Record(user), false)
+        .with("role", Type::Text, true)
+        .with("roles", Type::List(Box::new(Type::Text)), false)
+        .with("orgs", Type::List(Box::new(Type::Dynamic)), false)
+        .with("vars", Type::Record(vars), false)
+}
+
+fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
+    let mut tests = Vec::new();
+    for (span, table) in tree.sections("test") {
+        let ip = table.node("ip").and_then(|node| {
+            let parsed = node.as_text()?.parse();
+            if parsed.is_err() {
+                reader.error("bad-value", &node.span, "test.ip takes an address", "such as \"10.1.2.3\"");
+            }
+            parsed.ok()
+        });
+        tests.push(PolicyTest {
+            place: reader.file.place(span),
+            name: table.text("name").unwrap_or_default().to_owned(),
+            user: table.table("user").map(Table::to_json),
+            get: table.text("get").unwrap_or_default().to_owned(),
+            ip,
+            expect: table.table("expect").map(Table::to_json).unwrap_or_default(),
+            calls: table.node("calls").map(|_| table.texts("calls")),
+            existing: table.node("existing").map(crate::source::Node::to_json),
+        });
+    }
+    tests
+}

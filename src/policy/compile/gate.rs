@@ -1,0 +1,158 @@
+//! `[access]` and `[[path]]`: who may pass.
+
+use crate::expr::{Env, Type};
+use crate::policy::{Gate, Glob, PathPattern, PathSection};
+use crate::source::{Reader, Span, Table};
+use ipnet::IpNet;
+
+/// Keys of a gate that ask who somebody is.
+const PERSONAL: [&str; 5] = ["groups", "deny_groups", "domains", "when", "max_age"];
+/// Keys of a gate that take a list, of which an empty one would mean nobody or everybody.
+const LISTS: [&str; 5] = ["groups", "deny_groups", "domains", "networks", "methods"];
+
+/// `[access]`.
+pub(super) fn access(reader: &mut Reader<'_>, tree: &Table) -> Gate {
+    let Some(node) = tree.node("access") else { return Gate::default() };
+    let Some(table) = node.as_table() else { return Gate::default() };
+    let gate = gate(reader, table, "access");
+    let written = |key: &str| table.get(key).is_some();
+    if gate.everyone {
+        for key in ["groups", "domains"].into_iter().filter(|key| written(key)) {
+            if let Some(entry) = table.get(key) {
+                reader.error(
+                    "contradiction",
+                    &entry.key_span,
+                    format!("access.everyone and access.{key} contradict each other"),
+                    "leave one of them out",
+                );
+            }
+        }
+    }
+    let admits = gate.everyone || ["groups", "domains", "when"].into_iter().any(written);
+    // A misspelt key is reported already; do not call the section empty because of it.
+    let unreadable = table.entries.iter().any(|entry| reader.reported_within(&(entry.key_span.start..entry.node.span.end)));
+    if !admits && !unreadable {
+        let help = "name groups or domains, or write everyone = true to admit all who can sign in";
+        reader.error("nobody-admitted", &node.span, "[access] does not say who may enter", help);
+    }
+    gate
+}
+
+/// `[[path]]` sections, and how they go together.
+pub(super) fn paths(reader: &mut Reader<'_>, tree: &Table) -> Vec<PathSection> {
+    let mut sections = Vec::new();
+    for (span, table) in tree.sections("path") {
+        sections.push(path(reader, span, table));
+    }
+    overlaps(reader, tree, &sections);
+    sections
+}
+
+fn path(reader: &mut Reader<'_>, span: &Span, table: &Table) -> PathSection {
+    let mut patterns = Vec::new();
+    for node in table.text_nodes("match") {
+        match PathPattern::parse(node.as_text().unwrap_or_default()) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(why) => {
+                let message = format!("no request could match this: {why}");
+                reader.error("bad-path", &node.span, message, "patterns start with / or *, and * stands for anything; the query never takes part");
+            }
+        }
+    }
+    if let Some(node) = table.node("match")
+        && node.as_list().is_some_and(<[_]>::is_empty)
+    {
+        reader.error("empty-list", &node.span, "path.match is an empty list", "name at least one path");
+    }
+    let public = table.flag("public") == Some(true);
+    if public {
+        for key in PERSONAL {
+            if let Some(entry) = table.get(key) {
+                let help = "a public path asks nobody who they are; put the condition into a section of its own";
+                reader.error("contradiction", &entry.key_span, format!("path.public and path.{key} contradict each other"), help);
+            }
+        }
+    } else if table.entries.iter().all(|entry| entry.key == "match" || entry.key == "public") {
+        reader.warning(
+            "no-effect",
+            span,
+            "this section asks nothing, so it has no effect",
+            "give it groups, networks, methods, when, max_age or public = true",
+        );
+    }
+    for key in ["auth", "headers"] {
+        // `auth = ["session"]` is what happens anyway.
+        if let Some(entry) = table.get(key).filter(|_| key != "auth" || table.texts(key).iter().any(|way| way != "session")) {
+            reader.warning(
+                "not-yet",
+                &entry.key_span,
+                format!("path.{key} has no effect yet"),
+                "requests to these paths need a session like all others",
+            );
+        }
+    }
+    PathSection { place: reader.file.place(span), patterns, public, gate: gate(reader, table, "path") }
+}
+
+/// A path that is both opened and restricted would need an order, and there is none.
+fn overlaps(reader: &mut Reader<'_>, tree: &Table, sections: &[PathSection]) {
+    let written = tree.sections("path");
+    for (section, (_, table)) in sections.iter().zip(&written).filter(|(section, _)| section.public) {
+        for (other, (_, other_table)) in sections.iter().zip(&written).filter(|(other, _)| !other.public) {
+            let pair = section.patterns.iter().find_map(|open| {
+                let closed = other.patterns.iter().find(|closed| open.opens_what_is_restricted_by(closed))?;
+                Some((open, closed))
+            });
+            let Some((open, closed)) = pair else { continue };
+            let Some(node) = table.text_nodes("match").into_iter().find(|node| node.as_text() == Some(open.as_str())) else { continue };
+            let restricts = PERSONAL.iter().chain(&["networks"]).any(|key| other_table.get(key).is_some());
+            let message = format!("`{}` is public, and `{}` ({}) is restricted: some paths are both", open.as_str(), closed.as_str(), other.place);
+            if restricts {
+                reader.error("public-overlap", &node.span, message, "make the public pattern narrower, or the restricted one");
+            } else {
+                reader.warning("public-overlap", &node.span, message, "paths that are both need a sign-in");
+            }
+        }
+    }
+}
+
+fn gate(reader: &mut Reader<'_>, table: &Table, name: &str) -> Gate {
+    for key in LISTS {
+        if let Some(node) = table.node(key)
+            && node.as_list().is_some_and(<[_]>::is_empty)
+        {
+            reader.error("empty-list", &node.span, format!("{name}.{key} is an empty list"), "leave the key out, or name at least one");
+        }
+    }
+    let mut domains = Vec::new();
+    for node in table.text_nodes("domains") {
+        let written = node.as_text().unwrap_or_default();
+        if written.contains(['@', '*', '/', ' ']) || written.starts_with('.') || written.ends_with('.') {
+            let help = "a domain is compared whole, such as \"example.com\"; name every one";
+            reader.error("bad-value", &node.span, format!("`{written}` is not a value of {name}.domains"), help);
+        }
+        domains.push(written.to_ascii_lowercase());
+    }
+    let globs = |key: &str| table.texts(key).into_iter().map(Glob::new).collect();
+    Gate {
+        everyone: table.flag("everyone") == Some(true),
+        domains,
+        groups: globs("groups"),
+        deny_groups: globs("deny_groups"),
+        networks: table.texts("networks").iter().filter_map(|network| parse_network(network)).collect(),
+        methods: table.texts("methods"),
+        when: table.node("when").and_then(|node| reader.condition(node, &deciding())),
+        max_age_ms: table.duration_ms("max_age"),
+    }
+}
+
+/// A network, or a single address.
+pub(crate) fn parse_network(written: &str) -> Option<IpNet> {
+    written.parse().ok().or_else(|| written.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+}
+
+/// The names of `when`: the sign-in and the request. What the policy makes of the person comes later.
+fn deciding() -> Env {
+    let text = |name: &str| (name.to_owned(), Type::Text, false);
+    Env::sign_in().with("request", Type::Record(vec![text("method"), text("path"), text("host"), text("ip")]), false)
+}

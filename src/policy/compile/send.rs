@@ -1,0 +1,118 @@
+//! `[headers]` and `[jwt]`: what the app is told.
+
+use crate::expr::Env;
+use crate::policy::{Encoding, Header, Jwt};
+use crate::source::{Reader, Span, Table};
+use http::HeaderName;
+
+/// Headers that the gateway or HTTP itself sets: a policy never does. RFC 9110 7.6.1, and what decides where a message ends or goes.
+const NEVER: [&str; 21] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "content-length",
+    "content-encoding",
+    "content-type",
+    "expect",
+    "cookie",
+    "set-cookie",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "via",
+];
+
+/// Claims that the gateway sets.
+const REGISTERED: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
+
+/// Longest lifetime of an injected token.
+const TTL_MS_MAX: i64 = 5 * 60 * 1000;
+
+/// `[headers]`, in the order of the file.
+pub(super) fn headers(reader: &mut Reader<'_>, tree: &Table, env: &Env) -> Vec<Header> {
+    let Some(table) = tree.table("headers") else { return Vec::new() };
+    let mut headers = Vec::new();
+    for entry in &table.entries {
+        let name = header_name(reader, &entry.key, &entry.key_span, "[headers]");
+        let value = match entry.node.as_table() {
+            None => Some(&entry.node),
+            Some(inner) => {
+                if let Some(secret) = inner.get("secret") {
+                    reader.error("not-yet", &secret.key_span, "secret headers to the application are not supported yet", "");
+                }
+                inner.node("value")
+            }
+        };
+        let encoding = match entry.node.as_table().and_then(|inner| inner.text("encoding")) {
+            Some("rfc2047") => Encoding::Rfc2047,
+            Some("percent") => Encoding::Percent,
+            _ => Encoding::Utf8,
+        };
+        let Some(value) = value else { continue };
+        let value = reader.first_of(value, env);
+        if let Some(name) = name {
+            headers.push(Header { name, written: entry.key.clone(), value, encoding });
+        }
+    }
+    headers
+}
+
+/// `[jwt]`.
+pub(super) fn jwt(reader: &mut Reader<'_>, tree: &Table, env: &Env, host: &str) -> Option<Jwt> {
+    let node = tree.node("jwt")?;
+    let table = node.as_table()?;
+    let written = table.text("header").unwrap_or("X-JWT-Assertion");
+    let span = table.node("header").map_or(&node.span, |node| &node.span);
+    let header = header_name(reader, written, span, "jwt.header")?;
+    let ttl_ms = table.duration_ms("ttl").unwrap_or(TTL_MS_MAX);
+    if let Some(ttl) = table.node("ttl")
+        && !(1000..=TTL_MS_MAX).contains(&ttl_ms)
+    {
+        reader.error("bad-value", &ttl.span, "jwt.ttl is from 1s to 5m", "a new token is made in time; a stolen one should die soon");
+    }
+    let mut claims = Vec::new();
+    for entry in table.table("claims").map(|claims| claims.entries.as_slice()).unwrap_or_default() {
+        if REGISTERED.contains(&entry.key.as_str()) {
+            reader.error("reserved-claim", &entry.key_span, format!("`{}` is set by the gateway", entry.key), "leave it out");
+        }
+        claims.push((entry.key.clone(), reader.first_of(&entry.node, env)));
+    }
+    Some(Jwt { header, audience: table.text("audience").unwrap_or(host).to_owned(), ttl_ms, claims })
+}
+
+/// Names that are one name to apps behind CGI or WSGI, where `X-User` and `X_User` both become `HTTP_X_USER`.
+pub(super) fn distinct(reader: &mut Reader<'_>, tree: &Table, headers: &[Header], jwt: Option<&Jwt>) {
+    let fold = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+    let mut seen: Vec<String> = jwt.map(|jwt| fold(jwt.header.as_str())).into_iter().collect();
+    for header in headers {
+        let folded = fold(&header.written);
+        if seen.contains(&folded)
+            && let Some(entry) = tree.table("headers").and_then(|table| table.get(&header.written))
+        {
+            let message = format!("`{}` is set twice: letter case, `-` and `_` make no difference to many applications", header.written);
+            reader.error("duplicate-header", &entry.key_span, message, "leave one of them out");
+        }
+        seen.push(folded);
+    }
+}
+
+fn header_name(reader: &mut Reader<'_>, written: &str, span: &Span, place: &str) -> Option<HeaderName> {
+    let Ok(name) = HeaderName::from_bytes(written.as_bytes()) else {
+        reader.error("bad-header", span, format!("`{written}` is not a header name"), "letters, digits and -");
+        return None;
+    };
+    let folded = name.as_str().replace('_', "-");
+    if NEVER.contains(&folded.as_str()) || folded.starts_with("sec-websocket-") {
+        reader.error("bad-header", span, format!("{place} cannot set `{written}`"), "HTTP or the gateway itself sets it");
+        return None;
+    }
+    Some(name)
+}

@@ -1,0 +1,270 @@
+//! The decision: may this request reach its upstream?
+//!
+//! Lives here: [`evaluate`] and what goes in and out of it. Pure, and the only place that decides: live traffic, `test`, `explain` and the
+//! console call it. It knows no HTTP library, no session store and no account.
+
+use super::{Gate, PathSection, Policy};
+use crate::clock::Timestamp;
+use crate::expr::Lookup;
+use crate::fault::DenyReason;
+use crate::identity::{Groups, Identity, email};
+use crate::policy::path::CanonicalPath;
+use serde_json::{Value, json};
+use std::cell::OnceCell;
+use std::net::IpAddr;
+
+/// How far ahead of our clock a sign-in may lie before it counts as too old: a clock set back must not prolong anything.
+const SKEW_MS: i64 = 60_000;
+
+/// A person and when they proved who they are.
+#[derive(Debug, Clone, Copy)]
+pub struct SignedIn<'a> {
+    /// Who it is.
+    pub identity: &'a Identity,
+    /// When they signed in at the provider.
+    pub auth_time: Timestamp,
+}
+
+/// What is known of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Method, as received: upper case for every standard one.
+    pub method: &'a str,
+    /// The canonical path, without query.
+    pub path: &'a CanonicalPath<'a>,
+    /// The client's address, after trusted proxies.
+    pub peer: IpAddr,
+    /// Host, lower case, without port.
+    pub host: &'a str,
+}
+
+/// A section of the policy, by number: [`Policy::place`] says where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// `[login]`.
+    Login,
+    /// `[access]`.
+    Access,
+    /// The nth `[[path]]` section, from 0.
+    Path(usize),
+}
+
+/// The request may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// The section that admitted it: the first public one, else the last `[[path]]` that matched, else `[access]`.
+    pub rule: Rule,
+    /// Whether it passes without a sign-in: then no identity is sent, signed in or not.
+    pub public: bool,
+}
+
+/// The request may not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody is signed in and the path is not public.
+    LoginRequired,
+    /// All else holds, but the sign-in is older than this.
+    FreshLogin {
+        /// Milliseconds.
+        max_age_ms: i64,
+    },
+    /// A correct no.
+    Denied {
+        /// For the person.
+        reason: DenyReason,
+        /// The section that refused, for ops.
+        rule: Rule,
+    },
+}
+
+/// Decides whether a request may reach its upstream.
+///
+/// `[access]` and **every** matching `[[path]]` must hold; there is no order and nothing overrides anything. Sections that restrict match
+/// generously and sections that open exactly ([`super::path`]). A path is public only when every section that matches it says so. Groups that
+/// refuse are looked at first, everywhere. An anonymous request to anything that is not public learns nothing but that it must sign in.
+///
+/// Pure: the same arguments always give the same decision. Allocates only for `when`.
+///
+/// # Errors
+/// * [`Refusal::LoginRequired`]: nobody is signed in, and no public section admits the request.
+/// * [`Refusal::Denied`]: a check failed; `reason` is the first that did.
+/// * [`Refusal::FreshLogin`]: everything holds except the age of the sign-in.
+pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
+    let peer = facts.peer.to_canonical();
+    let matches = Matches::of(policy, facts.path);
+    if let Some(index) = matches.public() {
+        for (index, section) in matches.sections() {
+            request_holds(&section.gate, facts.method, peer).map_err(|reason| Refusal::Denied { reason, rule: Rule::Path(index) })?;
+        }
+        return Ok(Admitted { rule: Rule::Path(index), public: true });
+    }
+    let SignedIn { identity, auth_time } = signed_in.ok_or(Refusal::LoginRequired)?;
+
+    if !policy.login.idp.contains(&identity.idp) {
+        return Err(Refusal::Denied { reason: DenyReason::Idp, rule: Rule::Login });
+    }
+    let sections =
+        || std::iter::once((Rule::Access, &policy.access)).chain(matches.sections().map(|(index, section)| (Rule::Path(index), &section.gate)));
+    let denied = |rule: Rule| move |reason: DenyReason| Refusal::Denied { reason, rule };
+    for (rule, gate) in sections() {
+        not_denied(gate, &identity.groups).map_err(denied(rule))?;
+    }
+    let names = OnceCell::new();
+    let mut last = Rule::Access;
+    let mut max_age_ms = policy.login.max_age_ms;
+    for (rule, gate) in sections() {
+        person_holds(gate, identity).map_err(denied(rule))?;
+        request_holds(gate, facts.method, peer).map_err(denied(rule))?;
+        // An expression that has no value (an absent claim) denies.
+        if gate.when.as_ref().is_some_and(|when| when.holds(names.get_or_init(|| Names::new(identity, facts))) != Ok(true)) {
+            return Err(denied(rule)(DenyReason::When));
+        }
+        max_age_ms = [max_age_ms, gate.max_age_ms].into_iter().flatten().min();
+        last = rule;
+    }
+    if let Some(max_age_ms) = max_age_ms
+        && !(-SKEW_MS..=max_age_ms).contains(&now.since_ms(auth_time))
+    {
+        return Err(Refusal::FreshLogin { max_age_ms });
+    }
+    Ok(Admitted { rule: last, public: false })
+}
+
+/// Which `[[path]]` sections match: each pattern is tried once a request, and nothing is allocated.
+struct Matches<'a> {
+    policy: &'a Policy,
+    path: &'a CanonicalPath<'a>,
+    /// One bit for each of the first sections; any further ones are tried when asked for.
+    bits: u128,
+}
+
+impl<'a> Matches<'a> {
+    fn of(policy: &'a Policy, path: &'a CanonicalPath<'a>) -> Self {
+        let mut bits = 0;
+        for (index, section) in policy.paths.iter().enumerate().take(u128::BITS as usize) {
+            bits |= u128::from(applies(section, path)) << index;
+        }
+        Self { policy, path, bits }
+    }
+
+    fn sections(&self) -> impl Iterator<Item = (usize, &'a PathSection)> {
+        self.policy.paths.iter().enumerate().filter(|(index, section)| match u32::try_from(*index) {
+            Ok(index) if index < u128::BITS => self.bits >> index & 1 == 1,
+            _ => applies(section, self.path),
+        })
+    }
+
+    /// The first public section, when every section that matches is public.
+    fn public(&self) -> Option<usize> {
+        let mut first = None;
+        for (index, section) in self.sections() {
+            if !section.public {
+                return None;
+            }
+            first = first.or(Some(index));
+        }
+        first
+    }
+}
+
+/// Restricting sections apply generously, public ones exactly.
+fn applies(section: &PathSection, path: &CanonicalPath<'_>) -> bool {
+    section.patterns.iter().any(|pattern| if section.public { pattern.opens(path) } else { pattern.restricts(path) })
+}
+
+/// `deny_groups`. A provider that did not say which groups there are has not said that this person is in none of these.
+fn not_denied(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
+    if gate.deny_groups.is_empty() {
+        return Ok(());
+    }
+    let refused = match groups {
+        Groups::Unknown => true,
+        // Refusals match generously: a provider that changes letter case must not lift them.
+        Groups::Known(names) => names.iter().any(|name| gate.deny_groups.iter().any(|pattern| pattern.fits_any_case(name))),
+    };
+    if refused { Err(DenyReason::DenyGroups) } else { Ok(()) }
+}
+
+/// `domains` and `groups`.
+fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
+    if !gate.domains.is_empty() {
+        // CVE-2026-40574: exactly one @, exact domain.
+        let domain = identity.email.as_deref().and_then(email::domain_part).ok_or(DenyReason::Domains)?;
+        if !gate.domains.iter().any(|accepted| !accepted.is_empty() && accepted.eq_ignore_ascii_case(domain)) {
+            return Err(DenyReason::Domains);
+        }
+        if !identity.email_verified {
+            return Err(DenyReason::EmailUnverified);
+        }
+    }
+    if !gate.groups.is_empty()
+        && !identity.groups.listed().iter().any(|name| !name.is_empty() && gate.groups.iter().any(|pattern| pattern.fits(name)))
+    {
+        return Err(DenyReason::Groups);
+    }
+    Ok(())
+}
+
+/// `networks` and `methods`.
+fn request_holds(gate: &Gate, method: &str, peer: IpAddr) -> Result<(), DenyReason> {
+    if !gate.networks.is_empty() && !gate.networks.iter().any(|network| network.contains(&peer)) {
+        return Err(DenyReason::Networks);
+    }
+    if !gate.methods.is_empty() && !gate.methods.iter().any(|accepted| accepted == method) {
+        return Err(DenyReason::Methods);
+    }
+    Ok(())
+}
+
+/// Answers for the names of a `when`, each made on first use.
+struct Names<'a> {
+    identity: &'a Identity,
+    facts: &'a Facts<'a>,
+    values: [OnceCell<Option<Value>>; NAMES.len()],
+}
+
+/// The names a `when` may use; `request` last. The types are in `compile.rs`.
+const NAMES: [&str; 10] = ["email", "email_verified", "name", "given_name", "family_name", "username", "groups", "idp", "claims", "request"];
+
+impl<'a> Names<'a> {
+    const fn new(identity: &'a Identity, facts: &'a Facts<'a>) -> Self {
+        Self { identity, facts, values: [const { OnceCell::new() }; NAMES.len()] }
+    }
+
+    fn value(&self, name: &str) -> Option<Value> {
+        let text = |value: &Option<String>| value.clone().map(Value::String);
+        let who = self.identity;
+        match name {
+            "email" => text(&who.email),
+            "email_verified" => Some(Value::Bool(who.email_verified)),
+            "name" => text(&who.name),
+            "given_name" => text(&who.given_name),
+            "family_name" => text(&who.family_name),
+            "username" => text(&who.username),
+            // Unknown is not empty: an expression over groups then has no value, and denies.
+            "groups" => match &who.groups {
+                Groups::Known(names) => Some(json!(names)),
+                Groups::Unknown => None,
+            },
+            "idp" => Some(Value::String(who.idp.clone())),
+            "claims" => Some(Value::Object(who.claims.clone())),
+            "request" => Some(json!({
+                "method": self.facts.method,
+                "path": self.facts.path.as_str(),
+                "host": self.facts.host,
+                "ip": self.facts.peer.to_canonical().to_string(),
+            })),
+            _ => None,
+        }
+    }
+}
+
+impl Lookup for Names<'_> {
+    fn name(&self, name: &str) -> Option<&Value> {
+        let index = NAMES.iter().position(|known| *known == name)?;
+        self.values.get(index)?.get_or_init(|| self.value(name)).as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,397 @@
+//! From a sign-in to the account that the policy wants.
+//!
+//! Lives here: [`desire`], which reads an [`Identity`] through a [`Policy`] into a [`Desired`] and the names that templates may use ([`scope`]). Pure, and
+//! the only reader: the admin call, the injected header and the JWT of one person all come from one [`Mapped`] of one identity. A
+//! claim reaches an app only where the policy names it: `is_admin`, `role` or `id` in a token mean nothing by themselves.
+//!
+//! It never knows what the app holds (`plan/`) nor whose an existing account is (`provision/linking.rs`).
+
+use super::{MatchBy, Pick, Policy, Provision, Roles, Sync};
+use crate::connector::model::{LoginProblem, MemberVerb, Model, Verb, same_email};
+use crate::expr::{FirstOf, is_set};
+use crate::identity::{Groups, Identity};
+use crate::plan::{Desired, Members, Wanted};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Longest login where no connector says otherwise, in characters.
+const LOGIN_CHARS_MAX: usize = 255;
+
+/// Names that are somebody's everywhere: never made and never taken over, whatever a connector lists besides.
+const RESERVED: [&str; 5] = ["admin", "administrator", "root", "superuser", "system"];
+
+/// What one identity comes to under one policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapped {
+    /// The account as the policy wants it.
+    pub desired: Desired,
+    /// Names for templates: the sign-in's, then `user`, `role`, `roles`, `orgs`, `vars`.
+    pub scope: Map<String, Value>,
+    /// The e-mail address the account should have.
+    pub email: Option<String>,
+    /// Whether the provider vouches for exactly this address.
+    pub email_verified: bool,
+    /// When memberships of a kind are applied.
+    pub sync: BTreeMap<String, Sync>,
+}
+
+/// Why a sign-in cannot become an account. Found before anything is created; the attribute is for the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MappingError {
+    /// An attribute that the policy or the app requires is not in the sign-in.
+    #[error("`{0}` is missing from the sign-in")]
+    Missing(String),
+    /// A value that no app should be given.
+    #[error("`{attribute}` {problem}")]
+    Unusable {
+        /// Which.
+        attribute: String,
+        /// What is wrong with it.
+        problem: TextProblem,
+    },
+    /// A login that this app does not take, or that is not to be had.
+    #[error("`user.name`: {0}")]
+    Login(LoginProblem),
+}
+
+/// What is wrong with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TextProblem {
+    /// A list or an object where a text belongs.
+    #[error("is not a text")]
+    NotText,
+    /// A control character, a line break among them.
+    #[error("contains a control character")]
+    Control,
+    /// A mark that changes the direction of what is read.
+    #[error("contains a mark of writing direction")]
+    Bidi,
+    /// U+FFFD: somebody decoded it wrongly before us.
+    #[error("contains a replacement character: it was decoded wrongly somewhere")]
+    Replacement,
+    /// U+FFFE and its kind.
+    #[error("contains a code point that is no character")]
+    NoCharacter,
+}
+
+/// Reads `identity` through `policy`.
+///
+/// `recorded_login` is the name the account has at the app; it wins over whatever the claims say now, because a claim may be renamed, and reused by
+/// somebody else.
+///
+/// # Errors
+/// * [`MappingError::Missing`]: `[user] required`, `user.name` or an attribute that the connector requires has no value.
+/// * [`MappingError::Unusable`]: a value carries control characters, marks of direction or wrongly decoded text.
+/// * [`MappingError::Login`]: the connector does not take the login, or it is reserved.
+pub fn desire(policy: &Policy, identity: &Identity, recorded_login: Option<&str>) -> Result<Mapped, MappingError> {
+    let mut scope = sign_in(identity);
+    if let Some(missing) = policy.user.required.iter().find(|name| !reach(&scope, name).is_some_and(is_set)) {
+        return Err(MappingError::Missing(missing.clone()));
+    }
+    scope.insert("vars".to_owned(), Value::Object(policy.vars.clone()));
+    let roles = roles(policy.roles.as_ref(), identity, policy.provision.as_ref().map_or(&[], |provision| provision.connector.role_order.as_slice()));
+    name_roles(&mut scope, &roles);
+    let orgs = orgs(policy, identity, &scope);
+    name_orgs(&mut scope, &orgs);
+    let (login, email) = user(policy, &mut scope, recorded_login)?;
+
+    let mut memberships = BTreeMap::new();
+    let mut attributes = BTreeMap::new();
+    let mut sync = BTreeMap::new();
+    if let Some(provision) = &policy.provision {
+        attributes = connector_attributes(policy, provision, &scope)?;
+        let model = &provision.connector;
+        if policy.roles.is_some() && grants(provision, &model.roles_as, "roles") {
+            merge(
+                &mut memberships,
+                &model.roles_as,
+                roles.map_or(Wanted::Unknown, |names| Wanted::Known(names.into_iter().map(|n| (n, None)).collect())),
+            );
+        }
+        if !policy.orgs.is_empty() && grants(provision, &model.orgs_as, "orgs") {
+            merge(
+                &mut memberships,
+                &model.orgs_as,
+                orgs.map_or(Wanted::Unknown, |orgs| Wanted::Known(orgs.into_iter().map(|o| (o.name, o.role)).collect())),
+            );
+        }
+        let when = policy.roles.as_ref().map(|roles| roles.sync).unwrap_or_default();
+        sync = memberships.keys().map(|kind| (kind.clone(), when)).collect();
+    }
+    let email_verified =
+        identity.email_verified && matches!((&email, &identity.email), (Some(mapped), Some(asserted)) if same_email(mapped, asserted));
+    Ok(Mapped { desired: Desired { login, attributes, memberships }, scope, email, email_verified, sync })
+}
+
+/// The names that templates may use for `identity`: the sign-in's, then `user`, `role`, `roles`, `orgs`, `vars`. For `explain` and tests; live traffic has them
+/// from [`desire`].
+///
+/// # Errors
+/// As [`desire`].
+pub fn scope(identity: &Identity, policy: &Policy) -> Result<Map<String, Value>, MappingError> {
+    desire(policy, identity, None).map(|mapped| mapped.scope)
+}
+
+impl Mapped {
+    /// Whether an existing account may be recognised by `by` for this person: by e-mail only when the provider vouches for it (nOAuth, CVE-2023-3128).
+    pub fn may_match(&self, by: MatchBy) -> bool {
+        match by {
+            MatchBy::ExternalId | MatchBy::Login => true,
+            MatchBy::Email => self.email_verified,
+        }
+    }
+}
+
+/// The names of a sign-in. What was not asserted is absent, unknown groups included.
+fn sign_in(identity: &Identity) -> Map<String, Value> {
+    let mut names = Map::new();
+    let texts = [
+        ("email", &identity.email),
+        ("name", &identity.name),
+        ("given_name", &identity.given_name),
+        ("family_name", &identity.family_name),
+        ("username", &identity.username),
+    ];
+    for (name, value) in texts {
+        if let Some(value) = value {
+            names.insert(name.to_owned(), Value::from(value.as_str()));
+        }
+    }
+    names.insert("email_verified".to_owned(), Value::from(identity.email_verified));
+    names.insert("idp".to_owned(), Value::from(identity.idp.as_str()));
+    if let Groups::Known(groups) = &identity.groups {
+        names.insert("groups".to_owned(), Value::from(groups.clone()));
+    }
+    names.insert("claims".to_owned(), Value::Object(identity.claims.clone()));
+    names
+}
+
+/// The value at a dotted name.
+fn reach<'a>(scope: &'a Map<String, Value>, dotted: &str) -> Option<&'a Value> {
+    let mut parts = dotted.split('.');
+    let first = scope.get(parts.next()?)?;
+    parts.try_fold(first, |value, part| value.as_object()?.get(part))
+}
+
+/// Roles, highest first; `None`: the provider did not say which groups there are, and a group would decide.
+fn roles(roles: Option<&Roles>, identity: &Identity, order: &[String]) -> Option<Vec<String>> {
+    let Some(roles) = roles else { return Some(Vec::new()) };
+    if identity.groups == Groups::Unknown && !roles.map.is_empty() {
+        return None;
+    }
+    let mut given: Vec<String> = Vec::new();
+    for (pattern, role) in &roles.map {
+        if identity.groups.listed().iter().any(|group| pattern.fits(group)) && !given.contains(role) {
+            given.push(role.clone());
+        }
+    }
+    // The connector lists roles from lowest to highest. What it does not list ranks below, in the order of the policy's map.
+    given.sort_by_key(|role| std::cmp::Reverse(order.iter().position(|known| known == role).map_or(0, |at| at + 1)));
+    if roles.pick == Pick::Highest {
+        given.truncate(1);
+    }
+    if given.is_empty() {
+        given.extend(roles.default.clone());
+    }
+    Some(given)
+}
+
+fn name_roles(scope: &mut Map<String, Value>, roles: &Option<Vec<String>>) {
+    let Some(roles) = roles else { return };
+    if let Some(highest) = roles.first() {
+        scope.insert("role".to_owned(), Value::from(highest.as_str()));
+    }
+    scope.insert("roles".to_owned(), Value::from(roles.clone()));
+}
+
+/// One organisation that the person should be in.
+struct Membership {
+    id: Value,
+    name: String,
+    role: Option<String>,
+}
+
+/// Organisations; `None` when a group would decide and the groups are unknown.
+fn orgs(policy: &Policy, identity: &Identity, scope: &Map<String, Value>) -> Option<Vec<Membership>> {
+    let unknown = identity.groups == Groups::Unknown;
+    let hangs_on_groups = policy.orgs.iter().any(|org| !org.groups.is_empty() || org.role.0.iter().any(reads_role));
+    if unknown && hangs_on_groups {
+        return None;
+    }
+    let fits = |org: &&super::Org| {
+        org.groups.is_empty() || identity.groups.listed().iter().any(|group| org.groups.iter().any(|pattern| pattern.fits(group)))
+    };
+    let wanted = policy.orgs.iter().filter(fits).map(|org| {
+        let name = scalar(&org.id).unwrap_or_else(|| org.id.to_string());
+        Membership { id: org.id.clone(), name, role: org.role.render(scope).as_ref().and_then(scalar) }
+    });
+    Some(wanted.collect())
+}
+
+fn reads_role(template: &crate::expr::Template) -> bool {
+    template.names().iter().any(|name| name == "role" || name == "roles" || name == "groups")
+}
+
+fn name_orgs(scope: &mut Map<String, Value>, orgs: &Option<Vec<Membership>>) {
+    if let Some(orgs) = orgs {
+        let listed = orgs.iter().map(|org| org.id.clone()).collect();
+        scope.insert("orgs".to_owned(), Value::Array(listed));
+    }
+}
+
+/// Adds `user` to `scope`; returns login and e-mail address.
+fn user(policy: &Policy, scope: &mut Map<String, Value>, recorded_login: Option<&str>) -> Result<(String, Option<String>), MappingError> {
+    let mapping = &policy.user;
+    let login = match recorded_login {
+        Some(recorded) => recorded.to_owned(),
+        None => fresh_login(policy, scope)?,
+    };
+    let email = text(&mapping.email, scope, "user.email")?;
+    let display = text(&mapping.display, scope, "user.display")?;
+    let mut extra = Map::new();
+    for (name, value) in &mapping.extra {
+        if let Some(value) = value.render(scope) {
+            extra.insert(name.clone(), clean_value(value, &format!("user.extra.{name}"))?);
+        }
+    }
+    let mut user = Map::from_iter([("name".to_owned(), Value::from(login.as_str()))]);
+    user.extend(email.as_ref().map(|email| ("email".to_owned(), Value::from(email.as_str()))));
+    user.extend(display.map(|display| ("display".to_owned(), Value::from(display))));
+    user.insert("extra".to_owned(), Value::Object(extra));
+    scope.insert("user".to_owned(), Value::Object(user));
+    Ok((login, email))
+}
+
+/// The login by `[user] name`, as this app takes it.
+fn fresh_login(policy: &Policy, scope: &Map<String, Value>) -> Result<String, MappingError> {
+    let login = text(&policy.user.name, scope, "user.name")?.ok_or_else(|| MappingError::Missing("user.name".to_owned()))?;
+    // `slug` of a name in a script it cannot spell leaves dashes: nobody's name.
+    if !login.chars().any(char::is_alphanumeric) {
+        return Err(MappingError::Login(LoginProblem::Charset));
+    }
+    check_login(policy, &login)?;
+    Ok(login)
+}
+
+/// Whether `login` may be made at the app of `policy`.
+///
+/// # Errors
+/// [`MappingError::Login`].
+pub fn check_login(policy: &Policy, login: &str) -> Result<(), MappingError> {
+    let Some(provision) = &policy.provision else {
+        let too_long = login.chars().count() > LOGIN_CHARS_MAX;
+        return if too_long { Err(MappingError::Login(LoginProblem::TooLong)) } else { Ok(()) };
+    };
+    let bare = crate::connector::model::skeleton(login);
+    if RESERVED.contains(&bare.as_str()) {
+        return Err(MappingError::Login(LoginProblem::Reserved));
+    }
+    provision.connector.identity.accepts(login).map_err(MappingError::Login)
+}
+
+/// What the connector's attributes should be: the policy's own value, else the connector's default. A policy with its own steps has all of `user` and the
+/// names of the sign-in compared instead, so that a change of any of them runs its update steps.
+fn connector_attributes(policy: &Policy, provision: &Provision, scope: &Map<String, Value>) -> Result<BTreeMap<String, Value>, MappingError> {
+    let model: &Model = &provision.connector;
+    let extra = |name: &str| reach(scope, "user.extra").and_then(|extra| extra.get(name)).cloned();
+    let mut attributes = BTreeMap::new();
+    for attribute in &model.attributes {
+        let own = policy.user.extra.iter().any(|(name, _)| *name == attribute.name);
+        let value = if own { extra(&attribute.name) } else { attribute.default.render(scope) };
+        match value.filter(is_set) {
+            Some(value) => {
+                attributes.insert(attribute.name.clone(), clean_value(value, &attribute.name)?);
+            }
+            None if attribute.required => return Err(MappingError::Missing(attribute.name.clone())),
+            None => {}
+        }
+    }
+    if provision.steps.is_some() {
+        let names = ["given_name", "family_name", "name", "username", "user.email", "user.display"];
+        attributes.extend(names.iter().filter_map(|name| Some(((*name).to_owned(), reach(scope, name)?.clone()))));
+        attributes.extend(policy.user.extra.iter().filter_map(|(name, _)| Some((format!("user.extra.{name}"), extra(name)?))));
+    }
+    Ok(attributes)
+}
+
+/// Whether there is a way to grant memberships of `kind`: `word` is what a policy's own steps call them.
+fn grants(provision: &Provision, kind: &str, word: &str) -> bool {
+    let verbs = [MemberVerb::Add, MemberVerb::Set];
+    verbs.into_iter().any(|verb| provision.connector.can(&Verb::Members(kind.to_owned(), verb)))
+        || provision.steps.as_ref().is_some_and(|steps| steps.has_each(word))
+}
+
+/// Adds what is wanted of a kind; unknown on either side makes the whole kind unknown.
+fn merge(memberships: &mut BTreeMap<String, Wanted>, kind: &str, wanted: Wanted) {
+    let merged = match (memberships.remove(kind), wanted) {
+        (None, wanted) => wanted,
+        (Some(Wanted::Known(mut there)), Wanted::Known(more)) => {
+            there.extend::<Members>(more);
+            Wanted::Known(there)
+        }
+        (Some(_), _) => Wanted::Unknown,
+    };
+    memberships.insert(kind.to_owned(), merged);
+}
+
+/// The first that is set, as clean text.
+fn text(template: &FirstOf, scope: &Map<String, Value>, attribute: &str) -> Result<Option<String>, MappingError> {
+    let unusable = |problem| MappingError::Unusable { attribute: attribute.to_owned(), problem };
+    let Some(value) = template.render(scope) else { return Ok(None) };
+    let written = scalar(&value).ok_or_else(|| unusable(TextProblem::NotText))?;
+    let clean = clean(&written).map_err(unusable)?;
+    Ok(Some(clean.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// Text of a scalar.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Every text in `value`, cleaned.
+fn clean_value(value: Value, attribute: &str) -> Result<Value, MappingError> {
+    let unusable = |problem| MappingError::Unusable { attribute: attribute.to_owned(), problem };
+    Ok(match value {
+        Value::String(text) => Value::String(clean(&text).map_err(unusable)?),
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| clean_value(item, attribute)).collect::<Result<_, _>>()?),
+        Value::Object(fields) => {
+            let cleaned = fields.into_iter().map(|(name, field)| Ok((name, clean_value(field, attribute)?)));
+            Value::Object(cleaned.collect::<Result<_, MappingError>>()?)
+        }
+        scalar @ (Value::Null | Value::Bool(_) | Value::Number(_)) => scalar,
+    })
+}
+
+/// The text in NFC, or what is wrong with it.
+///
+/// # Errors
+/// The first [`TextProblem`].
+pub fn clean(text: &str) -> Result<String, TextProblem> {
+    match text.chars().find_map(unclean) {
+        Some(problem) => Err(problem),
+        None => Ok(text.nfc().collect()),
+    }
+}
+
+fn unclean(c: char) -> Option<TextProblem> {
+    if c.is_control() {
+        return Some(TextProblem::Control);
+    }
+    match c {
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some(TextProblem::Bidi),
+        '\u{2028}' | '\u{2029}' => Some(TextProblem::Control),
+        '\u{fffd}' => Some(TextProblem::Replacement),
+        '\u{fdd0}'..='\u{fdef}' => Some(TextProblem::NoCharacter),
+        _ if c as u32 & 0xfffe == 0xfffe => Some(TextProblem::NoCharacter),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+use super::*;
+use crate::expr::{Env, Template};
+use crate::identity::SubjectId;
+use crate::policy::{Gate, Glob, Login, OnCollision, OnExisting, Org, Upstream, UserMapping};
+use serde_json::json;
+use std::sync::Arc;
+
+fn first(texts: &[&str]) -> FirstOf {
+    let env = Env::sign_in().with_user().with_roles();
+    FirstOf(texts.iter().map(|text| Template::compile(text, &env).unwrap().0).collect())
+}
+
+fn bare() -> Policy {
+    Policy {
+        name: "wiki".into(),
+        file: "policies/wiki.toml".into(),
+        revision: "r1".into(),
+        title: "Wiki".into(),
+        host: "wiki.example.com".into(),
+        upstream: Upstream { tls: false, host: "127.0.0.1".into(), port: 1, connect_timeout_ms: 1, response_timeout_ms: 1 },
+        login: Login::default(),
+        access: Gate::default(),
+        login_place: String::new(),
+        access_place: String::new(),
+        contact: None,
+        help: None,
+        paths: Vec::new(),
+        user: UserMapping {
+            name: first(&["{username}"]),
+            email: first(&["{lower(email)}"]),
+            display: first(&["{name}"]),
+            extra: Vec::new(),
+            required: Vec::new(),
+            on_collision: OnCollision::Refuse,
+        },
+        roles: None,
+        orgs: Vec::new(),
+        vars: Map::new(),
+        provision: None,
+        headers: Vec::new(),
+        jwt: None,
+        tests: Vec::new(),
+    }
+}
+
+fn provisioned(model: Model) -> Policy {
+    let provision = Provision {
+        connector: Arc::new(model),
+        url: "http://127.0.0.1:1/".parse().unwrap(),
+        credential: crate::connector::model::Credential::default(),
+        settings: Map::new(),
+        on_existing: OnExisting::Refuse,
+        match_by: Vec::new(),
+        timeout_ms: 1,
+        retries: 0,
+        steps: None,
+    };
+    Policy { provision: Some(provision), ..bare() }
+}
+
+fn ada() -> Identity {
+    Identity {
+        subject: SubjectId { issuer: "https://idp".into(), subject: "1".into() },
+        idp: "corp".into(),
+        email: Some("Ada@example.com".into()),
+        email_verified: true,
+        name: Some("Ada Lovelace".into()),
+        given_name: Some("Ada".into()),
+        family_name: Some("Lovelace".into()),
+        username: Some("ada".into()),
+        groups: Groups::Known(vec!["dev-web".into(), "sre".into()]),
+        claims: Map::new(),
+    }
+}
+
+fn granting(kind: &str) -> Model {
+    let mut model = Model::rest();
+    kind.clone_into(&mut model.roles_as);
+    model.verbs.insert(Verb::Members(kind.to_owned(), MemberVerb::Add), Vec::new());
+    model.verbs.insert(Verb::Members("org".to_owned(), MemberVerb::Add), Vec::new());
+    model
+}
+
+fn refused(policy: &Policy, identity: &Identity) -> String {
+    desire(policy, identity, None).unwrap_err().to_string()
+}
+
+#[test]
+fn a_login_that_is_not_safe_is_refused_and_never_mended() {
+    let policy = provisioned(Model::rest());
+    let check = |name: &str, expected: &str| {
+        let error = refused(&policy, &Identity { username: Some(name.to_owned()), ..ada() });
+        assert!(error.contains(expected), "{name:?}: {error}");
+    };
+    check("ada\r\nX-Admin: 1", "control");
+    check("ada\0", "control");
+    check("\u{202e}ada", "direction");
+    check("ad\u{fffd}", "replacement");
+    check("ada\u{fffe}", "no character");
+    check("ad\u{200b}a", "characters that the app does not take");
+    check("   ", "missing");
+    check("--", "characters that the app does not take");
+    check(&"a".repeat(256), "longer");
+    for name in ["admin", "Admin", " admin", "ADMIN\u{2003}", "ａｄｍｉｎ", "adm\u{131}n", "root", "superuser", "System"] {
+        check(name, "reserved");
+    }
+    // The same composed or not, and never with white space at an end.
+    let login = |name: &str| desire(&policy, &Identity { username: Some(name.to_owned()), ..ada() }, None).unwrap().desired.login;
+    assert_eq!(login(" Zoe\u{308} "), "Zoë");
+    assert_eq!(login("Zoë"), "Zoë");
+}
+
+#[test]
+fn without_provisioning_the_providers_names_are_the_providers_business() {
+    let admin = Identity { username: Some("admin".into()), ..ada() };
+    assert_eq!(desire(&bare(), &admin, None).unwrap().desired.login, "admin");
+    assert!(refused(&bare(), &Identity { username: Some("a\nb".into()), ..ada() }).contains("control"));
+}
+
+#[test]
+fn the_recorded_login_wins_over_a_fresh_claim() {
+    let renamed = Identity { username: Some("ada-king".into()), ..ada() };
+    let mapped = desire(&provisioned(Model::rest()), &renamed, Some("ada")).unwrap();
+    assert_eq!((mapped.desired.login.as_str(), &mapped.scope["user"]["name"]), ("ada", &json!("ada")));
+    // ... even when there is no claim at all any more, or one that could not be used.
+    for username in [None, Some("a\nb".to_owned())] {
+        assert_eq!(desire(&provisioned(Model::rest()), &Identity { username, ..ada() }, Some("ada")).unwrap().desired.login, "ada");
+    }
+}
+
+#[test]
+fn what_is_required_and_missing_is_named() {
+    let mut policy = provisioned(Model::rest());
+    policy.user.required = vec!["given_name".into(), "claims.employee.id".into()];
+    assert_eq!(desire(&policy, &Identity { given_name: None, ..ada() }, None), Err(MappingError::Missing("given_name".into())));
+    assert_eq!(desire(&policy, &Identity { given_name: Some(" ".into()), ..ada() }, None), Err(MappingError::Missing("given_name".into())));
+    assert_eq!(desire(&policy, &ada(), None), Err(MappingError::Missing("claims.employee.id".into())));
+    let whole = Identity { claims: json!({"employee": {"id": 7}}).as_object().unwrap().clone(), ..ada() };
+    assert!(desire(&policy, &whole, None).is_ok());
+    // A recorded login does not excuse it.
+    assert!(desire(&policy, &ada(), Some("ada")).is_err());
+}
+
+/// attacks.md J9.
+#[test]
+fn j9_a_claim_reaches_the_app_only_where_the_policy_names_it() {
+    let mut policy = provisioned(granting("role"));
+    policy.roles = Some(Roles { map: vec![(Glob::new("dev-*"), "Editor".into())], pick: Pick::Highest, default: None, sync: Sync::Login });
+    let claims =
+        json!({"is_admin": true, "role": "Admin", "roles": ["Admin"], "id": 1, "user": {"name": "root"}, "vars": {"x": 1}, "groups": ["admins"]});
+    let mapped = desire(&policy, &Identity { claims: claims.as_object().unwrap().clone(), ..ada() }, None).unwrap();
+    assert_eq!(mapped.desired.attributes, BTreeMap::new());
+    assert_eq!(mapped.desired.memberships, BTreeMap::from([("role".to_owned(), Wanted::Known(Members::from([("Editor".to_owned(), None)])))]));
+    assert_eq!((&mapped.scope["role"], &mapped.scope["user"]["name"], &mapped.scope["vars"]), (&json!("Editor"), &json!("ada"), &json!({})));
+    assert_eq!(mapped.scope["groups"], json!(["dev-web", "sre"]));
+}
+
+#[test]
+fn roles_are_mapped_picked_and_given_by_default() {
+    let check = |groups: Groups, pick: Pick, order: &[&str], default: Option<&str>, expected: Option<&[&str]>| {
+        let map =
+            vec![(Glob::new("dev-*"), "Editor".to_owned()), (Glob::new("sre"), "Admin".to_owned()), (Glob::new("dev-web"), "Editor".to_owned())];
+        let rules = Roles { map, pick, default: default.map(str::to_owned), sync: Sync::Login };
+        let order: Vec<String> = order.iter().map(|&role| role.to_owned()).collect();
+        let given = roles(Some(&rules), &Identity { groups: groups.clone(), ..ada() }, &order);
+        assert_eq!(given.as_deref().map(|given| given.iter().map(String::as_str).collect::<Vec<_>>()).as_deref(), expected, "{groups:?} {pick:?}");
+    };
+    let known = |names: &[&str]| Groups::Known(names.iter().map(|&name| name.to_owned()).collect());
+    check(Groups::Unknown, Pick::All, &[], Some("Viewer"), None);
+    check(known(&[]), Pick::All, &[], Some("Viewer"), Some(&["Viewer"]));
+    check(known(&["staff"]), Pick::Highest, &[], None, Some(&[]));
+    check(known(&["sre", "dev-web"]), Pick::All, &[], Some("Viewer"), Some(&["Editor", "Admin"]));
+    check(known(&["sre", "dev-web"]), Pick::Highest, &[], None, Some(&["Editor"]));
+    check(known(&["sre", "dev-web"]), Pick::Highest, &["Viewer", "Editor", "Admin"], None, Some(&["Admin"]));
+    check(known(&["sre", "dev-web"]), Pick::All, &["Viewer", "Editor", "Admin"], None, Some(&["Admin", "Editor"]));
+}
+
+#[test]
+fn organisations_carry_roles_and_are_unknown_when_a_group_would_decide() {
+    let mut policy = provisioned(granting("role"));
+    policy.roles =
+        Some(Roles { map: vec![(Glob::new("sre"), "Admin".into())], pick: Pick::Highest, default: Some("Viewer".into()), sync: Sync::Create });
+    policy.orgs = vec![
+        Org { id: json!(1), groups: Vec::new(), role: first(&["{role}"]) },
+        Org { id: json!(4), groups: vec![Glob::new("dev-data")], role: first(&["Viewer"]) },
+    ];
+    let mapped = desire(&policy, &ada(), None).unwrap();
+    assert_eq!(mapped.desired.memberships["org"], Wanted::Known(Members::from([("1".to_owned(), Some("Admin".to_owned()))])));
+    assert_eq!((&mapped.scope["orgs"], mapped.sync["org"]), (&json!([1]), Sync::Create));
+    let unknown = desire(&policy, &Identity { groups: Groups::Unknown, ..ada() }, None).unwrap();
+    assert_eq!((&unknown.desired.memberships["org"], &unknown.desired.memberships["role"]), (&Wanted::Unknown, &Wanted::Unknown));
+    assert!(unknown.scope.get("groups").is_none() && unknown.scope.get("role").is_none());
+}
+
+#[test]
+fn attributes_come_from_the_connector_unless_the_policy_says_otherwise() {
+    use crate::connector::model::Attribute;
+    let attribute = |name: &str, required: bool, default: &[&str]| Attribute {
+        name: name.to_owned(),
+        required,
+        locked: required,
+        default: first(default),
+        read: None,
+        path: String::new(),
+        write: None,
+    };
+    let mut model = Model::rest();
+    model.attributes =
+        vec![attribute("mail", true, &["{user.email}"]), attribute("title", false, &["{claims.title}"]), attribute("source", false, &["sso"])];
+    let mut policy = provisioned(model);
+    policy.user.extra = vec![("source".into(), first(&["{claims.absent}", "import"]))];
+    let mapped = desire(&policy, &ada(), None).unwrap();
+    assert_eq!(mapped.desired.attributes, BTreeMap::from([("mail".to_owned(), json!("ada@example.com")), ("source".to_owned(), json!("import"))]));
+    assert_eq!(desire(&policy, &Identity { email: None, ..ada() }, None), Err(MappingError::Missing("mail".into())));
+    let evil = json!({"title": "x\u{0}"}).as_object().unwrap().clone();
+    assert!(refused(&policy, &Identity { claims: evil, ..ada() }).contains("`title` contains a control"));
+}
+
+/// attacks.md J8 (nOAuth): the address that counts is the one the provider vouches for, not one that a claim suggests.
+#[test]
+fn j8_only_a_verified_address_is_evidence() {
+    let check = |identity: &Identity, email: &str, expected: bool| {
+        let mut policy = provisioned(Model::rest());
+        policy.user.email = first(&[email]);
+        let mapped = desire(&policy, identity, None).unwrap();
+        assert_eq!(mapped.may_match(MatchBy::Email), expected, "{email}");
+        assert!(mapped.may_match(MatchBy::Login));
+    };
+    check(&Identity { email_verified: false, ..ada() }, "{lower(email)}", false);
+    let claims = json!({"mail": "boss@example.com"}).as_object().unwrap().clone();
+    check(&Identity { claims, ..ada() }, "{claims.mail}", false);
+    check(&Identity { email: None, ..ada() }, "boss@example.com", false);
+    check(&ada(), "{lower(email)}", true);
+}

@@ -1,0 +1,312 @@
+//! The path of a request, made canonical once; and the patterns that `[[path]]` sections match it with.
+//!
+//! Lives here: [`CanonicalPath`], whose bytes are the ones that go upstream, and [`PathPattern`]. Apart because the app behind the gateway may
+//! read a path in a more lenient way than any one reader here can know (parameters after `;`, a second round of decoding, letters without case, dots
+//! and blanks at the end of a name). So there are two ways to match:
+//!
+//! - a section that **restricts** applies when the exact bytes fit *or* when the *folded* form does, which undoes everything a lenient app
+//!   may undo: restrictions match generously;
+//! - a section that **opens** (`public = true`) applies only when the exact bytes fit and the path holds nothing that a lenient app might read in
+//!   another way: openings match exactly.
+//!
+//! What no reader could agree on (`..`, `//`, `%2F`, `\`, controls, bytes that are not UTF-8) is refused. The query never takes part
+//! (CVE-2025-54576), nor does a fragment (CVE-2026-41059).
+
+use super::glob::Glob;
+use std::borrow::Cow;
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Longest path taken, in bytes.
+pub const PATH_BYTES_MAX: usize = 8 * 1024;
+
+/// Rounds of percent-encoding that the folded form undoes.
+const ROUNDS_MAX: usize = 4;
+
+/// Besides non-ASCII: written as such in a pattern, encoded in a path.
+const ENCODED_IN_PATTERNS: percent_encoding::AsciiSet = percent_encoding::AsciiSet::EMPTY.add(b' ');
+
+/// Why a path is refused with 400.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathProblem {
+    /// Does not start with `/`.
+    #[error("the path does not start with /")]
+    NotAbsolute,
+    /// Longer than [`PATH_BYTES_MAX`].
+    #[error("the path is longer than 8 KiB")]
+    TooLong,
+    /// `.` or `..` as a segment, raw, encoded, encoded twice or with parameters; or a segment of dots only.
+    #[error("the path has a dot segment")]
+    DotSegment,
+    /// `//`, or what a lenient app reads as such.
+    #[error("the path has an empty segment")]
+    EmptySegment,
+    /// `%2F`.
+    #[error("the path has an encoded slash")]
+    EncodedSlash,
+    /// `\` or `%5C`.
+    #[error("the path has a backslash")]
+    Backslash,
+    /// A control character or a blank, raw, or an encoded control character.
+    #[error("the path has a control character")]
+    Control,
+    /// A raw byte above ASCII.
+    #[error("the path has a raw byte that is not ASCII")]
+    NotAscii,
+    /// Encoded bytes that are not UTF-8, overlong forms among them.
+    #[error("the path has encoded bytes that are not UTF-8")]
+    NotUtf8,
+    /// `%` without two hexadecimal digits.
+    #[error("the path has an invalid percent escape")]
+    Escape,
+    /// `#` or `?`.
+    #[error("the path has a # or ?")]
+    Delimiter,
+    /// Percent-encoded more than four times over.
+    #[error("the path is percent-encoded many times over")]
+    Nested,
+}
+
+/// A path in the one form that is decided on and sent upstream: absolute, no dot segments, no empty segments, unreserved characters not encoded,
+/// hexadecimal digits in upper case. Parsing a canonical path again gives the same bytes without allocating.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CanonicalPath<'r> {
+    bytes: Cow<'r, str>,
+    /// What a lenient app may make of it; `None` when that is the same but for letter case.
+    folded: Option<Folded>,
+    /// Whether a public section may match.
+    may_open: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Folded {
+    text: String,
+    /// Where an app that decodes first and splits afterwards would end the path (`%3F`, `%23`, `%2500`).
+    cut: Option<usize>,
+}
+
+impl<'r> CanonicalPath<'r> {
+    /// Makes `raw` canonical. `raw` is the path of the request target as received, without `?` and what follows. A path that is canonical
+    /// already and holds neither `%` nor `;` is borrowed: nothing is allocated.
+    ///
+    /// # Errors
+    /// What no two readers would agree on; see [`PathProblem`].
+    pub fn parse(raw: &'r str) -> Result<Self, PathProblem> {
+        if raw.len() > PATH_BYTES_MAX {
+            return Err(PathProblem::TooLong);
+        }
+        if !raw.starts_with('/') {
+            return Err(PathProblem::NotAbsolute);
+        }
+        if is_plain(raw) {
+            return Ok(Self { bytes: Cow::Borrowed(raw), folded: None, may_open: true });
+        }
+        let encoded = encode(raw)?;
+        let bytes = if encoded == raw { Cow::Borrowed(raw) } else { Cow::Owned(encoded) };
+        segments_hold(&bytes)?;
+        let folded = fold(&bytes)?;
+        // `;`, and characters whose decoding makes another path of it, could mean something else to the app.
+        let ambiguous = bytes.contains(';') || ["%25", "%23", "%3F", "%3B"].iter().any(|escape| bytes.contains(escape));
+        let may_open = !ambiguous && folded.text.matches('/').count() == bytes.matches('/').count();
+        Ok(Self { bytes, folded: Some(folded), may_open })
+    }
+
+    /// The bytes that go upstream.
+    pub fn as_str(&self) -> &str {
+        &self.bytes
+    }
+
+    /// Whether the canonical bytes differ from what was received.
+    pub const fn rewritten(&self) -> bool {
+        matches!(self.bytes, Cow::Owned(_))
+    }
+
+    /// The same path, borrowing nothing.
+    pub fn into_owned(self) -> CanonicalPath<'static> {
+        CanonicalPath { bytes: Cow::Owned(self.bytes.into_owned()), folded: self.folded, may_open: self.may_open }
+    }
+}
+
+/// A pattern of a `[[path]]` section, ready for both ways of matching.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    written: String,
+    /// Over canonical bytes.
+    exact: Glob,
+    /// Over the folded form: decoded, lower case.
+    folded: Glob,
+}
+
+impl PathPattern {
+    /// Compiles a pattern: it starts with `/` or `*`, and `*` stands for any run of characters. Non-ASCII characters may be written as such.
+    ///
+    /// # Errors
+    /// A pattern that no canonical path could fit, such as one with `//`, `..` or a query.
+    pub fn parse(written: &str) -> Result<Self, PathProblem> {
+        // `*.json` is checked as if it were a whole path; the slash is taken off again.
+        let rooted = if written.starts_with('*') { format!("/{written}") } else { written.to_owned() };
+        // People may write blanks and letters that a path can only carry encoded.
+        let ascii = percent_encoding::utf8_percent_encode(&rooted, &ENCODED_IN_PATTERNS).to_string();
+        let canonical = CanonicalPath::parse(&ascii)?;
+        let exact = canonical.as_str().get(rooted.len() - written.len()..).unwrap_or_default().to_owned();
+        let folded = normalise(&decode_once(&exact)?);
+        Ok(Self { written: written.to_owned(), exact: Glob::new(exact), folded: Glob::new(folded) })
+    }
+
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.written
+    }
+
+    /// Whether a section that opens applies: exact bytes, nothing ambiguous in the path.
+    pub fn opens(&self, path: &CanonicalPath<'_>) -> bool {
+        path.may_open && self.exact.fits(&path.bytes)
+    }
+
+    /// Whether a section that restricts applies: exact bytes or folded form, with or without a slash at the end.
+    pub fn restricts(&self, path: &CanonicalPath<'_>) -> bool {
+        let loose = |text: &str| {
+            let text = text.trim_end_matches('/');
+            self.folded.fits_any_case(text) || self.folded.fits_any_case_with_slash(text)
+        };
+        match &path.folded {
+            None => loose(&path.bytes),
+            Some(folded) => {
+                self.exact.fits(&path.bytes)
+                    || loose(&path.bytes)
+                    || loose(&folded.text)
+                    || folded.cut.and_then(|cut| folded.text.get(..cut)).is_some_and(loose)
+            }
+        }
+    }
+
+    /// Whether some path is both opened by this pattern and restricted by `other`.
+    pub fn opens_what_is_restricted_by(&self, other: &Self) -> bool {
+        let lower = |glob: &Glob| glob.as_str().to_ascii_lowercase();
+        let (open, closed) = (Glob::new(lower(&self.folded)), lower(&other.folded));
+        let bare = closed.trim_end_matches('/');
+        let parent = closed.strip_suffix("/*").unwrap_or(bare);
+        [closed.as_str(), bare, parent].iter().any(|form| open.overlaps(&Glob::new(*form)) || open.overlaps(&Glob::new(format!("{form}/"))))
+    }
+}
+
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Whether every reader agrees on the path: no `%`, no `;`, no odd characters, and no segment that is empty, of dots or ending in a dot.
+fn is_plain(raw: &str) -> bool {
+    let mut before = b'/';
+    let mut bytes = raw.bytes().skip(1).peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'/' if before == b'/' || before == b'.' => return false,
+            b'.' if bytes.peek().is_none() => return false,
+            b'/' => {}
+            _ if is_unreserved(byte) || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@') => {}
+            _ => return false,
+        }
+        before = byte;
+    }
+    true
+}
+
+/// RFC 3986 6.2.2: unreserved characters decoded, hexadecimal digits in upper case; characters that browsers encode are encoded.
+fn encode(raw: &str) -> Result<String, PathProblem> {
+    let mut out = String::with_capacity(raw.len() + 8);
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => match escape(bytes.next(), bytes.next())? {
+                b'/' => return Err(PathProblem::EncodedSlash),
+                b'\\' => return Err(PathProblem::Backslash),
+                value if value.is_ascii_control() => return Err(PathProblem::Control),
+                value if is_unreserved(value) => out.push(char::from(value)),
+                value => push_escape(&mut out, value),
+            },
+            b'\\' => return Err(PathProblem::Backslash),
+            b'#' | b'?' => return Err(PathProblem::Delimiter),
+            0..=0x20 | 0x7f => return Err(PathProblem::Control),
+            0x80.. => return Err(PathProblem::NotAscii),
+            b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' => push_escape(&mut out, byte),
+            _ => out.push(char::from(byte)),
+        }
+    }
+    Ok(out)
+}
+
+fn escape(high: Option<u8>, low: Option<u8>) -> Result<u8, PathProblem> {
+    let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok());
+    match (digit(high), digit(low)) {
+        (Some(high), Some(low)) => Ok(high << 4 | low),
+        _ => Err(PathProblem::Escape),
+    }
+}
+
+fn push_escape(out: &mut String, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.push('%');
+    for nibble in [byte >> 4, byte & 15] {
+        out.push(char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0')));
+    }
+}
+
+/// Refuses segments that mean "here", "up" or nothing, also in front of parameters (`..;x`) and of blanks.
+fn segments_hold(path: &str) -> Result<(), PathProblem> {
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        let name = segment.split(';').next().unwrap_or_default().trim();
+        if name.is_empty() && !(last && segment.trim() == segment) {
+            return Err(PathProblem::EmptySegment);
+        }
+        if !name.is_empty() && name.bytes().all(|byte| byte == b'.') {
+            return Err(PathProblem::DotSegment);
+        }
+    }
+    Ok(())
+}
+
+/// The path as the most lenient app would read it.
+fn fold(canonical: &str) -> Result<Folded, PathProblem> {
+    let mut text = decode_once(canonical)?;
+    let mut rounds = 1;
+    while has_escape(&text) {
+        if rounds == ROUNDS_MAX {
+            return Err(PathProblem::Nested);
+        }
+        text = decode_lenient(&text);
+        rounds += 1;
+    }
+    let text = normalise(&text).replace('\\', "/");
+    segments_hold(&text)?;
+    let mut folded = String::with_capacity(text.len());
+    for segment in text.split('/').skip(1) {
+        folded.push('/');
+        let name = segment.split(';').next().unwrap_or_default();
+        folded.push_str(name.trim_end_matches(|c: char| c == '.' || c.is_whitespace()));
+    }
+    let cut = folded.find(['?', '#', '\0']);
+    Ok(Folded { text: folded, cut })
+}
+
+/// One round of decoding; what comes out must be UTF-8.
+fn decode_once(text: &str) -> Result<String, PathProblem> {
+    percent_encoding::percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_not_utf8| PathProblem::NotUtf8)
+}
+
+/// A further round, which only the most lenient apps take: nothing is refused for what it shows.
+fn decode_lenient(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+fn has_escape(text: &str) -> bool {
+    text.as_bytes().windows(3).any(|three| matches!(three, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit()))
+}
+
+/// Compatibility forms (full-width letters, slashes and dots) to plain ones; lower case.
+fn normalise(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.nfkc().flat_map(char::to_lowercase).nfkc().collect() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,577 @@
+//! One job: from whatever is at the app to what the policy wants.
+//!
+//! Lives here: [`Job`], the algorithm of `reference/provisioning.md` 3.3. It is the same for every app; what differs is behind [`Connector`]. Written so that it
+//! may be killed at any line: what is about to be sent is recorded before it is sent, and the next job looks before it sends anything.
+//!
+//! `making.rs` is the part that finds or makes the account; this file leases, repeats, applies the difference and keeps the record. It never knows who is
+//! waiting (`flights.rs`) nor what the app will be told (`announce.rs`).
+
+use super::{Counter, Order, Parts};
+use crate::clock::Timestamp;
+use crate::connector::{Connector, Context, Outcome, Trouble};
+use crate::fault::PublicMessage;
+use crate::plan::{Account, Applied, DiffRules, Step, diff};
+use crate::policy::mapping::{Mapped, MappingError, desire};
+use crate::policy::{OnExisting, Policy, Provision};
+use crate::state::{AccountKey, AccountRecord, AccountState, Fence, Lease, Origin, SecretHash, StoreError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// First back-off; doubles with every try.
+const BACKOFF_MS: u64 = 250;
+/// No wait is longer; an app that wishes a longer one (`Retry-After`) is not tried again by this job.
+const BACKOFF_MS_MAX: u64 = 10_000;
+/// How often a lease that somebody else has is asked for.
+const LEASE_POLL_MS: u64 = 200;
+
+/// How a job ended.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    /// The account is as wanted by the identity the job was begun for; `made` when this job made it.
+    Done {
+        /// The record.
+        record: Arc<AccountRecord>,
+        /// Whether the account was made just now.
+        made: bool,
+    },
+    /// It is not.
+    Failed(PublicMessage),
+}
+
+/// Why an attempt stopped.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// Transient: look again, later.
+    Again {
+        /// For the log.
+        why: String,
+        /// The app's own wish.
+        retry_after_ms: Option<u64>,
+    },
+    /// The admin credential is not accepted.
+    Closed(String),
+    /// Trying again by itself will not help; `exists`: it is about an account that is there.
+    Human {
+        /// For the person.
+        message: PublicMessage,
+        /// For the log.
+        why: String,
+    },
+    /// The sign-in lacks something.
+    Mapping(MappingError),
+    /// The store.
+    Store(StoreError),
+}
+
+impl Stop {
+    pub(super) fn again(why: impl Into<String>) -> Self {
+        Self::Again { why: why.into(), retry_after_ms: None }
+    }
+
+    pub(super) fn exists(why: impl Into<String>) -> Self {
+        Self::Human { message: PublicMessage::AccountExists, why: why.into() }
+    }
+
+    pub(super) fn failed(why: impl Into<String>) -> Self {
+        Self::Human { message: PublicMessage::AccountFailed, why: why.into() }
+    }
+
+    fn message(&self) -> PublicMessage {
+        match self {
+            Self::Again { .. } | Self::Closed(_) => PublicMessage::AccountUnavailable,
+            Self::Human { message, .. } => *message,
+            Self::Mapping(_) => PublicMessage::IncompleteSignIn,
+            Self::Store(StoreError::OwnedByAnother) => PublicMessage::AccountExists,
+            Self::Store(StoreError::Unavailable(_) | StoreError::Sealed | StoreError::Fenced) => PublicMessage::StoreDown,
+        }
+    }
+
+    fn why(&self) -> String {
+        match self {
+            Self::Again { why, .. } | Self::Closed(why) | Self::Human { why, .. } => why.clone(),
+            Self::Mapping(error) => error.to_string(),
+            Self::Store(error) => error.to_string(),
+        }
+    }
+}
+
+impl From<Trouble> for Stop {
+    /// What a verb that did not end well means for the attempt. Nothing is ever "absent" because of it.
+    fn from(trouble: Trouble) -> Self {
+        let why = trouble.to_string();
+        match trouble.outcome {
+            Outcome::Retry | Outcome::InDoubt => Self::Again { why, retry_after_ms: trouble.retry_after_ms },
+            Outcome::Reauth => Self::Closed(why),
+            Outcome::Ambiguous | Outcome::Conflict | Outcome::Exists => Self::exists(why),
+            Outcome::Found
+            | Outcome::Absent
+            | Outcome::Created
+            | Outcome::Updated
+            | Outcome::Unchanged
+            | Outcome::Done
+            | Outcome::Gone
+            | Outcome::Denied
+            | Outcome::Invalid
+            | Outcome::Unsupported => Self::failed(why),
+        }
+    }
+}
+
+impl From<MappingError> for Stop {
+    fn from(error: MappingError) -> Self {
+        Self::Mapping(error)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What was sent and is not known to have worked, as the record keeps it: one line of JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Doubt {
+    /// A create with this login.
+    Create(String),
+    /// A membership: kind, member, role.
+    Add(String, String, Option<String>),
+    /// Anything that is harmless to do again; its label.
+    Step(String),
+}
+
+impl Doubt {
+    pub(super) fn of(step: &Step) -> Self {
+        match step {
+            Step::Create(desired) => Self::Create(desired.login.clone()),
+            Step::Add { kind, member, role } => Self::Add(kind.clone(), member.clone(), role.clone()),
+            Step::Update(_) | Step::Enable | Step::Remove { .. } => Self::Step(step.label()),
+        }
+    }
+
+    pub(super) fn read(record: &AccountRecord) -> Option<Self> {
+        record.in_doubt.as_deref().and_then(|text| serde_json::from_str(text).ok())
+    }
+
+    pub(super) fn write(&self) -> Option<String> {
+        serde_json::to_string(self).ok()
+    }
+}
+
+/// What a record's `applied` holds: the base of the three-way merge, and as of which sign-in. An older sign-in of the same person, still open in
+/// another browser, must not bring back what a newer one took away.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    #[serde(flatten)]
+    pub(super) applied: Applied,
+    #[serde(default)]
+    pub(super) as_of_ms: i64,
+}
+
+impl Ledger {
+    pub(super) fn of(record: &AccountRecord) -> Self {
+        Self::deserialize(&record.applied).unwrap_or_default()
+    }
+
+    fn write(&self) -> Value {
+        serde_json::to_value(self).unwrap_or(Value::Null)
+    }
+}
+
+/// Fingerprint of what is wanted: 64 hex digits.
+pub(super) fn fingerprint(policy: &Policy, mapped: &Mapped) -> String {
+    let connector = policy.provision.as_ref().map_or("", |provision| provision.connector.name.as_str());
+    let SecretHash(digest) = SecretHash::of(mapped.desired.canonical(connector, &policy.revision).as_bytes());
+    hex(&digest)
+}
+
+/// What this gateway writes into an app to know the person's account again: 128 bits of a hash over issuer and subject, which are delimited by their
+/// lengths. The same at every app, after a loss of all records, and no e-mail address.
+pub(super) fn external_id(key: &AccountKey) -> String {
+    let input = format!("{}:{}{}:{}", key.subject.issuer.len(), key.subject.issuer, key.subject.subject.len(), key.subject.subject);
+    let SecretHash(digest) = SecretHash::of(input.as_bytes());
+    format!("{}{}", super::linking::MARK, hex(digest.get(..16).unwrap_or_default()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a String cannot fail.
+        write!(out, "{byte:02x}").unwrap_or_default();
+        out
+    })
+}
+
+/// One job.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) parts: Parts,
+    pub(super) counter: Arc<Counter>,
+    pub(super) order: Order,
+}
+
+/// A job under its lease.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    pub(super) job: &'a Job,
+    pub(super) policy: &'a Policy,
+    pub(super) provision: &'a Provision,
+    pub(super) connector: &'a dyn Connector,
+    pub(super) external_id: String,
+    pub(super) record: AccountRecord,
+    pub(super) ledger: Ledger,
+    /// The account was made by this gateway and never yet seen complete.
+    pub(super) fresh: bool,
+    fence: Fence,
+    until: Timestamp,
+}
+
+impl Job {
+    /// Does the job. Never panics on an app's answer; the lease is given back in every case.
+    pub(super) async fn run(self) -> End {
+        let Some(provision) = &self.order.policy.provision else { return End::Failed(PublicMessage::Internal) };
+        // One app at a time gets a bounded number of jobs: a slow one holds up its own newcomers only (J12).
+        let Ok(_permit) = self.counter.permits.acquire().await else { return End::Failed(PublicMessage::Internal) };
+        if self.counter.closed(self.parts.clock.now()) {
+            return End::Failed(PublicMessage::AccountUnavailable);
+        }
+        let (fence, until, record) = match self.lease().await {
+            Ok(lease) => lease,
+            Err(stop) => {
+                tracing::warn!(app = %self.order.key.upstream, incident = %self.order.incident, error = %stop.why(), "no lease on the account record");
+                return End::Failed(stop.message());
+            }
+        };
+        let record = record.unwrap_or_else(|| blank(&self.order));
+        let mut work = Work {
+            job: &self,
+            policy: &self.order.policy,
+            provision,
+            connector: self.counter.connector.as_ref(),
+            external_id: external_id(&self.order.key),
+            ledger: Ledger::of(&record),
+            fresh: record.origin == Some(Origin::Created) && record.account_id.is_some() && record.verified_at.is_none(),
+            record,
+            fence,
+            until,
+        };
+        let end = work.through().await;
+        if let Err(error) = self.parts.accounts.release(&self.order.key, work.fence).await {
+            // It runs out by itself.
+            tracing::debug!(app = %self.order.key.upstream, %error, "the lease was not given back");
+        }
+        end
+    }
+
+    /// The lease, waiting for whoever has it: another replica at work, or one that was killed.
+    async fn lease(&self) -> Result<(Fence, Timestamp, Option<AccountRecord>), Stop> {
+        let lease_ms = self.parts.times.lease_ms;
+        let give_up = self.parts.clock.now().plus_ms(lease_ms.saturating_mul(2));
+        loop {
+            let now = self.parts.clock.now();
+            let until = now.plus_ms(lease_ms);
+            match self.parts.accounts.lease(&self.order.key, &self.parts.owner, now, until).await? {
+                Lease::Held(fence, record) => return Ok((fence, until, record)),
+                Lease::Busy(_) if now >= give_up => return Err(Stop::again("the record is leased by another gateway")),
+                Lease::Busy(_) => self.parts.sleeper.sleep_ms(LEASE_POLL_MS).await,
+            }
+        }
+    }
+
+    /// Full jitter: anything from nothing to the doubled base, but not before the app wishes.
+    fn backoff_ms(&self, attempt: u32, retry_after_ms: Option<u64>) -> u64 {
+        let ceiling = BACKOFF_MS.saturating_mul(1_u64.checked_shl(attempt).unwrap_or(u64::MAX)).min(BACKOFF_MS_MAX);
+        let random = u64::from_le_bytes(self.parts.entropy.bytes::<8>());
+        (random % (ceiling + 1)).max(retry_after_ms.unwrap_or(0))
+    }
+}
+
+fn blank(order: &Order) -> AccountRecord {
+    AccountRecord {
+        key: order.key.clone(),
+        state: AccountState::Provisioning,
+        origin: None,
+        account_id: None,
+        login: None,
+        applied: Ledger::default().write(),
+        desired_fp: None,
+        policy_revision: order.policy.revision.clone(),
+        in_doubt: None,
+        attempts: 0,
+        last_error: None,
+        verified_at: None,
+    }
+}
+
+impl Work<'_> {
+    /// All attempts.
+    async fn through(&mut self) -> End {
+        if self.ledger.as_of_ms > self.job.order.as_of.millis() && self.record.verified_at.is_some() {
+            // A newer sign-in was here meanwhile: this one has nothing to say any more.
+            return End::Done { record: Arc::new(self.record.clone()), made: false };
+        }
+        let was = self.record.state;
+        let retries = self.provision.retries;
+        let mut attempt = 0;
+        loop {
+            let stop = match self.attempt(attempt >= retries).await {
+                Ok(()) => return End::Done { record: Arc::new(self.record.clone()), made: self.fresh },
+                Err(stop) => stop,
+            };
+            self.record.attempts = self.record.attempts.saturating_add(1);
+            self.record.last_error = Some(stop.why());
+            if let Stop::Again { why, retry_after_ms } = &stop
+                && attempt < retries
+                && retry_after_ms.unwrap_or(0) <= BACKOFF_MS_MAX
+            {
+                let wait_ms = self.job.backoff_ms(attempt, *retry_after_ms);
+                tracing::info!(app = %self.record.key.upstream, incident = %self.job.order.incident, attempt, wait_ms, error = %why, "account: trying again");
+                self.job.parts.sleeper.sleep_ms(wait_ms).await;
+                attempt += 1;
+                continue;
+            }
+            return self.give_up(&stop, was).await;
+        }
+    }
+
+    /// Records the failure. A person who is known stays known while the trouble is the admin API's.
+    async fn give_up(&mut self, stop: &Stop, was: AccountState) -> End {
+        let known = self.record.verified_at.is_some() && self.record.account_id.is_some();
+        self.record.state = match stop {
+            Stop::Human { .. } | Stop::Mapping(_) | Stop::Store(StoreError::OwnedByAnother) => AccountState::Conflict,
+            Stop::Again { .. } | Stop::Closed(_) | Stop::Store(_) if known => was,
+            Stop::Again { .. } | Stop::Closed(_) | Stop::Store(_) => AccountState::Pending,
+        };
+        if let Stop::Closed(_) = stop {
+            self.job.counter.close_until(self.now().plus_ms(self.job.parts.times.quarantine_ms));
+        }
+        if self.record.origin.is_none() && self.record.in_doubt.is_none() {
+            // Reserved for a create that did not happen: the next person of that name may have it.
+            self.record.login = None;
+        }
+        let why = stop.why();
+        tracing::error!(app = %self.record.key.upstream, incident = %self.job.order.incident, error = %why, "account: not as wanted");
+        self.audit("account.failed", &why);
+        if let Err(error) = self.save().await {
+            // The record still says what is in doubt: the next job looks first.
+            tracing::error!(app = %self.record.key.upstream, incident = %self.job.order.incident, %error, "account: the failure was not recorded");
+        }
+        End::Failed(stop.message())
+    }
+
+    /// Looks, makes if need be, and brings up to date. On the `last` attempt an optional membership that will not come is done without.
+    async fn attempt(&mut self, last: bool) -> Result<(), Stop> {
+        let recorded = self.recorded_login().map(str::to_owned);
+        let mapped = desire(self.policy, &self.job.order.identity, recorded.as_deref())?;
+        let account = match self.record.account_id.clone() {
+            Some(id) => self.revisit(&mapped, &id).await?,
+            None => None,
+        };
+        let account = match account {
+            Some(account) => account,
+            None => self.find_or_make(mapped).await?,
+        };
+        // From here on everything carries the login that the account has.
+        let mapped = desire(self.policy, &self.job.order.identity, self.record.login.as_deref())?;
+        self.bring_up(&mapped, &account, last).await
+    }
+
+    /// The login that wins over a fresh claim: that of an account we know, or of one we were making.
+    fn recorded_login(&self) -> Option<&str> {
+        let settled = self.record.origin.is_some() || matches!(Doubt::read(&self.record), Some(Doubt::Create(_)));
+        self.record.login.as_deref().filter(|_| settled)
+    }
+
+    /// Applies the difference, step by step.
+    async fn bring_up(&mut self, mapped: &Mapped, account: &Account, last: bool) -> Result<(), Stop> {
+        self.settle(account);
+        if self.record.origin == Some(Origin::Preexisting) && self.provision.on_existing == OnExisting::Adopt {
+            self.record.origin = Some(Origin::Adopted);
+        }
+        let rules = DiffRules {
+            manage: self.record.origin != Some(Origin::Preexisting),
+            fresh: self.fresh,
+            sync_memberships: mapped.sync.clone(),
+            ..DiffRules::default()
+        };
+        let plan = diff(&self.ledger.applied, &mapped.desired, Some(account), &rules);
+        if plan.blocked.is_some() {
+            return Err(Stop::exists("the account is disabled at the app, and not by this gateway"));
+        }
+        self.ledger.applied = plan.base;
+        self.ledger.as_of_ms = self.job.order.as_of.millis();
+        let mut missing: Vec<String> = Vec::new();
+        let mut later = None;
+        for step in &plan.steps {
+            match self.step(mapped, account, step).await? {
+                Stepped::Done => {}
+                Stepped::Without(why) => missing.push(why),
+                Stepped::Later { why, .. } if last => missing.push(why),
+                Stepped::Later { why, retry_after_ms } => later = Some(Stop::Again { why, retry_after_ms }),
+            }
+        }
+        match later {
+            Some(again) => Err(again),
+            None => self.finish(mapped, &missing).await,
+        }
+    }
+
+    /// What was in doubt when the last job ended, decided by what is there now.
+    fn settle(&mut self, account: &Account) {
+        if let Some(Doubt::Add(kind, member, role)) = Doubt::read(&self.record)
+            && account.memberships.get(&kind).is_some_and(|live| live.contains_key(&member))
+        {
+            // It was not there before we sent it: it is our grant, and ours to take back.
+            self.ledger.applied.note(&Step::Add { kind, member, role });
+        }
+        self.record.in_doubt = None;
+    }
+
+    /// One step: recorded, sent, recorded.
+    async fn step(&mut self, mapped: &Mapped, account: &Account, step: &Step) -> Result<Stepped, Stop> {
+        self.record.desired_fp = None;
+        self.record.in_doubt = Doubt::of(step).write();
+        self.save().await?;
+        self.renew().await?;
+        let context = self.context(mapped, Some(&account.id));
+        let (outcome, trouble) = match self.connector.apply(context, step).await {
+            Ok((outcome, _)) => (outcome, None),
+            Err(trouble) => (trouble.outcome, Some(trouble)),
+        };
+        let why = trouble.as_ref().map_or_else(|| format!("{}: {outcome:?}", step.label()), |trouble| format!("{}: {trouble}", step.label()));
+        let retry_after_ms = trouble.and_then(|trouble| trouble.retry_after_ms);
+        let stepped = match (step, outcome) {
+            (_, Outcome::Created | Outcome::Updated | Outcome::Unchanged | Outcome::Done | Outcome::Found) => {
+                self.ledger.applied.note(step);
+                self.audit_step(step);
+                Stepped::Done
+            }
+            // Somebody else was quicker: it is there, and not ours to take back.
+            (Step::Add { .. }, Outcome::Exists) => Stepped::Done,
+            (Step::Remove { .. }, Outcome::Gone | Outcome::Absent) => {
+                self.ledger.applied.note(step);
+                Stepped::Done
+            }
+            // An app whose accounts cannot be changed: what was wanted is noted, so that it is not tried for ever.
+            (Step::Update(_), Outcome::Unsupported) => {
+                self.ledger.applied.note(step);
+                Stepped::Done
+            }
+            (_, Outcome::Reauth) => return Err(Stop::Closed(why)),
+            (Step::Add { kind, .. }, Outcome::Retry | Outcome::InDoubt) => {
+                if outcome == Outcome::InDoubt && account.memberships.contains_key(kind) {
+                    self.ledger.applied.note(step);
+                }
+                Stepped::Later { why, retry_after_ms }
+            }
+            (_, Outcome::Retry | Outcome::InDoubt) => return Err(Stop::Again { why, retry_after_ms }),
+            // Less than wanted is safe. More than wanted (a removal that fails) is not, and ends below.
+            (Step::Add { .. }, _) => Stepped::Without(why),
+            (Step::Update(_), _) if self.record.verified_at.is_some() => Stepped::Without(why),
+            (_, Outcome::Conflict | Outcome::Exists | Outcome::Ambiguous) => return Err(Stop::exists(why)),
+            (_, Outcome::Absent | Outcome::Gone | Outcome::Denied | Outcome::Invalid | Outcome::Unsupported) => return Err(Stop::failed(why)),
+        };
+        self.record.in_doubt = None;
+        Ok(stepped)
+    }
+
+    /// Everything is as wanted, but for what is `missing`.
+    async fn finish(&mut self, mapped: &Mapped, missing: &[String]) -> Result<(), Stop> {
+        self.record.state = match (self.record.origin, missing.is_empty()) {
+            (Some(Origin::Preexisting), _) => AccountState::LinkedUnmanaged,
+            (_, true) => AccountState::Active,
+            (_, false) => AccountState::Degraded,
+        };
+        self.record.desired_fp = Some(fingerprint(self.policy, mapped));
+        self.record.policy_revision.clone_from(&self.policy.revision);
+        self.record.in_doubt = None;
+        self.record.attempts = 0;
+        self.record.last_error = if missing.is_empty() { None } else { Some(missing.join("; ")) };
+        self.record.verified_at = Some(self.now());
+        if !missing.is_empty() {
+            tracing::warn!(app = %self.record.key.upstream, incident = %self.job.order.incident, missing = %missing.join("; "), "account: degraded");
+            self.audit("account.degraded", &missing.join("; "));
+        }
+        self.save().await?;
+        Ok(())
+    }
+
+    /// What a connector is told.
+    pub(super) fn context<'c>(&'c self, mapped: &'c Mapped, account_id: Option<&'c str>) -> Context<'c> {
+        Context { scope: &mapped.scope, external_id: &self.external_id, login: &mapped.desired.login, email: mapped.email.as_deref(), account_id }
+    }
+
+    /// Writes the record under our fence.
+    pub(super) async fn save(&mut self) -> Result<(), StoreError> {
+        self.record.applied = self.ledger.write();
+        self.job.parts.accounts.save(&self.record, self.fence).await
+    }
+
+    /// Prolongs the lease when a third of it is gone; a lease that was taken over stops the job before it sends anything more.
+    pub(super) async fn renew(&mut self) -> Result<(), Stop> {
+        let now = self.now();
+        let lease_ms = self.job.parts.times.lease_ms;
+        if self.until.since_ms(now) > lease_ms - lease_ms / 3 {
+            return Ok(());
+        }
+        let until = now.plus_ms(lease_ms);
+        match self.job.parts.accounts.lease(&self.record.key, &self.job.parts.owner, now, until).await? {
+            Lease::Held(fence, _) => {
+                (self.fence, self.until) = (fence, until);
+                Ok(())
+            }
+            Lease::Busy(_) => Err(Stop::Store(StoreError::Fenced)),
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.job.parts.clock.now()
+    }
+
+    fn audit_step(&self, step: &Step) {
+        match step {
+            Step::Add { .. } => self.audit("role.granted", &step.label()),
+            Step::Remove { .. } => self.audit("role.revoked", &step.label()),
+            Step::Update(attributes) => self.audit("account.updated", &attributes.keys().map(String::as_str).collect::<Vec<_>>().join(" ")),
+            Step::Enable => self.audit("account.updated", "enabled"),
+            Step::Create(_) => {}
+        }
+    }
+
+    /// One event per decision. Names and steps, never values of attributes, bodies or credentials.
+    pub(super) fn audit(&self, action: &'static str, detail: &str) {
+        let order = &self.job.order;
+        tracing::info!(
+            target: "audit",
+            action,
+            app = %order.key.upstream,
+            idp = %order.identity.idp,
+            iss = %order.key.subject.issuer,
+            sub = %order.key.subject.subject,
+            login = self.record.login.as_deref().unwrap_or_default(),
+            account = self.record.account_id.as_deref().unwrap_or_default(),
+            incident = %order.incident,
+            policy = %self.policy.file,
+            revision = %self.policy.revision,
+            detail,
+        );
+    }
+}
+
+/// What a step came to, when the attempt goes on.
+#[derive(Debug)]
+enum Stepped {
+    /// Done.
+    Done,
+    /// It will not come; the account is usable without.
+    Without(String),
+    /// It may come at another try.
+    Later {
+        /// For the log.
+        why: String,
+        /// The app's own wish.
+        retry_after_ms: Option<u64>,
+    },
+}

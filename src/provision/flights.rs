@@ -1,0 +1,87 @@
+//! Single-flight: at most one job per person and app in this process.
+//!
+//! Lives here: [`Flights`], which knows the jobs under way and, for a second, those that failed. Apart because it is the only lock of the desk. It never
+//! knows what a job does.
+
+use super::ensure::End;
+use crate::clock::Timestamp;
+use crate::fault::PublicMessage;
+use crate::state::AccountKey;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// Failures remembered beyond this many are forgotten, oldest or not: they only save calls.
+const FAILED_MAX: usize = 10_000;
+
+/// Jobs under way and just failed.
+#[derive(Debug, Default)]
+pub(super) struct Flights(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    running: HashMap<AccountKey, watch::Receiver<Option<End>>>,
+    failed: HashMap<AccountKey, (Timestamp, PublicMessage)>,
+}
+
+/// What asking to join comes to.
+#[derive(Debug)]
+pub(super) enum Boarding {
+    /// There is a job: wait here.
+    Passenger(watch::Receiver<Option<End>>),
+    /// There was none: do it, and wait there like everybody else.
+    Pilot(Pilot, watch::Receiver<Option<End>>),
+    /// It has just failed.
+    Grounded(PublicMessage),
+}
+
+/// The duty to end a job. Dropped without [`Pilot::land`] (a panic), it clears the way for the next one.
+#[derive(Debug)]
+pub(super) struct Pilot {
+    flights: Arc<Flights>,
+    key: AccountKey,
+    tell: watch::Sender<Option<End>>,
+}
+
+impl Flights {
+    /// Joins the job for `key`, or is told to do it. A failure younger than `failure_ms` is the answer again, without a job.
+    pub(super) fn board(self: &Arc<Self>, key: &AccountKey, now: Timestamp, failure_ms: i64) -> Boarding {
+        let mut table = self.table();
+        if let Some(there) = table.running.get(key) {
+            return Boarding::Passenger(there.clone());
+        }
+        if let Some((at, message)) = table.failed.get(key).copied() {
+            if (0..=failure_ms).contains(&now.since_ms(at)) {
+                return Boarding::Grounded(message);
+            }
+            table.failed.remove(key);
+        }
+        let (tell, wait) = watch::channel(None);
+        table.running.insert(key.clone(), wait.clone());
+        Boarding::Pilot(Pilot { flights: Arc::clone(self), key: key.clone(), tell }, wait)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pilot {
+    /// Ends the job and tells everybody who waits.
+    pub(super) fn land(self, end: End, now: Timestamp) {
+        if let End::Failed(message) = &end {
+            let mut table = self.flights.table();
+            if table.failed.len() >= FAILED_MAX {
+                table.failed.clear();
+            }
+            table.failed.insert(self.key.clone(), (now, *message));
+        }
+        self.tell.send_replace(Some(end));
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        self.flights.table().running.remove(&self.key);
+    }
+}

@@ -1,0 +1,257 @@
+//! Finding a person's account, or making it.
+//!
+//! Lives here: the part of a job ([`Work`]) that ends with an account which is this person's beyond doubt. Apart from `ensure.rs` because all that can
+//! go wrong with identity goes wrong here. Whose an account is, is decided by `linking.rs` alone; who owns a login among our own people is
+//! decided by the store's unique indexes, so that no race between two people of one name can pass.
+
+use super::ensure::{Doubt, Ledger, Stop, Work};
+use super::linking::{Claim, Making as Doing, Verdict, judge};
+use crate::connector::{Observation, Outcome, Trouble};
+use crate::plan::{Account, Applied, DiffRules, diff};
+use crate::policy::mapping::{Mapped, check_login, desire};
+use crate::policy::{MatchBy, OnCollision, OnExisting};
+use crate::state::{AccountState, Origin, StoreError};
+
+/// `ada-lovelace`, then `ada-lovelace-2` to `ada-lovelace-9`.
+const NAMESAKES_MAX: u32 = 9;
+
+/// What trying to make an account came to.
+enum Made {
+    /// Here it is.
+    Here(Box<Account>),
+    /// Somebody else has the login.
+    Taken,
+}
+
+impl Work<'_> {
+    /// The account that the record knows by its id; `None` when it is gone from the app.
+    pub(super) async fn revisit(&mut self, mapped: &Mapped, id: &str) -> Result<Option<Account>, Stop> {
+        self.renew().await?;
+        let account = match self.connector.get(self.context(mapped, Some(id))).await? {
+            Observation::Found(account, _) => account,
+            Observation::Ambiguous => return Err(Stop::exists("several accounts answer to the recorded id")),
+            Observation::Absent => {
+                self.audit("account.vanished", "removed at the app");
+                tracing::warn!(app = %self.record.key.upstream, incident = %self.job.order.incident, "account: removed at the app");
+                // The login stays recorded: nobody else may have it. What was granted went with the account.
+                self.record.account_id = None;
+                self.record.verified_at = None;
+                self.record.desired_fp = None;
+                self.record.in_doubt = None;
+                self.ledger.applied = Applied::default();
+                return Ok(None);
+            }
+        };
+        // J5: an answer about another account is no answer.
+        if account.id != id {
+            return Err(Stop::failed("the app answered with an account that was not asked for"));
+        }
+        if account.external_id.as_deref().is_some_and(|carried| carried.starts_with(super::linking::MARK) && carried != self.external_id) {
+            return Err(Stop::exists("the account carries another person's id now"));
+        }
+        let fold = self.provision.connector.identity.fold;
+        if self.record.login.as_deref().is_some_and(|recorded| !fold.same(recorded, &account.login)) {
+            return Err(Stop::exists("the account's login was changed at the app: headers would name somebody else"));
+        }
+        Ok(Some(*account))
+    }
+
+    /// Looks in every way that is allowed, then makes the account; with `on_collision = "suffix"`, under the first login that nobody has.
+    pub(super) async fn find_or_make(&mut self, mut mapped: Mapped) -> Result<Account, Stop> {
+        let base = mapped.desired.login.clone();
+        // A login that an account of ours once had is not exchanged for another.
+        let frozen = self.record.origin.is_some();
+        let mut ways = self.ways(&mapped);
+        for namesake in 2..=NAMESAKES_MAX + 1 {
+            match self.find_or_make_as(&mapped, &ways).await? {
+                Made::Here(account) => return Ok(*account),
+                Made::Taken => {}
+            }
+            if !frozen {
+                self.record.login = None;
+            }
+            if frozen || self.policy.user.on_collision == OnCollision::Refuse || namesake > NAMESAKES_MAX {
+                break;
+            }
+            let candidate = format!("{base}-{namesake}");
+            check_login(self.policy, &candidate)?;
+            mapped = desire(self.policy, &self.job.order.identity, Some(&candidate))?;
+            ways = vec![MatchBy::Login];
+        }
+        Err(Stop::exists("the login belongs to an account that is not this person's"))
+    }
+
+    /// By external id; by what the policy names, e-mail only when verified; and by login in any case, to see whether it is free.
+    fn ways(&self, mapped: &Mapped) -> Vec<MatchBy> {
+        let mut ways = vec![MatchBy::ExternalId];
+        let named = self.provision.match_by.iter().copied().filter(|by| mapped.may_match(*by));
+        for by in named.chain([MatchBy::Login]) {
+            if !ways.contains(&by) {
+                ways.push(by);
+            }
+        }
+        ways
+    }
+
+    async fn find_or_make_as(&mut self, mapped: &Mapped, ways: &[MatchBy]) -> Result<Made, Stop> {
+        let doing = if self.doubts(&mapped.desired.login) { Doing::Doubtful } else { Doing::No };
+        let Some((account, by)) = self.look(mapped, ways).await? else { return self.make(mapped).await };
+        let verdict = judge(&account, by, &self.claim(mapped, doing));
+        let origin = match verdict {
+            Verdict::Ours => Origin::Created,
+            Verdict::Adopt => Origin::Adopted,
+            Verdict::Leave => Origin::Preexisting,
+            Verdict::Taken => return Ok(Made::Taken),
+            Verdict::Refused(why) => return Err(Stop::exists(why.text())),
+            Verdict::Wrong => return Err(Stop::failed("the app showed an account that was not asked for")),
+        };
+        let finished = doing == Doing::Doubtful && origin == Origin::Created;
+        self.take(account, by, origin, finished).await
+    }
+
+    /// Looks for the account; nothing is believed of an answer but through [`judge`].
+    async fn look(&mut self, mapped: &Mapped, ways: &[MatchBy]) -> Result<Option<(Account, MatchBy)>, Stop> {
+        self.renew().await?;
+        match self.connector.find(self.context(mapped, None), ways).await? {
+            Observation::Found(account, by) => Ok(Some((*account, by))),
+            Observation::Absent => Ok(None),
+            Observation::Ambiguous => Err(Stop::exists("more than one account fits: nobody is taken for anybody")),
+        }
+    }
+
+    fn claim<'c>(&'c self, mapped: &'c Mapped, making: Doing) -> Claim<'c> {
+        Claim {
+            external_id: &self.external_id,
+            login: &mapped.desired.login,
+            verified_email: mapped.email.as_deref().filter(|_| mapped.email_verified),
+            match_by: &self.provision.match_by,
+            on_existing: self.provision.on_existing,
+            facts: &self.provision.connector.identity,
+            making,
+        }
+    }
+
+    /// Whether the record says that a create with this login was sent and never answered.
+    fn doubts(&self, login: &str) -> bool {
+        matches!(Doubt::read(&self.record), Some(Doubt::Create(sent)) if sent == login)
+    }
+
+    /// Records that the account is this person's. The store refuses when another person's record owns it.
+    async fn take(&mut self, account: Account, by: MatchBy, origin: Origin, finished: bool) -> Result<Made, Stop> {
+        let before = self.record.clone();
+        self.record.account_id = Some(account.id.clone());
+        self.record.login = Some(account.login.clone());
+        self.record.origin = Some(origin);
+        self.record.state = AccountState::Provisioning;
+        self.record.in_doubt = None;
+        match self.save().await {
+            Ok(()) => {}
+            Err(StoreError::OwnedByAnother) if by == MatchBy::Login => {
+                self.record = before;
+                return Ok(Made::Taken);
+            }
+            Err(StoreError::OwnedByAnother) => {
+                self.record = before;
+                return Err(Stop::exists("the account is another person's by our own records"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if finished {
+            self.fresh = true;
+            self.audit("account.created", "found again after an interrupted create");
+        } else {
+            self.audit("account.adopted", if origin == Origin::Preexisting { "left as it is" } else { "recognised" });
+        }
+        Ok(Made::Here(Box::new(account)))
+    }
+
+    /// Makes the account. The login is reserved in our own records first, so that two people of one name never send the same create.
+    async fn make(&mut self, mapped: &Mapped) -> Result<Made, Stop> {
+        let login = mapped.desired.login.clone();
+        let doubtful = self.doubts(&login);
+        let before = self.record.clone();
+        self.record.login = Some(login.clone());
+        self.record.in_doubt = Doubt::Create(login).write();
+        self.record.state = AccountState::Provisioning;
+        self.record.desired_fp = None;
+        match self.save().await {
+            Ok(()) => {}
+            Err(StoreError::OwnedByAnother) => {
+                self.record = before;
+                return Ok(Made::Taken);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.renew().await?;
+        let rules = DiffRules { sync_memberships: mapped.sync.clone(), ..DiffRules::default() };
+        let plan = diff(&Applied::default(), &mapped.desired, None, &rules);
+        let Some(step) = plan.steps.first() else { return Err(Stop::failed("there is nothing to make")) };
+        let (outcome, shown, stop) = match self.connector.apply(self.context(mapped, None), step).await {
+            Ok((outcome, shown)) => (outcome, shown, Stop::from(answered(outcome))),
+            Err(trouble) => (trouble.outcome, None, Stop::from(trouble)),
+        };
+        let doing = match outcome {
+            Outcome::Created | Outcome::Updated | Outcome::Unchanged | Outcome::Done | Outcome::Found => Doing::Done,
+            Outcome::InDoubt => Doing::Doubtful,
+            // Refused because it is there: ours only if we had sent this before and lost the answer.
+            Outcome::Exists if doubtful => Doing::Doubtful,
+            Outcome::Exists => Doing::No,
+            // It may have happened all the same: the doubt stays recorded, and the next attempt looks first.
+            Outcome::Retry => return Err(stop),
+            Outcome::Absent
+            | Outcome::Ambiguous
+            | Outcome::Gone
+            | Outcome::Conflict
+            | Outcome::Denied
+            | Outcome::Invalid
+            | Outcome::Reauth
+            | Outcome::Unsupported => {
+                if !doubtful {
+                    self.record.in_doubt = None;
+                }
+                return Err(stop);
+            }
+        };
+        self.confirm(mapped, step, doing, shown).await
+    }
+
+    /// After a create, whatever its answer: only a look decides whether there is an account, and whose.
+    async fn confirm(&mut self, mapped: &Mapped, step: &crate::plan::Step, doing: Doing, shown: Option<Account>) -> Result<Made, Stop> {
+        let Some((account, by)) = self.look(mapped, &[MatchBy::ExternalId, MatchBy::Login]).await? else {
+            if doing == Doing::No {
+                // There, and not to be seen: hidden, or equal in a way we do not know. Not ours in any case.
+                self.record.in_doubt = None;
+                return Ok(Made::Taken);
+            }
+            return Err(Stop::again("the account was made and is not to be seen yet"));
+        };
+        if shown.is_some_and(|shown| !shown.id.is_empty() && shown.id != account.id) {
+            return Err(Stop::failed("the app answered the create with another account's id"));
+        }
+        // An account that was there before would have been found before the create: none of the policy's ways count here.
+        let claim = Claim { match_by: &[], on_existing: OnExisting::Refuse, ..self.claim(mapped, doing) };
+        match (judge(&account, by, &claim), doing) {
+            (Verdict::Ours, _) => {}
+            (_, Doing::Done) | (Verdict::Wrong, _) => return Err(Stop::failed("the app made an account, and shows another one")),
+            (Verdict::Adopt | Verdict::Leave | Verdict::Taken | Verdict::Refused(_), Doing::No | Doing::Doubtful) => {
+                self.record.in_doubt = None;
+                return Ok(Made::Taken);
+            }
+        }
+        self.fresh = true;
+        self.ledger = Ledger { applied: Applied::default(), as_of_ms: self.job.order.as_of.millis() };
+        self.ledger.applied.note(step);
+        self.record.account_id = Some(account.id.clone());
+        self.record.login = Some(account.login.clone());
+        self.record.origin = Some(Origin::Created);
+        self.record.in_doubt = None;
+        self.save().await?;
+        self.audit("account.created", if doing == Doing::Done { "made" } else { "made; found after an answer in doubt" });
+        Ok(Made::Here(Box::new(account)))
+    }
+}
+
+/// An outcome as trouble, should it turn out to be one.
+fn answered(outcome: Outcome) -> Trouble {
+    Trouble { step: "create".to_owned(), outcome, retry_after_ms: None, status: None, detail: "the app's answer".to_owned() }
+}

@@ -1,0 +1,232 @@
+//! One request, from the connection to the connection.
+
+use super::body::DownBody;
+use super::forward::forward;
+use super::worker::Worker;
+use crate::fault::{Incident, PublicMessage};
+use crate::login::{HostRole, OwnRequest};
+use crate::pages::PageContext;
+use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, walk};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Our own pages take small forms only.
+const OWN_BODY_BYTES_MAX: usize = 64 * 1024;
+/// …and not slowly.
+const OWN_BODY_MS: u64 = 10_000;
+
+/// What a connection knows of itself.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// The peer's address.
+    pub(super) peer: IpAddr,
+    /// Name it was opened for, lower case.
+    pub(super) sni: Option<String>,
+}
+
+/// How a request ended, for its log line and the counters.
+struct Ending {
+    app: Option<Arc<Route>>,
+    decision: &'static str,
+    reason: &'static str,
+}
+
+/// Answers a request.
+pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request: Request<Incoming>) -> Response<DownBody> {
+    let begun = Instant::now();
+    let incident = worker.incident();
+    let (head, body) = request.into_parts();
+    let line = Line::of(&head.method, head.uri.path());
+    let body_bytes = http_body::Body::size_hint(&body).exact();
+    let arrival = Arrival { head, body, body_bytes, sni: connection.sni.clone(), peer: connection.peer, incident };
+    let routes = worker.shared.routes.load();
+    let walked = walk(arrival, &routes, &worker.shared.limits, worker.as_ref(), worker.shared.clock.now()).await;
+    drop(routes);
+    let (response, ending) = match walked {
+        Walked::Forward(upstream) => {
+            let app = Some(upstream.route());
+            let decision = if upstream.is_announced() { "allowed" } else { "public" };
+            match forward(worker, upstream).await {
+                Ok(response) => (response, Ending { app, decision, reason: "" }),
+                Err(error) => {
+                    tracing::warn!(%incident, %error, app = app.as_ref().map(|route| route.policy.name.as_str()), "the application did not answer");
+                    (page(worker, error.public(), incident, line.kind, app.as_deref()), Ending { app, decision, reason: "upstream" })
+                }
+            }
+        }
+        Walked::Own(own) => {
+            let app = own.route.clone();
+            (ours(worker, own).await, Ending { app, decision: "own", reason: "" })
+        }
+        Walked::Stopped(stopped) => {
+            let ending = Ending { app: stopped.route().cloned(), decision: decision(stopped.stop()), reason: reason(stopped.stop()) };
+            (stop(worker, *stopped).await, ending)
+        }
+    };
+    worker.tally(ending.app.as_deref(), line.method, response.status(), begun.elapsed(), ending.decision, ending.reason);
+    line.write(incident, &ending, response.status(), begun, connection.peer);
+    response
+}
+
+/// What the log line says of the request; the path only when the line will be written, and never the query, which may hold secrets.
+struct Line {
+    method: &'static str,
+    path: Option<String>,
+    kind: crate::pages::RequestKind,
+}
+
+impl Line {
+    fn of(method: &Method, path: &str) -> Self {
+        let path = tracing::enabled!(target: "vestibule::request", tracing::Level::INFO).then(|| path.to_owned());
+        // Whoever gets as far as an upstream that does not answer sees a page; scripts see the same status.
+        Self { method: known(method), path, kind: crate::pages::RequestKind::Page }
+    }
+
+    fn write(&self, incident: Incident, ending: &Ending, status: StatusCode, begun: Instant, peer: IpAddr) {
+        let Some(path) = &self.path else { return };
+        let app = ending.app.as_ref().map_or("", |route| route.policy.name.as_str());
+        let elapsed_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(
+            target: "vestibule::request",
+            incident = %incident, app, method = self.method, path, status = status.as_u16(), elapsed_us, decision = ending.decision, reason = ending.reason, peer = %peer,
+            "request"
+        );
+    }
+}
+
+/// A method as a label of low cardinality.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "_OTHER",
+    }
+}
+
+const fn decision(stop: &Stop) -> &'static str {
+    match stop {
+        Stop::SignIn { .. } => "sign_in",
+        Stop::Say(PublicMessage::Denied(_)) => "denied",
+        Stop::Say(PublicMessage::Waiting) => "waiting",
+        Stop::Redirect(_) => "landing",
+        Stop::Say(_) => "refused",
+    }
+}
+
+const fn reason(stop: &Stop) -> &'static str {
+    match stop {
+        Stop::Say(PublicMessage::Denied(reason)) => reason.key(),
+        Stop::SignIn { fresh: true } => "max_age",
+        Stop::SignIn { fresh: false } | Stop::Redirect(_) | Stop::Say(_) => "",
+    }
+}
+
+fn page(worker: &Worker, message: PublicMessage, incident: Incident, kind: crate::pages::RequestKind, app: Option<&Route>) -> Response<DownBody> {
+    let context = PageContext { kind, incident, app: app.map(|route| route.policy.as_ref()), person: None, continue_to: None };
+    worker.shared.pages.respond(message, context).map(DownBody::ours)
+}
+
+/// A request that goes no further gets what it is owed.
+async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
+    if let Stop::Say(PublicMessage::Denied(denied)) = stopped.stop() {
+        audit_denied(&stopped, denied.key());
+    }
+    let fresh = match stopped.stop() {
+        Stop::Say(message) => {
+            let back = stopped.bearings().map(Bearings::path_and_query);
+            let app = stopped.route().map(|route| route.policy.as_ref());
+            let context =
+                PageContext { kind: stopped.kind(), incident: stopped.incident(), app, person: stopped.person(), continue_to: back.as_deref() };
+            return worker.shared.pages.respond(*message, context).map(DownBody::ours);
+        }
+        Stop::Redirect(to) => return see_other(to),
+        Stop::SignIn { fresh } => *fresh,
+    };
+    let (incident, kind, route) = (stopped.incident(), stopped.kind(), stopped.route().cloned());
+    let (Some(route), Some(bearings)) = (route, stopped.into_bearings()) else {
+        return page(worker, PublicMessage::Internal, incident, kind, None);
+    };
+    let return_to = bearings.path_and_query();
+    let request = own_request(bearings, HostRole::App(Arc::clone(&route.policy)), Bytes::new());
+    let desk = Arc::clone(&worker.shared.login);
+    let asked = worker.shared.control.spawn(async move { desk.send_to_sign_in(request, return_to, fresh).await }).await;
+    asked.map_or_else(|died| died_page(worker, incident, kind, &died), |response| response.map(DownBody::ours))
+}
+
+fn audit_denied(stopped: &Stopped, reason: &'static str) {
+    let policy = stopped.route().map(|route| route.policy.as_ref());
+    let person = stopped.person();
+    tracing::info!(
+        target: "audit",
+        action = "access.denied",
+        incident = %stopped.incident(),
+        app = policy.map(|policy| policy.name.as_str()),
+        idp = person.map(|person| person.idp.as_str()),
+        user.sub = person.map(|person| person.subject.subject.as_str()),
+        user.email = person.and_then(|person| person.email.as_deref()),
+        src.ip = stopped.bearings().map(|bearings| bearings.client.to_string()),
+        url.path = stopped.bearings().map(|bearings| bearings.path.as_str()),
+        reason,
+        rule = stopped.rule(),
+        policy.revision = policy.map(|policy| policy.revision.as_str()),
+    );
+}
+
+/// One of our own pages.
+async fn ours(worker: &Rc<Worker>, own: Own<Incoming>) -> Response<DownBody> {
+    let Own { bearings, body, route } = own;
+    let (incident, kind) = (bearings.incident, bearings.kind);
+    let read = tokio::time::timeout(Duration::from_millis(OWN_BODY_MS), Limited::new(body, OWN_BODY_BYTES_MAX).collect()).await;
+    let body = match read {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(_)) => return page(worker, PublicMessage::BodyTooLarge, incident, kind, route.as_deref()),
+        Err(_elapsed) => return page(worker, PublicMessage::BadRequest, incident, kind, route.as_deref()),
+    };
+    let role = route.map_or(HostRole::Auth, |route| HostRole::App(Arc::clone(&route.policy)));
+    let request = own_request(bearings, role, body);
+    let desk = Arc::clone(&worker.shared.login);
+    let asked = worker.shared.control.spawn(async move { desk.serve(request).await }).await;
+    asked.map_or_else(|died| died_page(worker, incident, kind, &died), |response| response.map(DownBody::ours))
+}
+
+fn own_request(bearings: Bearings, role: HostRole, body: Bytes) -> OwnRequest {
+    OwnRequest {
+        incident: bearings.incident,
+        kind: bearings.kind,
+        role,
+        method: bearings.method,
+        path: bearings.path,
+        query: bearings.query.unwrap_or_default(),
+        headers: bearings.headers,
+        body,
+        peer: bearings.client,
+    }
+}
+
+fn died_page(worker: &Worker, incident: Incident, kind: crate::pages::RequestKind, died: &tokio::task::JoinError) -> Response<DownBody> {
+    tracing::error!(%incident, error = %died, "a page of our own panicked; please report this");
+    page(worker, PublicMessage::Internal, incident, kind, None)
+}
+
+fn see_other(to: &str) -> Response<DownBody> {
+    let mut headers = HeaderMap::new();
+    if let Ok(location) = http::HeaderValue::from_str(to) {
+        headers.insert(header::LOCATION, location);
+    }
+    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    let mut response = Response::new(DownBody::ours(Bytes::new()));
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    *response.headers_mut() = headers;
+    response
+}

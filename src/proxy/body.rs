@@ -1,0 +1,183 @@
+//! Bodies on their way through: never collected, never copied.
+
+use super::pool::Lease;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use std::cell::Cell;
+use std::error::Error;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A request body on its way up: bounded, and remembered as finished or not.
+#[derive(Debug)]
+pub(super) struct UpBody {
+    inner: Option<Incoming>,
+    left: u64,
+    finished: Rc<Cell<bool>>,
+    too_large: Rc<Cell<bool>>,
+}
+
+/// What became of a request body, seen from outside.
+#[derive(Debug, Clone)]
+pub(super) struct UpBodyFate {
+    finished: Rc<Cell<bool>>,
+    too_large: Rc<Cell<bool>>,
+}
+
+impl UpBodyFate {
+    /// Whether every byte went up; otherwise the upstream connection cannot be used again.
+    pub(super) fn finished(&self) -> bool {
+        self.finished.get()
+    }
+
+    /// Whether it was cut off at the limit.
+    pub(super) fn too_large(&self) -> bool {
+        self.too_large.get()
+    }
+}
+
+impl UpBody {
+    /// `inner`, cut off with an error after `bytes_max`.
+    pub(super) fn new(inner: Incoming, bytes_max: u64) -> (Self, UpBodyFate) {
+        let empty = inner.is_end_stream();
+        let fate = UpBodyFate { finished: Rc::new(Cell::new(empty)), too_large: Rc::new(Cell::new(false)) };
+        let body =
+            Self { inner: (!empty).then_some(inner), left: bytes_max, finished: Rc::clone(&fate.finished), too_large: Rc::clone(&fate.too_large) };
+        (body, fate)
+    }
+
+    /// No body at all.
+    pub(super) fn empty() -> Self {
+        Self { inner: None, left: 0, finished: Rc::new(Cell::new(true)), too_large: Rc::new(Cell::new(false)) }
+    }
+}
+
+impl Body for UpBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(inner) = self.inner.as_mut() else { return Poll::Ready(None) };
+        match Pin::new(inner).poll_frame(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(frame))) => {
+                let Some(data) = frame.data_ref() else {
+                    // H6: request trailers never become headers; they end here.
+                    return Poll::Ready(Some(Ok(Frame::data(Bytes::new()))));
+                };
+                let bytes = data.len() as u64;
+                if bytes > self.left {
+                    self.too_large.set(true);
+                    self.inner = None;
+                    return Poll::Ready(Some(Err("the request body is larger than [server] max_body".into())));
+                }
+                self.left -= bytes;
+                if self.inner.as_ref().is_some_and(Body::is_end_stream) {
+                    self.finished.set(true);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => {
+                self.finished.set(true);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// An answer on its way down.
+pub(super) enum DownBody {
+    /// Ours.
+    Ours(Full<Bytes>),
+    /// The application's, streamed.
+    Theirs(Streamed),
+}
+
+/// An application's body. Its upstream connection goes back to the pool with the last byte; a body that is dropped before takes the
+/// connection with it. A long one ends, with an error, when its session does.
+pub(super) struct Streamed {
+    inner: Incoming,
+    lease: Option<Lease>,
+    until: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl DownBody {
+    /// A body of our own.
+    pub(super) fn ours(bytes: Bytes) -> Self {
+        Self::Ours(Full::new(bytes))
+    }
+
+    /// An application's body; `until` ends it.
+    pub(super) fn theirs(inner: Incoming, lease: Option<Lease>, until: Option<Pin<Box<dyn Future<Output = ()>>>>) -> Self {
+        let mut streamed = Streamed { inner, lease, until };
+        if streamed.inner.is_end_stream() {
+            streamed.give_back();
+        }
+        Self::Theirs(streamed)
+    }
+}
+
+impl Streamed {
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+        self.until = None;
+    }
+}
+
+impl Body for DownBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let streamed = match self.get_mut() {
+            Self::Ours(full) => return Pin::new(full).poll_frame(context).map_err(|never| match never {}),
+            Self::Theirs(streamed) => streamed,
+        };
+        if let Some(until) = streamed.until.as_mut()
+            && until.as_mut().poll(context).is_ready()
+        {
+            streamed.lease = None;
+            streamed.until = None;
+            // An error, not an end: the client must not take half an answer for a whole one (H16).
+            return Poll::Ready(Some(Err("the session ended".into())));
+        }
+        let polled = Pin::new(&mut streamed.inner).poll_frame(context);
+        match &polled {
+            Poll::Ready(None) => streamed.give_back(),
+            Poll::Ready(Some(Ok(_))) if streamed.inner.is_end_stream() => streamed.give_back(),
+            Poll::Ready(Some(Err(_))) => streamed.lease = None,
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        polled.map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Ours(full) => full.is_end_stream(),
+            Self::Theirs(streamed) => streamed.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Ours(full) => full.size_hint(),
+            Self::Theirs(streamed) => streamed.inner.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The one door to an application.
+//!
+//! Takes an [`UpstreamRequest`], which only a provisioned request can become, and nothing else. Retries only what was certainly not
+//! received: a request that hyper hands back unsent, or a bodiless idempotent one whose used connection closed before any answer (RFC 9110 9.2.2);
+//! a POST is never sent twice (H19).
+
+use super::body::{DownBody, UpBody, UpBodyFate};
+use super::pool::{ConnectError, Lease, Pool};
+use super::tunnel;
+use super::worker::Worker;
+use crate::fault::PublicMessage;
+use crate::request::{UpstreamRequest, Wire, clean_response};
+use crate::session::AppSession;
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Answers longer than this end when their session does; shorter ones are on the wire before anybody could end it.
+const LONG_BYTES: u64 = 1 << 20;
+
+/// Why there is no answer from the application. The address and the cause are for the log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ForwardError {
+    /// No connection.
+    #[error("connect {address}: {cause}")]
+    Connect {
+        /// Where to.
+        address: String,
+        /// Why not.
+        cause: ConnectError,
+    },
+    /// The connection broke, or what came was not HTTP.
+    #[error("exchange with {address}: {cause}")]
+    Exchange {
+        /// Where to.
+        address: String,
+        /// What happened.
+        cause: String,
+    },
+    /// No response head in time.
+    #[error("no answer from {address} within {timeout_ms} ms")]
+    Timeout {
+        /// Where to.
+        address: String,
+        /// How long we waited.
+        timeout_ms: u64,
+    },
+    /// The client sent more than it may.
+    #[error("the request body is larger than [server] max_body")]
+    BodyTooLarge,
+    /// The application switched protocols without being asked (H8).
+    #[error("{address} answered 101 unasked")]
+    UnaskedUpgrade {
+        /// Where to.
+        address: String,
+    },
+}
+
+impl ForwardError {
+    /// What the person sees.
+    pub(super) const fn public(&self) -> PublicMessage {
+        match self {
+            Self::Connect { cause: ConnectError::Timeout(_), .. } | Self::Timeout { .. } => PublicMessage::AppTimeout,
+            Self::Connect { .. } | Self::Exchange { .. } | Self::UnaskedUpgrade { .. } => PublicMessage::AppUnreachable,
+            Self::BodyTooLarge => PublicMessage::BodyTooLarge,
+        }
+    }
+}
+
+/// Sends a request to its application and starts the answer on its way back.
+pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>) -> Result<Response<DownBody>, ForwardError> {
+    let Wire { head, body, route, session, upgrade, downstream, .. } = request.into_wire();
+    let upstream = &route.policy.upstream;
+    let address = || format!("{}:{}", upstream.host, upstream.port);
+    let (body, fate) = UpBody::new(body, worker.shared.limits.body_bytes_max);
+    let exchange = exchange(&worker.pool, upstream, head, body, fate.clone());
+    let timeout_ms = upstream.response_timeout_ms;
+    let answered = tokio::time::timeout(Duration::from_millis(timeout_ms), exchange).await;
+    let (mut response, lease) = match answered {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) if fate.too_large() => return Err(ForwardError::BodyTooLarge),
+        Ok(Err(Broken::Connect(cause))) => return Err(ForwardError::Connect { address: address(), cause }),
+        Ok(Err(Broken::Exchange(cause))) => return Err(ForwardError::Exchange { address: address(), cause: cause.to_string() }),
+        Err(_elapsed) => return Err(ForwardError::Timeout { address: address(), timeout_ms }),
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let (Some(mut client_side), Some(session)) = (upgrade, session) else { return Err(ForwardError::UnaskedUpgrade { address: address() }) };
+        let upstream_side = hyper::upgrade::on(&mut response);
+        let Some(client_side) = client_side.remove::<hyper::upgrade::OnUpgrade>() else {
+            return Err(ForwardError::UnaskedUpgrade { address: address() });
+        };
+        tunnel::open(worker, client_side, upstream_side, session);
+        return Ok(switching(response.headers(), &worker.shared.limits.cookie));
+    }
+    let until = session.filter(|_| is_long(&response)).map(|session| ending(worker, session));
+    let (mut head, body) = response.into_parts();
+    clean_response(&mut head.headers, &worker.shared.limits.cookie);
+    head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
+    Ok(Response::from_parts(head, DownBody::theirs(body, Some(lease), until)))
+}
+
+/// What broke an exchange.
+enum Broken {
+    Connect(ConnectError),
+    Exchange(hyper::Error),
+}
+
+async fn exchange(
+    pool: &Pool,
+    upstream: &crate::policy::Upstream,
+    head: Parts,
+    body: UpBody,
+    fate: UpBodyFate,
+) -> Result<(Response<Incoming>, Lease), Broken> {
+    let mut lease = pool.lease(upstream).await.map_err(Broken::Connect)?;
+    lease.watch(fate.clone());
+    let bodiless = fate.finished();
+    // Copied only where it may be needed: a used connection, an idempotent method, no body.
+    let spare = (lease.used && bodiless && is_idempotent(&head.method)).then(|| head.clone());
+    let failed = match lease.sender().try_send_request(Request::from_parts(head, body)).await {
+        Ok(response) => return Ok((response, lease)),
+        Err(failed) => failed,
+    };
+    let mut failed = failed;
+    let again = match failed.take_message() {
+        Some(unsent) => Some(unsent),
+        None => spare.filter(|_| before_any_answer(failed.error())).map(|head| Request::from_parts(head, UpBody::empty())),
+    };
+    let Some(again) = again else { return Err(Broken::Exchange(failed.into_error())) };
+    let mut fresh = pool.connect(upstream).await.map_err(Broken::Connect)?;
+    fresh.watch(fate);
+    let response = fresh.sender().send_request(again).await.map_err(Broken::Exchange)?;
+    Ok((response, fresh))
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Whether the connection closed before a byte of an answer: what an idle connection that the application was just closing looks like.
+fn before_any_answer(error: &hyper::Error) -> bool {
+    error.is_canceled() || error.is_closed() || error.is_incomplete_message()
+}
+
+fn is_long(response: &Response<Incoming>) -> bool {
+    match response.headers().get(header::CONTENT_LENGTH) {
+        Some(length) => length.to_str().ok().and_then(|length| length.parse::<u64>().ok()).is_none_or(|bytes| bytes > LONG_BYTES),
+        None => !http_body::Body::is_end_stream(response.body()),
+    }
+}
+
+/// Resolves when the session ends.
+pub(super) fn ending(worker: &Rc<Worker>, session: Arc<AppSession>) -> Pin<Box<dyn Future<Output = ()>>> {
+    let shared = Arc::clone(&worker.shared);
+    Box::pin(async move { shared.until_ended(&session).await })
+}
+
+/// The 101 for the client: the handshake's own headers, hop-by-hop ones included, for this hop is the one that upgrades.
+fn switching(from: &HeaderMap, our_cookies: &str) -> Response<DownBody> {
+    let mut headers = from.clone();
+    clean_response(&mut headers, our_cookies);
+    let mut response = Response::new(DownBody::ours(bytes::Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("Upgrade"));
+    response.headers_mut().insert(header::UPGRADE, http::HeaderValue::from_static("websocket"));
+    response
+}

@@ -1,0 +1,19 @@
+//! The edge that speaks HTTP: downstream to browsers, upstream to applications.
+//!
+//! One runtime per core, each with its own listener (`SO_REUSEPORT`) and its own pool of upstream connections: nothing of the hot path
+//! crosses cores (`worker.rs`). `listen.rs` binds, `tls.rs` has the certificates, `serve.rs` runs connections, `answer.rs` takes one request
+//! through [`crate::request::walk`] and back, `forward.rs` is the one door to an application: the client in `pool.rs` is private to it.
+#![expect(clippy::future_not_send, reason = "a worker's futures never leave its thread; that is the point of one runtime per core")]
+
+mod answer;
+mod body;
+mod forward;
+pub mod listen;
+mod pool;
+pub mod redirect;
+mod serve;
+pub mod tls;
+mod tunnel;
+pub mod worker;
+
+pub use worker::{Shared, Worker};

@@ -1,0 +1,206 @@
+//! Accepting and running connections.
+
+use super::answer::{self, Connection};
+use super::tls;
+use super::worker::Worker;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::{IpAddr, TcpListener};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+
+/// A TLS handshake must be done by then (CVE-2026-22045: the deadline stays armed until it is).
+const HANDSHAKE_MS: u64 = 10_000;
+/// A request head must be there by then; also ends idle keep-alive connections.
+const HEAD_MS: u64 = 30_000;
+/// Bytes of a request head, at most.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Header lines, at most; then 431.
+const HEADERS_MAX: usize = 128;
+/// Concurrent HTTP/2 streams on a connection.
+const STREAMS_MAX: u32 = 128;
+
+/// Accepts on all listeners until told to stop, then lets what is under way finish, within `drain_ms`.
+pub(super) async fn serve(
+    worker: &Rc<Worker>,
+    listeners: Vec<(TcpListener, Option<Arc<tls::Acceptor>>)>,
+    mut stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let open = Rc::new(Open::default());
+    for (listener, acceptor) in listeners {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        drop(tokio::task::spawn_local(accept(Rc::clone(worker), listener, acceptor, Rc::clone(&open), stop.clone())));
+    }
+    drop(tokio::task::spawn_local(flush_tally(Rc::clone(worker))));
+    // An error means that the sender is gone, which is a stop as well.
+    drop(stop.wait_for(|stop| *stop).await);
+    drop(tokio::time::timeout(Duration::from_millis(worker.shared.drain_ms), open.closed()).await);
+    worker.flush_tally();
+    Ok(())
+}
+
+/// Once a second this core's counts go to the shared metrics, so that no request touches a shared counter.
+async fn flush_tally(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        worker.flush_tally();
+    }
+}
+
+/// Connections that are open.
+#[derive(Default)]
+struct Open {
+    count: Cell<usize>,
+    changed: Notify,
+}
+
+impl Open {
+    async fn closed(&self) {
+        while self.count.get() > 0 {
+            self.changed.notified().await;
+        }
+    }
+}
+
+/// One open connection; counts itself out when it goes, however it goes.
+struct Counted(Rc<Open>);
+
+impl Counted {
+    fn new(open: &Rc<Open>) -> Self {
+        open.count.set(open.count.get() + 1);
+        Self(Rc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get().saturating_sub(1));
+        self.0.changed.notify_one();
+    }
+}
+
+async fn accept(
+    worker: Rc<Worker>,
+    listener: tokio::net::TcpListener,
+    acceptor: Option<Arc<tls::Acceptor>>,
+    open: Rc<Open>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((tcp, peer)) => {
+                let counted = Counted::new(&open);
+                drop(tokio::task::spawn_local(connection(Rc::clone(&worker), tcp, peer.ip(), acceptor.clone(), stop.clone(), counted)));
+            }
+            Err(error) => {
+                // Out of descriptors, most likely (D8): let some close instead of spinning.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    worker: Rc<Worker>,
+    tcp: TcpStream,
+    peer: IpAddr,
+    acceptor: Option<Arc<tls::Acceptor>>,
+    stop: watch::Receiver<bool>,
+    counted: Counted,
+) {
+    if let Err(error) = tcp.set_nodelay(true) {
+        return tracing::debug!(%error, "connection closed at once");
+    }
+    let served = match acceptor {
+        None => one(worker, TokioIo::new(tcp), Connection { peer: peer.to_canonical(), sni: None }, stop).await,
+        Some(acceptor) => match tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(tcp)).await {
+            Ok(Ok(stream)) => {
+                let (sni, h2) = tls::Acceptor::facts(&stream);
+                let facts = Connection { peer: peer.to_canonical(), sni };
+                let io = TokioIo::new(stream);
+                if h2 { many(worker, io, facts, stop).await } else { one(worker, io, facts, stop).await }
+            }
+            Ok(Err(error)) => return tracing::debug!(%error, %peer, "TLS handshake failed"),
+            Err(_elapsed) => return tracing::debug!(%peer, "TLS handshake took too long"),
+        },
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, %peer, "connection closed");
+    }
+    drop(counted);
+}
+
+/// HTTP/1.1.
+async fn one<I>(worker: Rc<Worker>, io: TokioIo<I>, facts: Connection, mut stop: watch::Receiver<bool>) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let facts = Rc::new(facts);
+    let service = service_fn(move |request| {
+        let (worker, facts) = (Rc::clone(&worker), Rc::clone(&facts));
+        async move { Ok::<_, Infallible>(answer::answer(&worker, &facts, request).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEAD_MS))
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        // A client that closes its sending half has gone: nothing is done for it any longer.
+        .half_close(false);
+    let mut connection = pin!(http.serve_connection(io, service).with_upgrades());
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// HTTP/2.
+async fn many<I>(worker: Rc<Worker>, io: TokioIo<I>, facts: Connection, mut stop: watch::Receiver<bool>) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let facts = Rc::new(facts);
+    let service = service_fn(move |request| {
+        let (worker, facts) = (Rc::clone(&worker), Rc::clone(&facts));
+        async move { Ok::<_, Infallible>(answer::answer(&worker, &facts, request).await) }
+    });
+    let mut http = http2::Builder::new(OnThisCore);
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(20)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    let mut connection = pin!(http.serve_connection(io, service));
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Runs HTTP/2 streams on the core of their connection.
+#[derive(Debug, Clone, Copy)]
+struct OnThisCore;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisCore {
+    fn execute(&self, future: F) {
+        drop(tokio::task::spawn_local(async move {
+            drop(future.await);
+        }));
+    }
+}

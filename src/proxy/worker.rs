@@ -1,0 +1,185 @@
+//! One core's share of the work.
+//!
+//! [`Shared`] is what all cores have in common, read-only or behind atomics; [`Worker`] is what one core has to itself: its pool, its view of the sessions, its
+//! store of random bytes. The hot path touches only these two; what memory cannot answer is asked of the control runtime.
+
+use super::pool::Pool;
+use super::{serve, tls};
+use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::fault::{Incident, PublicMessage};
+use crate::login;
+use crate::observe::{Metrics, Tally};
+use crate::pages::Pages;
+use crate::provision::{self, Ensured};
+use crate::request::{Doors, Limits, Route, Routes};
+use crate::session::{AppSession, LiveSessions, LocalSessions};
+use crate::state::{SecretHash, StoreError};
+use arc_swap::ArcSwap;
+use http::StatusCode;
+use rustls::ClientConfig;
+use std::cell::RefCell;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+
+/// Sessions a core keeps for itself; the others are one hop away.
+const SESSIONS_MAX: usize = 16_384;
+
+/// What all cores share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Hosts and policies; swapped whole.
+    pub routes: Arc<ArcSwap<Routes>>,
+    /// Bounds of every request.
+    pub limits: Limits,
+    /// Sessions.
+    pub live: Arc<LiveSessions>,
+    /// Our own pages.
+    pub login: Arc<login::Desk>,
+    /// Accounts.
+    pub provision: Arc<provision::Desk>,
+    /// Pages.
+    pub pages: Arc<Pages>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Where everything but the hot path runs.
+    pub control: Handle,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// What applications' certificates are checked against.
+    pub upstream_tls: Arc<ClientConfig>,
+    /// How long in-flight requests may take after a stop.
+    pub drain_ms: u64,
+}
+
+impl Shared {
+    /// Resolves when `session` has ended: by logout, at its absolute limit, or for want of use.
+    pub async fn until_ended(&self, session: &AppSession) {
+        let mut endings = self.live.endings();
+        loop {
+            let now = self.clock.now();
+            if !session.sign_on.alive(now, self.limits.idle_ms) {
+                return;
+            }
+            let next_look_ms = u64::try_from(session.sign_on.alive_for_ms(now, self.limits.idle_ms)).unwrap_or(0) + 1;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(next_look_ms)) => {}
+                ended = endings.recv() => match ended {
+                    Ok(id) if id == session.sign_on.id => return,
+                    // Some endings were missed: look at the flag again.
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+}
+
+/// What one core has to itself.
+pub struct Worker {
+    /// What it shares with the others.
+    pub(super) shared: Arc<Shared>,
+    /// Its upstream connections.
+    pub(super) pool: Pool,
+    sessions: RefCell<LocalSessions>,
+    random: RefCell<RandomStock>,
+    tally: RefCell<Tally>,
+}
+
+/// Random bytes drawn in bulk: one call to the source for hundreds of incident codes.
+struct RandomStock {
+    bytes: Vec<u8>,
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>) -> Self {
+        let pool = Pool::new(Arc::clone(&shared.upstream_tls));
+        Self {
+            pool,
+            sessions: RefCell::new(LocalSessions::new(SESSIONS_MAX)),
+            random: RefCell::new(RandomStock { bytes: Vec::new() }),
+            tally: RefCell::default(),
+            shared,
+        }
+    }
+
+    /// A fresh incident code.
+    pub(super) fn incident(&self) -> Incident {
+        let mut stock = self.random.borrow_mut();
+        if stock.bytes.len() < 5 {
+            stock.bytes.resize(1280, 0);
+            self.shared.entropy.fill(&mut stock.bytes);
+        }
+        let mut out = [0; 5];
+        for byte in &mut out {
+            *byte = stock.bytes.pop().unwrap_or_default();
+        }
+        Incident::from_bytes(out)
+    }
+
+    /// Counts a request.
+    pub(super) fn tally(
+        &self,
+        app: Option<&Route>,
+        method: &'static str,
+        status: StatusCode,
+        elapsed: Duration,
+        decision: &'static str,
+        reason: &'static str,
+    ) {
+        let app = app.map_or(usize::MAX, |route| route.metrics);
+        self.tally.borrow_mut().count(app, method, status.as_u16(), elapsed, decision, reason);
+    }
+
+    /// Hands this core's counts over.
+    pub(super) fn flush_tally(&self) {
+        let mut tally = self.tally.borrow_mut();
+        if !tally.is_empty() {
+            self.shared.metrics.flush(&mut tally);
+        }
+    }
+
+    /// Runs a core until `stop` says so and its requests are done, on the calling thread.
+    ///
+    /// # Errors
+    /// The operating system's, when the core's runtime or listeners cannot be had.
+    pub fn run(shared: Arc<Shared>, listeners: Vec<(TcpListener, Option<Arc<tls::Acceptor>>)>, stop: watch::Receiver<bool>) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default())?;
+        runtime.block_on(async move {
+            let worker = Rc::new(Self::new(shared));
+            serve::serve(&worker, listeners, stop).await
+        })
+    }
+}
+
+impl Doors for Worker {
+    async fn session(&self, cookie: SecretHash) -> Result<Option<Arc<AppSession>>, StoreError> {
+        let generation = self.shared.live.generation();
+        if let Some(known) = self.sessions.borrow_mut().get(&cookie, generation) {
+            return Ok(Some(known));
+        }
+        let live = Arc::clone(&self.shared.live);
+        let loaded = self.shared.control.spawn(async move { live.app_session(cookie).await }).await;
+        let found = loaded.map_err(|died| StoreError::Unavailable(died.into()))??;
+        if let Some(session) = &found {
+            self.sessions.borrow_mut().insert(cookie, generation, Arc::clone(session));
+        }
+        Ok(found)
+    }
+
+    async fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, hold_ms: u64) -> Ensured {
+        let (desk, session, policy) = (Arc::clone(&self.shared.provision), Arc::clone(session), Arc::clone(&route.policy));
+        let asked = self.shared.control.spawn(async move { desk.ensure(&session, &policy, incident, hold_ms).await });
+        asked.await.unwrap_or_else(|died| {
+            tracing::error!(%incident, error = %died, "the provisioning desk panicked");
+            Ensured::Refused(PublicMessage::Internal)
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! Third stage: it is known on whose behalf the request runs.
+
+use super::{Authorized, Bearings, Route, Stop, Stopped};
+use crate::clock::Timestamp;
+use crate::fault::PublicMessage;
+use crate::pages::RequestKind;
+use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate};
+use crate::policy::path::CanonicalPath;
+use crate::session::AppSession;
+use std::sync::Arc;
+
+/// A request with its principal.
+#[derive(Debug)]
+pub struct Authenticated<B> {
+    bearings: Bearings,
+    body: B,
+    route: Arc<Route>,
+    session: Option<Arc<AppSession>>,
+}
+
+impl<B> Authenticated<B> {
+    pub(super) const fn new(bearings: Bearings, body: B, route: Arc<Route>, session: Option<Arc<AppSession>>) -> Self {
+        Self { bearings, body, route, session }
+    }
+
+    /// Lets the policy decide.
+    ///
+    /// # Errors
+    /// Stops with a sign-in (navigations), [`PublicMessage::SignInRequired`], [`PublicMessage::SessionEnded`],
+    /// [`PublicMessage::FreshSignInRequired`] or [`PublicMessage::Denied`].
+    pub fn authorize(self, now: Timestamp) -> Result<Authorized<B>, Box<Stopped>> {
+        let Self { bearings, body, route, session } = self;
+        let signed_in = session.as_ref().map(|session| SignedIn { identity: &session.sign_on.identity, auth_time: session.sign_on.auth_time });
+        let decision = match CanonicalPath::parse(&bearings.path) {
+            Ok(path) => {
+                let facts = Facts { method: bearings.method.as_str(), path: &path, peer: bearings.client, host: &bearings.host };
+                evaluate(&route.policy, signed_in, &facts, now)
+            }
+            // Canonicalising twice is the identity (property test in policy/path.rs); were it not, the answer is no.
+            Err(_) => Err(Refusal::LoginRequired),
+        };
+        match decision {
+            Ok(admitted) => Ok(Authorized::new(bearings, body, route, session, admitted)),
+            Err(refusal) => {
+                let person = session.map(|session| Arc::clone(&session.sign_on.identity));
+                let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule).to_owned()) } else { None };
+                let stop = answer(bearings.kind, refusal);
+                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place)))
+            }
+        }
+    }
+}
+
+/// What a refusal means for the kind of request (operators.md 5.1): only navigations are sent to sign in; a form's text must survive; scripts get
+/// a status they understand.
+fn answer(kind: RequestKind, refusal: Refusal) -> Stop {
+    match (refusal, kind) {
+        (Refusal::LoginRequired, RequestKind::Page) => Stop::SignIn { fresh: false },
+        (Refusal::LoginRequired | Refusal::FreshLogin { .. }, RequestKind::Form) => Stop::Say(PublicMessage::SessionEnded),
+        (Refusal::LoginRequired, RequestKind::Socket | RequestKind::Api) => Stop::Say(PublicMessage::SignInRequired),
+        (Refusal::FreshLogin { .. }, RequestKind::Page) => Stop::SignIn { fresh: true },
+        (Refusal::FreshLogin { .. }, RequestKind::Socket | RequestKind::Api) => Stop::Say(PublicMessage::FreshSignInRequired),
+        (Refusal::Denied { reason, .. }, _) => Stop::Say(PublicMessage::Denied(reason)),
+    }
+}

@@ -1,0 +1,58 @@
+//! Which kind of answer a requester can use.
+
+use crate::pages::RequestKind;
+use http::{HeaderMap, HeaderValue, Method, header};
+
+/// Tells the kind from method and headers (operators.md 5.1). `Sec-Fetch-Mode` is sent by all current browsers to https and localhost, and page
+/// script cannot forge it; the other tests cover the rest. When in doubt, the answer is *API*: only navigations may start a sign-in.
+pub fn kind_of(method: &Method, headers: &HeaderMap) -> RequestKind {
+    let safe = matches!(*method, Method::GET | Method::HEAD);
+    let navigation = if safe { RequestKind::Page } else { RequestKind::Form };
+    if is_websocket(headers) {
+        return RequestKind::Socket;
+    }
+    if let Some(mode) = headers.get("sec-fetch-mode") {
+        return if mode == "navigate" { navigation } else { RequestKind::Api };
+    }
+    if headers.contains_key("x-requested-with") {
+        return RequestKind::Api;
+    }
+    let html = headers.get_all(header::ACCEPT).iter().any(|accept| contains(accept, b"text/html"));
+    if html { navigation } else { RequestKind::Api }
+}
+
+/// Whether this is a WebSocket handshake (RFC 6455 4.1: `Upgrade: websocket`, any case).
+pub fn is_websocket(headers: &HeaderMap) -> bool {
+    headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn contains(value: &HeaderValue, needle: &[u8]) -> bool {
+    value.as_bytes().windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind_of;
+    use crate::pages::RequestKind::{self, Api, Form, Page, Socket};
+    use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+    #[test]
+    fn only_navigations_are_pages() {
+        let check = |method: Method, headers: &[(&'static str, &'static str)], expected: RequestKind| {
+            let map: HeaderMap = headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+            assert_eq!(kind_of(&method, &map), expected, "{method} {headers:?}");
+        };
+        check(Method::GET, &[], Api);
+        check(Method::GET, &[("accept", "*/*")], Api);
+        check(Method::GET, &[("accept", "application/json")], Api);
+        check(Method::GET, &[("sec-fetch-mode", "cors"), ("accept", "text/html")], Api);
+        check(Method::GET, &[("sec-fetch-mode", "no-cors")], Api);
+        check(Method::GET, &[("x-requested-with", "XMLHttpRequest"), ("accept", "text/html")], Api);
+        check(Method::POST, &[("sec-fetch-mode", "same-origin")], Api);
+        check(Method::POST, &[("sec-fetch-mode", "navigate")], Form);
+        check(Method::POST, &[("accept", "text/html,application/xhtml+xml")], Form);
+        check(Method::GET, &[("upgrade", "WebSocket"), ("sec-fetch-mode", "websocket")], Socket);
+        check(Method::GET, &[("sec-fetch-mode", "navigate")], Page);
+        check(Method::HEAD, &[("accept", "text/HTML")], Page);
+    }
+}

@@ -1,0 +1,147 @@
+//! Header names that no client may send.
+//!
+//! Whatever any policy injects, and whatever applications of this kind are known to trust, is removed from the client's request in
+//! every spelling, on public paths too. CGI, WSGI, PHP and Rack fold names: `X-User`, `X_User` and `x.user` all become `HTTP_X_USER`, so names are compared
+//! folded: lower case, every character that is not a letter or digit as `-`.
+
+use crate::policy::Policy;
+use http::HeaderName;
+use std::collections::HashSet;
+
+/// Names applications are known to take an identity, an address or another path from (promises.md, attacks.md I1, I3, I8, H14).
+const ALWAYS: &[&str] = &[
+    "remote-user",
+    "x-user",
+    "x-username",
+    "x-email",
+    "x-groups",
+    "x-authenticated-user",
+    "x-authenticated-userid",
+    "x-authenticated-groups",
+    "x-forwarded",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-forwarded-by",
+    "x-forwarded-uri",
+    "x-forwarded-method",
+    "x-forwarded-client-cert",
+    "x-forwarded-access-token",
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "forwarded",
+    "x-real-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "client-ip",
+    "via",
+    "x-original-url",
+    "x-original-uri",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-host",
+    "x-scheme",
+    "front-end-https",
+    "proxy",
+    "proxy-connection",
+    "x-client-cert",
+    "x-client-verify",
+    "x-client-dn",
+    "x-ssl-cert",
+    "x-tls-client-cert",
+    "client-cert",
+    "client-cert-chain",
+    "x-jwt-assertion",
+    "x-auth-user",
+    "x-auth-token-user",
+];
+/// Families of which every member is removed.
+const FAMILIES: &[&str] =
+    &["x-remote-", "x-webauth-", "x-auth-request-", "x-vestibule-", "x-ssl-client-", "ssl-client-", "x-authentik-", "x-pomerium-", "oidc-claim-"];
+/// Headers that make an application act as if another method had been sent; removed wherever the policy restricts methods.
+const METHOD_OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// The names, ready for one look-up per header.
+#[derive(Debug)]
+pub struct Reserved {
+    folded: HashSet<Box<str>, foldhash::fast::FixedState>,
+}
+
+impl Reserved {
+    /// Of everything that `policies` inject and restrict.
+    pub fn of<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
+        let mut folded: HashSet<Box<str>, foldhash::fast::FixedState> = HashSet::default();
+        folded.extend(ALWAYS.iter().map(|&name| name.into()));
+        for policy in policies {
+            folded.extend(policy.headers.iter().map(|header| fold(header.name.as_str()).into()));
+            folded.extend(policy.jwt.iter().map(|jwt| fold(jwt.header.as_str()).into()));
+            let restricts_methods = !policy.access.methods.is_empty() || policy.paths.iter().any(|section| !section.gate.methods.is_empty());
+            if restricts_methods {
+                folded.extend(METHOD_OVERRIDES.iter().map(|&name| name.into()));
+            }
+        }
+        Self { folded }
+    }
+
+    /// Whether a client's header of this name is removed.
+    pub fn contains(&self, name: &HeaderName) -> bool {
+        let name = name.as_str();
+        if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') { self.contains_folded(name) } else { self.contains_folded(&fold(name)) }
+    }
+
+    fn contains_folded(&self, name: &str) -> bool {
+        self.folded.contains(name)
+            || (matches!(name.as_bytes().first(), Some(b'x' | b's' | b'o')) && FAMILIES.iter().any(|family| name.starts_with(family)))
+    }
+}
+
+/// Lower case, everything but letters and digits as `-`.
+fn fold(name: &str) -> String {
+    name.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b.to_ascii_lowercase()) } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reserved;
+    use http::HeaderName;
+
+    #[test]
+    fn i1_every_spelling_of_a_trusted_name_is_reserved() {
+        let reserved = Reserved::of(std::iter::empty());
+        for spelling in [
+            "X-Remote-User",
+            "x-remote-user",
+            "X_Remote_User",
+            "x_remote-user",
+            "X.Remote.User",
+            "x-remote_user",
+            "X-REMOTE-USER",
+            "x~remote~user",
+            "REMOTE_USER",
+            "Remote-User",
+            "X-Forwarded-For",
+            "x_forwarded_for",
+            "X-Original-URL",
+            "Proxy",
+            "X-WebAuth-User",
+            "x_webauth_role",
+            "OIDC_CLAIM_email",
+            "SSL_CLIENT_S_DN",
+        ] {
+            let name: HeaderName = spelling.parse().expect("a header name");
+            assert!(reserved.contains(&name), "{spelling}");
+        }
+        for harmless in ["accept", "x-csrf-token", "x-requested-with", "user-agent", "x-forward", "x-remoteuser-not", "origin"] {
+            let name: HeaderName = harmless.parse().expect("a header name");
+            assert!(!reserved.contains(&name), "{harmless}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Second stage: the policy is known. Our own pages leave the path here, with no upstream in reach.
+
+use super::{Authenticated, Bearings, Doors, Limits, Route, Routes, Stop, Stopped, cookies};
+use crate::clock::Timestamp;
+use crate::fault::PublicMessage;
+use crate::session::AppSession;
+use crate::state::StoreError;
+use std::sync::Arc;
+
+/// Everything under this prefix is ours, on every host.
+const OURS: &str = "/.vestibule";
+
+/// A request for one of our own pages.
+#[derive(Debug)]
+pub struct Own<B> {
+    /// What is known of it.
+    pub bearings: Bearings,
+    /// Its body.
+    pub body: B,
+    /// The app on whose host it arrived; `None` on the auth host.
+    pub route: Option<Arc<Route>>,
+}
+
+/// A request for an app.
+#[derive(Debug)]
+pub struct ForApp<B> {
+    bearings: Bearings,
+    body: B,
+    route: Arc<Route>,
+}
+
+/// A request that has found its policy.
+#[derive(Debug)]
+pub enum Routed<B> {
+    /// For us.
+    Own(Own<B>),
+    /// For an app.
+    App(ForApp<B>),
+}
+
+impl<B> Routed<B> {
+    /// Looks the host up.
+    pub(super) fn find(bearings: Bearings, body: B, routes: &Routes) -> Result<Self, Box<Stopped>> {
+        let stop = |bearings, message| Err(Box::new(Stopped::new(bearings, None, None, Stop::Say(message))));
+        if routes.is_auth_host(&bearings.host) {
+            return Ok(Self::Own(Own { bearings, body, route: None }));
+        }
+        let Some(route) = routes.find(&bearings.host).cloned() else {
+            let message = if routes.is_unavailable(&bearings.host) { PublicMessage::AppUnavailable } else { PublicMessage::NoSuchHost };
+            return stop(bearings, message);
+        };
+        if is_ours(&bearings.path) {
+            return Ok(Self::Own(Own { bearings, body, route: Some(route) }));
+        }
+        Ok(Self::App(ForApp { bearings, body, route }))
+    }
+}
+
+impl<B> ForApp<B> {
+    /// Finds out on whose behalf the request runs. A broken, unknown, foreign or ended cookie is *nobody*, never an error and never
+    /// "allowed without headers" (CVE-2026-25748).
+    ///
+    /// # Errors
+    /// Stops with [`PublicMessage::StoreDown`] when neither memory nor the store can tell: nobody is let in on a guess.
+    pub async fn authenticate<D: Doors>(self, limits: &Limits, doors: &D, now: Timestamp) -> Result<Authenticated<B>, Box<Stopped>> {
+        match self.session(limits, doors, now).await {
+            Ok(session) => Ok(Authenticated::new(self.bearings, self.body, self.route, session)),
+            Err(error) => {
+                tracing::error!(incident = %self.bearings.incident, %error, "no session can be looked up");
+                Err(Box::new(Stopped::new(self.bearings, Some(self.route), None, Stop::Say(PublicMessage::StoreDown))))
+            }
+        }
+    }
+
+    async fn session<D: Doors>(&self, limits: &Limits, doors: &D, now: Timestamp) -> Result<Option<Arc<AppSession>>, StoreError> {
+        for cookie in cookies::session_hashes(&self.bearings.headers, &limits.cookie) {
+            // C14: a session of another app is nothing here, however valid it is there.
+            let ours = |found: &Arc<AppSession>| found.app == self.route.policy.name && found.sign_on.alive(now, limits.idle_ms);
+            if let Some(found) = doors.session(cookie).await?.filter(ours) {
+                found.sign_on.seen(now);
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a canonical path is under our prefix, in any letter case: a case-blind app must not get to answer for us.
+fn is_ours(path: &str) -> bool {
+    path.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
+        && path.as_bytes().get(OURS.len()).is_none_or(|next| matches!(next, b'/' | b';'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ours;
+
+    #[test]
+    fn the_reserved_prefix_is_ours_in_any_case_and_nothing_else_is() {
+        for ours in ["/.vestibule", "/.vestibule/", "/.vestibule/login", "/.Vestibule/x", "/.vestibule;a/x"] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        for theirs in ["/", "/.vestibules", "/x/.vestibule/", "/.vestibul", "/é.vestibule"] {
+            assert!(!is_ours(theirs), "{theirs}");
+        }
+    }
+}

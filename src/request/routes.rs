@@ -1,0 +1,67 @@
+//! Which host belongs to which policy. Swapped whole at reload.
+
+use super::reserved::Reserved;
+use crate::policy::Policy;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// One app, as requests meet it.
+#[derive(Debug)]
+pub struct Route {
+    /// Its policy.
+    pub policy: Arc<Policy>,
+    /// Names no client may send, because some policy injects them. The same for every route: what app A trusts must not be
+    /// settable through app B either, should both look at the same backend.
+    pub reserved: Arc<Reserved>,
+    /// Index into the per-app metrics.
+    pub metrics: usize,
+}
+
+/// All apps.
+#[derive(Debug, Default)]
+pub struct Routes {
+    by_host: HashMap<String, Arc<Route>>,
+    unavailable: HashSet<String>,
+    auth_host: String,
+}
+
+impl Routes {
+    /// From compiled policies; `unavailable` are hosts whose policy never loaded.
+    pub fn new(auth_host: &str, policies: &[Arc<Policy>], unavailable: impl IntoIterator<Item = String>) -> Self {
+        let reserved = Arc::new(Reserved::of(policies.iter().map(AsRef::as_ref)));
+        let route = |(index, policy): (usize, &Arc<Policy>)| {
+            let route = Route { policy: Arc::clone(policy), reserved: Arc::clone(&reserved), metrics: index };
+            (policy.host.clone(), Arc::new(route))
+        };
+        Self {
+            by_host: policies.iter().enumerate().map(route).collect(),
+            unavailable: unavailable.into_iter().collect(),
+            auth_host: auth_host.to_owned(),
+        }
+    }
+
+    /// The app behind `host` (lower case, no port).
+    pub fn find(&self, host: &str) -> Option<&Arc<Route>> {
+        self.by_host.get(host)
+    }
+
+    /// Whether `host` is the auth host.
+    pub fn is_auth_host(&self, host: &str) -> bool {
+        self.auth_host == host
+    }
+
+    /// Whether `host` has a policy that never loaded.
+    pub fn is_unavailable(&self, host: &str) -> bool {
+        self.unavailable.contains(host)
+    }
+
+    /// Every host that is answered, for the redirect listener and certificate checks.
+    pub fn knows(&self, host: &str) -> bool {
+        self.is_auth_host(host) || self.by_host.contains_key(host) || self.is_unavailable(host)
+    }
+
+    /// All apps.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.by_host.values()
+    }
+}

@@ -1,0 +1,92 @@
+//! A request that goes no further, and what it is owed instead.
+
+use super::{Bearings, Route};
+use crate::fault::{Incident, PublicMessage};
+use crate::identity::Identity;
+use crate::pages::RequestKind;
+use std::sync::Arc;
+
+/// What a stopped request is owed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// A page or problem document.
+    Say(PublicMessage),
+    /// A way to the provider; `fresh` when an existing sign-in is too old.
+    SignIn {
+        /// Ask the provider to authenticate anew.
+        fresh: bool,
+    },
+    /// Off to another page of the same app.
+    Redirect(String),
+}
+
+/// A request that goes no further.
+#[derive(Debug)]
+pub struct Stopped {
+    incident: Incident,
+    kind: RequestKind,
+    bearings: Option<Bearings>,
+    route: Option<Arc<Route>>,
+    person: Option<Arc<Identity>>,
+    stop: Stop,
+    rule: Option<String>,
+}
+
+impl Stopped {
+    /// Stopped before it was clear where it wanted to go.
+    pub(super) fn early(incident: Incident, kind: RequestKind, message: PublicMessage) -> Self {
+        Self { incident, kind, bearings: None, route: None, person: None, stop: Stop::Say(message), rule: None }
+    }
+
+    /// Stopped on its way.
+    pub(super) fn new(bearings: Bearings, route: Option<Arc<Route>>, person: Option<Arc<Identity>>, stop: Stop) -> Self {
+        Self { incident: bearings.incident, kind: bearings.kind, bearings: Some(bearings), route, person, stop, rule: None }
+    }
+
+    /// With the place of the rule that stopped it, for the log.
+    #[must_use]
+    pub(super) fn by(mut self, rule: Option<String>) -> Self {
+        self.rule = rule;
+        self
+    }
+
+    /// Names the request.
+    pub const fn incident(&self) -> Incident {
+        self.incident
+    }
+
+    /// What the requester can use.
+    pub const fn kind(&self) -> RequestKind {
+        self.kind
+    }
+
+    /// What is known of the request; nothing when it was not even admitted.
+    pub const fn bearings(&self) -> Option<&Bearings> {
+        self.bearings.as_ref()
+    }
+
+    /// Takes what is known of the request.
+    pub fn into_bearings(self) -> Option<Bearings> {
+        self.bearings
+    }
+
+    /// The app it was for.
+    pub const fn route(&self) -> Option<&Arc<Route>> {
+        self.route.as_ref()
+    }
+
+    /// Who is signed in.
+    pub fn person(&self) -> Option<&Identity> {
+        self.person.as_deref()
+    }
+
+    /// What it is owed.
+    pub const fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// The rule that stopped it.
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
+    }
+}

@@ -1,0 +1,184 @@
+//! Last stage: the request that goes to the application, built anew.
+//!
+//! A new header map, never the old one edited: what is not copied on purpose does not arrive. In order: hop-by-hop headers and whatever `Connection`
+//! names are left behind, reserved names in every spelling are left behind, our cookies are taken out, and only then is the identity set, so that nothing a
+//! client sends can delete or shadow it (CVE-2024-45410, GHSA-w9mr-28mw-j8hg).
+
+use super::kind::is_websocket;
+use super::reserved::Reserved;
+use super::{Bearings, Limits, Route, cookies};
+use crate::fault::Incident;
+use crate::session::{AppSession, Pass};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request that may be sent to its application. The client that sends it is private to `proxy::forward`, and takes nothing else.
+#[derive(Debug)]
+pub struct UpstreamRequest<B> {
+    head: http::request::Parts,
+    body: B,
+    route: Arc<Route>,
+    session: Option<Arc<AppSession>>,
+    incident: Incident,
+    downstream: Version,
+    upgrade: Option<Extensions>,
+}
+
+/// An [`UpstreamRequest`] taken apart by the one that sends it.
+#[derive(Debug)]
+pub struct Wire<B> {
+    /// Origin-form request head for the application.
+    pub head: http::request::Parts,
+    /// Body, as the client sends it.
+    pub body: B,
+    /// Where to.
+    pub route: Arc<Route>,
+    /// On whose session; `None` on public paths.
+    pub session: Option<Arc<AppSession>>,
+    /// Names the request.
+    pub incident: Incident,
+    /// Version the client spoke.
+    pub downstream: Version,
+    /// The client's side of an upgrade, where it asked for a WebSocket.
+    pub upgrade: Option<Extensions>,
+}
+
+impl<B> UpstreamRequest<B> {
+    pub(super) fn build(bearings: Bearings, body: B, route: Arc<Route>, announced: Option<(Arc<AppSession>, Arc<Pass>)>, limits: &Limits) -> Self {
+        // RFC 9113 8.6: a WebSocket over HTTP/1.1 only; h2c and every other upgrade is left behind with the `Upgrade` header (H9).
+        let socket = bearings.version == Version::HTTP_11 && bearings.method == Method::GET && is_websocket(&bearings.headers);
+        let cookie = cookies::without_ours(&bearings.headers, &limits.cookie);
+        let identified = announced.is_some();
+        let mut headers = HeaderMap::with_capacity(bearings.headers.len() + 12);
+        if let Ok(host) = HeaderValue::from_str(&bearings.authority) {
+            headers.insert(header::HOST, host.clone());
+            headers.insert(FORWARDED_HOST, host);
+        }
+        copy(&mut headers, &bearings.headers, &route.reserved, identified);
+        if let Some(cookie) = cookie {
+            headers.insert(header::COOKIE, cookie);
+        }
+        headers.insert(FORWARDED_FOR, address(bearings.client));
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(limits.scheme));
+        if let Ok(id) = HeaderValue::from_bytes(&bearings.incident.ascii()) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if socket {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        let session = announced.map(|(session, pass)| {
+            for (name, value) in &pass.headers {
+                headers.insert(name.clone(), value.clone());
+            }
+            session
+        });
+        let mut head = http::Request::new(()).into_parts().0;
+        head.method = bearings.method;
+        head.version = Version::HTTP_11;
+        head.uri = origin_form(bearings.path, bearings.query.as_deref());
+        head.headers = headers;
+        let upgrade = socket.then_some(bearings.extensions);
+        Self { head, body, route, session, incident: bearings.incident, downstream: bearings.version, upgrade }
+    }
+
+    /// Names the request.
+    pub const fn incident(&self) -> Incident {
+        self.incident
+    }
+
+    /// The app it goes to.
+    pub fn route(&self) -> Arc<Route> {
+        Arc::clone(&self.route)
+    }
+
+    /// Whether it carries somebody's identity; otherwise its path is public.
+    pub const fn is_announced(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// The headers that will be sent.
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// Takes it apart, to send it. Only the forwarder has a client to send it with.
+    pub(crate) fn into_wire(self) -> Wire<B> {
+        let Self { head, body, route, session, incident, downstream, upgrade } = self;
+        Wire { head, body, route, session, incident, downstream, upgrade }
+    }
+}
+
+/// Copies what a client may tell an application.
+fn copy(to: &mut HeaderMap, from: &HeaderMap, reserved: &Reserved, identified: bool) {
+    let mut listed = Listed::of(from);
+    for (name, value) in from {
+        let left_behind = hop_by_hop(name)
+            || *name == header::HOST
+            || *name == header::COOKIE
+            || *name == REQUEST_ID
+            // hyper answers 100-continue itself when the body is first read.
+            || *name == header::EXPECT
+            // I3: credentials of the application's own would outvote the identity that we announce.
+            || (identified && *name == header::AUTHORIZATION)
+            || reserved.contains(name)
+            || listed.names(name);
+        if !left_behind {
+            to.append(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Names in `Connection` (RFC 9110 7.6.1).
+struct Listed<'a>(Option<Vec<&'a [u8]>>);
+
+impl<'a> Listed<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut names = Vec::new();
+        for value in headers.get_all(header::CONNECTION) {
+            names.extend(value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|name| {
+                !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close") && !name.eq_ignore_ascii_case(b"upgrade")
+            }));
+        }
+        Self((!names.is_empty()).then_some(names))
+    }
+
+    fn names(&mut self, name: &HeaderName) -> bool {
+        self.0.as_ref().is_some_and(|names| names.iter().any(|listed| listed.eq_ignore_ascii_case(name.as_str().as_bytes())))
+    }
+}
+
+/// RFC 9110 7.6.1, and the framing headers, which belong to a connection.
+pub(super) fn hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+            | header::PROXY_AUTHENTICATE
+            | header::PROXY_AUTHORIZATION
+    ) || name == "keep-alive"
+        || name == "proxy-connection"
+}
+
+fn address(client: IpAddr) -> HeaderValue {
+    // Digits, dots, colons and hex letters are always a valid header value.
+    HeaderValue::from_str(&client.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// `path?query` as a request target. Both were parsed by hyper before, so this cannot fail; were it to, the root is asked for, without the query.
+fn origin_form(path: String, query: Option<&str>) -> Uri {
+    let target = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    Uri::from_maybe_shared(bytes::Bytes::from(target)).unwrap_or_else(|_| Uri::from_static("/"))
+}

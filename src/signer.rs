@@ -1,0 +1,284 @@
+//! The identity JWT that applications verify.
+//!
+//! Lives here: [`Signer`], ES256 over claims that somebody else decided (`provision/`), and the JWKS under which it is verified. Keys come from the
+//! [`KeyStore`], made on first start. Apart from `session/` and `provision/` because the private key must not be in reach of either. It must never know
+//! what the claims mean.
+
+use crate::clock::{Clock, Timestamp};
+use crate::entropy::Entropy;
+use crate::state::{KeyStore, SigningKey, StoreError};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Map, Value, json};
+use std::fmt;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Longest life of a token: what is asserted may have changed since.
+pub const TTL_S_MAX: i64 = 300;
+
+/// Why there is no token, or no signer.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// Not between one second and [`TTL_S_MAX`].
+    #[error("a token may live 1 to {TTL_S_MAX} seconds, not {0}")]
+    Lifetime(i64),
+    /// `aud` is not one non-empty string: a token for nobody in particular would be good anywhere (`ALBeast`).
+    #[error("a token needs one audience")]
+    Audience,
+    /// A stored key is not a P-256 key pair, or its halves do not belong together.
+    #[error("signing key {kid} in the state store is not usable")]
+    Key {
+        /// `kid` of that key.
+        kid: String,
+    },
+    /// The cryptographic library refused.
+    #[error("the token could not be signed: {0}")]
+    Crypto(Box<dyn std::error::Error + Send + Sync>),
+    /// The keys could not be read or kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Signs identity JWTs and publishes the keys.
+pub struct Signer {
+    issuer: String,
+    header: Header,
+    key: EncodingKey,
+    jwks: Value,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Signer {
+    /// Reads the keys, making one when there is none. Two gateways that start together end with the same key: the store takes only the first.
+    ///
+    /// `issuer` is what `iss` will say, the origin of the auth host. The newest key signs; all are published.
+    ///
+    /// # Errors
+    /// [`SignError::Store`], [`SignError::Key`], [`SignError::Crypto`].
+    pub async fn load(store: &dyn KeyStore, entropy: Arc<dyn Entropy>, clock: &dyn Clock, issuer: &str) -> Result<Self, SignError> {
+        let mut keys = store.signing_keys().await?;
+        if keys.is_empty() {
+            // False: another gateway was first, and its key is the one that we read next.
+            let _ours = store.add_signing_key(&generate(clock.now())?).await?;
+            keys = store.signing_keys().await?;
+        }
+        Self::with_keys(&keys, entropy, issuer)
+    }
+
+    fn with_keys(keys: &[SigningKey], entropy: Arc<dyn Entropy>, issuer: &str) -> Result<Self, SignError> {
+        // Once per process; an error says that it was installed before.
+        let _installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+        let newest = keys.first().ok_or_else(|| StoreError::Unavailable("the signing key that was kept is not there".into()))?;
+        let published = keys.iter().map(jwk).collect::<Result<Vec<_>, _>>()?;
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(newest.kid.clone());
+        Ok(Self { issuer: issuer.to_owned(), header, key: EncodingKey::from_ec_der(&newest.pkcs8), jwks: json!({ "keys": published }), entropy })
+    }
+
+    /// A signed JWT with `claims`, good for `ttl_s` seconds from `now`.
+    ///
+    /// `iss`, `iat`, `nbf`, `exp` and `jti` are ours (RFC 7519 4.1) and replace claims of those names. `claims` brings `aud`, the one application that
+    /// the token is for.
+    ///
+    /// # Errors
+    /// [`SignError::Lifetime`], [`SignError::Audience`], [`SignError::Crypto`].
+    pub fn sign(&self, mut claims: Map<String, Value>, now: Timestamp, ttl_s: i64) -> Result<String, SignError> {
+        if !(1..=TTL_S_MAX).contains(&ttl_s) {
+            return Err(SignError::Lifetime(ttl_s));
+        }
+        if claims.get("aud").and_then(Value::as_str).is_none_or(str::is_empty) {
+            return Err(SignError::Audience);
+        }
+        let issued_at = now.seconds();
+        claims.insert("iss".to_owned(), Value::from(self.issuer.as_str()));
+        claims.insert("iat".to_owned(), Value::from(issued_at));
+        claims.insert("nbf".to_owned(), Value::from(issued_at));
+        claims.insert("exp".to_owned(), Value::from(issued_at.saturating_add(ttl_s)));
+        claims.insert("jti".to_owned(), Value::from(URL_SAFE_NO_PAD.encode(self.entropy.bytes::<16>())));
+        jsonwebtoken::encode(&self.header, &claims, &self.key).map_err(|error| SignError::Crypto(Box::new(error)))
+    }
+
+    /// The JWK set (RFC 7517 5): public parts of every key that a token may still be signed with.
+    pub fn jwks(&self) -> Value {
+        self.jwks.clone()
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("issuer", &self.issuer).field("kid", &self.header.kid).finish_non_exhaustive()
+    }
+}
+
+/// A fresh key pair. The random source is the library's own, which is the operating system's: private keys are never seeded.
+fn generate(now: Timestamp) -> Result<SigningKey, SignError> {
+    let refused = |what: &'static str| move |Unspecified| SignError::Crypto(what.into());
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(refused("no key pair could be made"))?;
+    let document = pair.to_pkcs8v1().map_err(refused("the new key pair could not be written"))?;
+    let public = pair.public_key().as_ref().to_vec();
+    let kid = thumbprint(&public).ok_or_else(|| SignError::Crypto("the new key pair has an odd public key".into()))?;
+    Ok(SigningKey { kid, pkcs8: Zeroizing::new(document.as_ref().to_vec()), public, created_at: now })
+}
+
+/// The JWK of a stored key, after making sure that both halves belong together.
+fn jwk(key: &SigningKey) -> Result<Value, SignError> {
+    let unusable = || SignError::Key { kid: key.kid.clone() };
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key.pkcs8).map_err(|_rejected| unusable())?;
+    if pair.public_key().as_ref() != key.public {
+        return Err(unusable());
+    }
+    let (x, y) = coordinates(&key.public).ok_or_else(unusable)?;
+    Ok(json!({ "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": key.kid, "x": x, "y": y }))
+}
+
+/// RFC 7638: SHA-256 of the required members in lexical order, without spaces.
+fn thumbprint(public: &[u8]) -> Option<String> {
+    let (x, y) = coordinates(public)?;
+    let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    Some(URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, canonical.as_bytes())))
+}
+
+/// SEC 1 2.3.3: an uncompressed point is `04`, then x and y of 32 bytes each.
+fn coordinates(public: &[u8]) -> Option<(String, String)> {
+    let point: &[u8; 65] = public.try_into().ok()?;
+    let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
+    Some((URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SignError, Signer, TTL_S_MAX, generate};
+    use crate::clock::{ManualClock, Timestamp};
+    use crate::entropy::SeededEntropy;
+    use crate::state::{KeyStore, SigningKey, StoreError};
+    use async_trait::async_trait;
+    use jsonwebtoken::jwk::JwkSet;
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+    use serde_json::{Map, Value, json};
+    use std::sync::{Arc, Mutex};
+
+    const NOW: Timestamp = Timestamp::from_seconds(4_000_000_000); // the verifier reads the machine's clock; tokens here are not yet expired
+
+    /// Keeps only the first key, as the port says; and may lose the race to another replica.
+    #[derive(Debug, Default)]
+    struct Keys {
+        kept: Mutex<Vec<SigningKey>>,
+        other_is_first: Mutex<Option<SigningKey>>,
+        down: bool,
+    }
+
+    #[async_trait]
+    impl KeyStore for Keys {
+        async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
+            if self.down { Err(StoreError::Sealed) } else { Ok(self.kept.lock().unwrap().clone()) }
+        }
+
+        async fn add_signing_key(&self, key: &SigningKey) -> Result<bool, StoreError> {
+            let other = self.other_is_first.lock().unwrap().take();
+            let first = other.is_none();
+            self.kept.lock().unwrap().push(other.unwrap_or_else(|| key.clone()));
+            Ok(first)
+        }
+    }
+
+    async fn load(store: &Keys, seed: u64) -> Result<Signer, SignError> {
+        Signer::load(store, Arc::new(SeededEntropy::new(seed)), &ManualClock::new(NOW), "https://auth.example").await
+    }
+
+    fn claims() -> Map<String, Value> {
+        json!({ "aud": "https://wiki.example", "sub": "ada" }).as_object().unwrap().clone()
+    }
+
+    fn verify(token: &str, jwks: &Value, audience: &str) -> jsonwebtoken::errors::Result<Map<String, Value>> {
+        let set: JwkSet = serde_json::from_value(jwks.clone()).unwrap();
+        let header = jsonwebtoken::decode_header(token)?;
+        assert_eq!((header.alg, header.typ.as_deref()), (Algorithm::ES256, Some("JWT")));
+        let key = DecodingKey::from_jwk(set.find(&header.kid.unwrap()).expect("the kid is published"))?;
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.set_audience(&[audience]);
+        validation.set_issuer(&["https://auth.example"]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation).map(|data| data.claims)
+    }
+
+    #[tokio::test]
+    async fn no_token_without_an_audience_or_for_longer_than_five_minutes() {
+        let signer = load(&Keys::default(), 1).await.unwrap();
+        for ttl_s in [i64::MIN, -1, 0, TTL_S_MAX + 1, i64::MAX] {
+            assert!(matches!(signer.sign(claims(), NOW, ttl_s), Err(SignError::Lifetime(found)) if found == ttl_s));
+        }
+        for aud in [json!(null), json!(""), json!([]), json!(["a", "b"]), json!(1)] {
+            let mut without = claims();
+            without.insert("aud".to_owned(), aud);
+            assert!(matches!(signer.sign(without, NOW, 60), Err(SignError::Audience)));
+        }
+        assert!(matches!(signer.sign(Map::new(), NOW, 60), Err(SignError::Audience)));
+    }
+
+    #[tokio::test]
+    async fn a_token_verifies_by_the_published_keys_for_its_audience_alone() {
+        let signer = load(&Keys::default(), 1).await.unwrap();
+        let token = signer.sign(claims(), NOW, 60).unwrap();
+        assert!(verify(&token, &signer.jwks(), "https://crm.example").is_err(), "another app");
+        let (unsigned, _) = token.rsplit_once('.').unwrap();
+        assert!(verify(&format!("{unsigned}.AAAA"), &signer.jwks(), "https://wiki.example").is_err(), "another signature");
+        let read = verify(&token, &signer.jwks(), "https://wiki.example").unwrap();
+        assert_eq!(read["sub"], "ada");
+        assert_eq!(read["iss"], "https://auth.example");
+        assert_eq!((&read["iat"], &read["nbf"], &read["exp"]), (&json!(NOW.seconds()), &json!(NOW.seconds()), &json!(NOW.seconds() + 60)));
+        assert_eq!(read["jti"].as_str().unwrap().len(), 22);
+    }
+
+    #[tokio::test]
+    async fn registered_claims_are_ours_and_no_two_tokens_are_one() {
+        let signer = load(&Keys::default(), 1).await.unwrap();
+        let mut forged = claims();
+        for name in ["iss", "iat", "nbf", "exp", "jti"] {
+            forged.insert(name.to_owned(), json!("forged"));
+        }
+        let read = |token: &str| verify(token, &signer.jwks(), "https://wiki.example").unwrap();
+        let (one, two) = (read(&signer.sign(forged, NOW, 300).unwrap()), read(&signer.sign(claims(), NOW, 300).unwrap()));
+        assert!(one.values().all(|value| value != "forged"));
+        assert_ne!(one["jti"], two["jti"]);
+    }
+
+    #[tokio::test]
+    async fn nothing_private_is_published_or_printed() {
+        let store = Keys::default();
+        let signer = load(&store, 1).await.unwrap();
+        let jwks = signer.jwks();
+        let [key] = jwks["keys"].as_array().unwrap().as_slice() else { panic!("one key") };
+        let mut members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
+        members.sort_unstable();
+        assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"]);
+        assert_eq!((&key["use"], &key["alg"]), (&json!("sig"), &json!("ES256")));
+        assert!(format!("{signer:?}").ends_with(", .. }"));
+    }
+
+    #[tokio::test]
+    async fn replicas_that_start_together_sign_with_one_key() {
+        let theirs = generate(NOW).unwrap();
+        let store = Keys { other_is_first: Mutex::new(Some(theirs.clone())), ..Keys::default() };
+        let late = load(&store, 1).await.unwrap();
+        let again = load(&store, 2).await.unwrap();
+        assert_eq!(late.header.kid, Some(theirs.kid.clone()));
+        assert_eq!(again.jwks(), late.jwks());
+        let token = late.sign(claims(), NOW, 60).unwrap();
+        assert!(verify(&token, &again.jwks(), "https://wiki.example").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_down_or_a_key_that_does_not_fit_makes_no_signer() {
+        let down = Keys { down: true, ..Keys::default() };
+        assert!(matches!(load(&down, 1).await, Err(SignError::Store(StoreError::Sealed))));
+        let (one, two) = (generate(NOW).unwrap(), generate(NOW).unwrap());
+        let swapped = Keys { kept: Mutex::new(vec![SigningKey { public: two.public, ..one.clone() }]), ..Keys::default() };
+        assert!(matches!(load(&swapped, 1).await, Err(SignError::Key { kid }) if kid == one.kid));
+        let garbage = Keys { kept: Mutex::new(vec![SigningKey { pkcs8: vec![1, 2, 3].into(), ..one }]), ..Keys::default() };
+        assert!(matches!(load(&garbage, 1).await, Err(SignError::Key { .. })));
+    }
+}

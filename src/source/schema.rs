@@ -1,0 +1,446 @@
+//! What a file may say, as data; and the one walk that holds a tree against it.
+//!
+//! Lives here: [`Section`], [`Key`] and [`Kind`], the types of the tables in `policy/schema.rs` and `config/schema.rs`, and [`check`], which reports
+//! every unknown key, wrong type, value out of range, literal secret and missing key in one pass. Apart because the manual and the editors'
+//! schema are to be made from the same tables. It knows no key by name and no meaning: what keys mean together is the compilers' affair.
+
+use super::value::{duration_ms, is_secret_reference, looks_like_path, nearest, size_bytes};
+use super::{Entry, Node, Problem, SourceFile, Span, Table, Written};
+
+/// A table of a file: its root, a `[section]`, an element of `[[section]]`, or an inline `{…}`.
+#[derive(Debug)]
+pub struct Section {
+    /// As people write it, e.g. `[access]`; empty for the root.
+    pub title: &'static str,
+    /// Prefix of its keys in messages, e.g. `access`; empty for the root.
+    pub name: &'static str,
+    /// One line for the manual.
+    pub doc: &'static str,
+    /// Its keys, in the order of the manual.
+    pub keys: &'static [Key],
+}
+
+/// A key of a section.
+#[derive(Debug)]
+pub struct Key {
+    /// As written.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Whether it must be there.
+    pub required: bool,
+    /// The default as written, empty when there is none.
+    pub default: &'static str,
+    /// One line for the manual.
+    pub doc: &'static str,
+}
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Text, not empty.
+    Text,
+    /// A list of texts, none empty.
+    TextList,
+    /// One text or a list of texts.
+    TextOrList,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number in a range.
+    Int(i64, i64),
+    /// `"15m"`.
+    Duration,
+    /// `"100 MiB"`.
+    Size,
+    /// A reference to a secret.
+    Secret,
+    /// One of these words.
+    Enum(&'static [&'static str]),
+    /// A list of some of these words.
+    EnumList(&'static [&'static str]),
+    /// A CEL condition.
+    Expression,
+    /// Text with `{expressions}`, or a list of which the first that is set counts.
+    Templates,
+    /// As [`Kind::Templates`], or `{ secret = "…" }`, or `{ value = …, encoding = … }`.
+    Header,
+    /// `http://…` or `https://…`.
+    Url,
+    /// A host name without scheme and port.
+    Host,
+    /// A list of `10.0.0.0/8`.
+    Networks,
+    /// `127.0.0.1:443`, or a list of such.
+    Addresses,
+    /// A table with keys of the file's own choosing, each taking this.
+    Map(&'static Self),
+    /// A section.
+    Table(&'static Section),
+    /// `[[section]]`, any number of times.
+    Tables(&'static Section),
+    /// Anything; another reader checks it.
+    Free,
+}
+
+impl Key {
+    /// A key that may be left out.
+    pub const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
+        Self { name, kind, required: false, default: "", doc }
+    }
+
+    /// That must be there.
+    #[must_use]
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// With a default, as written.
+    #[must_use]
+    pub const fn default(mut self, default: &'static str) -> Self {
+        self.default = default;
+        self
+    }
+}
+
+impl Section {
+    /// The key called `name`.
+    pub fn key(&self, name: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    fn dotted(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+}
+
+/// Holds `tree` against `root`. Problems come in the order of the walk; [`super::in_order`] sorts them by place.
+pub fn check(file: &SourceFile, tree: &Table, root: &'static Section) -> Vec<Problem> {
+    let mut walk = Walk { file, root, problems: Vec::new(), misplaced: Vec::new() };
+    walk.table(tree, root, None);
+    let Walk { mut problems, misplaced, .. } = walk;
+    // A key that stands in the wrong section is not also missing from the right place.
+    problems
+        .retain(|problem| problem.code != "missing-key" || problem.span.is_some() || !misplaced.iter().any(|key| problem.message == missing(key)));
+    problems
+}
+
+struct Walk<'f> {
+    file: &'f SourceFile,
+    root: &'static Section,
+    problems: Vec<Problem>,
+    /// Keys of the root that were found inside a section.
+    misplaced: Vec<&'static str>,
+}
+
+fn missing(dotted: &str) -> String {
+    format!("`{dotted}` is missing")
+}
+
+impl Walk<'_> {
+    fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    fn table(&mut self, table: &Table, section: &'static Section, span: Option<&Span>) {
+        for entry in &table.entries {
+            match section.key(&entry.key) {
+                Some(key) => self.value(&entry.node, key.kind, &section.dotted(key.name)),
+                None => self.unknown(entry, section),
+            }
+        }
+        for key in section.keys.iter().filter(|key| key.required && table.get(key.name).is_none()) {
+            let mut problem = Problem::error("missing-key", self.file, span.cloned().unwrap_or(0..0), missing(&section.dotted(key.name)));
+            problem.span = span.cloned();
+            self.report(problem.help(format!("`{}`: {}", key.name, key.doc)));
+        }
+    }
+
+    fn unknown(&mut self, entry: &Entry, section: &'static Section) {
+        let place = if section.title.is_empty() { "above the first [section]".to_owned() } else { format!("in {}", section.title) };
+        let mut problem = Problem::error("unknown-key", self.file, entry.key_span.clone(), format!("unknown key `{}` {place}", entry.key))
+            .label("not a setting here, so it would have no effect");
+        let sections = |key: &&Key| matches!(key.kind, Kind::Table(_) | Kind::Tables(_) | Kind::Map(_));
+        let root_key = self.root.key(&entry.key).filter(|_| !std::ptr::eq(section, self.root));
+        if let Some(key) = root_key.filter(|key| !sections(key)) {
+            self.misplaced.push(key.name);
+            problem =
+                problem.help(format!("`{}` belongs above the first [section]: in TOML a key is part of the section header above it", entry.key));
+        } else if let Some(near) = nearest(&entry.key, section.keys.iter().map(|key| key.name)) {
+            problem = problem.help(format!("did you mean `{near}`?"));
+        } else if let Some(home) = self.home_of(&entry.key, section) {
+            problem = problem.help(format!("`{}` belongs in {home}", entry.key));
+        } else if section.keys.len() <= 12 {
+            let names: Vec<&str> = section.keys.iter().map(|key| key.name).collect();
+            problem = problem.help(format!("one of: {}", names.join(", ")));
+        }
+        self.report(problem);
+    }
+
+    /// The section that has this key, when there is exactly one.
+    fn home_of(&self, key: &str, here: &'static Section) -> Option<&'static str> {
+        let mut homes = self.root.keys.iter().filter_map(|candidate| {
+            let (Kind::Table(section) | Kind::Tables(section)) = candidate.kind else { return None };
+            (!std::ptr::eq(section, here) && section.key(key).is_some()).then_some(section.title)
+        });
+        homes.next().filter(|_| homes.next().is_none())
+    }
+
+    fn wrong(&mut self, node: &Node, dotted: &str, takes: &str) {
+        let problem =
+            Problem::error("wrong-type", self.file, node.span.clone(), format!("{dotted} takes {takes}")).label(format!("this is {}", node.kind()));
+        self.report(problem);
+    }
+
+    fn bad(&mut self, node: &Node, dotted: &str, help: &str) {
+        let written = node.as_text().unwrap_or_default();
+        let problem = Problem::error("bad-value", self.file, node.span.clone(), format!("`{written}` is not a value of {dotted}"));
+        self.report(if help.is_empty() { problem } else { problem.help(help) });
+    }
+
+    fn value(&mut self, node: &Node, kind: Kind, dotted: &str) {
+        match kind {
+            Kind::Free => {}
+            Kind::Text => {
+                self.text(node, dotted, "a string");
+            }
+            Kind::TextList => self.list(node, dotted, &|_| None),
+            Kind::TextOrList => {
+                if node.as_list().is_some() {
+                    self.list(node, dotted, &|_| None);
+                } else {
+                    self.text(node, dotted, "a string or a list of strings");
+                }
+            }
+            Kind::EnumList(words) => self.list(node, dotted, &|written| one_of(written, words)),
+            Kind::Networks => self.list(node, dotted, &|written| {
+                let bare = written.parse::<std::net::IpAddr>().is_ok();
+                (written.parse::<ipnet::IpNet>().is_err() && !bare)
+                    .then(|| "write an address with a prefix length, such as 10.0.0.0/8 or fd00::/8".to_owned())
+            }),
+            Kind::Bool => {
+                if !matches!(node.value, Written::Bool(_)) {
+                    self.wrong(node, dotted, "true or false");
+                }
+            }
+            Kind::Int(least, most) => match node.value {
+                Written::Integer(number) if (least..=most).contains(&number) => {}
+                Written::Integer(number) => {
+                    let problem = Problem::error("bad-value", self.file, node.span.clone(), format!("{number} is not a value of {dotted}"));
+                    self.report(problem.help(format!("from {least} to {most}")));
+                }
+                Written::Text(_) | Written::Float(_) | Written::Bool(_) | Written::Date(_) | Written::List(_) | Written::Table(_) => {
+                    self.wrong(node, dotted, "a whole number");
+                }
+            },
+            Kind::Duration => self.parsed(
+                node,
+                dotted,
+                "a duration",
+                &|written| duration_ms(written).is_some(),
+                "a number and a unit: ms, s, m, h, d; such as \"15m\"",
+            ),
+            Kind::Size => self.parsed(
+                node,
+                dotted,
+                "a size",
+                &|written| size_bytes(written).is_some(),
+                "a number and a unit: KiB, MiB, GiB; such as \"100 MiB\"",
+            ),
+            Kind::Enum(words) => {
+                if let Some(written) = self.text(node, dotted, "a string")
+                    && let Some(help) = one_of(&written, words)
+                {
+                    let problem = Problem::error("bad-value", self.file, node.span.clone(), format!("`{written}` is not a value of {dotted}"));
+                    let problem = match nearest(&written, words.iter().copied()) {
+                        Some(near) => problem.help(format!("did you mean \"{near}\"?")),
+                        None => problem,
+                    };
+                    self.report(problem.help(help));
+                }
+            }
+            Kind::Expression => {
+                self.text(node, dotted, "an expression, as a string");
+            }
+            Kind::Templates => self.templates(node, dotted),
+            Kind::Header => self.header(node, dotted),
+            Kind::Secret => self.secret(node, dotted),
+            Kind::Url => self.parsed(node, dotted, "an address", &is_http_url, "an absolute address, such as \"https://app.example.com\""),
+            Kind::Host => {
+                self.parsed(node, dotted, "a host name", &is_host, "a name only, without scheme, port and path, such as \"app.example.com\"");
+            }
+            Kind::Addresses => {
+                let ok = |written: &str| written.parse::<std::net::SocketAddr>().is_ok();
+                let help = "an address and a port, such as \"0.0.0.0:443\" or \"[::]:443\"";
+                if node.as_list().is_some() {
+                    self.list(node, dotted, &|written| (!ok(written)).then(|| help.to_owned()));
+                } else {
+                    self.parsed(node, dotted, "an address and a port", &ok, help);
+                }
+            }
+            Kind::Map(of) => match node.as_table() {
+                Some(table) => {
+                    for entry in &table.entries {
+                        self.value(&entry.node, *of, &format!("{dotted}.{}", entry.key));
+                    }
+                }
+                None => self.wrong(node, dotted, "a table"),
+            },
+            Kind::Table(section) => match node.as_table() {
+                Some(table) => self.table(table, section, Some(&node.span)),
+                None => self.wrong(node, dotted, &format!("a table: {}", section.title)),
+            },
+            Kind::Tables(section) => match &node.value {
+                Written::List(elements) if elements.iter().all(|element| element.as_table().is_some()) => {
+                    for element in elements {
+                        if let Some(table) = element.as_table() {
+                            self.table(table, section, Some(&element.span));
+                        }
+                    }
+                }
+                Written::Table(_) => {
+                    let problem = Problem::error(
+                        "expected-list",
+                        self.file,
+                        node.span.clone(),
+                        format!("{dotted} may stand several times, and takes double brackets"),
+                    );
+                    self.report(problem.label("this is a single table").help(format!("write {}", section.title)));
+                }
+                Written::Text(_) | Written::Integer(_) | Written::Float(_) | Written::Bool(_) | Written::Date(_) | Written::List(_) => {
+                    self.wrong(node, dotted, &format!("sections: {}", section.title));
+                }
+            },
+        }
+    }
+
+    /// The text, when it is one and not blank; else a problem.
+    fn text(&mut self, node: &Node, dotted: &str, takes: &str) -> Option<String> {
+        match node.as_text() {
+            None => {
+                self.wrong(node, dotted, takes);
+                None
+            }
+            Some(written) if written.trim().is_empty() => {
+                let problem = Problem::error("empty-value", self.file, node.span.clone(), format!("{dotted} is empty"));
+                self.report(problem.help("leave the key out, or give it a value"));
+                None
+            }
+            Some(written) => Some(written.to_owned()),
+        }
+    }
+
+    fn parsed(&mut self, node: &Node, dotted: &str, takes: &str, ok: &dyn Fn(&str) -> bool, help: &str) {
+        if let Some(written) = self.text(node, dotted, &format!("{takes}, as a string"))
+            && !ok(&written)
+        {
+            self.bad(node, dotted, help);
+        }
+    }
+
+    /// A list of texts, each checked by `wrong`, which gives the way out.
+    fn list(&mut self, node: &Node, dotted: &str, wrong: &dyn Fn(&str) -> Option<String>) {
+        let Some(elements) = node.as_list() else {
+            let problem = Problem::error("expected-list", self.file, node.span.clone(), format!("{dotted} takes a list"));
+            let problem = match node.as_text() {
+                Some(written) => problem.label("this is a single string").help(format!("write [{written:?}]")),
+                None => problem.label(format!("this is {}", node.kind())),
+            };
+            return self.report(problem);
+        };
+        for element in elements {
+            if let Some(written) = self.text(element, dotted, "a list of strings")
+                && let Some(help) = wrong(&written)
+            {
+                self.bad(element, dotted, &help);
+            }
+        }
+    }
+
+    fn templates(&mut self, node: &Node, dotted: &str) {
+        let Some(elements) = node.as_list() else {
+            if node.as_text() != Some("") {
+                self.text(node, dotted, "text with {…}, or a list of which the first that is set counts");
+            }
+            return;
+        };
+        if elements.is_empty() {
+            self.report(Problem::error("empty-list", self.file, node.span.clone(), format!("{dotted} is an empty list")));
+        }
+        for element in elements.iter().filter(|element| element.as_text().is_none()) {
+            self.wrong(element, dotted, "a list of strings");
+        }
+    }
+
+    fn header(&mut self, node: &Node, dotted: &str) {
+        let Some(table) = node.as_table() else {
+            return self.templates(node, dotted);
+        };
+        for entry in &table.entries {
+            match entry.key.as_str() {
+                "secret" => self.secret(&entry.node, &format!("{dotted}.secret")),
+                "value" => self.templates(&entry.node, &format!("{dotted}.value")),
+                "encoding" => self.value(&entry.node, Kind::Enum(&["utf-8", "rfc2047", "percent"]), &format!("{dotted}.encoding")),
+                other => {
+                    let message = format!("unknown key `{other}` in {dotted}");
+                    let problem = Problem::error("unknown-key", self.file, entry.key_span.clone(), message)
+                        .label("not a setting here, so it would have no effect");
+                    self.report(problem.help("one of: value, encoding, secret"));
+                }
+            }
+        }
+        if table.get("secret").is_some() == table.get("value").is_some() {
+            let problem = Problem::error("missing-key", self.file, node.span.clone(), format!("{dotted} takes either `value` or `secret`"));
+            self.report(problem);
+        }
+    }
+
+    /// A secret by reference, as text or as `{ secret = "…" }`.
+    fn secret(&mut self, node: &Node, dotted: &str) {
+        if let Some(table) = node.as_table() {
+            let [Entry { key, node: inner, .. }] = table.entries.as_slice() else {
+                return self.wrong(node, dotted, "a reference to a secret");
+            };
+            if key == "secret" {
+                return self.secret(inner, dotted);
+            }
+            return self.wrong(node, dotted, "a reference to a secret");
+        }
+        let Some(written) = self.text(node, dotted, "a reference to a secret, as a string") else { return };
+        if written.starts_with("vault:") {
+            let problem = Problem::error("not-yet", self.file, node.span.clone(), "secrets from a vault are not supported yet");
+            return self.report(problem.help(r#"refer to it: "cred:NAME" (systemd), "file:/path" or "env:NAME""#));
+        }
+        if is_secret_reference(&written) {
+            return;
+        }
+        let problem = Problem::error("literal-secret", self.file, node.span.clone(), format!("{dotted} holds the secret itself"));
+        let problem = if looks_like_path(&written) {
+            problem.label("or a path that is not marked as one").help(format!("did you mean \"file:{written}\"?"))
+        } else {
+            problem.label("policy files are readable by more people than this secret should be")
+        };
+        self.report(problem.help(r#"refer to it: "cred:NAME" (systemd), "file:/path" or "env:NAME""#));
+    }
+}
+
+fn one_of(written: &str, words: &[&str]) -> Option<String> {
+    (!words.contains(&written)).then(|| format!("one of: {}", words.join(", ")))
+}
+
+fn is_http_url(written: &str) -> bool {
+    url::Url::parse(written)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty() && url.password().is_none())
+}
+
+/// A DNS name (or `localhost`): letters, digits, `-` and `.`; no scheme, port, path.
+fn is_host(written: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    written.len() <= 253 && written.split('.').all(label)
+}

@@ -1,1 +1,0 @@
-//! OpenID Connect, on `openidconnect`.

@@ -1,0 +1,429 @@
+//! The app, the policy and the clock of these tests.
+
+use crate::state::{T0, hash, open};
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
+use vestibule::clock::{Clock as _, ManualClock};
+use vestibule::config;
+use vestibule::connector::model::{Credential, MemberVerb, Model, Verb, same_email};
+use vestibule::connector::{Connector, Context, Observation, Outcome, Trouble};
+use vestibule::entropy::SeededEntropy;
+use vestibule::expr::{Env, FirstOf, Template};
+use vestibule::fault::{Incident, PublicMessage};
+use vestibule::identity::{Groups, Identity, SubjectId};
+use vestibule::plan::{Account, Members, Step};
+use vestibule::policy::*;
+use vestibule::provision::{Desk, Ensured, Parts, Sleeper, Times, TokenSigner};
+use vestibule::session::{AppSession, LiveSessions, Pass};
+use vestibule::state::{AccountKey, AccountRecord, AccountStore as _, SignOn, SignOnId, sqlite::Store};
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// The app does it, and the answer is lost.
+    LostReply,
+    /// The app does not do it; this is what it comes to.
+    Answer(Outcome),
+    /// As [`Fault::Answer`], with the app's own wish for the next try.
+    Later(u64),
+    /// The app does it and answers with this account.
+    Instead(Box<Account>),
+    /// The app does it and never answers.
+    Hang,
+}
+
+/// An app with an admin API: unique logins, compared without ASCII case.
+#[derive(Debug, Default)]
+pub(crate) struct App {
+    pub(crate) accounts: Mutex<Vec<Account>>,
+    /// Calls as they arrived: `find`, `get`, `create`, `add group devs`.
+    pub(crate) calls: Mutex<Vec<String>>,
+    /// Faults by the beginning of the call's name, each used once.
+    faults: Mutex<VecDeque<(String, Fault)>>,
+    /// While set, no call is answered before `go`.
+    pub(crate) slow: AtomicBool,
+    pub(crate) go: Notify,
+    pub(crate) down: AtomicBool,
+    /// Whether it keeps the gateway's id.
+    pub(crate) without_external_ids: AtomicBool,
+    next: AtomicI64,
+}
+
+impl App {
+    pub(crate) fn fault(&self, call: &str, fault: Fault) {
+        self.faults.lock().unwrap().push_back((call.to_owned(), fault));
+    }
+
+    pub(crate) fn count(&self, call: &str) -> usize {
+        self.calls.lock().unwrap().iter().filter(|made| made.starts_with(call)).count()
+    }
+
+    pub(crate) fn all_calls(&self) -> usize {
+        self.calls.lock().unwrap().len()
+    }
+
+    pub(crate) fn logins(&self) -> Vec<String> {
+        self.accounts.lock().unwrap().iter().map(|account| account.login.clone()).collect()
+    }
+
+    pub(crate) fn account(&self, login: &str) -> Account {
+        self.accounts.lock().unwrap().iter().find(|account| account.login == login).cloned().unwrap_or_else(|| panic!("no account {login}"))
+    }
+
+    pub(crate) fn groups(&self, login: &str) -> Vec<String> {
+        self.account(login).memberships["group"].keys().cloned().collect()
+    }
+
+    /// An account that somebody made by hand.
+    pub(crate) fn put(&self, login: &str, change: impl FnOnce(&mut Account)) {
+        let id = self.next.fetch_add(1, Ordering::SeqCst) + 1;
+        let memberships = BTreeMap::from([("group".to_owned(), Members::new())]);
+        let mut account = Account { id: id.to_string(), login: login.to_owned(), memberships, ..Account::default() };
+        change(&mut account);
+        self.accounts.lock().unwrap().push(account);
+    }
+
+    pub(crate) fn change(&self, login: &str, change: impl FnOnce(&mut Account)) {
+        change(self.accounts.lock().unwrap().iter_mut().find(|account| account.login == login).expect("account"));
+    }
+
+    async fn arrive(&self, call: &str) -> Result<Option<Fault>, Trouble> {
+        self.calls.lock().unwrap().push(call.to_owned());
+        if self.slow.load(Ordering::SeqCst) {
+            self.go.notified().await;
+        }
+        if self.down.load(Ordering::SeqCst) {
+            return Err(trouble(call, Outcome::Retry));
+        }
+        let mut faults = self.faults.lock().unwrap();
+        let at = faults.iter().position(|(of, _)| call.starts_with(of.as_str()));
+        Ok(at.and_then(|at| faults.remove(at)).map(|(_, fault)| fault))
+    }
+
+    fn does(&self, context: Context<'_>, step: &Step) -> (Outcome, Option<Account>) {
+        let mut accounts = self.accounts.lock().unwrap();
+        if let Step::Create(desired) = step {
+            if accounts.iter().any(|account| account.login.eq_ignore_ascii_case(&desired.login)) {
+                return (Outcome::Exists, None);
+            }
+            let id = self.next.fetch_add(1, Ordering::SeqCst) + 1;
+            let external_id = (!self.without_external_ids.load(Ordering::SeqCst)).then(|| context.external_id.to_owned());
+            accounts.push(Account {
+                id: id.to_string(),
+                login: desired.login.clone(),
+                external_id,
+                email: context.email.map(str::to_owned),
+                attributes: desired.attributes.clone(),
+                memberships: BTreeMap::from([("group".to_owned(), Members::new())]),
+                ..Account::default()
+            });
+            return (Outcome::Created, accounts.last().cloned());
+        }
+        let Some(account) = accounts.iter_mut().find(|account| Some(account.id.as_str()) == context.account_id) else { return (Outcome::Gone, None) };
+        match step {
+            Step::Create(_) => {}
+            Step::Update(attributes) => account.attributes.extend(attributes.clone()),
+            Step::Enable => account.disabled = false,
+            Step::Add { kind, member, role } => {
+                account.memberships.entry(kind.clone()).or_default().insert(member.clone(), role.clone());
+            }
+            Step::Remove { kind, member } => {
+                account.memberships.entry(kind.clone()).or_default().remove(member);
+            }
+        }
+        (Outcome::Done, None)
+    }
+}
+
+fn trouble(step: &str, outcome: Outcome) -> Trouble {
+    Trouble { step: step.to_owned(), outcome, retry_after_ms: None, status: None, detail: "as the test says".to_owned() }
+}
+
+fn read(call: &str, fault: Option<Fault>, seen: Observation) -> Result<Observation, Trouble> {
+    match fault {
+        None => Ok(seen),
+        Some(Fault::Answer(outcome)) => Err(trouble(call, outcome)),
+        Some(Fault::Later(ms)) => Err(Trouble { retry_after_ms: Some(ms), ..trouble(call, Outcome::Retry) }),
+        Some(Fault::Instead(account)) => Ok(Observation::Found(account, MatchBy::Login)),
+        Some(Fault::LostReply | Fault::Hang) => Err(trouble(call, Outcome::Retry)),
+    }
+}
+
+#[async_trait]
+impl Connector for App {
+    async fn probe(&self) -> Result<(), Trouble> {
+        self.arrive("probe").await.map(|_| ())
+    }
+
+    async fn find(&self, context: Context<'_>, by: &[MatchBy]) -> Result<Observation, Trouble> {
+        let fault = self.arrive("find").await?;
+        let seen = {
+            let accounts = self.accounts.lock().unwrap();
+            let fits = |account: &&Account, by: MatchBy| match by {
+                MatchBy::ExternalId => account.external_id.as_deref() == Some(context.external_id),
+                MatchBy::Login => account.login.eq_ignore_ascii_case(context.login),
+                MatchBy::Email => matches!((&account.email, context.email), (Some(has), Some(asked)) if same_email(has, asked)),
+            };
+            by.iter().find_map(|&by| {
+                let found: Vec<&Account> = accounts.iter().filter(|account| fits(account, by)).collect();
+                match found.as_slice() {
+                    [] => None,
+                    [one] => Some(Observation::Found(Box::new((*one).clone()), by)),
+                    _ => Some(Observation::Ambiguous),
+                }
+            })
+        };
+        read("find", fault, seen.unwrap_or(Observation::Absent))
+    }
+
+    async fn get(&self, context: Context<'_>) -> Result<Observation, Trouble> {
+        let fault = self.arrive("get").await?;
+        let found = self.accounts.lock().unwrap().iter().find(|account| Some(account.id.as_str()) == context.account_id).cloned();
+        read("get", fault, found.map_or(Observation::Absent, |account| Observation::Found(Box::new(account), MatchBy::ExternalId)))
+    }
+
+    async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble> {
+        let call = step.label();
+        match self.arrive(&call).await? {
+            Some(Fault::Answer(outcome)) => return Err(trouble(&call, outcome)),
+            Some(Fault::Later(ms)) => return Err(Trouble { retry_after_ms: Some(ms), ..trouble(&call, Outcome::Retry) }),
+            Some(Fault::LostReply) => {
+                self.does(context, step);
+                return Err(trouble(&call, Outcome::InDoubt));
+            }
+            Some(Fault::Instead(account)) => {
+                self.does(context, step);
+                return Ok((Outcome::Created, Some(*account)));
+            }
+            Some(Fault::Hang) => {
+                self.does(context, step);
+                return std::future::pending().await;
+            }
+            None => {}
+        }
+        match self.does(context, step) {
+            (outcome @ (Outcome::Exists | Outcome::Gone), _) => Err(trouble(&call, outcome)),
+            done => Ok(done),
+        }
+    }
+}
+
+/// Moves the clock instead of sleeping.
+#[derive(Debug)]
+struct Skip(Arc<ManualClock>, Arc<AtomicU64>);
+
+#[async_trait]
+impl Sleeper for Skip {
+    async fn sleep_ms(&self, ms: u64) {
+        self.0.advance_ms(i64::try_from(ms).unwrap());
+        self.1.fetch_add(ms, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Says what it was asked to sign, and how often.
+#[derive(Debug, Default)]
+pub(crate) struct Says(pub(crate) AtomicU64);
+
+impl TokenSigner for Says {
+    fn sign(&self, audience: &str, ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(json!([audience, ttl_ms, claims]).to_string())
+    }
+}
+
+pub(crate) fn first(texts: &[&str]) -> FirstOf {
+    let env = Env::sign_in().with_user().with_roles();
+    FirstOf(texts.iter().map(|text| Template::compile(text, &env).unwrap().0).collect())
+}
+
+/// Groups become groups of the app: `g-devs` gives `devs`.
+pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
+    let mut model = Model::rest();
+    model.roles_as = "group".to_owned();
+    model.verbs.insert(Verb::Members("group".to_owned(), MemberVerb::Add), Vec::new());
+    let map = ["devs", "ops", "web"].map(|group| (Glob::new(format!("g-{group}")), group.to_owned())).to_vec();
+    let mut policy = Policy {
+        name: "wiki".into(),
+        file: "policies/wiki.toml".into(),
+        revision: "r1".into(),
+        title: "Wiki".into(),
+        host: "wiki.example.com".into(),
+        upstream: Upstream { tls: false, host: "127.0.0.1".into(), port: 1, connect_timeout_ms: 1, response_timeout_ms: 1 },
+        login: Login { landing_new: Some("/welcome".into()), landing_existing: Some("/mine".into()), ..Login::default() },
+        access: Gate::default(),
+        login_place: String::new(),
+        access_place: String::new(),
+        contact: None,
+        help: None,
+        paths: Vec::new(),
+        user: UserMapping {
+            name: first(&["{username}"]),
+            email: first(&["{lower(email)}"]),
+            display: first(&["{name}"]),
+            extra: Vec::new(),
+            required: Vec::new(),
+            on_collision: OnCollision::Refuse,
+        },
+        roles: Some(Roles { map, pick: Pick::All, default: None, sync: Sync::Login }),
+        orgs: Vec::new(),
+        vars: Map::new(),
+        provision: Some(Provision {
+            connector: Arc::new(model),
+            url: "http://127.0.0.1:1/".parse().unwrap(),
+            credential: Credential::default(),
+            settings: Map::new(),
+            on_existing: OnExisting::Refuse,
+            match_by: Vec::new(),
+            timeout_ms: 1000,
+            retries: 2,
+            steps: None,
+        }),
+        headers: vec![
+            Header {
+                name: http::HeaderName::from_static("x-user"),
+                written: "X-User".into(),
+                value: first(&["{user.name}"]),
+                encoding: Encoding::Utf8,
+            },
+            Header {
+                name: http::HeaderName::from_static("x-email"),
+                written: "X-Email".into(),
+                value: first(&["{user.email}"]),
+                encoding: Encoding::Utf8,
+            },
+        ],
+        jwt: None,
+    };
+    change(&mut policy);
+    Arc::new(policy)
+}
+
+pub(crate) fn linking(by: &[MatchBy], on_existing: OnExisting) -> Arc<Policy> {
+    policy(|policy| {
+        let provision = policy.provision.as_mut().unwrap();
+        (provision.match_by, provision.on_existing) = (by.to_vec(), on_existing);
+    })
+}
+
+pub(crate) fn person(subject: &str, username: &str, groups: &[&str]) -> Identity {
+    Identity {
+        subject: SubjectId { issuer: "https://idp.example".into(), subject: subject.into() },
+        idp: "corp".into(),
+        email: Some(format!("{subject}@example.com")),
+        email_verified: true,
+        name: Some(subject.to_owned()),
+        given_name: None,
+        family_name: None,
+        username: Some(username.to_owned()),
+        groups: Groups::Known(groups.iter().map(|&group| group.to_owned()).collect()),
+        claims: Map::new(),
+    }
+}
+
+pub(crate) struct World {
+    _folder: tempfile::TempDir,
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) app: Arc<App>,
+    pub(crate) signer: Arc<Says>,
+    pub(crate) slept_ms: Arc<AtomicU64>,
+    sessions: LiveSessions,
+    people: AtomicU64,
+    pub(crate) desk: Arc<Desk>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(open(folder.path()).await);
+        let clock = Arc::new(ManualClock::new(T0));
+        let limits = config::Session { idle_ms: 400 * 3_600_000, max_ms: 400 * 3_600_000, cookie: "c".into(), same_site: "Lax" };
+        let sessions = LiveSessions::new(store.clone(), clock.clone(), limits);
+        let (app, signer, slept_ms) = (Arc::new(App::default()), Arc::new(Says::default()), Arc::new(AtomicU64::new(0)));
+        let desk = desk_on(&tokio::runtime::Handle::current(), "gateway-1", &store, &clock, &app, &signer, &slept_ms);
+        Self { _folder: folder, store, clock, app, signer, slept_ms, sessions, people: AtomicU64::new(0), desk }
+    }
+
+    /// Another gateway on the same store, or the same one after a restart.
+    pub(crate) fn another(&self, runtime: &tokio::runtime::Handle, owner: &str) -> Arc<Desk> {
+        desk_on(runtime, owner, &self.store, &self.clock, &self.app, &self.signer, &self.slept_ms)
+    }
+
+    pub(crate) async fn session(&self, identity: &Identity) -> Arc<AppSession> {
+        let n = self.people.fetch_add(1, Ordering::SeqCst);
+        let now = self.clock.now();
+        let id = SignOnId(u128::from(n).to_be_bytes());
+        let sign_on = SignOn {
+            id,
+            identity: identity.clone(),
+            auth_time: now,
+            created_at: now,
+            last_seen: now,
+            expires_at: now.plus_ms(400 * 3_600_000),
+            id_token: None,
+            idp_session: None,
+        };
+        self.sessions.begin_sign_on(hash(&format!("auth-{n}")), sign_on).await.unwrap();
+        self.sessions.begin_app_session(hash(&format!("app-{n}")), id, "wiki").await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn ensure(&self, session: &Arc<AppSession>, policy: &Arc<Policy>) -> Ensured {
+        self.desk.ensure(session, policy, Incident::from_bytes([1; 5]), 20_000).await
+    }
+
+    /// Signs in and asks for a pass.
+    pub(crate) async fn sign_in(&self, identity: &Identity, policy: &Arc<Policy>) -> Ensured {
+        self.ensure(&self.session(identity).await, policy).await
+    }
+
+    pub(crate) async fn record(&self, subject: &str) -> Option<AccountRecord> {
+        let subject = SubjectId { issuer: "https://idp.example".into(), subject: subject.into() };
+        self.store.account(&AccountKey { upstream: "wiki".into(), subject }).await.unwrap()
+    }
+}
+
+fn desk_on(
+    runtime: &tokio::runtime::Handle,
+    owner: &str,
+    store: &Arc<Store>,
+    clock: &Arc<ManualClock>,
+    app: &Arc<App>,
+    signer: &Arc<Says>,
+    slept_ms: &Arc<AtomicU64>,
+) -> Arc<Desk> {
+    let desk = Desk::new(Parts {
+        accounts: store.clone(),
+        signer: signer.clone(),
+        clock: clock.clone(),
+        owner: owner.to_owned(),
+        entropy: Arc::new(SeededEntropy::new(7)),
+        sleeper: Arc::new(Skip(clock.clone(), slept_ms.clone())),
+        runtime: runtime.clone(),
+        times: Times::default(),
+    });
+    desk.install(HashMap::from([("wiki".to_owned(), app.clone() as Arc<dyn Connector>)]));
+    desk
+}
+
+pub(crate) fn ready(ensured: &Ensured) -> Arc<Pass> {
+    match ensured {
+        Ensured::Ready(pass) => Arc::clone(pass),
+        Ensured::Working | Ensured::Refused(_) => panic!("not ready: {ensured:?}"),
+    }
+}
+
+pub(crate) fn refused(ensured: &Ensured) -> PublicMessage {
+    match ensured {
+        Ensured::Refused(message) => *message,
+        Ensured::Working | Ensured::Ready(_) => panic!("not refused: {ensured:?}"),
+    }
+}
+
+pub(crate) fn header(pass: &Pass, name: &str) -> Option<String> {
+    pass.headers.iter().find(|(is, _)| is.as_str() == name).map(|(_, value)| String::from_utf8(value.as_bytes().to_vec()).unwrap())
+}

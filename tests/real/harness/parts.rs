@@ -1,0 +1,202 @@
+//! The parts that nobody here wrote: oidc-provider, JupyterHub, scim2-server.
+
+use super::{Part, Person, Site, free_port, lab, repository};
+use serde_json::{Value, json};
+use std::fs;
+use std::process::Command;
+
+/// A client registered at the provider.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client {
+    /// `client_id`, and `[[idp]] id` at the gateway.
+    pub(crate) id: &'static str,
+    /// How its ID tokens are signed.
+    pub(crate) alg: &'static str,
+}
+
+/// panva's oidc-provider.
+#[derive(Debug)]
+pub(crate) struct OidcProvider {
+    part: Part,
+    /// Its issuer identifier.
+    pub(crate) issuer: String,
+    /// Its clients.
+    pub(crate) clients: Vec<Client>,
+    options: Value,
+    site: std::path::PathBuf,
+}
+
+impl OidcProvider {
+    /// `client_secret` of every client.
+    pub(crate) const SECRET: &'static str = "test-only-client-secret-of-the-gateway";
+
+    /// One client, `corp`, with RS256.
+    pub(crate) async fn start(site: &Site) -> Self {
+        Self::with_clients(site, &[Client { id: "corp", alg: "RS256" }]).await
+    }
+
+    /// With clients of one's own.
+    pub(crate) async fn with_clients(site: &Site, clients: &[Client]) -> Self {
+        let options = json!({
+            "listen": free_port(),
+            "clients": clients.iter().map(|client| json!({ "id": client.id, "secret": Self::SECRET, "alg": client.alg })).collect::<Vec<_>>(),
+            "redirect_uris": [site.url("auth", "/.vestibule/callback")],
+            "post_logout_redirect_uris": [site.url("auth", "/.vestibule/signed-out")],
+            "people": Self::people(),
+        });
+        let part = Self::spawn(site.folder(), &options);
+        let mut provider = Self { part, issuer: String::new(), clients: clients.to_vec(), options, site: site.folder().to_owned() };
+        provider.wait().await;
+        provider
+    }
+
+    /// Everybody it knows, by `sub`. Any password will do.
+    fn people() -> Value {
+        let person = |given: &str, family: &str, login: &str, email: &str, groups: &[&str]| {
+            json!({
+                "name": format!("{given} {family}"), "given_name": given, "family_name": family, "preferred_username": login,
+                "email": email, "email_verified": true, "groups": groups,
+            })
+        };
+        json!({
+            "ada": person("Ada", "Lovelace", "ada", "ada@example.com", &["staff", "admins"]),
+            "bob": person("Bob", "Builder", "bob", "bob@example.com", &["staff"]),
+            "con": person("Con", "Tractor", "con", "con@vendor.example", &["contractors"]),
+            "zoë": person("Zoë", "Brontë-Núñez", "zoë", "zoe@example.com", &["staff", "façade"]),
+        })
+    }
+
+    fn spawn(folder: &std::path::Path, options: &Value) -> Part {
+        let mut node = Command::new(lab("node_modules/.bin/node"));
+        node.arg(repository().join("tests/real/op.mjs")).arg(options.to_string());
+        Part::start("oidc-provider", &node, folder)
+    }
+
+    async fn wait(&mut self) {
+        self.part.ready(async |log| log.contains("\"event\":\"ready\"")).await;
+        self.issuer = self.part.events("ready").last().and_then(|event| event["issuer"].as_str()).expect("an issuer").to_owned();
+    }
+
+    /// Puts a person into other groups, from the next start on.
+    pub(crate) fn move_to_groups(&mut self, sub: &str, groups: &[&str]) {
+        self.options["people"][sub]["groups"] = json!(groups);
+    }
+
+    /// Ends it and starts it anew at the same address, with other keys and no memory of anybody's session.
+    pub(crate) async fn restart(&mut self) {
+        self.stop();
+        fs::remove_file(self.site.join("oidc-provider.log")).expect("it has written");
+        self.part = Self::spawn(&self.site, &self.options);
+        self.wait().await;
+    }
+
+    /// Ends it.
+    pub(crate) fn stop(&mut self) {
+        self.part.stop();
+    }
+
+    /// What it told of one kind of event.
+    pub(crate) fn events(&self, event: &str) -> Vec<Value> {
+        self.part.events(event)
+    }
+}
+
+/// JupyterHub with header sign-in at its login address, for people who have an account already.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    _process: Part,
+    /// Where people reach it.
+    pub(crate) port: u16,
+    /// Where its admin API is.
+    pub(crate) api_port: u16,
+}
+
+impl Hub {
+    /// The service token of its admin API.
+    pub(crate) const TOKEN: &'static str = "test-only-service-token-of-the-gateway";
+
+    /// Starts it, with nobody in it.
+    pub(crate) async fn start(site: &Site) -> Self {
+        let (port, api_port, proxy_port) = (free_port(), free_port(), free_port());
+        let mut hub = Command::new(lab("venv/bin/jupyterhub"));
+        hub.arg("--config").arg(repository().join("tests/real/jupyterhub_config.py"));
+        hub.env("PORT", port.to_string()).env("API_PORT", api_port.to_string()).env("PROXY_PORT", proxy_port.to_string());
+        hub.env("TOKEN", Self::TOKEN).env("FOLDER", site.folder());
+        let path = std::env::var("PATH").unwrap_or_default();
+        hub.env("PATH", format!("{}:{}:{path}", lab("node_modules/.bin").display(), lab("venv/bin").display()));
+        let mut process = Part::start("jupyterhub", &hub, site.folder());
+        process.ready(async |_| Person::new().gets(200, &format!("http://127.0.0.1:{port}/hub/api")).await).await;
+        Self { _process: process, port, api_port }
+    }
+
+    /// Its accounts' names, from its own admin API.
+    pub(crate) async fn accounts(&self) -> Vec<String> {
+        let users = self.ask("/users").await;
+        users.as_array().expect("a list").iter().map(|user| user["name"].as_str().expect("a name").to_owned()).collect()
+    }
+
+    /// What its admin API answers to a GET.
+    pub(crate) async fn ask(&self, path: &str) -> Value {
+        let url = format!("http://127.0.0.1:{}/hub/api{path}", self.api_port);
+        let token = format!("token {}", Self::TOKEN);
+        Person::new().send("GET", &url, &[("authorization", &token)], None).await.json()
+    }
+}
+
+/// scim2-server: a SCIM 2.0 service provider, in memory.
+#[derive(Debug)]
+pub(crate) struct ScimServer {
+    _process: Part,
+    /// Where it listens.
+    pub(crate) port: u16,
+}
+
+impl ScimServer {
+    /// Its bearer token.
+    pub(crate) const TOKEN: &'static str = "test-only-bearer-token-of-the-gateway";
+
+    /// Starts it, with nobody in it.
+    pub(crate) async fn start(site: &Site) -> Self {
+        let port = free_port();
+        let mut server = Command::new(lab("venv/bin/scim2-server"));
+        server.args(["--hostname", "127.0.0.1", "--port", &port.to_string(), "--bearer-token", Self::TOKEN]);
+        let mut process = Part::start("scim2-server", &server, site.folder());
+        process.ready(async |_| Person::new().gets(401, &format!("http://127.0.0.1:{port}/v2/Users")).await).await;
+        Self { _process: process, port }
+    }
+
+    /// Its users.
+    pub(crate) async fn users(&self) -> Vec<Value> {
+        self.ask("GET", "/v2/Users", None).await["Resources"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Logins of the members of a group; none when there is no such group.
+    pub(crate) async fn members_of(&self, group: &str) -> Vec<String> {
+        let groups = self.ask("GET", "/v2/Groups", None).await["Resources"].as_array().cloned().unwrap_or_default();
+        let members =
+            groups.iter().filter(|each| each["displayName"] == group).flat_map(|each| each["members"].as_array().cloned().unwrap_or_default());
+        let ids: Vec<Value> = members.map(|member| member["value"].clone()).collect();
+        let users = self.users().await;
+        users.iter().filter(|user| ids.contains(&user["id"])).map(|user| user["userName"].as_str().expect("a name").to_owned()).collect()
+    }
+
+    /// The users with this login, in any case.
+    pub(crate) async fn users_named(&self, login: &str) -> Vec<Value> {
+        let is = |user: &Value| user["userName"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(login));
+        self.users().await.into_iter().filter(is).collect()
+    }
+
+    /// Makes a user as somebody before the gateway would have.
+    pub(crate) async fn add_user(&self, user: &Value) -> Value {
+        self.ask("POST", "/v2/Users", Some(user.to_string())).await
+    }
+
+    /// One call of its API, by the administrator.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<String>) -> Value {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let token = format!("Bearer {}", Self::TOKEN);
+        let reply = Person::new().send(method, &url, &[("authorization", &token), ("content-type", "application/scim+json")], body).await;
+        assert!(reply.status < 300, "scim2-server refuses the test's own call {method} {path}: {} {}", reply.status, reply.body);
+        if reply.body.is_empty() { Value::Null } else { reply.json() }
+    }
+}

@@ -1,0 +1,168 @@
+// A person in front of Debian's Chromium, by playwright-core.
+//
+// Started with one argument, a JSON object: { journey, port, shots, certificate }. Tells one JSON line a step; judges nothing. The browser
+// finds every *.vestibule.test at 127.0.0.1 and accepts the test certificate's key, nothing else about TLS is relaxed.
+
+import { createHash, X509Certificate } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { existsSync, readFileSync } from 'node:fs';
+
+const require = createRequire(new URL('../../target/lab/package.json', import.meta.url));
+const { chromium } = require('playwright-core');
+const asked = JSON.parse(process.argv[2]);
+const tell = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
+
+const at = (label, path = '/') => `https://${label}.vestibule.test:${asked.port}${path}`;
+const key = new X509Certificate(readFileSync(asked.certificate)).publicKey.export({ type: 'spki', format: 'der' });
+const places = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/snap/bin/chromium'];
+const executablePath = places.find((place) => place && existsSync(place));
+if (!executablePath) throw new Error('no Chromium here. Run `make setup-lab` first, or name one in CHROMIUM');
+
+const browser = await chromium.launch({
+  executablePath,
+  args: [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
+    '--disable-sync', '--host-resolver-rules=MAP *.vestibule.test 127.0.0.1',
+    `--ignore-certificate-errors-spki-list=${createHash('sha256').update(key).digest('base64')}`,
+  ],
+});
+const context = await browser.newContext({ viewport: { width: 900, height: 640 } });
+context.setDefaultTimeout(60_000);
+
+// What a page says: the app's own marks where it is the app, our heading and text where it is ours.
+const look = async (page) => ({
+  url: page.url(),
+  ...(await page.evaluate(() => {
+    const text = (selector) => document.querySelector(selector)?.textContent;
+    const marks = { heading: text('h1'), person: text('#person'), line: text('#line'), sent: text('#sent') };
+    return { ...marks, text: document.body.innerText, scripts: document.scripts.length };
+  })),
+});
+const shot = (page, name) => page.screenshot({ path: `${asked.shots}/${name}.png` });
+
+// The provider's form. A navigation there may still be under way.
+async function signIn(page, login) {
+  await page.waitForSelector('[name=login]');
+  await page.fill('[name=login]', login);
+  await page.fill('[name=password]', 'any');
+  await page.click('button[type=submit]', { noWaitAfter: true });
+}
+const inTheApp = (page) => page.waitForSelector('#person');
+
+const journeys = {
+  async first_visit() {
+    const page = await context.newPage();
+    await page.goto(at('wiki', '/deep/link?x=1'));
+    await shot(page, 'provider');
+    await signIn(page, 'ada');
+    await page.waitForSelector('[role=status]');
+    tell('waiting', await look(page));
+    await shot(page, 'waiting');
+    await inTheApp(page);
+    tell('arrived', await look(page));
+    await shot(page, 'arrived');
+    const cookies = (await context.cookies()).filter((cookie) => cookie.domain.endsWith('vestibule.test'));
+    tell('cookies', { cookies });
+  },
+
+  async denied() {
+    const page = await context.newPage();
+    await page.goto(at('wiki'));
+    const [answer] = await Promise.all([
+      page.waitForResponse((response) => response.url() === at('wiki') && response.status() >= 400),
+      signIn(page, 'con'),
+    ]);
+    await page.waitForLoadState();
+    tell('denied', { status: answer.status(), incident: answer.headers()['x-vestibule-incident'], ...(await look(page)) });
+    await shot(page, 'denied');
+  },
+
+  async second_app() {
+    const page = await context.newPage();
+    await page.goto(at('wiki'));
+    await signIn(page, 'ada');
+    await inTheApp(page);
+    tell('first', await look(page));
+    await page.goto(at('tickets', '/mine'));
+    await inTheApp(page);
+    tell('second', await look(page));
+  },
+
+  async logout() {
+    const page = await context.newPage();
+    await page.goto(at('wiki'));
+    await signIn(page, 'ada');
+    await inTheApp(page);
+    await page.goto(at('tickets'));
+    await inTheApp(page);
+    await signOut(page);
+    tell('signed out', await look(page));
+    await shot(page, 'signed-out');
+    for (const app of ['wiki', 'tickets']) {
+      await page.goto(at(app));
+      tell(`${app} again`, await look(page));
+    }
+  },
+
+  async twenty_tabs() {
+    const numbers = Array.from({ length: 20 }, (_, number) => number);
+    const pages = await Promise.all(numbers.map(() => context.newPage()));
+    await Promise.all(pages.map((page, number) => page.goto(at('wiki', `/tab/${number}`))));
+    await Promise.all(pages.map((page) => signIn(page, 'ada')));
+    await Promise.all(pages.map(inTheApp));
+    for (const [number, page] of pages.entries()) tell('tab', { number, ...(await look(page)) });
+  },
+
+  async typed_text() {
+    const page = await context.newPage();
+    await page.goto(at('wiki', '/long/form'));
+    await signIn(page, 'ada');
+    await inTheApp(page);
+    await page.fill('textarea', 'three hours of work');
+    const beside = await context.newPage();
+    await beside.goto(at('wiki'));
+    await signOut(beside);
+    const [answer] = await Promise.all([
+      page.waitForResponse((response) => response.request().method() === 'POST'),
+      page.click('button', { noWaitAfter: true }),
+    ]);
+    await page.waitForLoadState();
+    tell('ended', { status: answer.status(), ...(await look(page)) });
+    await shot(page, 'session-ended');
+    const [tab] = await Promise.all([context.waitForEvent('page'), page.click('main a')]);
+    await signIn(tab, 'ada');
+    await tab.waitForURL((url) => url.hostname === 'wiki.vestibule.test');
+    await tab.waitForLoadState();
+    await beside.goto(at('wiki'));
+    tell('signed in beside', await look(beside));
+    await page.reload();
+    await inTheApp(page);
+    tell('reloaded', await look(page));
+  },
+};
+
+// Signing out by the gateway's own page, and at the provider when it asks.
+async function signOut(page) {
+  await page.goto(at(new URL(page.url()).hostname.split('.')[0], '/.vestibule/logout'));
+  await page.click('main button', { noWaitAfter: true });
+  await page.waitForSelector('[name=logout]');
+  await page.click('[name=logout]', { noWaitAfter: true });
+  await page.waitForURL((url) => url.hostname === 'auth.vestibule.test');
+  await page.waitForLoadState();
+}
+
+const open = setTimeout(() => {
+  console.error('the journey took longer than 100 s');
+  process.exit(1);
+}, 100_000);
+try {
+  await journeys[asked.journey]();
+} catch (error) {
+  for (const [number, page] of context.pages().entries()) {
+    if (number < 3) console.error(`stood at ${page.url()}\n${(await page.textContent('body').catch(() => '')).slice(0, 2000)}`);
+  }
+  throw error;
+} finally {
+  clearTimeout(open);
+  await browser.close();
+}

