@@ -2,6 +2,7 @@
 
 mod connector;
 mod fake_admin;
+mod pages;
 mod policy;
 mod provision;
 mod session;
