@@ -3,6 +3,7 @@
 use super::{AUTH_HOST, CLIENT_ID, DemoError, DemoServers, TICKETS_HOST, WIKI_HOST};
 use crate::config::{Audit, AuditSink, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// What was written, and what to start the gateway with.
@@ -25,10 +26,16 @@ pub fn write_files(dir: &Path, servers: &DemoServers) -> Result<DemoFiles, DemoE
     };
     let policies = dir.join("policies");
     fs::create_dir_all(&policies).map_err(|problem| DemoError::File(policies.clone(), problem))?;
-    let client = write(dir.join("client-secret"), &servers.secrets.client)?;
-    let wiki = write(dir.join("wiki-token"), &servers.secrets.wiki)?;
-    let tickets = write(dir.join("tickets-key"), &servers.secrets.tickets)?;
-    let state = write(dir.join("state-key"), &servers.secrets.state)?;
+    let keep = |name: &str, text: &str| {
+        let path = write(dir.join(name), text)?;
+        // For their owner only, as the gateway asks of every secret.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|problem| DemoError::File(path.clone(), problem))?;
+        Ok::<_, DemoError>(path)
+    };
+    let client = keep("client-secret", &servers.secrets.client)?;
+    let wiki = keep("wiki-token", &servers.secrets.wiki)?;
+    let tickets = keep("tickets-key", &servers.secrets.tickets)?;
+    let state = keep("state-key", &servers.secrets.state)?;
     write(policies.join("wiki.toml"), &wiki_policy(servers, &wiki))?;
     write(policies.join("tickets.toml"), &tickets_policy(servers, &tickets))?;
     let gateway = gateway(dir, servers, policies.clone(), client, state);

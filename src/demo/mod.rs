@@ -201,14 +201,8 @@ pub async fn start(ports: Ports, slow_tickets: bool, clock: Arc<dyn Clock>, entr
     };
     let provider = Provider::new(&format!("http://{idp_addr}"), client, &PERSONAS, Arc::clone(&clock), entropy)?;
     let jwks = url::Url::parse(&format!("{auth_origin}/.vestibule/jwks"))?;
-    let wiki_app = app::Settings {
-        title: "Wiki",
-        flavour: Flavour::Scim,
-        admin_token: secrets.wiki.clone(),
-        jwks: jwks.clone(),
-        audience: "wiki",
-        slow: false,
-    };
+    let wiki_app =
+        app::Settings { title: "Wiki", flavour: Flavour::Scim, admin_token: secrets.wiki.clone(), jwks: jwks.clone(), audience: "wiki", slow: false };
     let tickets_app = app::Settings {
         title: "Tickets",
         flavour: Flavour::Redmine,
@@ -260,6 +254,10 @@ impl DemoServers {
 
 impl std::fmt::Debug for DemoServers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DemoServers").field("idp", &self.idp_addr).field("wiki", &self.wiki_addr).field("tickets", &self.tickets_addr).finish_non_exhaustive()
+        f.debug_struct("DemoServers")
+            .field("idp", &self.idp_addr)
+            .field("wiki", &self.wiki_addr)
+            .field("tickets", &self.tickets_addr)
+            .finish_non_exhaustive()
     }
 }

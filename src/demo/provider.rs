@@ -87,7 +87,13 @@ impl Provider {
     ///
     /// # Errors
     /// [`ProviderError::Key`]: the key could not be made.
-    pub fn new(issuer: &str, client: Client, personas: &'static [Persona], clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, ProviderError> {
+    pub fn new(
+        issuer: &str,
+        client: Client,
+        personas: &'static [Persona],
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, ProviderError> {
         let failed = |what: &dyn std::fmt::Display| ProviderError::Key(what.to_string());
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|problem| failed(&problem))?;
         let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|problem| failed(&problem))?;
@@ -136,7 +142,9 @@ impl Provider {
         let now = self.clock.now();
         let prompts: Vec<_> = call.param("prompt").unwrap_or("").split(' ').collect();
         let session = call.cookie(COOKIE).and_then(|id| self.state().sessions.get(id).copied());
-        let young = |at: Timestamp| call.param("max_age").and_then(|s| s.parse::<i64>().ok()).is_none_or(|s| s > 0 && now.since_ms(at) <= s.saturating_mul(1000));
+        let young = |at: Timestamp| {
+            call.param("max_age").and_then(|s| s.parse::<i64>().ok()).is_none_or(|s| s > 0 && now.since_ms(at) <= s.saturating_mul(1000))
+        };
         if let Some(id) = call.param("as") {
             return match self.personas.iter().find(|persona| persona.id == id) {
                 Some(persona) => self.sign_in(&asked, persona, now),
@@ -144,7 +152,9 @@ impl Provider {
             };
         }
         match session {
-            Some((persona, at)) if young(at) && !prompts.contains(&"login") && !prompts.contains(&"select_account") => self.grant(&asked, persona, at),
+            Some((persona, at)) if young(at) && !prompts.contains(&"login") && !prompts.contains(&"select_account") => {
+                self.grant(&asked, persona, at)
+            }
             _ if prompts.contains(&"none") => asked.refuse("login_required"),
             _ => html(StatusCode::OK, self.choose(call)),
         }
@@ -222,7 +232,12 @@ impl Provider {
             })
             .collect();
         let cancel = escape(&query(&call.query, &[("as", "nobody")]));
-        layout("Who are you today?", &format!("<p>This provider is part of the demo: it believes whoever clicks.</p><ul class=\"cards\">{cards}</ul><p><a href=\"/authorize?{cancel}\">Cancel</a></p>"))
+        layout(
+            "Who are you today?",
+            &format!(
+                "<p>This provider is part of the demo: it believes whoever clicks.</p><ul class=\"cards\">{cards}</ul><p><a href=\"/authorize?{cancel}\">Cancel</a></p>"
+            ),
+        )
     }
 
     /// RFC 6749 4.1.3 with RFC 7636 4.6. A code is taken out before it is looked at: whatever is wrong, it is used.
@@ -245,7 +260,9 @@ impl Provider {
         let verifier = only(&form, "code_verifier").unwrap_or_default();
         let digest = URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes()));
         let Some(grant) = grant.filter(|grant| {
-            now < grant.until && only(&form, "redirect_uri") == Some(&grant.redirect_uri) && bool::from(digest.as_bytes().ct_eq(grant.challenge.as_bytes()))
+            now < grant.until
+                && only(&form, "redirect_uri") == Some(&grant.redirect_uri)
+                && bool::from(digest.as_bytes().ct_eq(grant.challenge.as_bytes()))
         }) else {
             return refuse(StatusCode::BAD_REQUEST, "invalid_grant");
         };
@@ -256,7 +273,9 @@ impl Provider {
             state.tokens.insert(access_token.clone(), (grant.persona, now.plus_ms(TOKEN_S * 1000)));
         }
         match self.id_token(&grant, now, &access_token) {
-            Ok(id_token) => json(StatusCode::OK, &json!({ "access_token": access_token, "token_type": "Bearer", "expires_in": TOKEN_S, "id_token": id_token })),
+            Ok(id_token) => {
+                json(StatusCode::OK, &json!({ "access_token": access_token, "token_type": "Bearer", "expires_in": TOKEN_S, "id_token": id_token }))
+            }
             Err(problem) => {
                 tracing::error!(%problem, "the demo provider could not sign");
                 refuse(StatusCode::INTERNAL_SERVER_ERROR, "server_error")

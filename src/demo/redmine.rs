@@ -45,7 +45,9 @@ pub(super) async fn answer(app: &App, call: &Call) -> Response<Body> {
 /// `?name=` finds what contains it in any field, as Redmine does: a connector has to look twice.
 fn list(app: &App, call: &Call) -> Response<Body> {
     let sought = call.param("name").unwrap_or("").to_lowercase();
-    let fits = |account: &Account| [&account.login, &account.given, &account.family, &account.email].iter().any(|text| text.to_lowercase().contains(&sought));
+    let fits = |account: &Account| {
+        [&account.login, &account.given, &account.family, &account.email].iter().any(|text| text.to_lowercase().contains(&sought))
+    };
     let table = app.table();
     // Locked accounts are left out unless asked for: `status=` (empty) lists all.
     let all = call.param("status").is_some_and(|status| status.is_empty() || status == "*");
@@ -108,7 +110,9 @@ fn user_of(call: &Call) -> Option<Value> {
 
 fn fill(account: &mut Account, user: &Value) {
     let text = |name: &str| user.get(name).and_then(Value::as_str).map(str::to_owned);
-    for (field, name) in [(&mut account.login, "login"), (&mut account.given, "firstname"), (&mut account.family, "lastname"), (&mut account.email, "mail")] {
+    for (field, name) in
+        [(&mut account.login, "login"), (&mut account.given, "firstname"), (&mut account.family, "lastname"), (&mut account.email, "mail")]
+    {
         if let Some(value) = text(name) {
             *field = value;
         }

@@ -16,37 +16,44 @@ type Refusal = (StatusCode, Option<&'static str>, String);
 pub(super) async fn answer(app: &App, call: &Call) -> Response<Body> {
     let path = call.path.strip_prefix("/scim/v2").unwrap_or_default();
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    if call.method == Method::POST && parts == ["Users"] {
-        if let Some(failure) = app.before_create().await {
-            return failure;
-        }
+    if call.method == Method::POST
+        && parts == ["Users"]
+        && let Some(failure) = app.before_create().await
+    {
+        return failure;
     }
-    let done = match (&call.method, parts.as_slice()) {
-        (&Method::GET, ["ServiceProviderConfig"]) => Ok((StatusCode::OK, provider_config())),
-        (&Method::GET, ["Users"]) => users(&app.table(), call),
-        (&Method::POST, ["Users"]) => create(&mut app.table(), call),
-        (&Method::GET, ["Users", id]) => find(&app.table(), id).map(|account| (StatusCode::OK, user(&app.table(), &account))),
-        (&Method::PATCH, ["Users", id]) => patch_user(&mut app.table(), id, call),
-        (&Method::PUT, ["Users", id]) => replace_user(&mut app.table(), id, call),
-        (&Method::DELETE, ["Users", id]) => find(&app.table(), id).map(|account| {
-            app.table().remove(account.id);
-            (StatusCode::NO_CONTENT, Value::Null)
-        }),
-        (&Method::GET, ["Groups"]) => groups(&app.table(), call),
-        (&Method::GET, ["Groups", id]) => group_of(&mut app.table(), id).map(|group| (StatusCode::OK, group_json(&group, true))),
-        (&Method::PATCH, ["Groups", id]) => patch_group(&mut app.table(), id, call),
-        _ => Err((StatusCode::NOT_FOUND, None, "There is no such resource.".to_owned())),
-    };
-    match done {
+    match dispatch(&mut app.table(), call, &parts) {
         Ok((status, Value::Null)) => plain(status, "application/scim+json", ""),
         Ok((status, value)) => plain(status, "application/scim+json", value.to_string()),
         Err((status, scim_type, detail)) => {
-            let mut error = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "status": status.as_u16().to_string(), "detail": detail });
+            let mut error =
+                json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "status": status.as_u16().to_string(), "detail": detail });
             if let Some(scim_type) = scim_type {
                 error["scimType"] = scim_type.into();
             }
             plain(status, "application/scim+json", error.to_string())
         }
+    }
+}
+
+/// One look at the table for the whole call: locking it twice would wait for itself.
+fn dispatch(table: &mut Table, call: &Call, parts: &[&str]) -> Result<(StatusCode, Value), Refusal> {
+    match (&call.method, parts) {
+        (&Method::GET, ["ServiceProviderConfig"]) => Ok((StatusCode::OK, provider_config())),
+        (&Method::GET, ["Users"]) => users(table, call),
+        (&Method::POST, ["Users"]) => create(table, call),
+        (&Method::GET, ["Users", id]) => find(table, id).map(|account| (StatusCode::OK, user(table, &account))),
+        (&Method::PATCH, ["Users", id]) => patch_user(table, id, call),
+        (&Method::PUT, ["Users", id]) => replace_user(table, id, call),
+        (&Method::DELETE, ["Users", id]) => {
+            let account = find(table, id)?;
+            table.remove(account.id);
+            Ok((StatusCode::NO_CONTENT, Value::Null))
+        }
+        (&Method::GET, ["Groups"]) => groups(table, call),
+        (&Method::GET, ["Groups", id]) => group_of(table, id).map(|group| (StatusCode::OK, group_json(&group, true))),
+        (&Method::PATCH, ["Groups", id]) => patch_group(table, id, call),
+        _ => Err((StatusCode::NOT_FOUND, None, "There is no such resource.".to_owned())),
     }
 }
 

@@ -112,7 +112,9 @@ impl Demo {
 #[tokio::test]
 async fn the_provider_never_redirects_to_an_address_it_does_not_know() {
     let demo = demo().await;
-    for uri in ["http://evil.example/", "http://auth.localhost:8080/.vestibule/callback/", "http://auth.localhost:8080.evil.example/.vestibule/callback", ""] {
+    for uri in
+        ["http://evil.example/", "http://auth.localhost:8080/.vestibule/callback/", "http://auth.localhost:8080.evil.example/.vestibule/callback", ""]
+    {
         let answer = demo.authorize(&[("redirect_uri", uri), ("as", "ada")]).await;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{uri}");
         assert!(answer.headers().get("location").is_none());
@@ -254,7 +256,8 @@ async fn scim_creates_finds_changes_and_refuses_duplicates() {
     assert_eq!(found("userName eq \"a\\\" or \\\"\"").await, 0);
     assert_eq!(found("userName sw \"a\"").await, Value::Null, "400");
 
-    let patch = json!({ "Operations": [{ "op": "Replace", "path": "displayName", "value": "Countess" }, { "op": "replace", "value": { "active": false } }] });
+    let patch =
+        json!({ "Operations": [{ "op": "Replace", "path": "displayName", "value": "Countess" }, { "op": "replace", "value": { "active": false } }] });
     assert_eq!(demo.scim(Method::PATCH, &format!("/Users/{id}"), &patch).await.status(), StatusCode::OK);
     let now = value(&demo.scim(Method::GET, &format!("/Users/{id}"), &Value::Null).await);
     assert_eq!((&now["displayName"], &now["active"]), (&json!("Countess"), &json!(false)));
@@ -339,7 +342,8 @@ async fn the_app_marks_a_token_as_verified_only_when_everything_holds() {
     let signed = |kid: &str, key: &EncodingKey, claims: &Value| {
         jsonwebtoken::encode(&Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::ES256) }, claims, key).expect("signs")
     };
-    let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","kid":"k1"}"#), URL_SAFE_NO_PAD.encode(claims("wiki", NOW_S + 60).to_string()));
+    let unsigned =
+        format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","kid":"k1"}"#), URL_SAFE_NO_PAD.encode(claims("wiki", NOW_S + 60).to_string()));
     let symmetric = jsonwebtoken::encode(
         &Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::HS256) },
         &claims("wiki", NOW_S + 60),

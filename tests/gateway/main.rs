@@ -6,6 +6,7 @@ mod fake_op;
 mod house;
 mod login;
 mod oidc;
+mod pages;
 mod policy;
 mod provision;
 mod session;
