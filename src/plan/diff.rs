@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 /// What the difference may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent answers, always written by name")]
 pub struct DiffRules {
     /// Whether the gateway keeps this account in step at all; false for one that was there before and is left alone.
     pub manage: bool,

@@ -91,9 +91,9 @@ pub fn desire(policy: &Policy, identity: &Identity, recorded_login: Option<&str>
     }
     scope.insert("vars".to_owned(), Value::Object(policy.vars.clone()));
     let roles = roles(policy.roles.as_ref(), identity, policy.provision.as_ref().map_or(&[], |provision| provision.connector.role_order.as_slice()));
-    name_roles(&mut scope, &roles);
+    name_roles(&mut scope, roles.as_deref());
     let orgs = orgs(policy, identity, &scope);
-    name_orgs(&mut scope, &orgs);
+    name_orgs(&mut scope, orgs.as_deref());
     let (login, email) = user(policy, &mut scope, recorded_login)?;
 
     let mut memberships = BTreeMap::new();
@@ -197,12 +197,12 @@ fn roles(roles: Option<&Roles>, identity: &Identity, order: &[String]) -> Option
     Some(given)
 }
 
-fn name_roles(scope: &mut Map<String, Value>, roles: &Option<Vec<String>>) {
+fn name_roles(scope: &mut Map<String, Value>, roles: Option<&[String]>) {
     let Some(roles) = roles else { return };
     if let Some(highest) = roles.first() {
         scope.insert("role".to_owned(), Value::from(highest.as_str()));
     }
-    scope.insert("roles".to_owned(), Value::from(roles.clone()));
+    scope.insert("roles".to_owned(), Value::from(roles.to_vec()));
 }
 
 /// One organisation that the person should be in.
@@ -233,7 +233,7 @@ fn reads_role(template: &crate::expr::Template) -> bool {
     template.names().iter().any(|name| name == "role" || name == "roles" || name == "groups")
 }
 
-fn name_orgs(scope: &mut Map<String, Value>, orgs: &Option<Vec<Membership>>) {
+fn name_orgs(scope: &mut Map<String, Value>, orgs: Option<&[Membership]>) {
     if let Some(orgs) = orgs {
         let listed = orgs.iter().map(|org| org.id.clone()).collect();
         scope.insert("orgs".to_owned(), Value::Array(listed));

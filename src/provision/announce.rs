@@ -120,7 +120,7 @@ fn header_value(header: &Header, value: &Value) -> Result<Option<HeaderValue>, A
             // `["users,admins"]` is one group, and must not become two.
             (items.iter().map(|item| escape(item, IN_LIST)).collect::<Vec<_>>().join(","), true)
         }
-        single => (scalar(single).ok_or_else(shape)?, false),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => (scalar(value).ok_or_else(shape)?, false),
     };
     let text = clean(&text).map_err(unusable)?;
     if text.is_empty() {

@@ -224,6 +224,8 @@ pub(super) struct Work<'a> {
     pub(super) ledger: Ledger,
     /// The account was made by this gateway and never yet seen complete.
     pub(super) fresh: bool,
+    /// Grants that were sent and never answered.
+    doubted: Vec<(String, String)>,
     fence: Fence,
     until: Timestamp,
 }
@@ -253,6 +255,7 @@ impl Job {
             external_id: external_id(&self.order.key),
             ledger: Ledger::of(&record),
             fresh: record.origin == Some(Origin::Created) && record.account_id.is_some() && record.verified_at.is_none(),
+            doubted: Vec::new(),
             record,
             fence,
             until,
@@ -308,8 +311,9 @@ fn blank(order: &Order) -> AccountRecord {
 impl Work<'_> {
     /// All attempts.
     async fn through(&mut self) -> End {
-        if self.ledger.as_of_ms > self.job.order.as_of.millis() && self.record.verified_at.is_some() {
-            // A newer sign-in was here meanwhile: this one has nothing to say any more.
+        let mapped = desire(self.policy, &self.job.order.identity, self.record.login.as_deref());
+        if mapped.is_ok_and(|mapped| super::is_outdated(&self.job.order, &self.record, &mapped)) {
+            // A newer sign-in was here meanwhile: what this one wants otherwise has nothing to say any more.
             return End::Done { record: Arc::new(self.record.clone()), made: false };
         }
         let was = self.record.state;
@@ -401,7 +405,7 @@ impl Work<'_> {
             return Err(Stop::exists("the account is disabled at the app, and not by this gateway"));
         }
         self.ledger.applied = plan.base;
-        self.ledger.as_of_ms = self.job.order.as_of.millis();
+        self.ledger.as_of_ms = self.ledger.as_of_ms.max(self.job.order.as_of.millis());
         let mut missing: Vec<String> = Vec::new();
         let mut later = None;
         for step in &plan.steps {
@@ -420,11 +424,13 @@ impl Work<'_> {
 
     /// What was in doubt when the last job ended, decided by what is there now.
     fn settle(&mut self, account: &Account) {
-        if let Some(Doubt::Add(kind, member, role)) = Doubt::read(&self.record)
-            && account.memberships.get(&kind).is_some_and(|live| live.contains_key(&member))
-        {
-            // It was not there before we sent it: it is our grant, and ours to take back.
-            self.ledger.applied.note(&Step::Add { kind, member, role });
+        if let Some(Doubt::Add(kind, member, role)) = Doubt::read(&self.record) {
+            if account.memberships.get(&kind).is_some_and(|live| live.contains_key(&member)) {
+                // It was not there before we sent it: it is our grant, and ours to take back.
+                self.ledger.applied.note(&Step::Add { kind, member, role });
+            } else {
+                self.doubted.push((kind, member));
+            }
         }
         self.record.in_doubt = None;
     }
@@ -443,30 +449,37 @@ impl Work<'_> {
         let why = trouble.as_ref().map_or_else(|| format!("{}: {outcome:?}", step.label()), |trouble| format!("{}: {trouble}", step.label()));
         let retry_after_ms = trouble.and_then(|trouble| trouble.retry_after_ms);
         let stepped = match (step, outcome) {
+            // It is there already. Ours only if we had sent it before and lost the answer; else somebody was quicker, and it is not ours to take back.
+            (Step::Add { kind, member, .. }, Outcome::Exists | Outcome::Unchanged) => {
+                if self.doubted.contains(&(kind.clone(), member.clone())) {
+                    self.ledger.applied.note(step);
+                }
+                Stepped::Done
+            }
             (_, Outcome::Created | Outcome::Updated | Outcome::Unchanged | Outcome::Done | Outcome::Found) => {
                 self.ledger.applied.note(step);
                 self.audit_step(step);
                 Stepped::Done
             }
-            // Somebody else was quicker: it is there, and not ours to take back.
-            (Step::Add { .. }, Outcome::Exists) => Stepped::Done,
-            (Step::Remove { .. }, Outcome::Gone | Outcome::Absent) => {
-                self.ledger.applied.note(step);
-                Stepped::Done
-            }
-            // An app whose accounts cannot be changed: what was wanted is noted, so that it is not tried for ever.
-            (Step::Update(_), Outcome::Unsupported) => {
+            // Gone already; or an app whose accounts cannot be changed: noted, so that it is not tried for ever.
+            (Step::Remove { .. }, Outcome::Gone | Outcome::Absent) | (Step::Update(_), Outcome::Unsupported) => {
                 self.ledger.applied.note(step);
                 Stepped::Done
             }
             (_, Outcome::Reauth) => return Err(Stop::Closed(why)),
-            (Step::Add { kind, .. }, Outcome::Retry | Outcome::InDoubt) => {
-                if outcome == Outcome::InDoubt && account.memberships.contains_key(kind) {
+            (Step::Add { kind, member, .. }, Outcome::Retry | Outcome::InDoubt) => {
+                // Where the app shows memberships, an unneeded claim to one does no harm: what is not there is not taken back.
+                if account.memberships.contains_key(kind) {
                     self.ledger.applied.note(step);
+                } else {
+                    self.doubted.push((kind.clone(), member.clone()));
                 }
                 Stepped::Later { why, retry_after_ms }
             }
-            (_, Outcome::Retry | Outcome::InDoubt) => return Err(Stop::Again { why, retry_after_ms }),
+            // Gone in the middle of it: the next attempt sees that, and makes it anew.
+            (Step::Update(_) | Step::Enable, Outcome::Gone) | (_, Outcome::Retry | Outcome::InDoubt) => {
+                return Err(Stop::Again { why, retry_after_ms });
+            }
             // Less than wanted is safe. More than wanted (a removal that fails) is not, and ends below.
             (Step::Add { .. }, _) => Stepped::Without(why),
             (Step::Update(_), _) if self.record.verified_at.is_some() => Stepped::Without(why),

@@ -17,8 +17,10 @@ pub(super) struct Claim<'a> {
     pub(super) external_id: &'a str,
     /// The login that the policy gives them.
     pub(super) login: &'a str,
-    /// Their e-mail address, and only when their provider vouches for it.
-    pub(super) verified_email: Option<&'a str>,
+    /// The e-mail address that the policy gives them.
+    pub(super) email: Option<&'a str>,
+    /// Whether their provider vouches for exactly this address.
+    pub(super) email_verified: bool,
     /// Ways of recognition that the policy allows.
     pub(super) match_by: &'a [MatchBy],
     /// What the policy wants done with an account that was there before.
@@ -66,8 +68,12 @@ pub(super) enum Why {
     Disabled,
     /// It carries another person's external id.
     AnotherPerson,
-    /// The policy says `on_existing = "refuse"`.
+    /// There is an account, and the policy does not say that it may be taken for this person's.
     Existing,
+    /// It was found by an address that the provider does not vouch for.
+    Unverified,
+    /// The app does not show its login: headers might name somebody else.
+    Nameless,
     /// A reserved name, in whatever spelling.
     Reserved,
 }
@@ -79,7 +85,9 @@ impl Why {
             Self::Administrator => "an administrator's account is never taken over",
             Self::Disabled => "the account is disabled",
             Self::AnotherPerson => "the account carries another person's id",
-            Self::Existing => "an account was there before, and on_existing says refuse",
+            Self::Existing => "an account was there before, and neither match nor on_existing says that it may be taken over",
+            Self::Unverified => "an account has this e-mail address, which the provider does not vouch for",
+            Self::Nameless => "an account has this e-mail address, and the app does not show its login",
             Self::Reserved => "the account has a reserved name",
         }
     }
@@ -87,12 +95,13 @@ impl Why {
 
 /// Whose `account` is, which the app found `by` for the person of `claim`.
 pub(super) fn judge(account: &Account, by: MatchBy, claim: &Claim<'_>) -> Verdict {
-    let same_login = claim.facts.fold.same(&account.login, claim.login);
+    // An app that does not show a login is taken at its connector's word, which has compared it already.
+    let login_fits = account.login.is_empty() || claim.facts.fold.same(&account.login, claim.login);
     // First of all: is it what was asked for?
     let as_asked = match by {
         MatchBy::ExternalId => account.external_id.as_deref() == Some(claim.external_id),
-        MatchBy::Login => same_login,
-        MatchBy::Email => matches!((&account.email, claim.verified_email), (Some(has), Some(asked)) if same_email(has, asked)),
+        MatchBy::Login => login_fits,
+        MatchBy::Email => claim.email.is_some_and(|asked| account.email.as_deref().is_none_or(|has| same_email(has, asked))),
     };
     if !as_asked || account.id.is_empty() {
         return Verdict::Wrong;
@@ -100,28 +109,38 @@ pub(super) fn judge(account: &Account, by: MatchBy, claim: &Claim<'_>) -> Verdic
     match account.external_id.as_deref() {
         Some(id) if id == claim.external_id => return Verdict::Ours,
         // Another subject's, by our own mark. Only a clash of logins is harmless.
-        Some(id) if looks_like_ours(id) => return if by == MatchBy::Login { Verdict::Taken } else { Verdict::Refused(Why::AnotherPerson) },
+        Some(id) if id.starts_with(MARK) => return if by == MatchBy::Login { Verdict::Taken } else { Verdict::Refused(Why::AnotherPerson) },
         Some(_) | None => {}
     }
     // Made this very moment, with the rights that the policy gave.
-    if claim.making == Making::Done && same_login {
+    if claim.making == Making::Done && login_fits {
         return Verdict::Ours;
     }
     if account.admin {
         return Verdict::Refused(Why::Administrator);
     }
-    // J15: killed between the create at the app and our record.
-    if claim.making == Making::Doubtful && same_login && by == MatchBy::Login {
+    // J15: killed between the create at the app and our record. An address that nobody vouches for is no evidence even then.
+    let evident = match by {
+        MatchBy::ExternalId | MatchBy::Login => true,
+        MatchBy::Email => claim.email_verified || !account.login.is_empty(),
+    };
+    if claim.making == Making::Doubtful && login_fits && evident {
         return Verdict::Ours;
     }
     if !claim.match_by.contains(&by) {
-        return Verdict::Taken;
+        return if by == MatchBy::Login { Verdict::Taken } else { Verdict::Refused(Why::Existing) };
     }
     if account.disabled {
         return Verdict::Refused(Why::Disabled);
     }
     if claim.facts.is_reserved(&account.login) {
         return Verdict::Refused(Why::Reserved);
+    }
+    if by == MatchBy::Email && !claim.email_verified {
+        return Verdict::Refused(Why::Unverified);
+    }
+    if by == MatchBy::Email && account.login.is_empty() {
+        return Verdict::Refused(Why::Nameless);
     }
     match claim.on_existing {
         OnExisting::Adopt => Verdict::Adopt,
@@ -132,11 +151,6 @@ pub(super) fn judge(account: &Account, by: MatchBy, claim: &Claim<'_>) -> Verdic
 
 /// What every external id of this gateway begins with.
 pub(super) const MARK: &str = "vestibule-";
-
-/// Whether an external id was written by a gateway of this kind.
-fn looks_like_ours(external_id: &str) -> bool {
-    external_id.starts_with(MARK)
-}
 
 #[cfg(test)]
 mod tests {
@@ -158,7 +172,8 @@ mod tests {
         let mut claim = Claim {
             external_id: MINE,
             login: "ada",
-            verified_email: Some("ada@example.com"),
+            email: Some("ada@example.com"),
+            email_verified: true,
             match_by: &[],
             on_existing: OnExisting::Adopt,
             facts: &facts,
@@ -178,17 +193,15 @@ mod tests {
         check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, ExternalId, |c| c.match_by = all, Verdict::Wrong);
         check(&Account { external_id: None, ..ada() }, ExternalId, |c| c.match_by = all, Verdict::Wrong);
         check(&Account { email: Some("eve@example.com".into()), ..ada() }, Email, |c| c.match_by = all, Verdict::Wrong);
-        check(&Account { email: None, ..ada() }, Email, |c| c.match_by = all, Verdict::Wrong);
         check(&Account { id: String::new(), ..ada() }, Login, |c| c.match_by = all, Verdict::Wrong);
-        // An unverified address is no address: the claim carries none.
-        check(&ada(), Email, |c| (c.match_by, c.verified_email) = (all, None), Verdict::Wrong);
+        check(&ada(), Email, |c| (c.match_by, c.email) = (all, None), Verdict::Wrong);
     }
 
     #[test]
     fn without_a_way_that_the_policy_names_an_account_is_somebody_elses() {
         check(&ada(), MatchBy::Login, |_| {}, Verdict::Taken);
         check(&ada(), MatchBy::Login, |c| c.match_by = &[MatchBy::Email], Verdict::Taken);
-        check(&ada(), MatchBy::Email, |c| c.match_by = &[MatchBy::Login], Verdict::Taken);
+        check(&ada(), MatchBy::Email, |c| c.match_by = &[MatchBy::Login], Verdict::Refused(Why::Existing));
     }
 
     #[test]
@@ -203,6 +216,16 @@ mod tests {
         check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, MatchBy::Login, |c| c.making = Making::Doubtful, Verdict::Taken);
         check(&Account { login: "ADMIN".into(), ..ada() }, MatchBy::Email, by_email, Verdict::Refused(Why::Reserved));
         check(&ada(), MatchBy::Login, |c| (c.match_by, c.on_existing) = (&[MatchBy::Login], OnExisting::Refuse), Verdict::Refused(Why::Existing));
+    }
+
+    #[test]
+    fn an_address_that_nobody_vouches_for_is_no_evidence() {
+        let unverified = |c: &mut Claim<'_>| (c.match_by, c.email_verified) = (&[MatchBy::Email], false);
+        check(&ada(), MatchBy::Email, unverified, Verdict::Refused(Why::Unverified));
+        let nameless = || Account { login: String::new(), ..ada() };
+        check(&nameless(), MatchBy::Email, |c| (c.making, c.email_verified) = (Making::Doubtful, false), Verdict::Refused(Why::Existing));
+        check(&nameless(), MatchBy::Email, |c| c.making = Making::Doubtful, Verdict::Ours);
+        check(&nameless(), MatchBy::Email, |c| c.match_by = &[MatchBy::Email], Verdict::Refused(Why::Nameless));
     }
 
     #[test]

@@ -6,11 +6,13 @@
 
 use super::ensure::{Doubt, Ledger, Stop, Work};
 use super::linking::{Claim, Making as Doing, Verdict, judge};
+use crate::connector::model::Verb;
 use crate::connector::{Observation, Outcome, Trouble};
 use crate::plan::{Account, Applied, DiffRules, diff};
 use crate::policy::mapping::{Mapped, check_login, desire};
 use crate::policy::{MatchBy, OnCollision, OnExisting};
 use crate::state::{AccountState, Origin, StoreError};
+use serde_json::Value;
 
 /// `ada-lovelace`, then `ada-lovelace-2` to `ada-lovelace-9`.
 const NAMESAKES_MAX: u32 = 9;
@@ -27,7 +29,12 @@ impl Work<'_> {
     /// The account that the record knows by its id; `None` when it is gone from the app.
     pub(super) async fn revisit(&mut self, mapped: &Mapped, id: &str) -> Result<Option<Account>, Stop> {
         self.renew().await?;
-        let account = match self.connector.get(self.context(mapped, Some(id))).await? {
+        let before = self.as_last_applied(mapped);
+        let mut seen = self.connector.get(self.context(before.as_ref().unwrap_or(mapped), Some(id))).await?;
+        if before.is_some() && seen == Observation::Absent {
+            seen = self.connector.get(self.context(mapped, Some(id))).await?;
+        }
+        let account = match seen {
             Observation::Found(account, _) => account,
             Observation::Ambiguous => return Err(Stop::exists("several accounts answer to the recorded id")),
             Observation::Absent => {
@@ -50,10 +57,25 @@ impl Work<'_> {
             return Err(Stop::exists("the account carries another person's id now"));
         }
         let fold = self.provision.connector.identity.fold;
-        if self.record.login.as_deref().is_some_and(|recorded| !fold.same(recorded, &account.login)) {
+        if !account.login.is_empty() && self.record.login.as_deref().is_some_and(|recorded| !fold.same(recorded, &account.login)) {
             return Err(Stop::exists("the account's login was changed at the app: headers would name somebody else"));
         }
         Ok(Some(*account))
+    }
+
+    /// An app that cannot be asked by id is asked by name or address: by those that it was last given. A new address must not make a known account look
+    /// gone, and a second one be made. `None`: nothing differs, or the app can be asked by id.
+    fn as_last_applied(&self, mapped: &Mapped) -> Option<Mapped> {
+        let email = self.ledger.applied.attributes.get("user.email").and_then(Value::as_str)?;
+        if self.provision.connector.can(&Verb::Get) || mapped.email.as_deref() == Some(email) {
+            return None;
+        }
+        let mut before = mapped.clone();
+        before.email = Some(email.to_owned());
+        if let Some(user) = before.scope.get_mut("user").and_then(Value::as_object_mut) {
+            user.insert("email".to_owned(), Value::from(email));
+        }
+        Some(before)
     }
 
     /// Looks in every way that is allowed, then makes the account; with `on_collision = "suffix"`, under the first login that nobody has.
@@ -81,12 +103,14 @@ impl Work<'_> {
         Err(Stop::exists("the login belongs to an account that is not this person's"))
     }
 
-    /// By external id; by what the policy names, e-mail only when verified; and by login in any case, to see whether it is free.
+    /// By external id; by what the policy names, e-mail only when verified; then by whatever else the app can be asked, to see whether there is an account
+    /// at all. Login comes last: another login may be tried, an address that somebody has is a matter for a human.
     fn ways(&self, mapped: &Mapped) -> Vec<MatchBy> {
-        let mut ways = vec![MatchBy::ExternalId];
+        let has = self.connector.ways();
         let named = self.provision.match_by.iter().copied().filter(|by| mapped.may_match(*by));
-        for by in named.chain([MatchBy::Login]) {
-            if !ways.contains(&by) {
+        let mut ways: Vec<MatchBy> = Vec::new();
+        for by in [MatchBy::ExternalId].into_iter().chain(named).chain([MatchBy::Email, MatchBy::Login]) {
+            if has.contains(&by) && !ways.contains(&by) {
                 ways.push(by);
             }
         }
@@ -106,7 +130,7 @@ impl Work<'_> {
             Verdict::Wrong => return Err(Stop::failed("the app showed an account that was not asked for")),
         };
         let finished = doing == Doing::Doubtful && origin == Origin::Created;
-        self.take(account, by, origin, finished).await
+        self.take(mapped, account, by, origin, finished).await
     }
 
     /// Looks for the account; nothing is believed of an answer but through [`judge`].
@@ -123,7 +147,8 @@ impl Work<'_> {
         Claim {
             external_id: &self.external_id,
             login: &mapped.desired.login,
-            verified_email: mapped.email.as_deref().filter(|_| mapped.email_verified),
+            email: mapped.email.as_deref(),
+            email_verified: mapped.email_verified,
             match_by: &self.provision.match_by,
             on_existing: self.provision.on_existing,
             facts: &self.provision.connector.identity,
@@ -137,10 +162,10 @@ impl Work<'_> {
     }
 
     /// Records that the account is this person's. The store refuses when another person's record owns it.
-    async fn take(&mut self, account: Account, by: MatchBy, origin: Origin, finished: bool) -> Result<Made, Stop> {
+    async fn take(&mut self, mapped: &Mapped, account: Account, by: MatchBy, origin: Origin, finished: bool) -> Result<Made, Stop> {
         let before = self.record.clone();
         self.record.account_id = Some(account.id.clone());
-        self.record.login = Some(account.login.clone());
+        self.record.login = Some(shown_login(mapped, &account));
         self.record.origin = Some(origin);
         self.record.state = AccountState::Provisioning;
         self.record.in_doubt = None;
@@ -185,8 +210,8 @@ impl Work<'_> {
         self.renew().await?;
         let rules = DiffRules { sync_memberships: mapped.sync.clone(), ..DiffRules::default() };
         let plan = diff(&Applied::default(), &mapped.desired, None, &rules);
-        let Some(step) = plan.steps.first() else { return Err(Stop::failed("there is nothing to make")) };
-        let (outcome, shown, stop) = match self.connector.apply(self.context(mapped, None), step).await {
+        let Some(create) = plan.steps.first() else { return Err(Stop::failed("there is nothing to make")) };
+        let (outcome, shown, stop) = match self.connector.apply(self.context(mapped, None), create).await {
             Ok((outcome, shown)) => (outcome, shown, Stop::from(answered(outcome))),
             Err(trouble) => (trouble.outcome, None, Stop::from(trouble)),
         };
@@ -212,12 +237,18 @@ impl Work<'_> {
                 return Err(stop);
             }
         };
-        self.confirm(mapped, step, doing, shown).await
+        self.confirm(mapped, create, doing, shown).await
     }
 
     /// After a create, whatever its answer: only a look decides whether there is an account, and whose.
     async fn confirm(&mut self, mapped: &Mapped, step: &crate::plan::Step, doing: Doing, shown: Option<Account>) -> Result<Made, Stop> {
-        let Some((account, by)) = self.look(mapped, &[MatchBy::ExternalId, MatchBy::Login]).await? else {
+        let ways = self.connector.ways();
+        let seen = match self.look(mapped, &ways).await? {
+            // An app that cannot be searched is taken at its word.
+            None if ways.is_empty() && doing == Doing::Done => shown.clone().map(|account| (account, MatchBy::Login)),
+            seen => seen,
+        };
+        let Some((account, by)) = seen else {
             if doing == Doing::No {
                 // There, and not to be seen: hidden, or equal in a way we do not know. Not ours in any case.
                 self.record.in_doubt = None;
@@ -242,13 +273,18 @@ impl Work<'_> {
         self.ledger = Ledger { applied: Applied::default(), as_of_ms: self.job.order.as_of.millis() };
         self.ledger.applied.note(step);
         self.record.account_id = Some(account.id.clone());
-        self.record.login = Some(account.login.clone());
+        self.record.login = Some(shown_login(mapped, &account));
         self.record.origin = Some(Origin::Created);
         self.record.in_doubt = None;
         self.save().await?;
         self.audit("account.created", if doing == Doing::Done { "made" } else { "made; found after an answer in doubt" });
         Ok(Made::Here(Box::new(account)))
     }
+}
+
+/// The login at the app, which may be spelt otherwise than we asked; ours where the app does not show one.
+fn shown_login(mapped: &Mapped, account: &Account) -> String {
+    if account.login.is_empty() { mapped.desired.login.clone() } else { account.login.clone() }
 }
 
 /// An outcome as trouble, should it turn out to be one.

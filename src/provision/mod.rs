@@ -260,9 +260,9 @@ impl Desk {
             if standing == Standing::Fresh {
                 return self.pass(order, &mapped, times.soft_ttl_ms, landing).map(Some);
             }
-            if record.as_ref().is_some_and(|record| Ledger::of(record).as_of_ms > order.as_of.millis()) && standing != Standing::Known {
+            if let Some(record) = record.as_ref().filter(|record| is_outdated(order, record, &mapped)) {
                 // The same person has signed in again since, with other attributes: those count. This session keeps what it was told.
-                let known = record.as_ref().is_some_and(|record| self.within_grace(record));
+                let known = self.within_grace(record);
                 return if known { self.pass(order, &mapped, STALE_MS, landing).map(Some) } else { Err(PublicMessage::SignInRequired) };
             }
             let hold_ms = if standing == Standing::Known { hold_ms.min(KNOWN_HOLD_MS) } else { hold_ms };
@@ -398,6 +398,12 @@ fn takes_nothing_back(ledger: &Ledger, mapped: &Mapped) -> bool {
         // Not managed any more, or not said: nothing is taken back either way.
         Some(Wanted::Unknown) | None => true,
     })
+}
+
+/// Whether `order` wants something else than what a newer sign-in of the same person has brought about.
+fn is_outdated(order: &Order, record: &AccountRecord, mapped: &Mapped) -> bool {
+    let older = Ledger::of(record).as_of_ms > order.as_of.millis() && record.verified_at.is_some();
+    older && record.desired_fp.as_deref() != Some(&*fingerprint(&order.policy, mapped))
 }
 
 /// Where the person lands at the first page.

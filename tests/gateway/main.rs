@@ -2,6 +2,10 @@
 
 mod connector;
 mod fake_admin;
+mod fake_op;
+mod house;
+mod login;
+mod oidc;
 mod pages;
 mod policy;
 mod provision;

@@ -302,6 +302,41 @@ async fn j15_killed_at_any_call_the_next_sign_in_goes_on_without_a_duplicate() {
     }
 }
 
+/// As above, for an account that has long been complete: what is found there may be anybody's grant, but for what the record says was being sent.
+#[tokio::test]
+async fn j15_killed_between_a_grant_and_its_record_the_grant_is_still_ours_to_take_back() {
+    let world = World::new().await;
+    let policy = policy(|_| {});
+    ready(&world.sign_in(&person("ada", "ada", &[]), &policy).await);
+    world.app.fault("add group devs", Fault::Hang);
+    let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let desk = world.another(doomed.handle(), "gateway-1");
+    let more = person("ada", "ada", &["g-devs"]);
+    assert!(matches!(desk.ensure(&world.session(&more).await, &policy, incident(), 0).await, Ensured::Working));
+    while world.app.count("add") == 0 {
+        tokio::task::yield_now().await;
+    }
+    doomed.shutdown_background();
+    assert_eq!(world.app.groups("ada"), ["devs"]);
+    ready(&world.sign_in(&more, &policy).await);
+    ready(&world.sign_in(&person("ada", "ada", &[]), &policy).await);
+    assert!(world.app.groups("ada").is_empty(), "{:?}", world.app.groups("ada"));
+}
+
+#[tokio::test]
+async fn a_change_that_stopped_half_way_is_not_taken_for_what_it_was_before() {
+    let world = World::new().await;
+    let policy = policy(|policy| policy.provision.as_mut().unwrap().retries = 0);
+    let ada = person("ada", "ada", &["g-devs", "g-ops"]);
+    ready(&world.sign_in(&ada, &policy).await);
+    world.app.fault("remove group ops", Fault::Answer(Outcome::Retry));
+    assert_eq!(refused(&world.sign_in(&person("ada", "ada", &[]), &policy).await), PublicMessage::AccountUnavailable);
+    assert_eq!(world.app.groups("ada"), ["ops"]);
+    world.clock.advance_ms(2_000);
+    ready(&world.sign_in(&ada, &policy).await);
+    assert_eq!(world.app.groups("ada"), ["devs", "ops"]);
+}
+
 #[tokio::test]
 async fn j15_what_a_killed_gateway_leased_is_waited_for_by_another_one() {
     let world = World::new().await;

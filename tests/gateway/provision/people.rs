@@ -73,6 +73,7 @@ async fn j6_two_subjects_with_one_user_name_are_two_people() {
     // The same subject at another issuer is somebody else again.
     let mut elsewhere = person("smith-1", "smith", &[]);
     elsewhere.subject.issuer = "https://other.example".into();
+    elsewhere.email = None;
     assert_eq!(ready(&world.sign_in(&elsewhere, &suffix).await).login, "smith-3");
 }
 
@@ -125,14 +126,7 @@ async fn two_sessions_of_one_person_with_different_attributes_each_get_their_own
     world.clock.advance_ms(1_000);
     let new = world.session(&new).await;
     world.app.slow.store(true, Ordering::SeqCst);
-    let wait = async {
-        while world.app.all_calls() == 0 {
-            tokio::task::yield_now().await;
-        }
-        world.app.slow.store(false, Ordering::SeqCst);
-        world.app.go.notify_waiters();
-    };
-    let (old_pass, new_pass, ()) = tokio::join!(world.ensure(&old, &policy), world.ensure(&new, &policy), wait);
+    let (old_pass, new_pass, ()) = tokio::join!(world.ensure(&old, &policy), world.ensure(&new, &policy), world.release_after(2));
     assert_eq!(header(&ready(&old_pass), "x-email").as_deref(), Some("ada@example.com"));
     assert_eq!(header(&ready(&new_pass), "x-email").as_deref(), Some("countess@example.com"));
     assert_eq!((world.app.count("create"), world.app.groups("ada")), (1, vec!["ops".to_owned()]));
@@ -140,6 +134,23 @@ async fn two_sessions_of_one_person_with_different_attributes_each_get_their_own
     world.clock.advance_ms(2 * 3_600_000);
     ready(&world.ensure(&old, &policy).await);
     assert_eq!(world.app.groups("ada"), ["ops"]);
+}
+
+#[tokio::test]
+async fn an_older_sign_in_that_wants_the_same_looks_at_the_account_like_any_other() {
+    let world = World::new().await;
+    let policy = policy(|_| {});
+    let older = world.session(&person("ada", "ada", &["g-devs"])).await;
+    world.clock.advance_ms(1_000);
+    ready(&world.sign_in(&person("ada", "ada", &["g-devs"]), &policy).await);
+    world.clock.advance_ms(2 * 3_600_000);
+    ready(&world.ensure(&older, &policy).await);
+    assert_eq!((world.app.count("get"), world.record("ada").await.unwrap().verified_at), (1, Some(world.clock.now())));
+    // Half a day without a look, and an app without the account: made anew, not assumed.
+    world.app.accounts.lock().unwrap().clear();
+    world.clock.advance_ms(13 * 3_600_000);
+    ready(&world.ensure(&older, &policy).await);
+    assert_eq!(world.app.groups("ada"), ["devs"]);
 }
 
 #[tokio::test]
@@ -181,8 +192,8 @@ async fn j8_an_existing_account_is_recognised_only_as_the_policy_says_and_never_
     existing(&world);
     let by_mail = linking(&[MatchBy::Email], OnExisting::Adopt);
     let unverified = Identity { email_verified: false, ..person("ada", "ada", &["g-devs"]) };
-    let pass = ready(&world.sign_in(&unverified, &by_mail).await);
-    assert_eq!((pass.login.as_str(), world.app.logins(), world.app.groups("oldie")), ("ada", vec!["oldie".to_owned(), "ada".to_owned()], vec![]));
+    assert_eq!(refused(&world.sign_in(&unverified, &by_mail).await), PublicMessage::AccountExists);
+    assert_eq!((world.app.logins(), world.app.groups("oldie")), (vec!["oldie".to_owned()], vec![]));
 
     let world = World::new().await;
     existing(&world);
@@ -196,8 +207,9 @@ async fn j8_an_existing_account_is_recognised_only_as_the_policy_says_and_never_
 
     let world = World::new().await;
     existing(&world);
-    ready(&world.sign_in(&person("ada", "ada", &[]), &policy(|_| {})).await);
-    assert_eq!(world.app.logins(), ["oldie", "ada"]);
+    // design.md 4: without `match`, an existing account is a conflict.
+    assert_eq!(refused(&world.sign_in(&person("ada", "ada", &[]), &policy(|_| {})).await), PublicMessage::AccountExists);
+    assert_eq!(world.app.logins(), ["oldie"]);
 }
 
 #[tokio::test]
@@ -261,7 +273,7 @@ async fn j10_names_with_metacharacters_arrive_whole_or_not_at_all() {
                 assert_eq!(header(&pass, "x-user").as_deref(), Some(*name));
                 made.insert((*name).to_owned());
             }
-            ended => assert_eq!(refused(&ended), PublicMessage::IncompleteSignIn, "{name:?}"),
+            ended @ (Ensured::Working | Ensured::Refused(_)) => assert_eq!(refused(&ended), PublicMessage::IncompleteSignIn, "{name:?}"),
         }
     }
     assert_eq!(world.app.logins().into_iter().collect::<BTreeSet<_>>(), made);
@@ -345,6 +357,59 @@ async fn a_token_is_made_anew_at_half_its_life_without_an_admin_call() {
     world.clock.advance_ms(150_000);
     ready(&world.ensure(&session, &policy).await);
     assert_eq!((world.app.all_calls(), world.signer.0.load(Ordering::SeqCst)), (calls, 2));
+}
+
+/// What is told, and that it is told once: the log of one newcomer, one change and one refusal.
+#[tokio::test]
+async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    // With a single dispatcher alive, tracing asks the thread that meets an event first, and other tests' threads have no subscriber.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = World::new().await;
+    let policy = policy(|policy| policy.user.required = vec!["email".into()]);
+    ready(&world.sign_in(&person("ada", "ada", &["g-devs"]), &policy).await);
+    ready(&world.sign_in(&person("ada", "ada", &[]), &policy).await);
+    assert_eq!(refused(&world.sign_in(&Identity { email: None, ..person("bob", "bob", &[]) }, &policy).await), PublicMessage::IncompleteSignIn);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).filter(|line: &Value| line["target"] == "audit").collect();
+    let told: Vec<String> = events
+        .iter()
+        .map(|event| {
+            let field = |name: &str| event["fields"][name].as_str().unwrap_or_default().to_owned();
+            assert_eq!(
+                (field("app").as_str(), field("incident"), field("idp").as_str()),
+                ("wiki", vestibule::fault::Incident::from_bytes([1; 5]).to_string(), "corp")
+            );
+            format!("{} {} {}", field("action"), field("sub"), field("detail"))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "account.created ada made",
+            "role.granted ada add group devs",
+            "role.revoked ada remove group devs",
+            "account.failed bob `email` is missing from the sign-in",
+        ]
+    );
+    assert!(!text.contains("ada@example.com"), "no attribute is logged: {text}");
+}
+
+/// Where a test's log lines go.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]

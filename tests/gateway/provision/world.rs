@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
-use vestibule::clock::{Clock as _, ManualClock};
+use vestibule::clock::{Clock as _, ManualClock, Timestamp};
 use vestibule::config;
 use vestibule::connector::model::{Credential, MemberVerb, Model, Verb, same_email};
 use vestibule::connector::{Connector, Context, Observation, Outcome, Trouble};
@@ -19,7 +19,7 @@ use vestibule::plan::{Account, Members, Step};
 use vestibule::policy::*;
 use vestibule::provision::{Desk, Ensured, Parts, Sleeper, Times, TokenSigner};
 use vestibule::session::{AppSession, LiveSessions, Pass};
-use vestibule::state::{AccountKey, AccountRecord, AccountStore as _, SignOn, SignOnId, sqlite::Store};
+use vestibule::state::{AccountKey, AccountRecord, AccountState, AccountStore, Fence, Lease, SignOn, SignOnId, StoreError, sqlite::Store};
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone)]
@@ -155,6 +155,11 @@ fn read(call: &str, fault: Option<Fault>, seen: Observation) -> Result<Observati
 
 #[async_trait]
 impl Connector for App {
+    fn ways(&self) -> Vec<MatchBy> {
+        let external = (!self.without_external_ids.load(Ordering::SeqCst)).then_some(MatchBy::ExternalId);
+        external.into_iter().chain([MatchBy::Login, MatchBy::Email]).collect()
+    }
+
     async fn probe(&self) -> Result<(), Trouble> {
         self.arrive("probe").await.map(|_| ())
     }
@@ -212,6 +217,34 @@ impl Connector for App {
     }
 }
 
+/// The store, counting how often a record was read: whoever has read one and must wait is at the job by then.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    inner: Arc<Store>,
+    reads: AtomicU64,
+}
+
+#[async_trait]
+impl AccountStore for Watched {
+    async fn account(&self, key: &AccountKey) -> Result<Option<AccountRecord>, StoreError> {
+        let record = self.inner.account(key).await;
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        record
+    }
+    async fn lease(&self, key: &AccountKey, owner: &str, now: Timestamp, until: Timestamp) -> Result<Lease, StoreError> {
+        self.inner.lease(key, owner, now, until).await
+    }
+    async fn save(&self, record: &AccountRecord, fence: Fence) -> Result<(), StoreError> {
+        self.inner.save(record, fence).await
+    }
+    async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError> {
+        self.inner.release(key, fence).await
+    }
+    async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
+        self.inner.accounts_in(upstream, state, limit).await
+    }
+}
+
 /// Moves the clock instead of sleeping.
 #[derive(Debug)]
 struct Skip(Arc<ManualClock>, Arc<AtomicU64>);
@@ -230,7 +263,12 @@ impl Sleeper for Skip {
 pub(crate) struct Says(pub(crate) AtomicU64);
 
 impl TokenSigner for Says {
-    fn sign(&self, audience: &str, ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    fn sign(
+        &self,
+        audience: &str,
+        ttl_ms: i64,
+        claims: &Map<String, Value>,
+    ) -> Result<String, Box<dyn std::error::Error + Send + std::marker::Sync>> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Ok(json!([audience, ttl_ms, claims]).to_string())
     }
@@ -244,7 +282,7 @@ pub(crate) fn first(texts: &[&str]) -> FirstOf {
 /// Groups become groups of the app: `g-devs` gives `devs`.
 pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
     let mut model = Model::rest();
-    model.roles_as = "group".to_owned();
+    "group".clone_into(&mut model.roles_as);
     model.verbs.insert(Verb::Members("group".to_owned(), MemberVerb::Add), Vec::new());
     let map = ["devs", "ops", "web"].map(|group| (Glob::new(format!("g-{group}")), group.to_owned())).to_vec();
     let mut policy = Policy {
@@ -298,6 +336,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             },
         ],
         jwt: None,
+        tests: Vec::new(),
     };
     change(&mut policy);
     Arc::new(policy)
@@ -327,7 +366,7 @@ pub(crate) fn person(subject: &str, username: &str, groups: &[&str]) -> Identity
 
 pub(crate) struct World {
     _folder: tempfile::TempDir,
-    pub(crate) store: Arc<Store>,
+    pub(crate) store: Arc<Watched>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) app: Arc<App>,
     pub(crate) signer: Arc<Says>,
@@ -344,6 +383,7 @@ impl World {
         let clock = Arc::new(ManualClock::new(T0));
         let limits = config::Session { idle_ms: 400 * 3_600_000, max_ms: 400 * 3_600_000, cookie: "c".into(), same_site: "Lax" };
         let sessions = LiveSessions::new(store.clone(), clock.clone(), limits);
+        let store = Arc::new(Watched { inner: store, reads: AtomicU64::new(0) });
         let (app, signer, slept_ms) = (Arc::new(App::default()), Arc::new(Says::default()), Arc::new(AtomicU64::new(0)));
         let desk = desk_on(&tokio::runtime::Handle::current(), "gateway-1", &store, &clock, &app, &signer, &slept_ms);
         Self { _folder: folder, store, clock, app, signer, slept_ms, sessions, people: AtomicU64::new(0), desk }
@@ -376,6 +416,15 @@ impl World {
         self.desk.ensure(session, policy, Incident::from_bytes([1; 5]), 20_000).await
     }
 
+    /// Once `people` have asked for a pass since the beginning, lets a slow app answer.
+    pub(crate) async fn release_after(&self, people: u64) {
+        while self.app.all_calls() == 0 || self.store.reads.load(Ordering::SeqCst) < people {
+            tokio::task::yield_now().await;
+        }
+        self.app.slow.store(false, Ordering::SeqCst);
+        self.app.go.notify_waiters();
+    }
+
     /// Signs in and asks for a pass.
     pub(crate) async fn sign_in(&self, identity: &Identity, policy: &Arc<Policy>) -> Ensured {
         self.ensure(&self.session(identity).await, policy).await
@@ -390,7 +439,7 @@ impl World {
 fn desk_on(
     runtime: &tokio::runtime::Handle,
     owner: &str,
-    store: &Arc<Store>,
+    store: &Arc<Watched>,
     clock: &Arc<ManualClock>,
     app: &Arc<App>,
     signer: &Arc<Says>,
