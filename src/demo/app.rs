@@ -3,6 +3,8 @@
 //! Whoever is named in the header but not in the table gets the app's own "unknown user", so that a page that works proves that the account was
 //! made first. `/_demo/` has the switches that let one see waiting and failed pages on purpose.
 
+#![expect(clippy::indexing_slicing, reason = "JSON values only: a key that is not there reads as null")]
+
 use super::http::{Body, Call, Site, answer, escape, html, json, see_other};
 use super::table::Table;
 use super::token::{Keys, Verdict};
@@ -156,17 +158,23 @@ impl App {
     }
 
     /// Who the header names, if the table knows them.
-    fn account(&self, call: &Call) -> Result<Value, Response<Body>> {
+    fn account(&self, call: &Call) -> Result<Value, Box<Response<Body>>> {
         let mut named = call.headers.get_all(USER_HEADER).iter();
         let name = match (named.next().and_then(|value| value.to_str().ok()), named.next()) {
             (Some(name), None) => name,
-            (None, None) => return Err(self.refuse(StatusCode::UNAUTHORIZED, "Nobody is signed in", "No header says who you are.")),
-            _ => return Err(self.refuse(StatusCode::BAD_REQUEST, "Who are you?", "The header that says who you are is repeated or not text.")),
+            (None, None) => return Err(Box::new(self.refuse(StatusCode::UNAUTHORIZED, "Nobody is signed in", "No header says who you are."))),
+            _ => {
+                return Err(Box::new(self.refuse(
+                    StatusCode::BAD_REQUEST,
+                    "Who are you?",
+                    "The header that says who you are is repeated or not text.",
+                )));
+            }
         };
         match self.table().rows().into_iter().find(|row| row["login"] == name) {
             Some(row) if row["active"] == true => Ok(row),
-            Some(_) => Err(self.refuse(StatusCode::FORBIDDEN, "Account disabled", "This account is switched off.")),
-            None => Err(self.refuse(StatusCode::FORBIDDEN, "Unknown user", &format!("There is no account called {name} in this app."))),
+            Some(_) => Err(Box::new(self.refuse(StatusCode::FORBIDDEN, "Account disabled", "This account is switched off."))),
+            None => Err(Box::new(self.refuse(StatusCode::FORBIDDEN, "Unknown user", &format!("There is no account called {name} in this app.")))),
         }
     }
 
@@ -215,7 +223,7 @@ impl Site for App {
         let Some(call) = Call::read(request).await else { return answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", "") };
         let admin = match self.settings.flavour {
             Flavour::Scim => call.path.starts_with("/scim/v2"),
-            Flavour::Redmine => call.path.ends_with(".json") && !call.path.starts_with("/api/"),
+            Flavour::Redmine => call.path.strip_suffix(".json").is_some() && !call.path.starts_with("/api/"),
         };
         if admin {
             return self.admin(&call).await;
@@ -225,7 +233,7 @@ impl Site for App {
         }
         let account = match self.account(&call) {
             Ok(account) => account,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         match call.path.as_str() {
             "/events" => ticker(&call),
@@ -308,16 +316,16 @@ fn table_html(rows: &[Value], me: &str) -> String {
         Value::Bool(_) | Value::Number(_) | Value::Object(_) => escape(&value.to_string()),
     };
     let columns = ["id", "login", "display", "email", "groups", "active", "origin"];
-    let head: String = columns.iter().map(|name| format!("<th>{name}</th>")).collect();
-    let body: String = rows
-        .iter()
-        .map(|row| {
-            let mine = if row["login"] == me { " class=\"me\"" } else { "" };
-            let cells: String = columns.iter().map(|name| format!("<td>{}</td>", cell(&row[*name]))).collect();
-            format!("<tr{mine}>{cells}</tr>")
-        })
-        .collect();
-    format!("<table><tr>{head}</tr>{body}</table>")
+    let row = |row: &Value| {
+        let mine = if row["login"] == me { " class=\"me\"" } else { "" };
+        format!("<tr{mine}>{}</tr>", joined(columns.iter().map(|name| format!("<td>{}</td>", cell(&row[*name])))))
+    };
+    let head = joined(columns.iter().map(|name| format!("<th>{name}</th>")));
+    format!("<table><tr>{head}</tr>{}</table>", joined(rows.iter().map(row)))
+}
+
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    parts.collect()
 }
 
 fn headers_html(call: &Call) -> String {
@@ -331,7 +339,7 @@ fn headers_html(call: &Call) -> String {
 
 fn calls_html(calls: &[String]) -> String {
     let recent = calls.iter().skip(calls.len().saturating_sub(20));
-    let lines: String = recent.map(|call| format!("{}\n", escape(call))).collect();
+    let lines = joined(recent.map(|call| escape(call) + "\n"));
     if lines.is_empty() { "<p class=\"soft\">None so far.</p>".to_owned() } else { format!("<pre>{lines}</pre>") }
 }
 

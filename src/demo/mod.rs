@@ -242,13 +242,12 @@ impl DemoServers {
             self.idp_addr
         );
         for persona in &PERSONAS {
-            text.push_str(&format!("  {:<6} {}\n", persona.given, persona.story));
+            text.extend([&format!("  {:<6} ", persona.given), persona.story, "\n"]);
         }
-        text.push_str(&format!(
+        text + &format!(
             "Then: the same person in Tickets, without a second sign-in.   Break the app: http://{WIKI_HOST}:{gateway}/_demo/\n\
              No browser that knows *.localhost?   curl -H 'Host: {WIKI_HOST}:{gateway}' http://127.0.0.1:{gateway}/\n"
-        ));
-        text
+        )
     }
 }
 

@@ -137,7 +137,7 @@ impl Provider {
     fn authorize(&self, call: &Call) -> Response<Body> {
         let asked = match self.check(call) {
             Ok(asked) => asked,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let now = self.clock.now();
         let prompts: Vec<_> = call.param("prompt").unwrap_or("").split(' ').collect();
@@ -162,8 +162,8 @@ impl Provider {
 
     /// Everything that must hold before anybody is asked anything. A wrong client or redirect URI is told to the person, never to the
     /// address (RFC 6749 4.1.2.1: that would be an open redirector).
-    fn check(&self, call: &Call) -> Result<Asked, Response<Body>> {
-        let told = |text: &str| page(StatusCode::BAD_REQUEST, "This sign-in request is not valid", &format!("<p>{}</p>", escape(text)));
+    fn check(&self, call: &Call) -> Result<Asked, Box<Response<Body>>> {
+        let told = |text: &str| Box::new(page(StatusCode::BAD_REQUEST, "This sign-in request is not valid", &format!("<p>{}</p>", escape(text))));
         if call.param("client_id") != Some(&self.client.id) {
             return Err(told("The client is not known here."));
         }
@@ -175,14 +175,14 @@ impl Provider {
         let asked =
             Asked { issuer: self.issuer.clone(), redirect_uri: redirect_uri.to_owned(), state: text("state"), nonce: text("nonce"), challenge };
         if call.param("response_type") != Some("code") {
-            return Err(asked.refuse("unsupported_response_type"));
+            return Err(Box::new(asked.refuse("unsupported_response_type")));
         }
         if !call.param("scope").unwrap_or("").split(' ').any(|scope| scope == "openid") {
-            return Err(asked.refuse("invalid_scope"));
+            return Err(Box::new(asked.refuse("invalid_scope")));
         }
         // RFC 7636 4.3: a SHA-256 in base64url has 43 characters; `plain` is not offered.
         if call.param("code_challenge_method") != Some("S256") || asked.challenge.len() != 43 {
-            return Err(asked.refuse("invalid_request"));
+            return Err(Box::new(asked.refuse("invalid_request")));
         }
         Ok(asked)
     }
@@ -218,19 +218,12 @@ impl Provider {
     }
 
     fn choose(&self, call: &Call) -> String {
-        let cards: String = self
-            .personas
-            .iter()
-            .map(|persona| {
-                let query = query(&call.query, &[("as", persona.id)]);
-                format!(
-                    "<li><a href=\"/authorize?{}\"><b>{}</b><span>{}</span></a></li>",
-                    escape(&query),
-                    escape(persona.title),
-                    escape(persona.story)
-                )
-            })
-            .collect();
+        let card = |persona: &Persona| {
+            let query = escape(&query(&call.query, &[("as", persona.id)]));
+            format!("<li><a href=\"/authorize?{query}\"><b>{}</b><span>{}</span></a></li>", escape(persona.title), escape(persona.story))
+        };
+        let cards: Vec<String> = self.personas.iter().map(card).collect();
+        let cards = cards.concat();
         let cancel = escape(&query(&call.query, &[("as", "nobody")]));
         layout(
             "Who are you today?",
@@ -311,14 +304,12 @@ impl Provider {
     fn userinfo(&self, call: &Call) -> Response<Body> {
         let token = call.header(AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
         let found = token.and_then(|token| self.state().tokens.get(token).copied());
-        match found.filter(|(_, until)| self.clock.now() < *until) {
-            Some((persona, _)) => json(StatusCode::OK, &Value::Object(persona.claims())),
-            None => {
-                let mut response = json(StatusCode::UNAUTHORIZED, &json!({ "error": "invalid_token" }));
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
-                response
-            }
+        if let Some((persona, _)) = found.filter(|(_, until)| self.clock.now() < *until) {
+            return json(StatusCode::OK, &Value::Object(persona.claims()));
         }
+        let mut response = json(StatusCode::UNAUTHORIZED, &json!({ "error": "invalid_token" }));
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+        response
     }
 
     /// OpenID Connect RP-Initiated Logout 1.0: ends the session here; goes on only to a registered origin.

@@ -78,10 +78,10 @@ impl Demo {
             ("code_challenge", CHALLENGE),
             ("code_challenge_method", "S256"),
         ];
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(given.iter().filter(|(name, _)| !change.iter().any(|(other, _)| other == name)));
-        query.extend_pairs(change.iter().filter(|(_, value)| !value.is_empty()));
-        ask(Method::GET, self.servers.idp_addr, &format!("/authorize?{}", query.finish()), &[], "").await
+        let kept = given.iter().filter(|(name, _)| !change.iter().any(|(other, _)| other == name));
+        let all = kept.chain(change.iter().filter(|(_, value)| !value.is_empty()));
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(all).finish();
+        ask(Method::GET, self.servers.idp_addr, &format!("/authorize?{query}"), &[], "").await
     }
 
     async fn code(&self) -> String {
