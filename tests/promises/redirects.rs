@@ -1,5 +1,5 @@
 //! promises.md, *Redirects*.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use crate::house::{AUTH, Ask, Browser, CONTENT, House, Landed, Options, WIKI, be, encoded};
 use serde_json::json;
@@ -58,7 +58,8 @@ const ELSEWHERE: [&str; 46] = [
 /// At the front page; or at an address of this host that it refuses itself, which is what becomes of an encoding of an encoding.
 fn assert_home(landed: &Landed, home: &str, to: &str) {
     let here = landed.url.as_str().strip_prefix(home).unwrap_or_else(|| panic!("{to:?}: {:?}", landed.passed));
-    assert!(here.is_empty() && landed.answer.status == 200 || here.starts_with("%25") && landed.answer.status == 400, "{to:?}: {:?}", landed.passed);
+    let refused = landed.answer.status == 400 && (here.starts_with("%25") || landed.passed.is_empty());
+    assert!(here.is_empty() && landed.answer.status == 200 || refused, "{to:?}: {:?}", landed.passed);
 }
 
 /// GHSA-qqxw-m5fj-f7gv, GHSA-j7px-6hwj-hpjg, GHSA-5m6c-jp6f-2vcv, CVE-2021-21291, CVE-2019-3877, CVE-2019-13038, CVE-2022-23527, mod_auth_openidc
@@ -133,6 +134,7 @@ async fn every_value_in_our_pages_is_escaped_for_its_place() {
             format!("/.vestibule/login?to={q}&fresh={q}"),
             format!("/.vestibule/callback?code={q}"),
             format!("/admin/{}?{q}", q.replace('+', "%20")),
+            format!("/admin?{q}"),
             format!("/recent?x={q}"),
         ] {
             pages.push(browser.get(&house, WIKI, &target).await);
@@ -151,7 +153,8 @@ async fn every_value_in_our_pages_is_escaped_for_its_place() {
         }
         pages.push(Browser::default().get(&house, &format!("{}.test", "x".repeat(20)), &format!("/?{q}")).await);
         pages.push(browser.send(&house, &Ask::form(WIKI, "/.vestibule/logout", &format!("token={q}"))).await);
-        assert!(pages.iter().any(|page| page.status == 403) && pages.iter().any(|page| page.body.contains("alert(1)")), "the payload is nowhere at all");
+        assert!(pages.iter().any(|page| page.status == 403), "nobody was refused");
+        assert!(pages.iter().any(|page| page.body.contains("alert")), "the payload is nowhere at all: {}", pages[0].body);
         for page in pages.iter().filter(|page| page.get("content-type").is_some_and(|kind| kind.starts_with("text/html"))) {
             if page.body == CONTENT {
                 continue;
@@ -165,9 +168,9 @@ async fn every_value_in_our_pages_is_escaped_for_its_place() {
 
 /// What of `payload` could act on a page.
 fn unescaped(page: &str, payload: &str) -> Option<String> {
-    let attributes = || page.split(['<']).filter_map(|rest| rest.split_once('>').map(|(tag, _)| tag));
-    let acts = |tag: &str| tag.starts_with("script") || tag.starts_with("img") || tag.starts_with("svg") || tag.contains("=\"javascript:") || tag.contains(" onmouseover=");
-    if let Some(tag) = attributes().find(|tag| acts(tag)) {
+    let tags = || page.split('<').filter_map(|rest| rest.split_once('>').map(|(tag, _)| tag));
+    let acts = |tag: &str| ["script", "img", "svg/"].iter().any(|start| tag.starts_with(start)) || ["=\"javascript:", " on"].iter().any(|part| tag.contains(part));
+    if let Some(tag) = tags().find(|tag| acts(tag)) {
         return Some(tag.to_owned());
     }
     (payload.contains(['<', '"', '\'']) && page.contains(payload)).then(|| payload.to_owned())
