@@ -1,7 +1,8 @@
 // A person in front of Debian's Chromium, by playwright-core.
 //
 // Started with one argument, a JSON object: { journey, port, shots, certificate }. Tells one JSON line a step; judges nothing. The browser
-// finds every *.vestibule.test at 127.0.0.1 and accepts the test certificate's key, nothing else about TLS is relaxed.
+// finds every *.vestibule.test at 127.0.0.1 and accepts the test certificate's key, nothing else about TLS is relaxed. Pages run no script:
+// every journey goes without.
 
 import { createHash, X509Certificate } from 'node:crypto';
 import { createRequire } from 'node:module';
@@ -10,6 +11,8 @@ import { existsSync, readFileSync } from 'node:fs';
 const require = createRequire(new URL('../../target/lab/package.json', import.meta.url));
 const { chromium } = require('playwright-core');
 const asked = JSON.parse(process.argv[2]);
+// A waiting page is one whose next navigation is under way all the time; without this, the driver looks only once that has ended.
+process.env.PLAYWRIGHT_SKIP_NAVIGATION_CHECK = '1';
 const tell = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
 
 const at = (label, path = '/') => `https://${label}.vestibule.test:${asked.port}${path}`;
@@ -26,7 +29,7 @@ const browser = await chromium.launch({
     `--ignore-certificate-errors-spki-list=${createHash('sha256').update(key).digest('base64')}`,
   ],
 });
-const context = await browser.newContext({ viewport: { width: 900, height: 640 } });
+const context = await browser.newContext({ viewport: { width: 900, height: 640 }, javaScriptEnabled: false });
 context.setDefaultTimeout(60_000);
 
 // What a page says: the app's own marks where it is the app, our heading and text where it is ours.
@@ -35,7 +38,8 @@ const look = async (page) => ({
   ...(await page.evaluate(() => {
     const text = (selector) => document.querySelector(selector)?.textContent;
     const marks = { heading: text('h1'), person: text('#person'), line: text('#line'), sent: text('#sent') };
-    return { ...marks, text: document.body.innerText, scripts: document.scripts.length };
+    const painted = performance.getEntriesByName('first-contentful-paint').length;
+    return { ...marks, text: document.body.innerText, scripts: document.scripts.length, painted };
   })),
 });
 const shot = (page, name) => page.screenshot({ path: `${asked.shots}/${name}.png` });
@@ -48,10 +52,16 @@ async function signIn(page, login) {
   await page.click('button[type=submit]', { noWaitAfter: true });
 }
 const inTheApp = (page) => page.waitForSelector('#person');
+// A page of the gateway's with this in its heading.
+const onOurPage = (page, heading) => page.waitForSelector(`main h1:has-text("${heading}")`);
 
 const journeys = {
   async first_visit() {
     const page = await context.newPage();
+    page.on('requestfinished', async (request) => {
+      if (!new URL(request.url()).pathname.startsWith('/.vestibule/wait')) return;
+      tell('held', { status: (await request.response()).status(), ms: request.timing().responseStart });
+    });
     await page.goto(at('wiki', '/deep/link?x=1'));
     await shot(page, 'provider');
     await signIn(page, 'ada');
@@ -72,7 +82,7 @@ const journeys = {
       page.waitForResponse((response) => response.url() === at('wiki') && response.status() >= 400),
       signIn(page, 'con'),
     ]);
-    await page.waitForLoadState();
+    await onOurPage(page, 'have access');
     tell('denied', { status: answer.status(), incident: answer.headers()['x-vestibule-incident'], ...(await look(page)) });
     await shot(page, 'denied');
   },
@@ -126,13 +136,14 @@ const journeys = {
       page.waitForResponse((response) => response.request().method() === 'POST'),
       page.click('button', { noWaitAfter: true }),
     ]);
-    await page.waitForLoadState();
+    await onOurPage(page, 'session has ended');
     tell('ended', { status: answer.status(), ...(await look(page)) });
     await shot(page, 'session-ended');
     const [tab] = await Promise.all([context.waitForEvent('page'), page.click('main a')]);
     await signIn(tab, 'ada');
-    await tab.waitForURL((url) => url.hostname === 'wiki.vestibule.test');
-    await tab.waitForLoadState();
+    await onOurPage(tab, 'signed in');
+    tell('new tab', await look(tab));
+    await shot(tab, 'signed-in');
     await beside.goto(at('wiki'));
     tell('signed in beside', await look(beside));
     await page.reload();
@@ -147,8 +158,7 @@ async function signOut(page) {
   await page.click('main button', { noWaitAfter: true });
   await page.waitForSelector('[name=logout]');
   await page.click('[name=logout]', { noWaitAfter: true });
-  await page.waitForURL((url) => url.hostname === 'auth.vestibule.test');
-  await page.waitForLoadState();
+  await onOurPage(page, 'signed out');
 }
 
 const open = setTimeout(() => {

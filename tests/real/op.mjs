@@ -66,8 +66,15 @@ provider.on('authorization.success', (context) => tell('authorized', { query: co
 provider.on('authorization.error', (_context, error) => tell('refused', { error: error.error, detail: error.error_description }));
 provider.on('grant.success', (context) => tell('granted', { sub: context.oidc.account?.accountId, client: context.oidc.client.clientId }));
 provider.on('grant.error', (_context, error) => tell('grant refused', { error: error.error, detail: error.error_description }));
-provider.on('end_session.success', (context) => tell('signed out', { hint: Boolean(context.oidc.params?.id_token_hint) }));
+provider.on('end_session.success', () => tell('signed out'));
 provider.on('server_error', (_context, error) => tell('broken', { error: String(error.stack) }));
+
+// Whom the relying party says it signs out, once its hint has been verified.
+provider.use(async (context, next) => {
+  await next();
+  const { route, entities } = context.oidc ?? {};
+  if (route === 'end_session') tell('asked to sign out', { hint: entities.IdTokenHint?.payload.sub ?? null });
+});
 
 server.on('request', provider.callback());
 tell('ready', { issuer });
