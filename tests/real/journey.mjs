@@ -6,13 +6,11 @@
 
 import { createHash, X509Certificate } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 const require = createRequire(new URL('../../target/lab/package.json', import.meta.url));
 const { chromium } = require('playwright-core');
 const asked = JSON.parse(process.argv[2]);
-// A waiting page is one whose next navigation is under way all the time; without this, the driver looks only once that has ended.
-process.env.PLAYWRIGHT_SKIP_NAVIGATION_CHECK = '1';
 const tell = (step, fields = {}) => console.log(JSON.stringify({ step, ...fields }));
 
 const at = (label, path = '/') => `https://${label}.vestibule.test:${asked.port}${path}`;
@@ -38,11 +36,35 @@ const look = async (page) => ({
   ...(await page.evaluate(() => {
     const text = (selector) => document.querySelector(selector)?.textContent;
     const marks = { heading: text('h1'), person: text('#person'), line: text('#line'), sent: text('#sent') };
-    const painted = performance.getEntriesByName('first-contentful-paint').length;
-    return { ...marks, text: document.body.innerText, scripts: document.scripts.length, painted };
+    return { ...marks, text: document.body.innerText, scripts: document.scripts.length };
   })),
 });
 const shot = (page, name) => page.screenshot({ path: `${asked.shots}/${name}.png` });
+
+// A page whose next navigation is under way as long as it is shown. The driver and the page's own inspector wait for that navigation to end;
+// the browser itself tells what it has on screen all the same: what it painted, the document as it stands, a picture.
+async function glance(page, name) {
+  const browserOwn = await context.newCDPSession(page);
+  let painted = 0;
+  browserOwn.on('Page.lifecycleEvent', (event) => {
+    if (event.name === 'init') painted = 0;
+    if (event.name === 'firstContentfulPaint') painted += 1;
+  });
+  await browserOwn.send('Page.enable');
+  await browserOwn.send('Page.setLifecycleEventsEnabled', { enabled: true });
+  return async () => {
+    for (const end = Date.now() + 30_000; Date.now() < end; await new Promise((later) => setTimeout(later, 100))) {
+      const { data } = await browserOwn.send('Page.captureSnapshot');
+      const html = data.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+      if (!painted || !html.includes('role="status"')) continue;
+      const picture = await browserOwn.send('Page.captureScreenshot');
+      writeFileSync(`${asked.shots}/${name}.png`, Buffer.from(picture.data, 'base64'));
+      const heading = /<h1>(.*?)<\/h1>/s.exec(html)?.[1];
+      return { heading, scripts: (html.match(/<script/gi) ?? []).length, painted };
+    }
+    throw new Error('no waiting page was painted within 30 s');
+  };
+}
 
 // The provider's form. A navigation there may still be under way.
 async function signIn(page, login) {
@@ -64,10 +86,9 @@ const journeys = {
     });
     await page.goto(at('wiki', '/deep/link?x=1'));
     await shot(page, 'provider');
+    const waiting = await glance(page, 'waiting');
     await signIn(page, 'ada');
-    await page.waitForSelector('[role=status]');
-    tell('waiting', await look(page));
-    await shot(page, 'waiting');
+    tell('waiting', await waiting());
     await inTheApp(page);
     tell('arrived', await look(page));
     await shot(page, 'arrived');
