@@ -1,7 +1,7 @@
 // panva's oidc-provider as the tests run it: an OpenID Provider that nobody here wrote.
 //
 // Started with one argument, a JSON object: { listen, issuer?, clients: [{ id, secret, alg? }], redirect_uris, post_logout_redirect_uris,
-// people: { sub: claims }, claims_in_id_token? }. Says `{"event":"ready","issuer":…}` once it answers, then one JSON line for each
+// people: { sub: claims }, claims_in_id_token?, no_logout? }. Says `{"event":"ready","issuer":…}` once it answers, then one JSON line for each
 // grant, refusal and end of session. Keys are made at the start: started again, it is a provider that has rotated them.
 
 import { generateKeyPairSync } from 'node:crypto';
@@ -59,7 +59,7 @@ const provider = new Provider(issuer, {
     return grant;
   },
   pkce: { required: () => true },
-  features: { devInteractions: { enabled: true }, rpInitiatedLogout: { enabled: true } },
+  features: { devInteractions: { enabled: true }, rpInitiatedLogout: { enabled: !asked.no_logout } },
 });
 
 provider.on('authorization.success', (context) => tell('authorized', { query: context.oidc.params }));
