@@ -8,7 +8,7 @@ mod wiring;
 
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{AuditSink, Gateway, SecretRef};
+use crate::config::{Gateway, SecretRef};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::login::{self, Addresses, DeskParts};
 use crate::observe::{self, Metrics};
@@ -51,8 +51,6 @@ pub struct Plan {
     pub policies: Vec<Policy>,
     /// Hosts whose policy is not.
     pub unavailable: Vec<String>,
-    /// Folder of the gateway file, which relative paths start from.
-    pub folder: PathBuf,
     /// Plain HTTP instead of TLS: the demo and benchmarks only; no configuration file can say so.
     pub plain: bool,
     /// Whether to take over logging for the process.
@@ -67,12 +65,11 @@ pub struct Plan {
 
 impl Plan {
     /// A plan for the real thing.
-    pub fn new(gateway: Gateway, policies: Vec<Policy>, unavailable: Vec<String>, folder: PathBuf) -> Self {
+    pub fn new(gateway: Gateway, policies: Vec<Policy>, unavailable: Vec<String>) -> Self {
         Self {
             gateway,
             policies,
             unavailable,
-            folder,
             plain: false,
             install_logging: true,
             clock: Arc::new(SystemClock),
@@ -160,16 +157,12 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]: nothing runs then.
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
-    let Plan { gateway, policies, unavailable, folder, plain, install_logging, clock, entropy, environment } = plan;
+    let Plan { gateway, policies, unavailable, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
     if install_logging {
-        let sink = match &gateway.audit.sink {
-            AuditSink::Stdout => AuditSink::Stdout,
-            AuditSink::File(path) => AuditSink::File(folder.join(path)),
-        };
-        observe::install(&gateway.telemetry, &sink, &metrics, Arc::clone(&clock))?;
+        observe::install(&gateway.telemetry, &gateway.audit.sink, &metrics, Arc::clone(&clock))?;
     }
-    let read = |reference: &SecretRef| read_secret(reference, &folder, environment.as_ref());
+    let read = |reference: &SecretRef| read_secret(reference, environment.as_ref());
     let sealer = Sealer::new(&read(&gateway.state.key)?, Arc::clone(&entropy))?;
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
@@ -216,7 +209,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         jwks: Arc::new(move || jwks.clone()),
         pending_max: PENDING_MAX,
     }));
-    let acceptor = if plain { None } else { Some(Arc::new(acceptor(&gateway, &folder, &read)?)) };
+    let acceptor = if plain { None } else { Some(Arc::new(acceptor(&gateway, &read)?)) };
     let upstream_tls = tls::client_config(None).map_err(|cause| StartError::Tls { place: "outgoing TLS".to_owned(), cause })?;
     let shared = Arc::new(Shared {
         routes: Arc::clone(&routes),
@@ -290,18 +283,19 @@ impl Running {
     }
 }
 
-fn read_secret(reference: &SecretRef, folder: &std::path::Path, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<SecretString, StartError> {
-    let resolved = secrets::resolve(reference, Places { config_folder: folder, environment })?;
+fn read_secret(reference: &SecretRef, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<SecretString, StartError> {
+    let resolved = secrets::resolve(reference, Places { config_folder: std::path::Path::new(""), environment })?;
     if let Some(warning) = resolved.warning {
         tracing::warn!(reference = warning.reference, path = %warning.path.display(), mode = format!("{:o}", warning.mode), "a secret can be read by others");
     }
     Ok(resolved.secret)
 }
 
-fn acceptor(gateway: &Gateway, folder: &std::path::Path, read: &dyn Fn(&SecretRef) -> Result<SecretString, StartError>) -> Result<Acceptor, StartError> {
+fn acceptor(gateway: &Gateway, read: &dyn Fn(&SecretRef) -> Result<SecretString, StartError>) -> Result<Acceptor, StartError> {
     let mut certificates = Certificates::default();
     for certificate in &gateway.certificates {
-        let path = folder.join(&certificate.chain);
+        // The compiler of the gateway file has resolved relative paths.
+        let path = certificate.chain.clone();
         let place = || format!("[tls] cert {}", path.display());
         let chain = std::fs::read(&path).map_err(|cause| StartError::File { path: path.clone(), cause })?;
         let key = read(&certificate.key)?;

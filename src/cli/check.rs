@@ -21,8 +21,6 @@ pub struct Loaded {
     pub policies: Vec<Policy>,
     /// Hosts of the policies that were left out, as far as they can be read and nobody else has them: their apps are unavailable, not unknown.
     pub unavailable: Vec<String>,
-    /// Folder of the gateway file.
-    pub folder: PathBuf,
     /// Everything found, errors of the policies that were left out included.
     pub report: Report,
 }
@@ -45,7 +43,7 @@ impl Loaded {
 
     /// What to start.
     pub fn into_plan(self) -> Plan {
-        Plan::new(self.gateway, self.policies, self.unavailable, self.folder)
+        Plan::new(self.gateway, self.policies, self.unavailable)
     }
 }
 
@@ -98,7 +96,7 @@ pub fn load(config: &Path) -> Result<Loaded, Report> {
     unavailable.retain(|host| *host != gateway.server.auth_host && !policies.iter().any(|policy| policy.host == *host));
     unavailable.sort();
     unavailable.dedup();
-    Ok(Loaded { gateway, policies, unavailable, folder: folder.to_owned(), report: look.report })
+    Ok(Loaded { gateway, policies, unavailable, report: look.report })
 }
 
 /// The policies of a folder by themselves, for a gateway whose configuration is not a file (the demo).

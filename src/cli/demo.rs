@@ -49,7 +49,7 @@ async fn start(folder: &Path, story: bool, port: u16) -> Result<(DemoServers, Ru
     let files = demo::write_files(folder, &servers).map_err(|error| could_not(&error))?;
     let idps: Vec<String> = files.gateway.idps.iter().map(|idp| idp.id.clone()).collect();
     let policies = check::load_policies(&files.policies, &idps).map_err(|report| (report.render(), CONFIG))?;
-    let mut plan = Plan::new(files.gateway, policies, Vec::new(), folder.to_path_buf());
+    let mut plan = Plan::new(files.gateway, policies, Vec::new());
     plan.plain = true;
     let running = app::start(plan).await.map_err(|error| could_not(&error))?;
     Ok((servers, running))

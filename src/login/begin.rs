@@ -110,8 +110,8 @@ impl Desk {
         let binding = self.binding(request);
         let (state, nonce, code_verifier) = (self.marked_token(is_again(ticket)), self.token(), self.token());
         let redirect_uri = self.redirect_uri();
-        let begin = Begin { state: &state, nonce: &nonce, code_verifier: &code_verifier, redirect_uri: &redirect_uri, max_age_s: begun.max_age_s };
-        let url = match provider.begin(begin).await {
+        let asked = Begin { state: &state, nonce: &nonce, code_verifier: &code_verifier, redirect_uri: &redirect_uri, max_age_s: begun.max_age_s };
+        let url = match provider.begin(asked).await {
             Ok(url) => url,
             Err(fault) => {
                 let retry = login_path(&app.host, ticket, Some(idp));

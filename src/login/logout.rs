@@ -72,9 +72,9 @@ impl Desk {
         // Without a session here there is nothing to go by: the auth host asks for itself.
         let mut next = format!("{}/.vestibule/logout", self.parts.addresses.auth_origin());
         if let Some(session) = &session {
-            let pending = self.end(request, &session.sign_on).await?;
+            let ended = self.end(request, &session.sign_on).await?;
             let (token, now) = (self.token(), self.parts.clock.now());
-            let pending = pending.into_pending(now.millis());
+            let pending = ended.into_pending(now.millis());
             self.parts.logins.put_pending(key(Purpose::Logout, &token), &pending, now.plus_ms(LOGOUT_MS)).await?;
             next = format!("{next}/done?t={token}");
         }
@@ -108,8 +108,8 @@ impl Desk {
     /// a sign-out made, once, and only on a sign-on of the same person.
     pub(super) async fn logout_done(&self, request: &OwnRequest) -> Result<Response<Bytes>, StoreError> {
         let token = parameter(&request.query, "t").filter(|token| is_token(token)).unwrap_or_default();
-        let taken = self.parts.logins.take_pending(key(Purpose::Logout, &token), self.parts.clock.now()).await?;
-        let Taken::Fresh(pending) = taken else { return Ok(self.redirect(&self.after(None).await)) };
+        let found = self.parts.logins.take_pending(key(Purpose::Logout, &token), self.parts.clock.now()).await?;
+        let Taken::Fresh(pending) = found else { return Ok(self.redirect(&self.after(None).await)) };
         let ended = PendingLogout::from_pending(pending);
         match self.sign_on(request).await? {
             Some(other) if fingerprint(&other.identity.subject) != ended.subject => return Ok(self.redirect(&self.after(None).await)),
@@ -141,19 +141,18 @@ impl Desk {
     /// `Sec-Fetch-Site` decides where it is sent, and page script cannot forge it; older browsers, and plain http, need the right `Origin` and the
     /// token from our page.
     fn is_own_form(&self, request: &OwnRequest, token: &str) -> bool {
-        match request.headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes) {
-            Some(site) => matches!(site, b"same-origin" | b"none"),
-            None => {
-                let own = match &request.role {
-                    HostRole::Auth => self.parts.addresses.auth_origin(),
-                    HostRole::App(app) => self.parts.addresses.app_origin(app),
-                };
-                let origin_fits = request.headers.get(ORIGIN).is_none_or(|origin| origin.as_bytes() == own.as_bytes());
-                let sent = form_urlencoded::parse(&request.body).find(|(name, _)| name == "token").map(|(_, value)| value.into_owned());
-                let token_fits = sent.is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(token.as_bytes())));
-                origin_fits && token_fits && !token.is_empty()
-            }
+        if let Some(site) = request.headers.get("sec-fetch-site") {
+            return matches!(site.as_bytes(), b"same-origin" | b"none");
         }
+        let own = match &request.role {
+            HostRole::Auth => self.parts.addresses.auth_origin(),
+            HostRole::App(app) => self.parts.addresses.app_origin(app),
+        };
+        // `null` is what a page with `Referrer-Policy: no-referrer`, as ours are, sends even to its own origin; the token decides then.
+        let origin_fits = request.headers.get(ORIGIN).is_none_or(|origin| origin.as_bytes() == own.as_bytes() || origin == "null");
+        let sent = form_urlencoded::parse(&request.body).find(|(name, _)| name == "token").map(|(_, value)| value.into_owned());
+        let token_fits = sent.is_some_and(|sent| bool::from(sent.as_bytes().ct_eq(token.as_bytes())));
+        origin_fits && token_fits && !token.is_empty()
     }
 
     /// Per session, derived from its cookie, which another origin can neither read nor set. Empty without a session: nothing to sign out of.

@@ -285,9 +285,10 @@ fn denied(sheet: &mut Sheet, reason: DenyReason, context: PageContext<'_>, names
 fn incomplete(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>) {
     let words = sheet.words;
     let missing = missing(context, words);
-    let text = match missing.is_empty() {
-        true => fill(words.not_sent_unknown, context, &[]),
-        false => fill(words.not_sent, context, &[("missing", Piece::Text(missing.join(", ")))]),
+    let text = if missing.is_empty() {
+        fill(words.not_sent_unknown, context, &[])
+    } else {
+        fill(words.not_sent, context, &[("missing", Piece::Text(missing.join(", ")))])
     };
     sheet.blocks.push(Block::Text(text));
     signed_in_as(sheet, context);

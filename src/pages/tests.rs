@@ -141,8 +141,8 @@ fn addresses(page: &str) -> Vec<&str> {
 /// What a reader without eyes for tags gets: lines of text, links as `[text](address)`.
 fn as_read(page: &str) -> String {
     let mut out = page.split_once("</style>").map_or(page, |(_, body)| body).to_owned();
-    if let Some(at) = page.find("http-equiv=\"refresh\"") {
-        out = format!("(refresh: {})\n{out}", between(&page[at..], "content=\"", "\""));
+    if let Some((_, rest)) = page.split_once("http-equiv=\"refresh\"") {
+        out = format!("(refresh: {})\n{out}", between(rest, "content=\"", "\""));
     }
     for (tag, shown) in
         [("<h1>", "\n# "), ("<li>", "\n- "), ("<p", "\n<p"), ("<dt>", "\n"), ("<dd>", ": "), ("<form", "\n<form"), ("<progress", "\n[progress]<x")]
@@ -157,9 +157,9 @@ fn as_read(page: &str) -> String {
             link = between(tag, "href=\"", "\"").to_owned();
             text.push_str(if tag.contains("button") { " [[" } else { " [" });
         } else if tag == "/a" {
-            text.push_str(&format!("]({link})"));
+            text.extend(["](", &link, ")"]);
         } else if tag.starts_with("form") {
-            text.push_str(&format!("POST {} ", between(tag, "action=\"", "\"")));
+            text.extend(["POST ", between(tag, "action=\"", "\""), " "]);
         }
         text.push_str(rest);
     }
@@ -330,7 +330,7 @@ fn check_answer(answer: &Response<Bytes>, message: PublicMessage, kind: RequestK
     assert_eq!(header(answer, "x-frame-options"), Some("DENY"));
     assert_eq!(header(answer, "strict-transport-security"), Some("max-age=31536000"));
     let status = answer.status();
-    if matches!(status.as_u16(), 502 | 503 | 504) {
+    if matches!(status.as_u16(), 502..=504) {
         assert!(header(answer, "retry-after").is_some_and(|s| s.parse::<u32>().is_ok()), "{message:?}");
     }
     assert_eq!(status == StatusCode::UNAUTHORIZED, header(answer, "www-authenticate").is_some());
@@ -415,7 +415,7 @@ fn a_plain_origin_promises_no_tls() {
 fn text_can_be_read_in_both_colour_schemes() {
     let (light, dark) = html::STYLE.split_once("(prefers-color-scheme:dark)").expect("two schemes");
     for scheme in [light, dark] {
-        let colour = |name: &str| luminance(between(scheme, &format!("--{name}:#"), &[';', '}'][..]));
+        let colour = |name: &str| luminance(up_to(scheme, &format!("--{name}:#")));
         for (text, ground) in [
             ("text", "card"),
             ("text", "bg"),
@@ -433,9 +433,11 @@ fn text_can_be_read_in_both_colour_schemes() {
             assert!(ratio >= 4.5, "{text} on {ground}: {ratio:.2}");
         }
     }
-    fn between<'a>(text: &'a str, open: &str, close: &[char]) -> &'a str {
-        text.split_once(open).and_then(|(_, rest)| rest.split(close).next()).unwrap_or_else(|| panic!("no {open}"))
-    }
+}
+
+/// From behind `open` to the end of a declaration.
+fn up_to<'a>(text: &'a str, open: &str) -> &'a str {
+    text.split_once(open).and_then(|(_, rest)| rest.split([';', '}']).next()).unwrap_or_else(|| panic!("no {open}"))
 }
 
 /// Relative luminance (WCAG 2.2) of `rgb` or `rrggbb`.

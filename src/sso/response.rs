@@ -91,7 +91,7 @@ impl AuthorizationResponse {
             (Some(_), Some(_)) => return Err(Malformed::CodeAndError),
             (Some(code), None) if !code.is_empty() && code.len() <= CODE_BYTES_MAX => Outcome::Code(code),
             (None, Some(error)) => Outcome::Error(known_error(&error)),
-            (Some(_), None) | (None, None) => return Err(Malformed::NoCode),
+            (Some(_) | None, None) => return Err(Malformed::NoCode),
         };
         Ok(Self { state, iss, outcome })
     }

@@ -1,4 +1,5 @@
 //! An OpenID Provider on 127.0.0.1 port 0 that does what the test says: any header, claim, signature, answer, in any place.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::unused_self, unreachable_pub, reason = "helpers of tests")]
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
@@ -170,7 +171,7 @@ impl FakeOp {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let path = head.uri.path().to_owned();
         *self.state.lock().unwrap().hits.entry(path.clone()).or_default() += 1;
         let authorization = head.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());

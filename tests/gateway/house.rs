@@ -1,4 +1,5 @@
 //! A login desk with everything under it, and a browser in front of it: no proxy, no network but the provider's.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::string_slice, clippy::wrong_self_convention, unreachable_pub, reason = "helpers of tests")]
 
 use crate::fake_op::{CLIENT_ID, CLIENT_SECRET, FakeOp};
 use async_trait::async_trait;
@@ -42,7 +43,7 @@ struct Hasty(HyperTransport);
 impl Transport for Hasty {
     async fn send(&self, mut request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
         assert!(request.timeout_ms <= 10_000 && request.response_bytes_max <= 1024 * 1024, "unbounded request");
-        request.timeout_ms = request.timeout_ms.min(1000);
+        request.timeout_ms = request.timeout_ms.min(2500);
         self.0.send(request).await
     }
 }
@@ -99,8 +100,26 @@ pub struct House {
     pub store: Arc<Store>,
     pub apps: Vec<Arc<Policy>>,
     pub doorman: Arc<Doorman>,
+    /// Everything this thread logs and audits.
+    log: Log,
     options: Options,
     _folder: TempDir,
+    _listening: tracing::subscriber::DefaultGuard,
+}
+
+/// Where the log goes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 impl House {
@@ -109,14 +128,17 @@ impl House {
     }
 
     pub async fn with(options: Options) -> Self {
+        let log = Log::default();
+        let writer = log.clone();
+        let listener = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::DEBUG).with_writer(move || writer.clone()).finish();
+        let listening = tracing::subscriber::set_default(listener);
         let op = FakeOp::start(NOW_S).await;
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(NOW_S)));
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::default());
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new(&SecretString::from("a key for tests that is long enough to be one"), Arc::clone(&entropy)).unwrap();
         let store = Arc::new(Store::open(&format!("sqlite:{}", folder.path().join("v.db").display()), sealer).await.unwrap());
-        let session =
-            config::Session { idle_ms: 8 * 3_600_000, max_ms: 24 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" };
+        let session = config::Session { idle_ms: 8 * 3_600_000, max_ms: 24 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" };
         let time: Arc<dyn Clock> = clock.clone();
         let session_store: Arc<dyn SessionStore> = store.clone();
         let logins: Arc<dyn LoginStore> = store.clone();
@@ -144,7 +166,7 @@ impl House {
             pages: Arc::new(Pages::new(config::Pages::default(), &addresses.auth_origin())),
             addresses,
             session,
-            clock: time,
+            clock: Arc::clone(&time),
             entropy,
             logins,
             sessions: Arc::clone(&sessions),
@@ -155,7 +177,7 @@ impl House {
             jwks: Arc::new(|| Bytes::from_static(b"{\"keys\":[]}")),
             pending_max: options.pending_max,
         }));
-        Self { op, desk, clock, sessions, store, apps, doorman, options, _folder: folder }
+        Self { op, desk, clock, sessions, store, apps, doorman, log, options, _folder: folder, _listening: listening }
     }
 
     pub fn advance_s(&self, seconds: i64) {
@@ -179,6 +201,18 @@ impl House {
         self.sessions.sign_on(SecretHash::of(browser.cookie(AUTH, COOKIE)?.as_bytes())).await.unwrap()
     }
 
+    /// All that was logged since the house was built.
+    pub fn log(&self) -> String {
+        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The `reason` of the last `login.failed` in the audit log.
+    pub fn last_reason(&self) -> String {
+        let log = self.log();
+        let line = log.lines().rfind(|line| line.contains("login.failed")).unwrap_or_default();
+        line.split("reason=\"").nth(1).unwrap_or_default().split('"').next().unwrap_or_default().to_owned()
+    }
+
     pub fn token_requests(&self) -> usize {
         self.op.hits("/token")
     }
@@ -194,11 +228,7 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
         title,
         host: host.into(),
         upstream: Upstream { tls: false, host: "127.0.0.1".into(), port: 1, connect_timeout_ms: 1, response_timeout_ms: 1 },
-        login: Login {
-            idp: options.providers.iter().map(|id| (*id).to_owned()).collect(),
-            max_age_ms: options.max_age_ms,
-            ..Login::default()
-        },
+        login: Login { idp: options.providers.iter().map(|id| (*id).to_owned()).collect(), max_age_ms: options.max_age_ms, ..Login::default() },
         access: Gate { everyone: true, ..Gate::default() },
         contact: None,
         help: None,
@@ -312,8 +342,7 @@ impl Browser {
 
     /// A navigation to an app's page without a session: what `request/` does with it.
     pub async fn visit(&mut self, house: &House, host: &str, path_query: &str, fresh: bool) -> Seen {
-        let url = house.url(host, path_query);
-        let request = self.request(house, Method::GET, &url, RequestKind::Page, "");
+        let request = self.request(house, Method::GET, &house.url(host, "/"), RequestKind::Page, "");
         let response = house.desk.send_to_sign_in(request, path_query.to_owned(), fresh).await;
         self.take(host, response)
     }

@@ -2,6 +2,11 @@
 
 mod connector;
 mod fake_admin;
+mod fake_op;
+mod house;
+mod login;
+mod oidc;
+mod pages;
 mod policy;
 mod provision;
 mod session;

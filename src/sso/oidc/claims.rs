@@ -82,7 +82,7 @@ fn groups(claims: &Map<String, Value>, name: &str) -> Groups {
             // A list of something else is a list nobody here can read: that revokes nothing.
             names.map_or(Groups::Unknown, |names| Groups::Known(names.into_iter().filter(|name| !name.is_empty()).collect()))
         }
-        _ => Groups::Unknown,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Groups::Unknown,
     }
 }
 

@@ -150,8 +150,13 @@ fn library(error: &ClaimsVerificationError, expected: &Expected<'_>) -> Failed {
         ClaimsVerificationError::InvalidIssuer(_) => ("iss", expected.issuer.to_owned()),
         ClaimsVerificationError::InvalidNonce(_) => ("nonce", "the nonce of this sign-in".to_owned()),
         ClaimsVerificationError::InvalidSubject(_) => ("sub", "a subject".to_owned()),
-        // The enum is open; whatever else it says is a refusal.
-        _ => ("id_token", "a token that the library accepts".to_owned()),
+        ClaimsVerificationError::InvalidAuthContext(_)
+        | ClaimsVerificationError::InvalidAuthTime(_)
+        | ClaimsVerificationError::Other(_)
+        | ClaimsVerificationError::SignatureVerification(_)
+        | ClaimsVerificationError::Unsupported(_)
+        // The enum is open; whatever else it may come to say is a refusal.
+        | _ => ("id_token", "a token that the library accepts".to_owned()),
     };
     fail(check, wanted, bounded(&error.to_string()))
 }

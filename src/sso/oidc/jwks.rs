@@ -45,7 +45,7 @@ pub(super) enum Material {
 impl Key {
     /// Whether this key may verify a token with these header parameters. A token without `kid` may have been signed by any key.
     fn fits(&self, kid: Option<&str>, alg: &str) -> bool {
-        let kind = match self.material {
+        let right_type = match self.material {
             Material::Rsa { .. } => alg.starts_with("RS") || alg.starts_with("PS"),
             Material::P256 { .. } => alg == "ES256",
             Material::P384 { .. } => alg == "ES384",
@@ -54,7 +54,7 @@ impl Key {
         // RFC 9864 gave Ed25519 a name of its own; keys of either name are the same.
         let pinned = self.alg.as_deref().is_none_or(|own| own == alg || (own == "Ed25519" && alg == "EdDSA"));
         let named = kid.is_none() || kid == self.kid.as_deref();
-        kind && pinned && named
+        right_type && pinned && named
     }
 }
 
