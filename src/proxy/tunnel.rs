@@ -1,4 +1,4 @@
-//! WebSockets: two byte streams joined, until either side or the session ends.
+//! `WebSocket`s: two byte streams joined, until either side or the session ends.
 
 use super::forward::ending;
 use super::worker::Worker;

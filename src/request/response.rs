@@ -10,7 +10,7 @@ const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 /// nor delete them, `Clear-Site-Data` included), and headers that only we may send. An answer that needs no change is not copied.
 pub fn clean_response(headers: &mut HeaderMap, our_cookies: &str) {
     let connection = headers.remove(header::CONNECTION);
-    for value in connection.iter() {
+    for value in &connection {
         for name in value.as_bytes().split(|&b| b == b',') {
             if let Ok(name) = HeaderName::from_bytes(name.trim_ascii())
                 && !hop_by_hop(&name)
