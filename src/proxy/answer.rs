@@ -27,7 +27,7 @@ pub(super) struct Connection {
     /// The peer's address.
     pub(super) peer: IpAddr,
     /// Name it was opened for, lower case.
-    pub(super) sni: Option<String>,
+    pub(super) sni: Option<Arc<str>>,
 }
 
 /// How a request ended, for its log line and the counters.
@@ -201,13 +201,14 @@ async fn ours(worker: &Rc<Worker>, own: Own<Incoming>) -> Response<DownBody> {
 }
 
 fn own_request(bearings: Bearings, role: HostRole, body: Bytes) -> OwnRequest {
+    let query = bearings.query().unwrap_or_default().to_owned();
     OwnRequest {
         incident: bearings.incident,
         kind: bearings.kind,
         role,
         method: bearings.method,
         path: bearings.path,
-        query: bearings.query.unwrap_or_default(),
+        query,
         headers: bearings.headers,
         body,
         peer: bearings.client,

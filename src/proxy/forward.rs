@@ -9,7 +9,7 @@ use super::pool::{ConnectError, Lease, Pool};
 use super::tunnel;
 use super::worker::Worker;
 use crate::fault::PublicMessage;
-use crate::request::{UpstreamRequest, Wire, clean_response};
+use crate::request::{Route, UpstreamRequest, Wire, clean_response};
 use crate::session::AppSession;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
@@ -77,7 +77,7 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     let upstream = &route.policy.upstream;
     let address = || format!("{}:{}", upstream.host, upstream.port);
     let (body, fate) = UpBody::new(body, worker.shared.limits.body_bytes_max);
-    let exchange = exchange(&worker.pool, upstream, head, body, fate.clone());
+    let exchange = exchange(&worker.pool, &route, head, body, fate.clone());
     let timeout_ms = upstream.response_timeout_ms;
     let answered = tokio::time::timeout(Duration::from_millis(timeout_ms), exchange).await;
     let (mut response, lease) = match answered {
@@ -111,12 +111,12 @@ enum Broken {
 
 async fn exchange(
     pool: &Pool,
-    upstream: &crate::policy::Upstream,
+    route: &Arc<Route>,
     head: Parts,
     body: UpBody,
     fate: UpBodyFate,
 ) -> Result<(Response<Incoming>, Lease), Broken> {
-    let mut lease = pool.lease(upstream).await.map_err(Broken::Connect)?;
+    let mut lease = pool.lease(route).await.map_err(Broken::Connect)?;
     lease.watch(fate.clone());
     let bodiless = fate.finished();
     // Copied only where it may be needed: a used connection, an idempotent method, no body.
@@ -131,7 +131,7 @@ async fn exchange(
         None => spare.filter(|_| before_any_answer(failed.error())).map(|head| Request::from_parts(head, UpBody::empty())),
     };
     let Some(again) = again else { return Err(Broken::Exchange(failed.into_error())) };
-    let mut fresh = pool.connect(upstream).await.map_err(Broken::Connect)?;
+    let mut fresh = pool.connect(route).await.map_err(Broken::Connect)?;
     fresh.watch(fate);
     let response = fresh.sender().send_request(again).await.map_err(Broken::Exchange)?;
     Ok((response, fresh))
