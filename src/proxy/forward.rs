@@ -10,17 +10,12 @@ use super::tunnel;
 use super::worker::Worker;
 use crate::fault::PublicMessage;
 use crate::request::{Route, UpstreamRequest, Wire, clean_response};
-use crate::session::AppSession;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Answers longer than this end when their session does; shorter ones are on the wire before anybody could end it.
-const LONG_BYTES: u64 = 1 << 20;
 
 /// Why there is no answer from the application. The address and the cause are for the log.
 #[derive(Debug, thiserror::Error)]
@@ -96,11 +91,11 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
         tunnel::open(worker, client_side, upstream_side, session);
         return Ok(switching(response.headers(), &worker.shared.limits.cookie));
     }
-    let until = session.filter(|_| is_long(&response)).map(|session| ending(worker, session));
+    let bound = session.map(|session| (Rc::clone(&worker.streams), session));
     let (mut head, body) = response.into_parts();
     clean_response(&mut head.headers, &worker.shared.limits.cookie);
     head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
-    Ok(Response::from_parts(head, DownBody::theirs(body, Some(lease), until)))
+    Ok(Response::from_parts(head, DownBody::theirs(body, lease, bound)))
 }
 
 /// What broke an exchange.
@@ -109,13 +104,7 @@ enum Broken {
     Exchange(hyper::Error),
 }
 
-async fn exchange(
-    pool: &Pool,
-    route: &Arc<Route>,
-    head: Parts,
-    body: UpBody,
-    fate: UpBodyFate,
-) -> Result<(Response<Incoming>, Lease), Broken> {
+async fn exchange(pool: &Pool, route: &Arc<Route>, head: Parts, body: UpBody, fate: UpBodyFate) -> Result<(Response<Incoming>, Lease), Broken> {
     let mut lease = pool.lease(route).await.map_err(Broken::Connect)?;
     lease.watch(fate.clone());
     let bodiless = fate.finished();
@@ -144,19 +133,6 @@ fn is_idempotent(method: &Method) -> bool {
 /// Whether the connection closed before a byte of an answer: what an idle connection that the application was just closing looks like.
 fn before_any_answer(error: &hyper::Error) -> bool {
     error.is_canceled() || error.is_closed() || error.is_incomplete_message()
-}
-
-fn is_long(response: &Response<Incoming>) -> bool {
-    match response.headers().get(header::CONTENT_LENGTH) {
-        Some(length) => length.to_str().ok().and_then(|length| length.parse::<u64>().ok()).is_none_or(|bytes| bytes > LONG_BYTES),
-        None => !http_body::Body::is_end_stream(response.body()),
-    }
-}
-
-/// Resolves when the session ends.
-pub(super) fn ending(worker: &Rc<Worker>, session: Arc<AppSession>) -> Pin<Box<dyn Future<Output = ()>>> {
-    let shared = Arc::clone(&worker.shared);
-    Box::pin(async move { shared.until_ended(&session).await })
 }
 
 /// The 101 for the client: the handshake's own headers, hop-by-hop ones included, for this hop is the one that upgrades.

@@ -8,6 +8,7 @@ use super::kind::is_websocket;
 use super::reserved::Reserved;
 use super::{Bearings, Limits, Route, cookies};
 use crate::fault::Incident;
+use crate::pages::RequestKind;
 use crate::session::{AppSession, Pass};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ pub struct UpstreamRequest<B> {
     route: Arc<Route>,
     session: Option<Arc<AppSession>>,
     incident: Incident,
+    kind: RequestKind,
     downstream: Version,
     upgrade: Option<Extensions>,
 }
@@ -83,12 +85,17 @@ impl<B> UpstreamRequest<B> {
         head.uri = Uri::from(bearings.target);
         head.headers = headers;
         let upgrade = socket.then_some(bearings.extensions);
-        Self { head, body, route, session, incident: bearings.incident, downstream: bearings.version, upgrade }
+        Self { head, body, route, session, incident: bearings.incident, kind: bearings.kind, downstream: bearings.version, upgrade }
     }
 
     /// Names the request.
     pub const fn incident(&self) -> Incident {
         self.incident
+    }
+
+    /// What the requester can use, should the application not answer.
+    pub const fn kind(&self) -> RequestKind {
+        self.kind
     }
 
     /// The app it goes to.
@@ -108,7 +115,7 @@ impl<B> UpstreamRequest<B> {
 
     /// Takes it apart, to send it. Only the forwarder has a client to send it with.
     pub(crate) fn into_wire(self) -> Wire<B> {
-        let Self { head, body, route, session, incident, downstream, upgrade } = self;
+        let Self { head, body, route, session, incident, downstream, upgrade, kind: _ } = self;
         Wire { head, body, route, session, incident, downstream, upgrade }
     }
 }
