@@ -169,6 +169,9 @@ pub(super) struct Ledger {
     pub(super) applied: Applied,
     #[serde(default)]
     pub(super) as_of_ms: i64,
+    /// The address under which the app was last seen to know the account.
+    #[serde(default)]
+    pub(super) email: Option<String>,
 }
 
 impl Ledger {
