@@ -35,6 +35,8 @@ pub struct Pass {
     pub policy_revision: String,
     /// The recorded login.
     pub login: String,
+    /// Roles by the policy, for the person's own page.
+    pub roles: Vec<String>,
     /// Headers to inject, JWT included.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Good until then; afterwards the desk is asked again.

@@ -212,7 +212,16 @@ async fn an_unknown_host_is_404_and_a_policy_that_never_loaded_503() {
 async fn the_reserved_prefix_never_reaches_the_application() {
     let whole = Whole::new().await;
     let person = whole.sign_in(APP).await;
-    for path in ["/.vestibule", "/.vestibule/", "/.Vestibule/x", "/.VESTIBULE/login/x", "/%2evestibule/x", "/.vestibul%65/x", "/.vestibule;a/x", "/.vestibule/none"] {
+    for path in [
+        "/.vestibule",
+        "/.vestibule/",
+        "/.Vestibule/x",
+        "/.VESTIBULE/login/x",
+        "/%2evestibule/x",
+        "/.vestibul%65/x",
+        "/.vestibule;a/x",
+        "/.vestibule/none",
+    ] {
         for answer in [whole.get(&person, APP, path).await, whole.get(&Person::default(), APP, path).await] {
             assert_eq!(answer.status(), 404, "{path}: {answer:?}");
         }

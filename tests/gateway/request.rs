@@ -294,7 +294,8 @@ async fn i1_a_header_that_another_policy_sets_or_that_has_no_value_is_removed_to
 async fn i2_connection_cannot_name_our_headers_away() {
     let whole = Whole::new().await;
     let person = whole.sign_in(APP).await;
-    let names = "X-Remote-User, x-app-name, X-APP-JWT, X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, X-Request-Id, Host, Cookie, Content-Length";
+    let names =
+        "X-Remote-User, x-app-name, X-APP-JWT, X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, X-Request-Id, Host, Cookie, Content-Length";
     for connection in [names.to_owned(), names.to_lowercase(), format!("close, {names}"), format!("keep-alive,{}", names.replace(", ", ","))] {
         let answer = whole.ask(APP, get(&person, APP, "/", &format!("Connection: {connection}\r\nCookie: mine=1\r\n"))).await;
         assert_eq!(answer.status(), 200);
@@ -322,7 +323,18 @@ async fn hop_by_hop_headers_end_here_both_ways() {
     let answer = whole.ask(APP, get(&person, APP, "/", sent)).await;
     let seen = whole.app.one();
     for message in [&seen, &answer] {
-        for name in ["x-own", "x-mine", "keep-alive", "te", "proxy-authorization", "proxy-authenticate", "proxy-connection", "trailer", "upgrade", "x-vestibule-incident"] {
+        for name in [
+            "x-own",
+            "x-mine",
+            "keep-alive",
+            "te",
+            "proxy-authorization",
+            "proxy-authenticate",
+            "proxy-connection",
+            "trailer",
+            "upgrade",
+            "x-vestibule-incident",
+        ] {
             assert_eq!(message.all(name), [""; 0], "{name}: {message:?}");
         }
         assert_eq!(message.all("x-kept"), ["yes"]);
@@ -346,12 +358,11 @@ async fn i3_credentials_of_the_clients_own_do_not_outvote_the_identity() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i4_i5_i7_claims_become_one_safe_value_or_none() {
-    let sections = "[headers]\nX-Groups = \"{groups}\"\nX-Encoded = { value = \"{claims.nick}\", encoding = \"rfc2047\" }\nX-Nick = \"{claims.nick}\"\n";
-    let whole = Whole::with(
-        |app| vec![("app", format!("host = \"{APP}\"\nupstream = \"http://{app}\"\n[access]\neveryone = true\n{sections}"))],
-        |_| {},
-    )
-    .await;
+    let sections =
+        "[headers]\nX-Groups = \"{groups}\"\nX-Encoded = { value = \"{claims.nick}\", encoding = \"rfc2047\" }\nX-Nick = \"{claims.nick}\"\n";
+    let whole =
+        Whole::with(|app| vec![("app", format!("host = \"{APP}\"\nupstream = \"http://{app}\"\n[access]\neveryone = true\n{sections}"))], |_| {})
+            .await;
     // What claims say, the status, `X-Groups`, `X-Nick`, `X-Encoded`.
     let check = async |subject: &str, groups: Value, nick: Value, expected: Option<[Option<&str>; 3]>| {
         whole.op.set(|script| {
@@ -526,7 +537,9 @@ async fn h13_what_is_decided_on_is_what_goes_upstream() {
     ] {
         check(refused, 400, None).await;
     }
-    for restricted in ["/admins", "/Admins", "/ADMINS/x", "/admins;x=1", "/%61dmins", "/admins%20", "/admins.", "/admins%3f", "/admins%23x", "/admins?x=/public"] {
+    for restricted in
+        ["/admins", "/Admins", "/ADMINS/x", "/admins;x=1", "/%61dmins", "/admins%20", "/admins.", "/admins%3f", "/admins%23x", "/admins?x=/public"]
+    {
         check(restricted, 403, None).await;
     }
     check("/p%75blic/%7euser?a=%2F..&b=//", 200, Some("/public/~user?a=%2F..&b=//")).await;

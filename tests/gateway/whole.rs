@@ -390,11 +390,13 @@ impl Wire {
 
     /// Sends; whether the far end still listens is what the test finds out by reading.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        drop(within("sending", async {
-            self.io.write_all(bytes.as_ref()).await?;
-            self.io.flush().await
-        })
-        .await);
+        drop(
+            within("sending", async {
+                self.io.write_all(bytes.as_ref()).await?;
+                self.io.flush().await
+            })
+            .await,
+        );
     }
 
     /// As [`Self::send`], and says whether it went out.

@@ -79,7 +79,10 @@ async fn a_redirect_leads_to_our_own_hosts_and_back_to_the_same_origin_only() {
         for name in ["rd", "redirect", "redirect_uri", "return_to", "target_link_uri", "next", "url", "post_logout_redirect_uri", "RelayState"] {
             for path in ["/.vestibule/login", "/.vestibule/logout", "/.vestibule/signed-in"] {
                 let answer = known.get(&house, WIKI, &format!("{path}?{name}={query}")).await;
-                assert!(answer.location().is_none_or(|to| Url::parse(&home).unwrap().join(&to).unwrap().host_str() != Some("evil.example")), "{path} {name}");
+                assert!(
+                    answer.location().is_none_or(|to| Url::parse(&home).unwrap().join(&to).unwrap().host_str() != Some("evil.example")),
+                    "{path} {name}"
+                );
             }
         }
     }
@@ -91,7 +94,15 @@ async fn a_redirect_leads_to_our_own_hosts_and_back_to_the_same_origin_only() {
         assert!(answer.status == 200 && !answer.body.contains("evil.example"), "{answer:?}");
     }
     // Where a request is sent to sign in from: its own address, however it was written, is never an address elsewhere afterwards.
-    for target in ["//evil.example/", "/\\evil.example", "/%5cevil.example", "/%2f%2fevil.example", "http://evil.example/", "/.//evil.example", "/a?to=//evil.example"] {
+    for target in [
+        "//evil.example/",
+        "/\\evil.example",
+        "/%5cevil.example",
+        "/%2f%2fevil.example",
+        "http://evil.example/",
+        "/.//evil.example",
+        "/a?to=//evil.example",
+    ] {
         let mut browser = Browser::default();
         let answer = browser.get(&house, WIKI, target).await;
         if answer.status == 303 {
@@ -116,11 +127,21 @@ async fn a_redirect_leads_to_our_own_hosts_and_back_to_the_same_origin_only() {
 /// CVE-2024-21496, CVE-2023-52430, mod_auth_openidc 2026-05-20 and 2026-08-07, CVE-2026-42849, CVE-2026-29191.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_value_in_our_pages_is_escaped_for_its_place() {
-    let payloads = ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "</title><svg/onload=alert(1)>", "javascript:alert(1)"];
+    let payloads = [
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "' onmouseover='alert(1)",
+        "</title><svg/onload=alert(1)>",
+        "javascript:alert(1)",
+    ];
     for payload in payloads {
         let options = Options { title: format!("Wiki {payload}"), idp_name: format!("Corp {payload}"), ..Options::default() };
         let house = House::with(options).await;
-        be(&house, payload, json!({"email": "ada@example.com", "name": payload, "given_name": payload, "preferred_username": payload, "groups": ["staff", payload]}));
+        be(
+            &house,
+            payload,
+            json!({"email": "ada@example.com", "name": payload, "given_name": payload, "preferred_username": payload, "groups": ["staff", payload]}),
+        );
         let mut browser = Browser::signed_in(&house, WIKI).await;
         let q = encoded(payload);
         let mut pages = Vec::new();
@@ -151,7 +172,10 @@ async fn every_value_in_our_pages_is_escaped_for_its_place() {
         }
         pages.push(Browser::default().get(&house, &format!("{}.test", "x".repeat(20)), &format!("/?{q}")).await);
         pages.push(browser.send(&house, &Ask::form(WIKI, "/.vestibule/logout", &format!("token={q}"))).await);
-        assert!(pages.iter().any(|page| page.status == 403) && pages.iter().any(|page| page.body.contains("alert(1)")), "the payload is nowhere at all");
+        assert!(
+            pages.iter().any(|page| page.status == 403) && pages.iter().any(|page| page.body.contains("alert(1)")),
+            "the payload is nowhere at all"
+        );
         for page in pages.iter().filter(|page| page.get("content-type").is_some_and(|kind| kind.starts_with("text/html"))) {
             if page.body == CONTENT {
                 continue;
@@ -166,7 +190,13 @@ async fn every_value_in_our_pages_is_escaped_for_its_place() {
 /// What of `payload` could act on a page.
 fn unescaped(page: &str, payload: &str) -> Option<String> {
     let attributes = || page.split(['<']).filter_map(|rest| rest.split_once('>').map(|(tag, _)| tag));
-    let acts = |tag: &str| tag.starts_with("script") || tag.starts_with("img") || tag.starts_with("svg") || tag.contains("=\"javascript:") || tag.contains(" onmouseover=");
+    let acts = |tag: &str| {
+        tag.starts_with("script")
+            || tag.starts_with("img")
+            || tag.starts_with("svg")
+            || tag.contains("=\"javascript:")
+            || tag.contains(" onmouseover=")
+    };
     if let Some(tag) = attributes().find(|tag| acts(tag)) {
         return Some(tag.to_owned());
     }
