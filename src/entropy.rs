@@ -48,7 +48,7 @@ impl Entropy for OsEntropy {
     }
 }
 
-/// A reproducible source for tests: SplitMix64 from a seed. Never constructed outside tests and fakes.
+/// A reproducible source for tests: `SplitMix64` from a seed. Never constructed outside tests and fakes.
 #[derive(Debug)]
 pub struct SeededEntropy(Mutex<u64>);
 

@@ -18,13 +18,12 @@ pub struct Incident(u64);
 impl Incident {
     /// From 40 random bits.
     pub fn mint(entropy: &dyn Entropy) -> Self {
-        let [a, b, c, d, e] = entropy.bytes::<5>();
-        Self::from_bytes([a, b, c, d, e])
+        Self::from_bytes(entropy.bytes::<5>())
     }
 
     /// From five random bytes.
-    pub const fn from_bytes([a, b, c, d, e]: [u8; 5]) -> Self {
-        Self(u64::from_be_bytes([0, 0, 0, a, b, c, d, e]))
+    pub fn from_bytes(bytes: [u8; 5]) -> Self {
+        Self(bytes.into_iter().fold(0, |number, byte| (number << 8) | u64::from(byte)))
     }
 
     /// `7KQ4-M2XD` as bytes, without allocating.

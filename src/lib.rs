@@ -1,36 +1,81 @@
 //! **Vestibule**: the room between the street and the house.
 //!
-//! A reverse proxy that signs people in, makes sure that they have an account in the application behind it, and announces them to it.
-//! (Map and invariants: to be written with the last stone.)
+//! A reverse proxy that takes a stranger's coat at the door (single sign-on), makes sure that there is a bed for them inside (an account in the application,
+//! made through the application's own admin API), and announces them (headers or a signed JWT). The application needs no change.
+//!
+//! # Three ways through the house
+//!
+//! **A request** ([`request`], one file a stage; the module's first lines are the path):
+//!
+//! ```text
+//! TCP -> TLS -> RawRequest -> Routed -> Authenticated -> Authorized -> Provisioned -> UpstreamRequest -> response
+//! ```
+//!
+//! Each stage owns the one before it and moves, so that forwarding without a decision, deciding without a session, or using a decision twice does not
+//! compile (`tests/compile_fail/`). A public path is a rule that admits nobody in particular; there is no skip list.
+//!
+//! **A sign-in** ([`login`]): `begin -> PendingLogin (single use, survives many tabs) -> VerifiedAssertion -> Identity -> session`.
+//! [`sso::VerifiedAssertion`] is made in `sso/oidc` and nowhere else.
+//!
+//! **An account** ([`provision`]): identity `--mapping-->` desired; the connector observes; [`plan`] compares three ways; one step is applied at a time, and
+//! each outcome is recorded before the next.
+//!
+//! # The rooms, from the inside out
+//!
+//! Modules are declared in this order, and none looks outward.
+//!
+//! | | modules |
+//! |---|---|
+//! | core: data and functions; no IO, no clock, no random source | [`clock`] [`entropy`] [`fault`] [`identity`] [`source`] [`expr`] [`config`] [`policy`] [`plan`] |
+//! | ports and adapters | [`outbound`] [`connector`] [`state`] [`session`] [`secrets`] [`signer`] [`sso`] |
+//! | pipelines | [`pages`] [`provision`] [`login`] [`request`] |
+//! | edges | [`observe`] [`proxy`] [`admin`] [`cli`] [`demo`] |
+//! | composition root, the one place that names concrete adapters | [`app`] |
+//!
+//! # Invariants
+//!
+//! `tests/architecture.rs` reads every line of `src/` and fails on a breach:
+//!
+//! * Core knows no IO: no tokio, hyper, rustls, sqlx, `std::fs`; `identity expr policy plan` not even `std::net`.
+//! * Adapters do not know each other. A library's types stop at the files that wrap the library.
+//! * `request` knows neither `sso` nor `login` nor a socket; `login` knows neither `connector` nor `proxy`.
+//! * One door to an application: the client that reaches it is private to `proxy/forward.rs`, and takes only an [`request::UpstreamRequest`]. The admin-API client
+//!   reaches only the configured base address, follows no redirect, and every read of it is bounded in bytes and time.
+//! * What a person sees is a [`fault::PublicMessage`]: a closed enum without free text, and an incident code. Everything else goes to the log.
+//! * Time and randomness are arguments ([`clock::Clock`], [`entropy::Entropy`]).
 
 // core: data and functions
 pub mod clock;
-pub mod config;
 pub mod entropy;
-pub mod expr;
 pub mod fault;
 pub mod identity;
-pub mod plan;
-pub mod policy;
 pub mod source;
+pub mod expr;
+pub mod config;
+pub mod policy;
+pub mod plan;
+
 // ports and adapters
-pub mod connector;
 pub mod outbound;
-pub mod secrets;
+pub mod connector;
+pub mod state;
 pub mod session;
+pub mod secrets;
 pub mod signer;
 pub mod sso;
-pub mod state;
+
 // pipelines
-pub mod login;
 pub mod pages;
 pub mod provision;
+pub mod login;
 pub mod request;
+
 // edges
 pub mod observe;
 pub mod proxy;
 pub mod admin;
 pub mod cli;
 pub mod demo;
+
 // composition root
 pub mod app;

@@ -8,7 +8,20 @@ const CORE: &[&str] =
     &["clock.rs", "entropy.rs", "fault.rs", "identity/", "source/", "expr/", "config/", "policy/", "plan/", "connector/model.rs", "connector/model/"];
 
 /// What core never mentions.
-const IO: &[&str] = &["tokio::", "hyper::", "hyper_util::", "rustls::", "openidconnect::", "samael::", "moka::", "sqlx::", "std::fs", "std::process", "async fn", "std::thread"];
+const IO: &[&str] = &[
+    "tokio::",
+    "hyper::",
+    "hyper_util::",
+    "rustls::",
+    "openidconnect::",
+    "samael::",
+    "moka::",
+    "sqlx::",
+    "std::fs",
+    "std::process::Command",
+    "async fn",
+    "std::thread",
+];
 
 /// A library's types stop at the files that wrap it.
 const WRAPPED: &[(&str, &[&str])] = &[
@@ -90,8 +103,10 @@ fn the_checks_above_can_fail() {
 
 /// Fails with every line for which `breach` names what it mentions.
 fn check(breach: impl Fn(&Line) -> Option<&'static str>) {
-    let found: Vec<String> =
-        lines().iter().filter_map(|line| breach(line).map(|word| format!("src/{}:{}: {word}    {}", line.file, line.number, line.text.trim()))).collect();
+    let found: Vec<String> = lines()
+        .iter()
+        .filter_map(|line| breach(line).map(|word| format!("src/{}:{}: {word}    {}", line.file, line.number, line.text.trim())))
+        .collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 

@@ -60,8 +60,11 @@ pub struct Plan {
     /// Where randomness comes from.
     pub entropy: Arc<dyn Entropy>,
     /// The environment that `env:` and `cred:` look at.
-    pub environment: Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    pub environment: Environment,
 }
+
+/// Looks an environment variable up.
+pub type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
 impl Plan {
     /// A plan for the real thing.
@@ -265,8 +268,9 @@ impl Running {
 
     /// Accepts nothing more, lets what is under way finish within `[server] drain`, writes down what must not be lost.
     pub async fn stop(self) {
-        // No receiver left means that every core has gone already.
-        drop(self.stop.send(true));
+        if self.stop.send(true).is_err() {
+            tracing::debug!("every core has gone already");
+        }
         let joined = tokio::task::spawn_blocking(move || self.cores.into_iter().map(JoinHandle::join).collect::<Vec<_>>()).await;
         for core in joined.into_iter().flatten() {
             match core {

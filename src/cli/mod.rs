@@ -15,11 +15,11 @@ pub const YES: u8 = 0;
 pub const NO: u8 = 1;
 /// It could not be done.
 pub const COULD_NOT: u8 = 2;
-/// A bad command line (sysexits EX_USAGE).
+/// A bad command line (`EX_USAGE` of sysexits).
 pub const USAGE: u8 = 64;
-/// A bug of ours (EX_SOFTWARE).
+/// A bug of ours (`EX_SOFTWARE`).
 pub const BUG: u8 = 70;
-/// Bad configuration (EX_CONFIG); the unit file does not restart on it.
+/// Bad configuration (`EX_CONFIG`); the unit file does not restart on it.
 pub const CONFIG: u8 = 78;
 
 /// Single sign-on at the door, and an account in the app before the person gets there.

@@ -200,5 +200,5 @@ audience = "tickets"
 
 /// `"file:PATH"` as a TOML string.
 fn secret(path: &Path) -> String {
-    toml::Value::String(format!("file:{}", path.display())).to_string()
+    serde_json::Value::String(format!("file:{}", path.display())).to_string()
 }

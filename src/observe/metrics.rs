@@ -175,7 +175,7 @@ impl Metrics {
         self.audit_dropped.get_or_create(&AuditLabels { sink: "lines" }).inc();
     }
 
-    /// The text of `/metrics` (OpenMetrics).
+    /// The text of `/metrics` (`OpenMetrics`).
     pub fn text(&self) -> String {
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);

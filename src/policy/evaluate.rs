@@ -9,9 +9,9 @@ use crate::expr::Lookup;
 use crate::fault::DenyReason;
 use crate::identity::{Groups, Identity, email};
 use crate::policy::path::CanonicalPath;
+use core::net::IpAddr;
 use serde_json::{Value, json};
 use std::cell::OnceCell;
-use std::net::IpAddr;
 
 /// How far ahead of our clock a sign-in may lie before it counts as too old: a clock set back must not prolong anything.
 const SKEW_MS: i64 = 60_000;

@@ -18,9 +18,9 @@ pub use path::{CanonicalPath, PathPattern, PathProblem};
 
 use crate::connector::model::{Credential, Model, Steps};
 use crate::expr::{Condition, FirstOf};
+use core::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// One upstream's policy.

@@ -8,7 +8,7 @@ use super::ensure::{Doubt, Ledger, Stop, Work};
 use super::linking::{Claim, Making as Doing, Verdict, judge};
 use crate::connector::model::Verb;
 use crate::connector::{Observation, Outcome, Trouble};
-use crate::plan::{Account, Applied, DiffRules, diff};
+use crate::plan::{Account, Applied, DiffRules, Step, diff};
 use crate::policy::mapping::{Mapped, check_login, desire};
 use crate::policy::{MatchBy, OnCollision, OnExisting};
 use crate::state::{AccountState, Origin, StoreError};
@@ -29,10 +29,12 @@ impl Work<'_> {
     /// The account that the record knows by its id; `None` when it is gone from the app.
     pub(super) async fn revisit(&mut self, mapped: &Mapped, id: &str) -> Result<Option<Account>, Stop> {
         self.renew().await?;
-        let before = self.as_last_applied(mapped);
-        let mut seen = self.connector.get(self.context(before.as_ref().unwrap_or(mapped), Some(id))).await?;
+        let before = self.as_last_seen(mapped);
+        let mut asked = before.as_ref().unwrap_or(mapped);
+        let mut seen = self.connector.get(self.context(asked, Some(id))).await?;
         if before.is_some() && seen == Observation::Absent {
-            seen = self.connector.get(self.context(mapped, Some(id))).await?;
+            asked = mapped;
+            seen = self.connector.get(self.context(asked, Some(id))).await?;
         }
         let account = match seen {
             Observation::Found(account, _) => account,
@@ -60,13 +62,14 @@ impl Work<'_> {
         if !account.login.is_empty() && self.record.login.as_deref().is_some_and(|recorded| !fold.same(recorded, &account.login)) {
             return Err(Stop::exists("the account's login was changed at the app: headers would name somebody else"));
         }
+        self.ledger.email = account.email.clone().or_else(|| asked.email.clone());
         Ok(Some(*account))
     }
 
-    /// An app that cannot be asked by id is asked by name or address: by those that it was last given. A new address must not make a known account look
-    /// gone, and a second one be made. `None`: nothing differs, or the app can be asked by id.
-    fn as_last_applied(&self, mapped: &Mapped) -> Option<Mapped> {
-        let email = self.ledger.applied.attributes.get("user.email").and_then(Value::as_str)?;
+    /// An app that cannot be asked by id is asked by name or address: by the one under which it last knew the account. A new address, which the app may never
+    /// be told, must not make a known account look gone and have a second one made. `None`: nothing differs, or the app can be asked by id.
+    fn as_last_seen(&self, mapped: &Mapped) -> Option<Mapped> {
+        let email = self.ledger.email.as_deref()?;
         if self.provision.connector.can(&Verb::Get) || mapped.email.as_deref() == Some(email) {
             return None;
         }
@@ -169,6 +172,7 @@ impl Work<'_> {
         self.record.origin = Some(origin);
         self.record.state = AccountState::Provisioning;
         self.record.in_doubt = None;
+        self.ledger.email = account.email.clone().or_else(|| mapped.email.clone());
         match self.save().await {
             Ok(()) => {}
             Err(StoreError::OwnedByAnother) if by == MatchBy::Login => {
@@ -237,11 +241,11 @@ impl Work<'_> {
                 return Err(stop);
             }
         };
-        self.confirm(mapped, create, doing, shown).await
+        self.confirm(mapped, create, doing, shown, &stop).await
     }
 
-    /// After a create, whatever its answer: only a look decides whether there is an account, and whose.
-    async fn confirm(&mut self, mapped: &Mapped, step: &crate::plan::Step, doing: Doing, shown: Option<Account>) -> Result<Made, Stop> {
+    /// After a create, whatever its answer (`came_to`): only a look decides whether there is an account, and whose.
+    async fn confirm(&mut self, mapped: &Mapped, step: &Step, doing: Doing, shown: Option<Account>, came_to: &Stop) -> Result<Made, Stop> {
         let ways = self.connector.ways();
         let seen = match self.look(mapped, &ways).await? {
             // An app that cannot be searched is taken at its word.
@@ -254,7 +258,8 @@ impl Work<'_> {
                 self.record.in_doubt = None;
                 return Ok(Made::Taken);
             }
-            return Err(Stop::again("the account was made and is not to be seen yet"));
+            // What the create itself came to is what an operator needs; that a look found nothing comes after it.
+            return Err(came_to.but("looked for afterwards, and not there"));
         };
         if shown.is_some_and(|shown| !shown.id.is_empty() && shown.id != account.id) {
             return Err(Stop::failed("the app answered the create with another account's id"));
@@ -270,7 +275,8 @@ impl Work<'_> {
             }
         }
         self.fresh = true;
-        self.ledger = Ledger { applied: Applied::default(), as_of_ms: self.job.order.as_of.millis() };
+        let email = account.email.clone().or_else(|| mapped.email.clone());
+        self.ledger = Ledger { applied: Applied::default(), as_of_ms: self.job.order.as_of.millis(), email };
         self.ledger.applied.note(step);
         self.record.account_id = Some(account.id.clone());
         self.record.login = Some(shown_login(mapped, &account));

@@ -402,8 +402,8 @@ fn takes_nothing_back(ledger: &Ledger, mapped: &Mapped) -> bool {
 
 /// Whether `order` wants something else than what a newer sign-in of the same person has brought about.
 fn is_outdated(order: &Order, record: &AccountRecord, mapped: &Mapped) -> bool {
-    let older = Ledger::of(record).as_of_ms > order.as_of.millis() && record.verified_at.is_some();
-    older && record.desired_fp.as_deref() != Some(&*fingerprint(&order.policy, mapped))
+    let superseded = Ledger::of(record).as_of_ms > order.as_of.millis() && record.verified_at.is_some();
+    superseded && record.desired_fp.as_deref() != Some(&*fingerprint(&order.policy, mapped))
 }
 
 /// Where the person lands at the first page.

@@ -27,7 +27,7 @@ pub(super) struct Connection {
     /// The peer's address.
     pub(super) peer: IpAddr,
     /// Name it was opened for, lower case.
-    pub(super) sni: Option<String>,
+    pub(super) sni: Option<Arc<str>>,
 }
 
 /// How a request ended, for its log line and the counters.
@@ -50,13 +50,13 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
     drop(routes);
     let (response, ending) = match walked {
         Walked::Forward(upstream) => {
-            let app = Some(upstream.route());
+            let (app, kind) = (Some(upstream.route()), upstream.kind());
             let decision = if upstream.is_announced() { "allowed" } else { "public" };
             match forward(worker, upstream).await {
                 Ok(response) => (response, Ending { app, decision, reason: "" }),
                 Err(error) => {
                     tracing::warn!(%incident, %error, app = app.as_ref().map(|route| route.policy.name.as_str()), "the application did not answer");
-                    (page(worker, error.public(), incident, line.kind, app.as_deref()), Ending { app, decision, reason: "upstream" })
+                    (page(worker, error.public(), incident, kind, app.as_deref()), Ending { app, decision, reason: "upstream" })
                 }
             }
         }
@@ -78,14 +78,12 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
 struct Line {
     method: &'static str,
     path: Option<String>,
-    kind: crate::pages::RequestKind,
 }
 
 impl Line {
     fn of(method: &Method, path: &str) -> Self {
         let path = tracing::enabled!(target: "vestibule::request", tracing::Level::INFO).then(|| path.to_owned());
-        // Whoever gets as far as an upstream that does not answer sees a page; scripts see the same status.
-        Self { method: known(method), path, kind: crate::pages::RequestKind::Page }
+        Self { method: known(method), path }
     }
 
     fn write(&self, incident: Incident, ending: &Ending, status: StatusCode, begun: Instant, peer: IpAddr) {
@@ -201,13 +199,14 @@ async fn ours(worker: &Rc<Worker>, own: Own<Incoming>) -> Response<DownBody> {
 }
 
 fn own_request(bearings: Bearings, role: HostRole, body: Bytes) -> OwnRequest {
+    let query = bearings.query().unwrap_or_default().to_owned();
     OwnRequest {
         incident: bearings.incident,
         kind: bearings.kind,
         role,
         method: bearings.method,
         path: bearings.path,
-        query: bearings.query.unwrap_or_default(),
+        query,
         headers: bearings.headers,
         body,
         peer: bearings.client,

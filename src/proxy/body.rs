@@ -1,6 +1,8 @@
 //! Bodies on their way through: never collected, never copied.
 
 use super::pool::Lease;
+use super::streams::{Streams, Watched};
+use crate::session::AppSession;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -9,6 +11,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -108,11 +111,21 @@ pub(super) enum DownBody {
 }
 
 /// An application's body. Its upstream connection goes back to the pool with the last byte; a body that is dropped before takes the
-/// connection with it. A long one ends, with an error, when its session does.
+/// connection with it. One that has to be waited for ends, with an error, when its session does.
 pub(super) struct Streamed {
     inner: Incoming,
     lease: Option<Lease>,
-    until: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    bound: Bound,
+}
+
+/// What binds a stream to its session.
+enum Bound {
+    /// Nothing: a public path, or all has been said.
+    Free,
+    /// A session, once the stream has to be waited for.
+    Will(Rc<Streams>, Arc<AppSession>),
+    /// A session that is watched.
+    Is(Watched),
 }
 
 impl DownBody {
@@ -121,22 +134,39 @@ impl DownBody {
         Self::Ours(Full::new(bytes))
     }
 
-    /// An application's body; `until` ends it.
-    pub(super) fn theirs(inner: Incoming, lease: Option<Lease>, until: Option<Pin<Box<dyn Future<Output = ()>>>>) -> Self {
-        let mut streamed = Streamed { inner, lease, until };
+    /// An application's body; it ends with its session.
+    pub(super) fn theirs(inner: Incoming, lease: Lease, session: Option<(Rc<Streams>, Arc<AppSession>)>) -> Self {
+        let bound = session.map_or(Bound::Free, |(streams, session)| Bound::Will(streams, session));
+        let mut streamed = Streamed { inner, lease: Some(lease), bound };
         if streamed.inner.is_end_stream() {
-            streamed.give_back();
+            streamed.done();
         }
         Self::Theirs(streamed)
     }
 }
 
 impl Streamed {
-    fn give_back(&mut self) {
+    /// The last byte has been read.
+    fn done(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
-        self.until = None;
+        self.bound = Bound::Free;
+    }
+
+    /// Whether the session has ended while this was on its way.
+    fn cut_off(&self) -> bool {
+        matches!(&self.bound, Bound::Is(watched) if watched.has_ended())
+    }
+
+    /// From now on, `context` is woken as well when the session ends.
+    fn watch(&mut self, context: &Context<'_>) {
+        if let Bound::Will(streams, session) = &self.bound {
+            self.bound = Bound::Is(streams.watch(Arc::clone(session)));
+        }
+        if let Bound::Is(watched) = &self.bound {
+            watched.wake(context.waker());
+        }
     }
 }
 
@@ -149,20 +179,19 @@ impl Body for DownBody {
             Self::Ours(full) => return Pin::new(full).poll_frame(context).map_err(|never| match never {}),
             Self::Theirs(streamed) => streamed,
         };
-        if let Some(until) = streamed.until.as_mut()
-            && until.as_mut().poll(context).is_ready()
-        {
+        if streamed.cut_off() {
             streamed.lease = None;
-            streamed.until = None;
+            streamed.bound = Bound::Free;
             // An error, not an end: the client must not take half an answer for a whole one (H16).
             return Poll::Ready(Some(Err("the session ended".into())));
         }
         let polled = Pin::new(&mut streamed.inner).poll_frame(context);
         match &polled {
-            Poll::Ready(None) => streamed.give_back(),
-            Poll::Ready(Some(Ok(_))) if streamed.inner.is_end_stream() => streamed.give_back(),
+            Poll::Ready(None) => streamed.done(),
+            Poll::Ready(Some(Ok(_))) if streamed.inner.is_end_stream() => streamed.done(),
             Poll::Ready(Some(Err(_))) => streamed.lease = None,
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Pending => streamed.watch(context),
         }
         polled.map_err(Into::into)
     }

@@ -9,18 +9,13 @@ use super::pool::{ConnectError, Lease, Pool};
 use super::tunnel;
 use super::worker::Worker;
 use crate::fault::PublicMessage;
-use crate::request::{UpstreamRequest, Wire, clean_response};
-use crate::session::AppSession;
+use crate::request::{Route, UpstreamRequest, Wire, clean_response};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Answers longer than this end when their session does; shorter ones are on the wire before anybody could end it.
-const LONG_BYTES: u64 = 1 << 20;
 
 /// Why there is no answer from the application. The address and the cause are for the log.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +72,7 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     let upstream = &route.policy.upstream;
     let address = || format!("{}:{}", upstream.host, upstream.port);
     let (body, fate) = UpBody::new(body, worker.shared.limits.body_bytes_max);
-    let exchange = exchange(&worker.pool, upstream, head, body, fate.clone());
+    let exchange = exchange(&worker.pool, &route, head, body, fate.clone());
     let timeout_ms = upstream.response_timeout_ms;
     let answered = tokio::time::timeout(Duration::from_millis(timeout_ms), exchange).await;
     let (mut response, lease) = match answered {
@@ -96,11 +91,11 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
         tunnel::open(worker, client_side, upstream_side, session);
         return Ok(switching(response.headers(), &worker.shared.limits.cookie));
     }
-    let until = session.filter(|_| is_long(&response)).map(|session| ending(worker, session));
+    let bound = session.map(|session| (Rc::clone(&worker.streams), session));
     let (mut head, body) = response.into_parts();
     clean_response(&mut head.headers, &worker.shared.limits.cookie);
     head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
-    Ok(Response::from_parts(head, DownBody::theirs(body, Some(lease), until)))
+    Ok(Response::from_parts(head, DownBody::theirs(body, lease, bound)))
 }
 
 /// What broke an exchange.
@@ -109,14 +104,8 @@ enum Broken {
     Exchange(hyper::Error),
 }
 
-async fn exchange(
-    pool: &Pool,
-    upstream: &crate::policy::Upstream,
-    head: Parts,
-    body: UpBody,
-    fate: UpBodyFate,
-) -> Result<(Response<Incoming>, Lease), Broken> {
-    let mut lease = pool.lease(upstream).await.map_err(Broken::Connect)?;
+async fn exchange(pool: &Pool, route: &Arc<Route>, head: Parts, body: UpBody, fate: UpBodyFate) -> Result<(Response<Incoming>, Lease), Broken> {
+    let mut lease = pool.lease(route).await.map_err(Broken::Connect)?;
     lease.watch(fate.clone());
     let bodiless = fate.finished();
     // Copied only where it may be needed: a used connection, an idempotent method, no body.
@@ -131,7 +120,7 @@ async fn exchange(
         None => spare.filter(|_| before_any_answer(failed.error())).map(|head| Request::from_parts(head, UpBody::empty())),
     };
     let Some(again) = again else { return Err(Broken::Exchange(failed.into_error())) };
-    let mut fresh = pool.connect(upstream).await.map_err(Broken::Connect)?;
+    let mut fresh = pool.connect(route).await.map_err(Broken::Connect)?;
     fresh.watch(fate);
     let response = fresh.sender().send_request(again).await.map_err(Broken::Exchange)?;
     Ok((response, fresh))
@@ -144,19 +133,6 @@ fn is_idempotent(method: &Method) -> bool {
 /// Whether the connection closed before a byte of an answer: what an idle connection that the application was just closing looks like.
 fn before_any_answer(error: &hyper::Error) -> bool {
     error.is_canceled() || error.is_closed() || error.is_incomplete_message()
-}
-
-fn is_long(response: &Response<Incoming>) -> bool {
-    match response.headers().get(header::CONTENT_LENGTH) {
-        Some(length) => length.to_str().ok().and_then(|length| length.parse::<u64>().ok()).is_none_or(|bytes| bytes > LONG_BYTES),
-        None => !http_body::Body::is_end_stream(response.body()),
-    }
-}
-
-/// Resolves when the session ends.
-pub(super) fn ending(worker: &Rc<Worker>, session: Arc<AppSession>) -> Pin<Box<dyn Future<Output = ()>>> {
-    let shared = Arc::clone(&worker.shared);
-    Box::pin(async move { shared.until_ended(&session).await })
 }
 
 /// The 101 for the client: the handshake's own headers, hop-by-hop ones included, for this hop is the one that upgrades.

@@ -12,6 +12,7 @@ pub mod listen;
 mod pool;
 pub mod redirect;
 mod serve;
+mod streams;
 pub mod tls;
 mod tunnel;
 pub mod worker;

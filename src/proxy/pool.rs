@@ -5,6 +5,7 @@
 
 use super::body::UpBody;
 use crate::policy::Upstream;
+use crate::request::Route;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -57,7 +58,7 @@ pub(super) struct Pool {
 /// A connection on loan. Dropped, it is closed; given back, somebody else may use it.
 pub(super) struct Lease {
     sender: SendRequest<UpBody>,
-    upstream: Rc<Upstream>,
+    route: Arc<Route>,
     pool: Pool,
     fate: Option<super::body::UpBodyFate>,
     /// Whether it had carried a request before: only then can the far end have closed it unseen.
@@ -71,30 +72,31 @@ impl Pool {
     }
 
     /// An idle connection, else a new one.
-    pub(super) async fn lease(&self, upstream: &Upstream) -> Result<Lease, ConnectError> {
-        while let Some(idle) = self.pop(upstream) {
+    pub(super) async fn lease(&self, route: &Arc<Route>) -> Result<Lease, ConnectError> {
+        while let Some(idle) = self.pop(&route.policy.upstream) {
             let mut sender = idle.sender;
             if idle.since.elapsed() < IDLE_FOR && !sender.is_closed() && sender.ready().await.is_ok() {
-                return Ok(self.lend(sender, upstream, true));
+                return Ok(self.lend(sender, route, true));
             }
         }
-        self.connect(upstream).await
+        self.connect(route).await
     }
 
     /// A new connection.
-    pub(super) async fn connect(&self, upstream: &Upstream) -> Result<Lease, ConnectError> {
+    pub(super) async fn connect(&self, route: &Arc<Route>) -> Result<Lease, ConnectError> {
+        let upstream = &route.policy.upstream;
         let timeout = Duration::from_millis(upstream.connect_timeout_ms);
         let dialled =
             tokio::time::timeout(timeout, self.dial(upstream)).await.map_err(|_elapsed| ConnectError::Timeout(upstream.connect_timeout_ms))?;
-        Ok(self.lend(dialled?, upstream, false))
+        Ok(self.lend(dialled?, route, false))
     }
 
     fn pop(&self, upstream: &Upstream) -> Option<Idle> {
         self.idle.borrow_mut().get_mut(upstream).and_then(Vec::pop)
     }
 
-    fn lend(&self, sender: SendRequest<UpBody>, upstream: &Upstream, used: bool) -> Lease {
-        Lease { sender, upstream: Rc::new(upstream.clone()), pool: self.clone(), fate: None, used }
+    fn lend(&self, sender: SendRequest<UpBody>, route: &Arc<Route>, used: bool) -> Lease {
+        Lease { sender, route: Arc::clone(route), pool: self.clone(), fate: None, used }
     }
 
     async fn dial(&self, upstream: &Upstream) -> Result<SendRequest<UpBody>, ConnectError> {
@@ -144,12 +146,13 @@ impl Lease {
         }
         let mut idle = self.pool.idle.borrow_mut();
         let entry = Idle { sender: self.sender, since: Instant::now() };
-        if let Some(stack) = idle.get_mut(self.upstream.as_ref()) {
+        let upstream = &self.route.policy.upstream;
+        if let Some(stack) = idle.get_mut(upstream) {
             if stack.len() < IDLE_MAX {
                 stack.push(entry);
             }
         } else {
-            idle.insert(self.upstream.as_ref().clone(), vec![entry]);
+            idle.insert(upstream.clone(), vec![entry]);
         }
     }
 }

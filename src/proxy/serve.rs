@@ -1,8 +1,8 @@
 //! Accepting and running connections.
 
 use super::answer::{self, Connection};
-use super::tls;
 use super::worker::Worker;
+use super::{streams, tls};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -40,6 +40,7 @@ pub(super) async fn serve(
         drop(tokio::task::spawn_local(accept(Rc::clone(worker), listener, acceptor, Rc::clone(&open), stop.clone())));
     }
     drop(tokio::task::spawn_local(flush_tally(Rc::clone(worker))));
+    drop(tokio::task::spawn_local(streams::look_after(Rc::clone(worker))));
     // An error means that the sender is gone, which is a stop as well.
     drop(stop.wait_for(|stop| *stop).await);
     drop(tokio::time::timeout(Duration::from_millis(worker.shared.drain_ms), open.closed()).await);

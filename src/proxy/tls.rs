@@ -128,9 +128,9 @@ impl Acceptor {
     }
 
     /// The name the connection was opened for, and whether HTTP/2 was agreed on.
-    pub(super) fn facts(stream: &TlsStream<TcpStream>) -> (Option<String>, bool) {
+    pub(super) fn facts(stream: &TlsStream<TcpStream>) -> (Option<Arc<str>>, bool) {
         let (_, connection) = stream.get_ref();
-        let sni = connection.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        let sni = connection.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase().into());
         (sni, connection.alpn_protocol() == Some(b"h2"))
     }
 }

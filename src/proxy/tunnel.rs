@@ -1,6 +1,5 @@
-//! WebSockets: two byte streams joined, until either side or the session ends.
+//! `WebSocket`s: two byte streams joined, until either side or the session ends.
 
-use super::forward::ending;
 use super::worker::Worker;
 use crate::session::AppSession;
 use hyper::upgrade::OnUpgrade;
@@ -19,12 +18,12 @@ pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, 
             Ok(sides) => sides,
             Err(error) => return tracing::debug!(%error, "a WebSocket never opened"),
         };
-        let until = ending(&worker, Arc::clone(&session));
+        let watched = worker.streams.watch(Arc::clone(&session));
         let mut client = Noted { inner: TokioIo::new(client), worker: Rc::clone(&worker), session };
         let mut upstream = TokioIo::new(upstream);
         tokio::select! {
             // Dropping both sides closes both connections: no close frame, for a proxy that speaks frames would have to parse them.
-            () = until => tracing::debug!("a WebSocket ended with its session"),
+            () = watched.ended() => tracing::debug!("a WebSocket ended with its session"),
             joined = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {
                 if let Err(error) = joined {
                     tracing::debug!(%error, "a WebSocket broke");

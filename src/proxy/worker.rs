@@ -4,6 +4,7 @@
 //! store of random bytes. The hot path touches only these two; what memory cannot answer is asked of the control runtime.
 
 use super::pool::Pool;
+use super::streams::Streams;
 use super::{serve, tls};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -24,7 +25,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 /// Sessions a core keeps for itself; the others are one hop away.
@@ -59,35 +59,14 @@ pub struct Shared {
     pub drain_ms: u64,
 }
 
-impl Shared {
-    /// Resolves when `session` has ended: by logout, at its absolute limit, or for want of use.
-    pub async fn until_ended(&self, session: &AppSession) {
-        let mut endings = self.live.endings();
-        loop {
-            let now = self.clock.now();
-            if !session.sign_on.alive(now, self.limits.idle_ms) {
-                return;
-            }
-            let next_look_ms = u64::try_from(session.sign_on.alive_for_ms(now, self.limits.idle_ms)).unwrap_or(0) + 1;
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(next_look_ms)) => {}
-                ended = endings.recv() => match ended {
-                    Ok(id) if id == session.sign_on.id => return,
-                    // Some endings were missed: look at the flag again.
-                    Ok(_) | Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return,
-                },
-            }
-        }
-    }
-}
-
 /// What one core has to itself.
 pub struct Worker {
     /// What it shares with the others.
     pub(super) shared: Arc<Shared>,
     /// Its upstream connections.
     pub(super) pool: Pool,
+    /// Its streams that must not outlive their session.
+    pub(super) streams: Rc<Streams>,
     sessions: RefCell<LocalSessions>,
     random: RefCell<RandomStock>,
     tally: RefCell<Tally>,
@@ -103,6 +82,7 @@ impl Worker {
         let pool = Pool::new(Arc::clone(&shared.upstream_tls));
         Self {
             pool,
+            streams: Rc::default(),
             sessions: RefCell::new(LocalSessions::new(SESSIONS_MAX)),
             random: RefCell::new(RandomStock { bytes: Vec::new() }),
             tally: RefCell::default(),

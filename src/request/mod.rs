@@ -13,6 +13,8 @@
 //! without a session, or using a decision twice does not compile (`tests/compile_fail/`). What ends early becomes a
 //! [`Stopped`]. [`walk`] is the whole path. Nothing in here knows a socket, a store or a provider: [`Doors`] is what a request may ask for.
 
+#![expect(clippy::future_not_send, reason = "a request never leaves its core; that is the point of one runtime per core")]
+
 mod authenticated;
 mod authorized;
 pub mod cookies;
@@ -66,24 +68,17 @@ pub enum Walked<B> {
 
 /// Walks a request from the door to its upstream, or as far as it may go.
 pub async fn walk<B, D: Doors>(arrival: Arrival<B>, routes: &Routes, limits: &Limits, doors: &D, now: Timestamp) -> Walked<B> {
-    let raw = match RawRequest::admit(arrival, limits) {
-        Ok(raw) => raw,
-        Err(stopped) => return Walked::Stopped(stopped),
-    };
-    let routed = match raw.route(routes) {
-        Ok(Routed::App(routed)) => routed,
+    let for_app = match RawRequest::admit(arrival, limits).and_then(|raw| raw.route(routes)) {
+        Ok(Routed::App(for_app)) => for_app,
         Ok(Routed::Own(own)) => return Walked::Own(own),
         Err(stopped) => return Walked::Stopped(stopped),
     };
-    let authenticated = match routed.authenticate(limits, doors, now).await {
-        Ok(authenticated) => authenticated,
-        Err(stopped) => return Walked::Stopped(stopped),
+    let decided = for_app.authenticate(limits, doors, now).await.and_then(|authenticated| authenticated.authorize(now));
+    let provisioned = match decided {
+        Ok(authorized) => authorized.provision(doors, now).await,
+        Err(stopped) => Err(stopped),
     };
-    let authorized = match authenticated.authorize(now) {
-        Ok(authorized) => authorized,
-        Err(stopped) => return Walked::Stopped(stopped),
-    };
-    match authorized.provision(doors, now).await {
+    match provisioned {
         Ok(provisioned) => Walked::Forward(provisioned.into_upstream(limits)),
         Err(stopped) => Walked::Stopped(stopped),
     }

@@ -4,9 +4,12 @@ use super::{Routed, Routes, Stop, Stopped, kind_of};
 use crate::fault::{Incident, PublicMessage};
 use crate::pages::RequestKind;
 use crate::policy::path::CanonicalPath;
-use http::{Extensions, HeaderMap, Method, Uri, Version, header, request};
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{Extensions, HeaderMap, HeaderValue, Method, Uri, Version, header, request};
 use ipnet::IpNet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Bounds that hold for every request, and whom to believe.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub struct Arrival<B> {
     /// Announced length of the body; `None` when chunked.
     pub body_bytes: Option<u64>,
     /// Name the TLS connection was opened for, lower case.
-    pub sni: Option<String>,
+    pub sni: Option<Arc<str>>,
     /// The peer's address.
     pub peer: IpAddr,
     /// Minted for this request.
@@ -52,11 +55,11 @@ pub struct Bearings {
     /// Host asked for, lower case, without port.
     pub host: String,
     /// Host with port as the client wrote it, for `Host` and `X-Forwarded-Host`.
-    pub authority: String,
+    pub authority: HeaderValue,
     /// Canonical path: these bytes are matched, and these bytes go upstream.
     pub path: String,
-    /// Query without `?`.
-    pub query: Option<String>,
+    /// Canonical path and query as a request target in origin form: what goes upstream.
+    pub target: PathAndQuery,
     /// Headers as they came.
     pub headers: HeaderMap,
     /// The client, after `trusted_proxies`.
@@ -70,10 +73,12 @@ pub struct Bearings {
 impl Bearings {
     /// Canonical path and query, for going back there.
     pub fn path_and_query(&self) -> String {
-        match &self.query {
-            Some(query) => format!("{}?{query}", self.path),
-            None => self.path.clone(),
-        }
+        self.target.as_str().to_owned()
+    }
+
+    /// Query without `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.target.query()
     }
 }
 
@@ -82,7 +87,7 @@ impl Bearings {
 pub struct RawRequest<B> {
     bearings: Bearings,
     body: B,
-    sni: Option<String>,
+    sni: Option<Arc<str>>,
 }
 
 impl<B> RawRequest<B> {
@@ -100,16 +105,16 @@ impl<B> RawRequest<B> {
             return stop(PublicMessage::MethodRefused);
         }
         let Some(authority) = authority(&head.uri, &head.headers) else { return stop(PublicMessage::BadRequest) };
-        let Some(host) = host_name(&authority) else { return stop(PublicMessage::BadRequest) };
+        let Some(host) = authority.to_str().ok().and_then(host_name) else { return stop(PublicMessage::BadRequest) };
         // RFC 9112 3.2.4: `OPTIONS *` asks about the server, and there is nothing to forward it to.
         let raw_path = if head.uri.path().is_empty() { "/" } else { head.uri.path() };
         let Ok(path) = CanonicalPath::parse(raw_path) else { return stop(PublicMessage::BadRequest) };
+        let Some(target) = target(&head.uri, &path) else { return stop(PublicMessage::BadRequest) };
         let path = path.as_str().to_owned();
         if body_bytes.is_some_and(|bytes| bytes > limits.body_bytes_max) {
             return stop(PublicMessage::BodyTooLarge);
         }
         let client = client_address(peer, &head.headers, &limits.trusted_proxies);
-        let query = head.uri.query().map(str::to_owned);
         let bearings = Bearings {
             incident,
             kind,
@@ -117,7 +122,7 @@ impl<B> RawRequest<B> {
             host,
             authority,
             path,
-            query,
+            target,
             headers: head.headers,
             client,
             version: head.version,
@@ -132,29 +137,37 @@ impl<B> RawRequest<B> {
     /// Stops with [`PublicMessage::NoSuchHost`], [`PublicMessage::Misdirected`] or [`PublicMessage::AppUnavailable`].
     pub fn route(self, routes: &Routes) -> Result<Routed<B>, Box<Stopped>> {
         // RFC 9110 7.4: a connection opened for one name must not be used to reach another; 421 lets the client open the right one.
-        if self.sni.as_ref().is_some_and(|sni| *sni != self.bearings.host) {
+        if self.sni.as_ref().is_some_and(|sni| **sni != *self.bearings.host) {
             return Err(Box::new(Stopped::new(self.bearings, None, None, Stop::Say(PublicMessage::Misdirected))));
         }
         Routed::find(self.bearings, self.body, routes)
     }
 }
 
+/// The request target that goes upstream: the client's own bytes when its path was canonical already, else built from the canonical path. The query is never touched.
+fn target(uri: &Uri, path: &CanonicalPath<'_>) -> Option<PathAndQuery> {
+    if let Some(as_sent) = uri.path_and_query().filter(|sent| sent.path() == path.as_str()) {
+        return Some(as_sent.clone());
+    }
+    let built = match uri.query() {
+        Some(query) => format!("{}?{query}", path.as_str()),
+        None => path.as_str().to_owned(),
+    };
+    PathAndQuery::from_maybe_shared(Bytes::from(built)).ok()
+}
+
 /// The one authority a request is for: `:authority` or absolute form when present, and then `Host`, if any, must agree
 /// (RFC 9112 3.2: a server must refuse a request that lacks Host or has more than one).
-fn authority(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+fn authority(uri: &Uri, headers: &HeaderMap) -> Option<HeaderValue> {
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = match hosts.next() {
-        Some(value) => Some(std::str::from_utf8(value.as_bytes()).ok()?),
-        None => None,
-    };
+    let host = hosts.next();
     if hosts.next().is_some() {
         return None;
     }
     match (uri.authority(), host) {
-        (Some(in_target), Some(in_header)) => in_target.as_str().eq_ignore_ascii_case(in_header).then(|| in_header.to_owned()),
-        (Some(in_target), None) => Some(in_target.as_str().to_owned()),
-        (None, Some(in_header)) => Some(in_header.to_owned()),
-        (None, None) => None,
+        (Some(in_target), Some(in_header)) => in_target.as_str().as_bytes().eq_ignore_ascii_case(in_header.as_bytes()).then(|| in_header.clone()),
+        (Some(in_target), None) => HeaderValue::from_str(in_target.as_str()).ok(),
+        (None, in_header) => in_header.cloned(),
     }
 }
 
@@ -233,7 +246,7 @@ mod tests {
                 headers.append("host", HeaderValue::from_static(host));
             }
             let uri: Uri = uri.parse().expect("test target");
-            assert_eq!(authority(&uri, &headers).as_deref(), expected, "{uri} {hosts:?}");
+            assert_eq!(authority(&uri, &headers).as_ref().map(|value| value.to_str().expect("ascii")), expected, "{uri} {hosts:?}");
         };
         check("/", &[], None);
         check("/", &["a.example", "a.example"], None);

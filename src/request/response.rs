@@ -9,16 +9,15 @@ const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 /// Takes out of an application's answer what is not for the client: hop-by-hop headers, cookies that bear our names (C6: an app can neither set
 /// nor delete them, `Clear-Site-Data` included), and headers that only we may send. An answer that needs no change is not copied.
 pub fn clean_response(headers: &mut HeaderMap, our_cookies: &str) {
-    let connection = headers.remove(header::CONNECTION);
-    for value in connection.iter() {
-        for name in value.as_bytes().split(|&b| b == b',') {
-            if let Ok(name) = HeaderName::from_bytes(name.trim_ascii())
-                && !hop_by_hop(&name)
-                && name != header::CONTENT_LENGTH
-                && name != header::SET_COOKIE
-            {
-                headers.remove(name);
-            }
+    let connection: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+    headers.remove(header::CONNECTION);
+    for name in connection.iter().flat_map(|value| value.as_bytes().split(|&b| b == b',')) {
+        if let Ok(name) = HeaderName::from_bytes(name.trim_ascii())
+            && !hop_by_hop(&name)
+            && name != header::CONTENT_LENGTH
+            && name != header::SET_COOKIE
+        {
+            headers.remove(name);
         }
     }
     for name in [header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE, header::PROXY_AUTHENTICATE, header::PROXY_AUTHORIZATION] {

@@ -8,6 +8,7 @@ use super::kind::is_websocket;
 use super::reserved::Reserved;
 use super::{Bearings, Limits, Route, cookies};
 use crate::fault::Incident;
+use crate::pages::RequestKind;
 use crate::session::{AppSession, Pass};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use std::net::IpAddr;
@@ -26,6 +27,7 @@ pub struct UpstreamRequest<B> {
     route: Arc<Route>,
     session: Option<Arc<AppSession>>,
     incident: Incident,
+    kind: RequestKind,
     downstream: Version,
     upgrade: Option<Extensions>,
 }
@@ -56,10 +58,8 @@ impl<B> UpstreamRequest<B> {
         let cookie = cookies::without_ours(&bearings.headers, &limits.cookie);
         let identified = announced.is_some();
         let mut headers = HeaderMap::with_capacity(bearings.headers.len() + 12);
-        if let Ok(host) = HeaderValue::from_str(&bearings.authority) {
-            headers.insert(header::HOST, host.clone());
-            headers.insert(FORWARDED_HOST, host);
-        }
+        headers.insert(header::HOST, bearings.authority.clone());
+        headers.insert(FORWARDED_HOST, bearings.authority);
         copy(&mut headers, &bearings.headers, &route.reserved, identified);
         if let Some(cookie) = cookie {
             headers.insert(header::COOKIE, cookie);
@@ -82,15 +82,20 @@ impl<B> UpstreamRequest<B> {
         let mut head = http::Request::new(()).into_parts().0;
         head.method = bearings.method;
         head.version = Version::HTTP_11;
-        head.uri = origin_form(bearings.path, bearings.query.as_deref());
+        head.uri = Uri::from(bearings.target);
         head.headers = headers;
         let upgrade = socket.then_some(bearings.extensions);
-        Self { head, body, route, session, incident: bearings.incident, downstream: bearings.version, upgrade }
+        Self { head, body, route, session, incident: bearings.incident, kind: bearings.kind, downstream: bearings.version, upgrade }
     }
 
     /// Names the request.
     pub const fn incident(&self) -> Incident {
         self.incident
+    }
+
+    /// What the requester can use, should the application not answer.
+    pub const fn kind(&self) -> RequestKind {
+        self.kind
     }
 
     /// The app it goes to.
@@ -110,7 +115,7 @@ impl<B> UpstreamRequest<B> {
 
     /// Takes it apart, to send it. Only the forwarder has a client to send it with.
     pub(crate) fn into_wire(self) -> Wire<B> {
-        let Self { head, body, route, session, incident, downstream, upgrade } = self;
+        let Self { head, body, route, session, incident, downstream, upgrade, kind: _ } = self;
         Wire { head, body, route, session, incident, downstream, upgrade }
     }
 }
@@ -172,13 +177,4 @@ pub(super) fn hop_by_hop(name: &HeaderName) -> bool {
 fn address(client: IpAddr) -> HeaderValue {
     // Digits, dots, colons and hex letters are always a valid header value.
     HeaderValue::from_str(&client.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
-}
-
-/// `path?query` as a request target. Both were parsed by hyper before, so this cannot fail; were it to, the root is asked for, without the query.
-fn origin_form(path: String, query: Option<&str>) -> Uri {
-    let target = match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path,
-    };
-    Uri::from_maybe_shared(bytes::Bytes::from(target)).unwrap_or_else(|_| Uri::from_static("/"))
 }

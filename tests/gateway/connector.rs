@@ -18,7 +18,7 @@ use vestibule::source::{self, Problem, SourceFile};
 const TOKEN: &str = "swordfish-4711";
 
 /// The provisioning part of the Redmine example.
-const REDMINE: &str = r#"
+pub(crate) const REDMINE: &str = r#"
 [find]
 get   = "/users.json?name={user.email}"
 list  = "users"
@@ -59,12 +59,12 @@ delete = "/groups/{vars.group_id[item]}/users/{id}.json"
 ok     = [204, 404]
 "#;
 
-fn vars() -> Map<String, Value> {
+pub(crate) fn vars() -> Map<String, Value> {
     let Value::Object(vars) = json!({ "group_id": { "Manager": 12, "Developer": 14 } }) else { panic!("an object") };
     vars
 }
 
-fn own_steps(text: &str) -> (Option<Steps>, Vec<Problem>) {
+pub(crate) fn own_steps(text: &str) -> (Option<Steps>, Vec<Problem>) {
     let file = SourceFile { name: "policies/app.toml".into(), text: text.into() };
     let (table, problems) = source::parse(&file);
     assert!(problems.is_empty(), "{problems:?}");
@@ -77,7 +77,7 @@ fn render(problems: &[Problem]) -> String {
     problems.iter().map(Problem::render).collect()
 }
 
-fn engine(fake: &FakeAdmin, flavour: Flavour, settings: &Value) -> Engine {
+pub(crate) fn engine(fake: &FakeAdmin, flavour: Flavour, settings: &Value) -> Engine {
     let (name, steps) = match flavour {
         Flavour::Scim => ("scim", None),
         Flavour::Hub => ("jupyterhub", None),

@@ -226,11 +226,16 @@ async fn i4_a_hostile_claim_is_one_safe_value_or_a_refusal() {
         assert_eq!(seen[0].only("x-remote-user"), format!("p{n}@example.com"), "{shown}");
     }
     // The name that the account has: never mended into somebody else's.
-    for (n, email) in ["ada@example.com\r\nX-Admin: 1", "ada@example.com\0", "ADA@example.com ", "\u{202e}ada@example.com", "аda@example.com"].iter().enumerate() {
+    for (n, email) in
+        ["ada@example.com\r\nX-Admin: 1", "ada@example.com\0", "ADA@example.com ", "\u{202e}ada@example.com", "аda@example.com"].iter().enumerate()
+    {
         be(&house, &format!("e{n}"), json!({"email": email, "email_verified": true, "groups": ["staff"]}));
         let landed = Browser::default().open(&house, WIKI, "/page").await;
         let seen = house.arrived();
-        assert!(landed.answer.status >= 400 && seen.is_empty() || seen.iter().all(|seen| seen.only("x-remote-user") != "ada@example.com"), "{email:?}: {seen:?}");
+        assert!(
+            landed.answer.status >= 400 && seen.is_empty() || seen.iter().all(|seen| seen.only("x-remote-user") != "ada@example.com"),
+            "{email:?}: {seen:?}"
+        );
     }
 }
 
@@ -258,7 +263,11 @@ async fn i5_one_group_with_a_comma_is_not_two_and_ten_thousand_are_bounded() {
         let mut browser = Browser::signed_in(&house, WIKI).await;
         let page = browser.api(&house, WIKI, "/page").await;
         let seen = house.arrived();
-        assert_eq!(seen.iter().map(|seen| seen.only("x-remote-groups")).collect::<Vec<_>>(), expected.into_iter().map(str::to_owned).collect::<Vec<_>>(), "{n}");
+        assert_eq!(
+            seen.iter().map(|seen| seen.only("x-remote-groups")).collect::<Vec<_>>(),
+            expected.into_iter().map(str::to_owned).collect::<Vec<_>>(),
+            "{n}"
+        );
         assert_eq!(page.status == 200, expected.is_some(), "{n}: {page:?}");
         assert_eq!(browser.api(&house, WIKI, "/admin").await.status, admin, "{n}");
         drop(house.arrived());
@@ -277,8 +286,28 @@ async fn j9_claims_about_rights_are_not_passed_to_the_admin_api_or_the_app() {
     let mark = "escalated-9f3";
     let mut person = json!({"email": "ada@example.com", "email_verified": true, "name": "Ada Lovelace", "groups": ["staff"]});
     for claim in [
-        "is_admin", "admin", "role", "roles", "id", "_id", "userName", "externalId", "active", "entitlements", "userType", "schemas", "meta", "password", "superuser",
-        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "__proto__", "constructor", "user", "login", "X-Remote-User", "x-admin",
+        "is_admin",
+        "admin",
+        "role",
+        "roles",
+        "id",
+        "_id",
+        "userName",
+        "externalId",
+        "active",
+        "entitlements",
+        "userType",
+        "schemas",
+        "meta",
+        "password",
+        "superuser",
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+        "__proto__",
+        "constructor",
+        "user",
+        "login",
+        "X-Remote-User",
+        "x-admin",
     ] {
         person[claim] = json!(mark);
     }
@@ -313,7 +342,12 @@ async fn o28_the_page_about_a_refused_sign_in_has_nothing_of_the_providers_words
             let state = url.query_pairs().find(|(key, _)| key == "state").unwrap().1.into_owned();
             let answer = browser.callback(&house, &format!("error={error}&error_description={q}&error_uri={q}&x={q}&state={state}")).await;
             assert!(matches!(answer.status, 403 | 503) && answer.location().is_none(), "{error} {payload}: {answer:?}");
-            assert!(!answer.body.contains("alert(1)") && !answer.body.contains("<script") && !answer.body.contains("7*7") && answer.get("x-admin").is_none());
+            assert!(
+                !answer.body.contains("alert(1)")
+                    && !answer.body.contains("<script")
+                    && !answer.body.contains("7*7")
+                    && answer.get("x-admin").is_none()
+            );
             // The page leads on by a link that a person has to choose: it neither refreshes nor signs in again by itself.
             assert!(!answer.body.contains("http-equiv") && answer.get("refresh").is_none(), "{}", answer.body);
             assert!(browser.cookie(AUTH, house.cookie_name()).is_none());

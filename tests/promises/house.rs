@@ -149,7 +149,8 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin + ?Sized), buffer: &mut 
 }
 
 async fn read_body(stream: &mut (impl AsyncRead + Unpin + ?Sized), buffer: &mut Vec<u8>, headers: &[(String, Vec<u8>)], answer: bool) -> Vec<u8> {
-    let find = |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+    let find =
+        |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| String::from_utf8_lossy(value).into_owned());
     if let Some(length) = find("content-length") {
         let length: usize = length.parse().unwrap();
         while buffer.len() < length && more(stream, buffer).await {}
@@ -215,7 +216,8 @@ impl Ask {
 
     /// A form, sent by a page of the same origin.
     pub fn form(host: &str, target: &str, body: &str) -> Self {
-        let ask = Self::bare("POST", host, target).with("Accept", "text/html").with("Sec-Fetch-Mode", "navigate").with("Sec-Fetch-Site", "same-origin");
+        let ask =
+            Self::bare("POST", host, target).with("Accept", "text/html").with("Sec-Fetch-Mode", "navigate").with("Sec-Fetch-Site", "same-origin");
         Self { body: body.as_bytes().to_vec(), ..ask.with("Content-Type", "application/x-www-form-urlencoded") }
     }
 
@@ -309,10 +311,7 @@ impl House {
     }
 
     async fn start(&mut self) {
-        let policies = vec![
-            policy("wiki", &wiki_policy(&self.options, self.wiki.addr)),
-            policy("tickets", &tickets_policy(self.tickets.addr)),
-        ];
+        let policies = vec![policy("wiki", &wiki_policy(&self.options, self.wiki.addr)), policy("tickets", &tickets_policy(self.tickets.addr))];
         let mut plan = Plan::new(gateway(self.folder.path(), &self.op, &self.options), policies, Vec::new());
         plan.plain = !self.options.tls;
         plan.install_logging = false;

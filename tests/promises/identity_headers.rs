@@ -115,7 +115,8 @@ async fn paths_that_skip_the_sign_in_are_stripped_too() {
 async fn a_connection_header_of_the_client_neither_deletes_nor_mangles_ours() {
     let house = House::new().await;
     let mut browser = Browser::signed_in(&house, WIKI).await;
-    let ours = ["x-remote-user", "x-remote-groups", "x-remote-name", "x-assertion", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "host"];
+    let ours =
+        ["x-remote-user", "x-remote-groups", "x-remote-name", "x-assertion", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "host"];
     let mut lines: Vec<String> = ours.iter().flat_map(|name| spellings(name)).collect();
     lines.push(ours.join(", "));
     lines.push(format!("keep-alive,{}", ours.join(",").to_uppercase()));
@@ -156,7 +157,10 @@ async fn a_carriage_return_or_a_line_feed_never_reaches_a_header_value() {
     // From the client: a bare one inside a value is no HTTP.
     for value in ["a\rX-Remote-User: forged", "a\nX-Remote-User: forged", "a\r\n X-Remote-User: forged", "a\0b"] {
         let answer = house.raw(format!("GET /public/x HTTP/1.1\r\nHost: {WIKI}\r\nX-Any: {value}\r\n\r\n").as_bytes(), WIKI).await;
-        assert!(answer.as_ref().is_none_or(|answer| answer.status == 400) || house.arrived().iter().all(|seen| !seen.text().contains("forged")), "{value:?}: {answer:?}");
+        assert!(
+            answer.as_ref().is_none_or(|answer| answer.status == 400) || house.arrived().iter().all(|seen| !seen.text().contains("forged")),
+            "{value:?}: {answer:?}"
+        );
         assert!(house.arrived().iter().all(|seen| seen.folded("x-remote-user").is_empty()), "{value:?}");
     }
     // From addresses, into `Location` and `Set-Cookie`.
@@ -174,11 +178,15 @@ async fn a_broken_session_cookie_is_not_signed_in_and_never_allowed_without_head
     let browser = Browser::signed_in(&house, WIKI).await;
     let good = browser.cookie(WIKI, house.cookie_name()).unwrap();
     let flipped: String = good.char_indices().map(|(at, c)| if at == 7 { if c == 'A' { 'B' } else { 'A' } } else { c }).collect();
-    let mut broken: Vec<Vec<u8>> = ["", "=", "x", "\"", "%00", "null", "undefined", "{}", "a b", &"A".repeat(43), &"A".repeat(16_000), &good[1..], &flipped]
-        .iter()
-        .map(|value| format!("vestibule={value}").into_bytes())
-        .collect();
-    broken.extend([good.to_uppercase(), format!("{good}="), format!("\"{good}\""), format!("{good}.{good}")].map(|value| format!("vestibule={value}").into_bytes()));
+    let mut broken: Vec<Vec<u8>> =
+        ["", "=", "x", "\"", "%00", "null", "undefined", "{}", "a b", &"A".repeat(43), &"A".repeat(16_000), &good[1..], &flipped]
+            .iter()
+            .map(|value| format!("vestibule={value}").into_bytes())
+            .collect();
+    broken.extend(
+        [good.to_uppercase(), format!("{good}="), format!("\"{good}\""), format!("{good}.{good}")]
+            .map(|value| format!("vestibule={value}").into_bytes()),
+    );
     broken.extend([b"vestibule".to_vec(), b"vestibule=\xff\xfe".to_vec(), b";;;=;vestibule;=".to_vec(), format!("Vestibule={good}").into_bytes()]);
     for cookie in &broken {
         let shown = String::from_utf8_lossy(cookie);
@@ -218,7 +226,9 @@ async fn the_presence_of_a_token_proves_nothing() {
             let page = Browser::default().send(&house, &Ask::page(WIKI, "/page").with(name, &value)).await;
             assert!(page.status == 303 && page.location().unwrap().starts_with(&house.origin(AUTH)), "{name}: {page:?}");
         }
-        for target in [format!("/page?access_token={token}"), format!("/.vestibule/whoami?id_token={token}"), format!("/.vestibule/callback?code={token}")] {
+        for target in
+            [format!("/page?access_token={token}"), format!("/.vestibule/whoami?id_token={token}"), format!("/.vestibule/callback?code={token}")]
+        {
             assert!(matches!(Browser::default().api(&house, WIKI, &target).await.status, 400 | 401), "{target}");
         }
     }

@@ -80,7 +80,10 @@ async fn a_redirect_leads_to_our_own_hosts_and_back_to_the_same_origin_only() {
         for name in ["rd", "redirect", "redirect_uri", "return_to", "target_link_uri", "next", "url", "post_logout_redirect_uri", "RelayState"] {
             for path in ["/.vestibule/login", "/.vestibule/logout", "/.vestibule/signed-in"] {
                 let answer = known.get(&house, WIKI, &format!("{path}?{name}={query}")).await;
-                assert!(answer.location().is_none_or(|to| Url::parse(&home).unwrap().join(&to).unwrap().host_str() != Some("evil.example")), "{path} {name}");
+                assert!(
+                    answer.location().is_none_or(|to| Url::parse(&home).unwrap().join(&to).unwrap().host_str() != Some("evil.example")),
+                    "{path} {name}"
+                );
             }
         }
     }
@@ -92,7 +95,15 @@ async fn a_redirect_leads_to_our_own_hosts_and_back_to_the_same_origin_only() {
         assert!(answer.status == 200 && !answer.body.contains("evil.example"), "{answer:?}");
     }
     // Where a request is sent to sign in from: its own address, however it was written, is never an address elsewhere afterwards.
-    for target in ["//evil.example/", "/\\evil.example", "/%5cevil.example", "/%2f%2fevil.example", "http://evil.example/", "/.//evil.example", "/a?to=//evil.example"] {
+    for target in [
+        "//evil.example/",
+        "/\\evil.example",
+        "/%5cevil.example",
+        "/%2f%2fevil.example",
+        "http://evil.example/",
+        "/.//evil.example",
+        "/a?to=//evil.example",
+    ] {
         let mut browser = Browser::default();
         let answer = browser.get(&house, WIKI, target).await;
         if answer.status == 303 {
@@ -117,11 +128,21 @@ async fn a_redirect_leads_to_our_own_hosts_and_back_to_the_same_origin_only() {
 /// CVE-2024-21496, CVE-2023-52430, mod_auth_openidc 2026-05-20 and 2026-08-07, CVE-2026-42849, CVE-2026-29191.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_value_in_our_pages_is_escaped_for_its_place() {
-    let payloads = ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "</title><svg/onload=alert(1)>", "javascript:alert(1)"];
+    let payloads = [
+        "<script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "' onmouseover='alert(1)",
+        "</title><svg/onload=alert(1)>",
+        "javascript:alert(1)",
+    ];
     for payload in payloads {
         let options = Options { title: format!("Wiki {payload}"), idp_name: format!("Corp {payload}"), ..Options::default() };
         let house = House::with(options).await;
-        be(&house, payload, json!({"email": "ada@example.com", "name": payload, "given_name": payload, "preferred_username": payload, "groups": ["staff", payload]}));
+        be(
+            &house,
+            payload,
+            json!({"email": "ada@example.com", "name": payload, "given_name": payload, "preferred_username": payload, "groups": ["staff", payload]}),
+        );
         let mut browser = Browser::signed_in(&house, WIKI).await;
         let q = encoded(payload);
         let mut pages = Vec::new();
@@ -169,7 +190,9 @@ async fn every_value_in_our_pages_is_escaped_for_its_place() {
 /// What of `payload` could act on a page.
 fn unescaped(page: &str, payload: &str) -> Option<String> {
     let tags = || page.split('<').filter_map(|rest| rest.split_once('>').map(|(tag, _)| tag));
-    let acts = |tag: &str| ["script", "img", "svg/"].iter().any(|start| tag.starts_with(start)) || ["=\"javascript:", " on"].iter().any(|part| tag.contains(part));
+    let acts = |tag: &str| {
+        ["script", "img", "svg/"].iter().any(|start| tag.starts_with(start)) || ["=\"javascript:", " on"].iter().any(|part| tag.contains(part))
+    };
     if let Some(tag) = tags().find(|tag| acts(tag)) {
         return Some(tag.to_owned());
     }

@@ -92,7 +92,11 @@ async fn a_session_is_of_one_app_and_its_data_is_never_anothers() {
     // Twelve people at once, each in both apps: every request arrives as the one who sent it.
     let mut people = Vec::new();
     for n in 0..12 {
-        be(&house, &format!("s{n}"), json!({"email": format!("p{n}@example.com"), "name": format!("Person {n}"), "groups": ["staff", format!("g{n}")]}));
+        be(
+            &house,
+            &format!("s{n}"),
+            json!({"email": format!("p{n}@example.com"), "name": format!("Person {n}"), "groups": ["staff", format!("g{n}")]}),
+        );
         let mut browser = Browser::signed_in(&house, WIKI).await;
         drop(browser.open(&house, TICKETS, "/.vestibule/login?to=/.vestibule/whoami").await);
         people.push(browser);
@@ -281,9 +285,55 @@ async fn malformed_input_never_panics_and_nothing_can_be_tried_twice() {
     let mut known = Browser::signed_in(&house, WIKI).await;
     let long = "a".repeat(7000);
     let junk = [
-        "", "=", "&", "&&&=", "%", "%%", "%0", "%00", "%ff", "%c3%28", "%f0%9f%92%a9", "%ed%a0%80", "\u{7f}", "\"", "'", "{", "}", "[", "]", "{{7*7}}",
-        "..", "-1", "0", "99999999999999999999", "NaN", "null", "true", "a=b=c", "a&a&a", ";", ",", "+", "\\", "|", "^", "`", "~", "*", "(", ")", "x.y.z",
-        "eyJ.eyJ.", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.", ".", "wiki", "wiki,wiki,", "corp", &long,
+        "",
+        "=",
+        "&",
+        "&&&=",
+        "%",
+        "%%",
+        "%0",
+        "%00",
+        "%ff",
+        "%c3%28",
+        "%f0%9f%92%a9",
+        "%ed%a0%80",
+        "\u{7f}",
+        "\"",
+        "'",
+        "{",
+        "}",
+        "[",
+        "]",
+        "{{7*7}}",
+        "..",
+        "-1",
+        "0",
+        "99999999999999999999",
+        "NaN",
+        "null",
+        "true",
+        "a=b=c",
+        "a&a&a",
+        ";",
+        ",",
+        "+",
+        "\\",
+        "|",
+        "^",
+        "`",
+        "~",
+        "*",
+        "(",
+        ")",
+        "x.y.z",
+        "eyJ.eyJ.",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.",
+        ".",
+        "wiki",
+        "wiki,wiki,",
+        "corp",
+        &long,
     ];
     let places = [
         (WIKI, "/.vestibule/login?to="),
@@ -314,7 +364,19 @@ async fn malformed_input_never_panics_and_nothing_can_be_tried_twice() {
         }
     }
     for junk in junk {
-        for header in ["Cookie", "Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Accept", "X-Forwarded-For", "Forwarded", "Authorization", "Connection", "Range", "If-None-Match"] {
+        for header in [
+            "Cookie",
+            "Origin",
+            "Sec-Fetch-Site",
+            "Sec-Fetch-Mode",
+            "Accept",
+            "X-Forwarded-For",
+            "Forwarded",
+            "Authorization",
+            "Connection",
+            "Range",
+            "If-None-Match",
+        ] {
             let ask = Ask::form(WIKI, "/.vestibule/logout", junk).with(header, junk);
             let answer = Browser::default().send(&house, &ask).await;
             assert!(answer.status < 500, "{header}: {junk}: {answer:?}");
@@ -396,7 +458,8 @@ async fn every_secret_is_drawn_whole_from_the_one_source() {
         let before = entropy.1.load(Ordering::SeqCst);
         let mut browser = Browser::default();
         let url = browser.to_provider(&house, WIKI, "/page").await;
-        let mut made: Vec<String> = ["state", "nonce"].iter().map(|name| url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned()).collect();
+        let mut made: Vec<String> =
+            ["state", "nonce"].iter().map(|name| url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned()).collect();
         let query = house.op.sign_in(&url);
         let done = browser.callback(&house, &query).await;
         made.push(done.location().unwrap().split("code=").nth(1).unwrap().to_owned());
@@ -434,7 +497,11 @@ async fn the_credential_of_the_admin_api_opens_nothing_here() {
     let house = House::new().await;
     for host in [WIKI, TICKETS, AUTH] {
         for path in ["/page", "/admin", "/.vestibule/whoami", "/.vestibule/signed-in"] {
-            for (name, value) in [("Authorization", format!("Bearer {ADMIN_TOKEN}")), ("Cookie", format!("vestibule={ADMIN_TOKEN}")), ("X-Api-Key", ADMIN_TOKEN.to_owned())] {
+            for (name, value) in [
+                ("Authorization", format!("Bearer {ADMIN_TOKEN}")),
+                ("Cookie", format!("vestibule={ADMIN_TOKEN}")),
+                ("X-Api-Key", ADMIN_TOKEN.to_owned()),
+            ] {
                 let answer = Browser::default().send(&house, &Ask::api(host, path).with(name, &value)).await;
                 assert!(matches!(answer.status, 401 | 404), "{host}{path} {name}: {answer:?}");
             }

@@ -101,7 +101,11 @@ async fn a_newcomer_waits_a_moment_and_is_in() {
     house.road.delay(Duration::from_secs(2));
     let steps = house.journey("first_visit").await;
     assert!(text(&steps, "waiting", "heading").contains("Setting up your Wiki account"), "{steps:#?}");
-    assert_eq!(step(&steps, "waiting")["scripts"], 0, "no JavaScript needed");
+    assert_eq!((&step(&steps, "waiting")["scripts"], &step(&steps, "waiting")["painted"]), (&json!(0), &json!(1)), "seen, and no JavaScript needed");
+    let held: Vec<_> = steps.iter().filter(|step| step["step"] == "held").collect();
+    assert_eq!(held.len(), 1, "one answer that was held, no polling: {held:?}");
+    assert_eq!(held[0]["status"], 303, "{held:?}");
+    assert!(held[0]["ms"].as_f64().is_some_and(|ms| ms > 1000.0), "held until the account was there: {held:?}");
     assert!(text(&steps, "arrived", "url").ends_with("/deep/link?x=1"), "{steps:#?}");
     assert_eq!(text(&steps, "arrived", "person"), "ada");
     assert_eq!(house.directory.users_named("ada").await.len(), 1);
@@ -154,6 +158,7 @@ async fn a_text_typed_while_the_session_ended_is_sent_by_reload() {
     let steps = house.journey("typed_text").await;
     assert_eq!(step(&steps, "ended")["status"], 401, "{steps:#?}");
     assert!(text(&steps, "ended", "heading").contains("session has ended"), "{steps:#?}");
+    assert!(text(&steps, "new tab", "text").contains("go back to where you were"), "{steps:#?}");
     assert_eq!(text(&steps, "signed in beside", "person"), "ada");
     assert_eq!(text(&steps, "reloaded", "line"), "POST /form");
     assert_eq!(text(&steps, "reloaded", "sent"), "text=three+hours+of+work");

@@ -1,11 +1,12 @@
 // A person in front of Debian's Chromium, by playwright-core.
 //
 // Started with one argument, a JSON object: { journey, port, shots, certificate }. Tells one JSON line a step; judges nothing. The browser
-// finds every *.vestibule.test at 127.0.0.1 and accepts the test certificate's key, nothing else about TLS is relaxed.
+// finds every *.vestibule.test at 127.0.0.1 and accepts the test certificate's key, nothing else about TLS is relaxed. Pages run no script:
+// every journey goes without.
 
 import { createHash, X509Certificate } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 const require = createRequire(new URL('../../target/lab/package.json', import.meta.url));
 const { chromium } = require('playwright-core');
@@ -26,7 +27,7 @@ const browser = await chromium.launch({
     `--ignore-certificate-errors-spki-list=${createHash('sha256').update(key).digest('base64')}`,
   ],
 });
-const context = await browser.newContext({ viewport: { width: 900, height: 640 } });
+const context = await browser.newContext({ viewport: { width: 900, height: 640 }, javaScriptEnabled: false });
 context.setDefaultTimeout(60_000);
 
 // What a page says: the app's own marks where it is the app, our heading and text where it is ours.
@@ -40,6 +41,31 @@ const look = async (page) => ({
 });
 const shot = (page, name) => page.screenshot({ path: `${asked.shots}/${name}.png` });
 
+// A page whose next navigation is under way as long as it is shown. The driver and the page's own inspector wait for that navigation to end;
+// the browser itself tells what it has on screen all the same: what it painted, the document as it stands, a picture.
+async function glance(page, name) {
+  const browserOwn = await context.newCDPSession(page);
+  let painted = 0;
+  browserOwn.on('Page.lifecycleEvent', (event) => {
+    if (event.name === 'init') painted = 0;
+    if (event.name === 'firstContentfulPaint') painted += 1;
+  });
+  await browserOwn.send('Page.enable');
+  await browserOwn.send('Page.setLifecycleEventsEnabled', { enabled: true });
+  return async () => {
+    for (const end = Date.now() + 30_000; Date.now() < end; await new Promise((later) => setTimeout(later, 100))) {
+      const { data } = await browserOwn.send('Page.captureSnapshot');
+      const html = data.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
+      if (!painted || !html.includes('role="status"')) continue;
+      const picture = await browserOwn.send('Page.captureScreenshot');
+      writeFileSync(`${asked.shots}/${name}.png`, Buffer.from(picture.data, 'base64'));
+      const heading = /<h1>(.*?)<\/h1>/s.exec(html)?.[1];
+      return { heading, scripts: (html.match(/<script/gi) ?? []).length, painted };
+    }
+    throw new Error('no waiting page was painted within 30 s');
+  };
+}
+
 // The provider's form. A navigation there may still be under way.
 async function signIn(page, login) {
   await page.waitForSelector('[name=login]');
@@ -48,16 +74,21 @@ async function signIn(page, login) {
   await page.click('button[type=submit]', { noWaitAfter: true });
 }
 const inTheApp = (page) => page.waitForSelector('#person');
+// A page of the gateway's with this in its heading.
+const onOurPage = (page, heading) => page.waitForSelector(`main h1:has-text("${heading}")`);
 
 const journeys = {
   async first_visit() {
     const page = await context.newPage();
+    page.on('requestfinished', async (request) => {
+      if (!new URL(request.url()).pathname.startsWith('/.vestibule/wait')) return;
+      tell('held', { status: (await request.response()).status(), ms: request.timing().responseStart });
+    });
     await page.goto(at('wiki', '/deep/link?x=1'));
     await shot(page, 'provider');
+    const waiting = await glance(page, 'waiting');
     await signIn(page, 'ada');
-    await page.waitForSelector('[role=status]');
-    tell('waiting', await look(page));
-    await shot(page, 'waiting');
+    tell('waiting', await waiting());
     await inTheApp(page);
     tell('arrived', await look(page));
     await shot(page, 'arrived');
@@ -72,7 +103,7 @@ const journeys = {
       page.waitForResponse((response) => response.url() === at('wiki') && response.status() >= 400),
       signIn(page, 'con'),
     ]);
-    await page.waitForLoadState();
+    await onOurPage(page, 'have access');
     tell('denied', { status: answer.status(), incident: answer.headers()['x-vestibule-incident'], ...(await look(page)) });
     await shot(page, 'denied');
   },
@@ -126,13 +157,14 @@ const journeys = {
       page.waitForResponse((response) => response.request().method() === 'POST'),
       page.click('button', { noWaitAfter: true }),
     ]);
-    await page.waitForLoadState();
+    await onOurPage(page, 'session has ended');
     tell('ended', { status: answer.status(), ...(await look(page)) });
     await shot(page, 'session-ended');
     const [tab] = await Promise.all([context.waitForEvent('page'), page.click('main a')]);
     await signIn(tab, 'ada');
-    await tab.waitForURL((url) => url.hostname === 'wiki.vestibule.test');
-    await tab.waitForLoadState();
+    await onOurPage(tab, 'signed in');
+    tell('new tab', await look(tab));
+    await shot(tab, 'signed-in');
     await beside.goto(at('wiki'));
     tell('signed in beside', await look(beside));
     await page.reload();
@@ -147,8 +179,7 @@ async function signOut(page) {
   await page.click('main button', { noWaitAfter: true });
   await page.waitForSelector('[name=logout]');
   await page.click('[name=logout]', { noWaitAfter: true });
-  await page.waitForURL((url) => url.hostname === 'auth.vestibule.test');
-  await page.waitForLoadState();
+  await onOurPage(page, 'signed out');
 }
 
 const open = setTimeout(() => {

@@ -103,7 +103,11 @@ async fn a_newcomer_gets_an_account_and_is_signed_in_by_header() {
     assert!(page.body.contains(r#"user: "ada""#), "the hub shows the person: {}", page.body);
     assert_eq!(house.hub.accounts().await, ["ada"]);
     assert_eq!(house.road.count("POST /hub/api/users/ada"), 1);
-    let account = ada.fetch(&house.site.url("hub", "/hub/api/user")).await;
+    // What the hub's own pages do: the value of its `_xsrf` cookie, which must have come through the gateway, in a header.
+    let cookies = ada.cookies_of("hub.vestibule.test");
+    let token = cookies.iter().find_map(|cookie| cookie.strip_prefix("_xsrf=")).expect("the hub's cookie");
+    let fetch = [("accept", "application/json"), ("sec-fetch-mode", "cors"), ("sec-fetch-site", "same-origin"), ("x-xsrftoken", token)];
+    let account = ada.send("GET", &house.site.url("hub", "/hub/api/user"), &fetch, None).await;
     assert_eq!(account.json()["name"], "ada", "the hub's own cookie passes through the gateway: {}", account.body);
     assert_eq!(house.hub.ask("/groups/notebook-admins").await["users"], serde_json::json!(["ada"]));
 }

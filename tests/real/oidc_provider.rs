@@ -37,6 +37,10 @@ struct House {
 async fn house() -> House {
     let site = Site::new();
     let provider = OidcProvider::start(&site).await;
+    house_at(site, provider).await
+}
+
+async fn house_at(site: Site, provider: OidcProvider) -> House {
     let app = App::start().await;
     let gateway = Gateway::start(&site, &provider, &[("wiki", policy("wiki", &app, "corp")), ("tickets", policy("tickets", &app, "corp"))]).await;
     House { site, provider, app, gateway }
@@ -83,6 +87,7 @@ async fn a_person_without_the_group_gets_a_page_and_the_app_gets_nothing() {
     assert!(house.app.seen().is_empty());
     let denied: Vec<_> = house.gateway.audit().into_iter().filter(|event| event["action"] == "access.denied").collect();
     assert!(denied.iter().any(|event| event["incident"] == incident), "page and audit carry the same code: {denied:?}");
+    assert!(house.gateway.log().contains(incident), "and the log: {}", house.gateway.log());
 }
 
 #[tokio::test]
@@ -210,14 +215,33 @@ async fn logout_ends_the_session_here_and_at_the_provider() {
     assert_eq!(end.status, 200, "{}", end.body);
     assert_eq!(end.url.host_str(), Some("auth.vestibule.test"), "back from the provider: {:?}", ada.trail);
     assert!(end.heading().contains("signed out"), "{}", end.heading());
-    let signed_out = house.provider.events("signed out");
-    assert_eq!(signed_out.len(), 1, "{signed_out:?}");
-    assert_eq!(signed_out[0]["hint"], true, "an id_token_hint says whose session it is (RP-Initiated Logout 1.0 section 2)");
+    let requests = house.provider.events("asked to sign out");
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    assert_eq!(requests[0]["hint"], "ada", "an id_token_hint says whose session it is (RP-Initiated Logout 1.0 section 2)");
+    assert_eq!(house.provider.events("signed out").len(), 1);
     for app in ["wiki", "tickets"] {
         let address = house.site.url(app, "/");
         assert_eq!(before.clone().fetch(&address).await.status, 401, "{app}: the old cookies are dead in the store, not only forgotten");
         assert!(ada.clone().open(&address).await.is_provider_form(), "{app}: the provider asks who it is again");
     }
+}
+
+#[tokio::test]
+async fn a_provider_that_cannot_sign_out_is_named_on_the_page_that_says_so() {
+    let site = Site::new();
+    let provider = OidcProvider::without_logout(&site).await;
+    let house = house_at(site, provider).await;
+    let mut ada = Person::new();
+    ada.sign_in(&house.site.url("wiki", "/"), "ada").await;
+    let before = ada.clone();
+
+    let confirm = ada.open(&house.site.url("wiki", "/.vestibule/logout")).await;
+    let end = ada.submit(&confirm, &[]).await;
+
+    assert_eq!((end.status, end.heading()), (200, "You are signed out"), "{:?}", ada.trail);
+    assert!(end.body.contains("You may still be signed in at") && end.body.contains("Company account"), "{}", end.body);
+    assert_eq!(before.clone().fetch(&house.site.url("wiki", "/")).await.status, 401, "signed out here all the same");
+    assert_eq!(house.gateway.audit().iter().filter(|event| event["action"] == "logout").count(), 1);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 // panva's oidc-provider as the tests run it: an OpenID Provider that nobody here wrote.
 //
 // Started with one argument, a JSON object: { listen, issuer?, clients: [{ id, secret, alg? }], redirect_uris, post_logout_redirect_uris,
-// people: { sub: claims }, claims_in_id_token? }. Says `{"event":"ready","issuer":…}` once it answers, then one JSON line for each
+// people: { sub: claims }, claims_in_id_token?, no_logout? }. Says `{"event":"ready","issuer":…}` once it answers, then one JSON line for each
 // grant, refusal and end of session. Keys are made at the start: started again, it is a provider that has rotated them.
 
 import { generateKeyPairSync } from 'node:crypto';
@@ -59,15 +59,22 @@ const provider = new Provider(issuer, {
     return grant;
   },
   pkce: { required: () => true },
-  features: { devInteractions: { enabled: true }, rpInitiatedLogout: { enabled: true } },
+  features: { devInteractions: { enabled: true }, rpInitiatedLogout: { enabled: !asked.no_logout } },
 });
 
 provider.on('authorization.success', (context) => tell('authorized', { query: context.oidc.params }));
 provider.on('authorization.error', (_context, error) => tell('refused', { error: error.error, detail: error.error_description }));
 provider.on('grant.success', (context) => tell('granted', { sub: context.oidc.account?.accountId, client: context.oidc.client.clientId }));
 provider.on('grant.error', (_context, error) => tell('grant refused', { error: error.error, detail: error.error_description }));
-provider.on('end_session.success', (context) => tell('signed out', { hint: Boolean(context.oidc.params?.id_token_hint) }));
+provider.on('end_session.success', () => tell('signed out'));
 provider.on('server_error', (_context, error) => tell('broken', { error: String(error.stack) }));
+
+// Whom the relying party says it signs out, once its hint has been verified.
+provider.use(async (context, next) => {
+  await next();
+  const { route, entities } = context.oidc ?? {};
+  if (route === 'end_session') tell('asked to sign out', { hint: entities.IdTokenHint?.payload.sub ?? null });
+});
 
 server.on('request', provider.callback());
 tell('ready', { issuer });

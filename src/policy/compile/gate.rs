@@ -148,7 +148,7 @@ fn gate(reader: &mut Reader<'_>, table: &Table, name: &str) -> Gate {
 
 /// A network, or a single address.
 pub(crate) fn parse_network(written: &str) -> Option<IpNet> {
-    written.parse().ok().or_else(|| written.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+    written.parse().ok().or_else(|| written.parse::<core::net::IpAddr>().ok().map(IpNet::from))
 }
 
 /// The names of `when`: the sign-in and the request. What the policy makes of the person comes later.

@@ -130,6 +130,25 @@ async fn j4_every_bad_answer_is_a_clean_refusal_and_the_next_try_recovers() {
     }
 }
 
+/// A look that finds nothing after a create that failed must not read as if the account had been made.
+#[tokio::test]
+async fn j4_what_a_failed_create_came_to_is_what_operators_read() {
+    for (outcome, tries, expected) in [
+        (Outcome::InDoubt, 3, "create: InDoubt: as the test says; looked for afterwards, and not there"),
+        (Outcome::Retry, 3, "create: Retry: as the test says"),
+        (Outcome::Denied, 1, "create: Denied: as the test says"),
+    ] {
+        let world = World::new().await;
+        for _ in 0..3 {
+            world.app.fault("create", Fault::Answer(outcome));
+        }
+        drop(world.sign_in(&person("ada", "ada", &[]), &policy(|policy| policy.provision.as_mut().unwrap().retries = 2)).await);
+        assert_eq!(world.app.count("create"), tries, "{outcome:?}");
+        assert_eq!(world.record("ada").await.unwrap().last_error.as_deref(), Some(expected));
+        assert!(world.app.logins().is_empty());
+    }
+}
+
 #[tokio::test]
 async fn j4_transient_trouble_is_tried_again_within_bounds_and_as_the_app_wishes() {
     let world = World::new().await;
@@ -282,7 +301,7 @@ async fn j15_killed_at_any_call_the_next_sign_in_goes_on_without_a_duplicate() {
             let desk = world.another(doomed.handle(), "gateway-1");
             let session = world.session(&ada).await;
             let mut ended = desk.ensure(&session, &policy, incident(), 0).await;
-            while world.app.count(call) == 0 {
+            while !world.app.hung.load(Ordering::SeqCst) {
                 tokio::task::yield_now().await;
             }
             assert!(matches!(ended, Ensured::Working));
@@ -313,7 +332,7 @@ async fn j15_killed_between_a_grant_and_its_record_the_grant_is_still_ours_to_ta
     let desk = world.another(doomed.handle(), "gateway-1");
     let more = person("ada", "ada", &["g-devs"]);
     assert!(matches!(desk.ensure(&world.session(&more).await, &policy, incident(), 0).await, Ensured::Working));
-    while world.app.count("add") == 0 {
+    while !world.app.hung.load(Ordering::SeqCst) {
         tokio::task::yield_now().await;
     }
     doomed.shutdown_background();
@@ -346,7 +365,7 @@ async fn j15_what_a_killed_gateway_leased_is_waited_for_by_another_one() {
     let desk = world.another(doomed.handle(), "gateway-that-dies");
     let ada = person("ada", "ada", &[]);
     assert!(matches!(desk.ensure(&world.session(&ada).await, &policy, incident(), 0).await, Ensured::Working));
-    while world.app.count("create") == 0 {
+    while !world.app.hung.load(Ordering::SeqCst) {
         tokio::task::yield_now().await;
     }
     doomed.shutdown_background();

@@ -48,6 +48,8 @@ pub(crate) struct App {
     pub(crate) slow: AtomicBool,
     pub(crate) go: Notify,
     pub(crate) down: AtomicBool,
+    /// Set once a [`Fault::Hang`] has done what was asked.
+    pub(crate) hung: AtomicBool,
     /// Whether it keeps the gateway's id.
     pub(crate) without_external_ids: AtomicBool,
     next: AtomicI64,
@@ -206,6 +208,7 @@ impl Connector for App {
             }
             Some(Fault::Hang) => {
                 self.does(context, step);
+                self.hung.store(true, Ordering::SeqCst);
                 return std::future::pending().await;
             }
             None => {}

@@ -37,12 +37,22 @@ impl OidcProvider {
 
     /// With clients of one's own.
     pub(crate) async fn with_clients(site: &Site, clients: &[Client]) -> Self {
+        Self::with(site, clients, true).await
+    }
+
+    /// As [`Self::start`], but nobody can be sent there to sign out (it has no `end_session_endpoint`).
+    pub(crate) async fn without_logout(site: &Site) -> Self {
+        Self::with(site, &[Client { id: "corp", alg: "RS256" }], false).await
+    }
+
+    async fn with(site: &Site, clients: &[Client], logout: bool) -> Self {
         let options = json!({
             "listen": free_port(),
             "clients": clients.iter().map(|client| json!({ "id": client.id, "secret": Self::SECRET, "alg": client.alg })).collect::<Vec<_>>(),
             "redirect_uris": [site.url("auth", "/.vestibule/callback")],
             "post_logout_redirect_uris": [site.url("auth", "/.vestibule/signed-out")],
             "people": Self::people(),
+            "no_logout": !logout,
         });
         let part = Self::spawn(site.folder(), &options);
         let mut provider = Self { part, issuer: String::new(), clients: clients.to_vec(), options, site: site.folder().to_owned() };
