@@ -1,8 +1,11 @@
 //! Pure functions of the hot path: the decision, and the walk of an authenticated request from its head to the head that goes upstream. Time and
 //! allocations per call; `cargo bench --bench pure`.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot be set up is over")]
+
 use divan::{AllocProfiler, Bencher, black_box};
 use http::{HeaderName, HeaderValue, Request};
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use vestibule::clock::{Clock, ManualClock, Timestamp};
@@ -14,7 +17,7 @@ use vestibule::policy::{Policy, Surroundings, compile};
 use vestibule::provision::Ensured;
 use vestibule::request::{Arrival, Doors, Limits, Route, Routes, Walked, walk};
 use vestibule::session::{AppSession, LiveSessions, Pass};
-use vestibule::source::SourceFile;
+use vestibule::source::{Problem, SourceFile};
 use vestibule::state::{SecretHash, SignOn, SignOnId, StoreError};
 
 #[global_allocator]
@@ -33,11 +36,11 @@ fn policy(sections: usize) -> Policy {
         "host = \"wiki.example.com\"\nupstream = \"http://127.0.0.1:9000\"\n[access]\ngroups = [\"staff\", \"dev-*\"]\n[headers]\nX-Remote-User = \"{username}\"\n",
     );
     for number in 0..sections {
-        text.push_str(&format!("[[path]]\nmatch = [\"/area-{number}/*\", \"/admin-{number}\"]\ngroups = [\"team-{number}\"]\n"));
+        let _infallible = write!(text, "[[path]]\nmatch = [\"/area-{number}/*\", \"/admin-{number}\"]\ngroups = [\"team-{number}\"]\n");
     }
     let idps = ["corp".to_owned()];
     let (policy, problems) = compile(&SourceFile::new("wiki.toml", text), Surroundings { idps: Some(&idps), connectors: &[] });
-    policy.unwrap_or_else(|| panic!("{}", problems.iter().map(|problem| problem.render()).collect::<String>()))
+    policy.unwrap_or_else(|| panic!("{}", problems.iter().map(Problem::render).collect::<String>()))
 }
 
 fn identity() -> Identity {

@@ -236,7 +236,7 @@ mod tests {
         metrics.name_apps(vec![("wiki".to_owned(), "wiki.example.com".to_owned())]);
         let mut tally = Tally::default();
         tally.count(0, "GET", 200, Duration::from_millis(3), "allowed", "");
-        tally.count(0, "GET", 200, Duration::from_secs(60), "allowed", "");
+        tally.count(0, "GET", 200, Duration::from_mins(1), "allowed", "");
         tally.count(0, "GET", 403, Duration::from_millis(1), "denied", "groups");
         metrics.flush(&mut tally);
         assert!(tally.is_empty());
