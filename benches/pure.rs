@@ -104,7 +104,14 @@ fn session(runtime: &tokio::runtime::Runtime, revision: &str) -> Arc<AppSession>
         live.begin_sign_on(SecretHash::of(b"auth"), sign_on).await.unwrap();
         let session = live.begin_app_session(SecretHash::of(COOKIE.as_bytes()), SignOnId([1; 16]), "wiki").await.unwrap().unwrap();
         let headers = vec![(HeaderName::from_static("x-remote-user"), HeaderValue::from_static("ada"))];
-        let pass = Pass { policy_revision: revision.to_owned(), login: "ada".to_owned(), headers, good_until: NOW.plus_ms(3_600_000), landing: None };
+        let pass = Pass {
+            policy_revision: revision.to_owned(),
+            login: "ada".to_owned(),
+            roles: Vec::new(),
+            headers,
+            good_until: NOW.plus_ms(3_600_000),
+            landing: None,
+        };
         session.pass.store(Some(Arc::new(pass)));
         session
     })

@@ -25,7 +25,9 @@ use crate::fault::{Incident, PublicMessage};
 use crate::identity::Identity;
 use crate::policy::Policy;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::header::{STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 use sheet::Sheet;
@@ -159,6 +161,16 @@ impl Pages {
         self.page(StatusCode::OK, context, &sheet::onward(context, to))
     }
 
+    /// 303 to `to`, an address of this host that is ours; without a body, with the headers of every answer of ours (attacks.md C13).
+    pub fn see_other(&self, to: &str, incident: Incident) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        self.protect(&mut response, incident);
+        // A policy's landing page is visible ASCII by compilation; were it not, there is no place to go to.
+        response.headers_mut().extend(HeaderValue::from_str(to).ok().map(|to| (LOCATION, to)));
+        response
+    }
+
     /// Signed out of `apps` (titles); `provider` is the name of the provider where the person may still be signed in, and where to
     /// sign out there.
     pub fn signed_out(&self, context: PageContext<'_>, apps: &[&str], provider: Option<(&str, Option<&url::Url>)>) -> Response<Bytes> {
@@ -210,12 +222,17 @@ impl Pages {
         self.dress(status, context, media_type, value.to_string())
     }
 
-    /// The headers that every answer of ours has.
+    /// A body with the headers that every answer of ours has.
     fn dress(&self, status: StatusCode, context: PageContext<'_>, media_type: &'static str, body: String) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        self.protect(&mut response, context.incident);
+        response
+    }
+
+    fn protect(&self, response: &mut Response<Bytes>, incident: Incident) {
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(CONTENT_SECURITY_POLICY, self.security_policy.clone());
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -225,10 +242,9 @@ impl Pages {
         if self.addresses.is_https() {
             headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
         }
-        if let Ok(code) = HeaderValue::from_bytes(&context.incident.ascii()) {
+        if let Ok(code) = HeaderValue::from_bytes(&incident.ascii()) {
             headers.insert(INCIDENT_HEADER, code);
         }
-        response
     }
 }
 

@@ -95,6 +95,7 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
     Ok(Pass {
         policy_revision: policy.revision.clone(),
         login: mapped.desired.login.clone(),
+        roles: mapped.scope.get("roles").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
         headers,
         good_until: terms.now.plus_ms(life_ms),
         landing: terms.landing,

@@ -78,6 +78,12 @@ impl Stop {
         Self::Human { message: PublicMessage::AccountFailed, why: why.into() }
     }
 
+    /// Again, for this reason and what was seen since; the app's own wish for the next try stays.
+    pub(super) fn but(&self, seen: &str) -> Self {
+        let retry_after_ms = if let Self::Again { retry_after_ms, .. } = self { *retry_after_ms } else { None };
+        Self::Again { why: format!("{}; {seen}", self.why()), retry_after_ms }
+    }
+
     fn message(&self) -> PublicMessage {
         match self {
             Self::Again { .. } | Self::Closed(_) => PublicMessage::AccountUnavailable,

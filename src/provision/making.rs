@@ -8,7 +8,7 @@ use super::ensure::{Doubt, Ledger, Stop, Work};
 use super::linking::{Claim, Making as Doing, Verdict, judge};
 use crate::connector::model::Verb;
 use crate::connector::{Observation, Outcome, Trouble};
-use crate::plan::{Account, Applied, DiffRules, diff};
+use crate::plan::{Account, Applied, DiffRules, Step, diff};
 use crate::policy::mapping::{Mapped, check_login, desire};
 use crate::policy::{MatchBy, OnCollision, OnExisting};
 use crate::state::{AccountState, Origin, StoreError};
@@ -241,11 +241,11 @@ impl Work<'_> {
                 return Err(stop);
             }
         };
-        self.confirm(mapped, create, doing, shown).await
+        self.confirm(mapped, create, doing, shown, &stop).await
     }
 
-    /// After a create, whatever its answer: only a look decides whether there is an account, and whose.
-    async fn confirm(&mut self, mapped: &Mapped, step: &crate::plan::Step, doing: Doing, shown: Option<Account>) -> Result<Made, Stop> {
+    /// After a create, whatever its answer (`came_to`): only a look decides whether there is an account, and whose.
+    async fn confirm(&mut self, mapped: &Mapped, step: &Step, doing: Doing, shown: Option<Account>, came_to: &Stop) -> Result<Made, Stop> {
         let ways = self.connector.ways();
         let seen = match self.look(mapped, &ways).await? {
             // An app that cannot be searched is taken at its word.
@@ -258,7 +258,8 @@ impl Work<'_> {
                 self.record.in_doubt = None;
                 return Ok(Made::Taken);
             }
-            return Err(Stop::again("the account was made and is not to be seen yet"));
+            // What the create itself came to is what an operator needs; that a look found nothing comes after it.
+            return Err(came_to.but("looked for afterwards, and not there"));
         };
         if shown.is_some_and(|shown| !shown.id.is_empty() && shown.id != account.id) {
             return Err(Stop::failed("the app answered the create with another account's id"));

@@ -8,7 +8,7 @@ use crate::login::{HostRole, OwnRequest};
 use crate::pages::PageContext;
 use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, walk};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use std::net::IpAddr;
@@ -148,7 +148,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
                 PageContext { kind: stopped.kind(), incident: stopped.incident(), app, person: stopped.person(), continue_to: back.as_deref() };
             return worker.shared.pages.respond(*message, context).map(DownBody::ours);
         }
-        Stop::Redirect(to) => return see_other(to),
+        Stop::Redirect(to) => return worker.shared.pages.see_other(to, stopped.incident()).map(DownBody::ours),
         Stop::SignIn { fresh } => *fresh,
     };
     let (incident, kind, route) = (stopped.incident(), stopped.kind(), stopped.route().cloned());
@@ -216,16 +216,4 @@ fn own_request(bearings: Bearings, role: HostRole, body: Bytes) -> OwnRequest {
 fn died_page(worker: &Worker, incident: Incident, kind: crate::pages::RequestKind, died: &tokio::task::JoinError) -> Response<DownBody> {
     tracing::error!(%incident, error = %died, "a page of our own panicked; please report this");
     page(worker, PublicMessage::Internal, incident, kind, None)
-}
-
-fn see_other(to: &str) -> Response<DownBody> {
-    let mut headers = HeaderMap::new();
-    if let Ok(location) = http::HeaderValue::from_str(to) {
-        headers.insert(header::LOCATION, location);
-    }
-    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-    let mut response = Response::new(DownBody::ours(Bytes::new()));
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    *response.headers_mut() = headers;
-    response
 }

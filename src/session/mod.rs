@@ -35,6 +35,8 @@ pub struct Pass {
     pub policy_revision: String,
     /// The recorded login.
     pub login: String,
+    /// Roles by the policy, for the person's own page.
+    pub roles: Vec<String>,
     /// Headers to inject, JWT included.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Good until then; afterwards the desk is asked again.
@@ -60,7 +62,7 @@ pub struct LiveSignOn {
     pub id: SignOnId,
     /// Who it is.
     pub identity: Arc<Identity>,
-    /// When they proved it.
+    /// When they proved it; the epoch when the provider did not say.
     pub auth_time: Timestamp,
     /// When it began.
     pub created_at: Timestamp,

@@ -60,7 +60,8 @@ pub struct SignOn {
     pub id: SignOnId,
     /// Who they are.
     pub identity: Identity,
-    /// When they proved it at the provider (`auth_time`, else the moment of the callback).
+    /// When they proved it at the provider (`auth_time`). The epoch when it did not say, which OIDC Core 2 allows unless `max_age` was asked for:
+    /// a sign-in of unknown age is not recent enough for any `max_age`, and is repeated with one. Pages show `created_at` then.
     pub auth_time: Timestamp,
     /// When this sign-on began.
     pub created_at: Timestamp,

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 /// Whose manners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(crate) enum Fault {
     DropAfter,
     /// Done, and the answer never comes.
     Slow,
+    /// Done, and the answer comes after [`FakeAdmin::release`].
+    Held,
 }
 
 /// A request as it came.
@@ -101,6 +104,7 @@ pub(crate) struct FakeAdmin {
     pub(crate) url: url::Url,
     flavour: Flavour,
     state: Arc<Mutex<State>>,
+    released: Arc<Semaphore>,
 }
 
 impl FakeAdmin {
@@ -108,7 +112,7 @@ impl FakeAdmin {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let base = if flavour == Flavour::Hub { "/hub/api" } else { "" };
         let url = format!("http://{}{base}", listener.local_addr().expect("address")).parse().expect("url");
-        let fake = Self { url, flavour, state: Arc::default() };
+        let fake = Self { url, flavour, state: Arc::default(), released: Arc::new(Semaphore::new(0)) };
         fake.state.lock().unwrap().next_id = 100;
         let served = fake.clone();
         tokio::spawn(async move {
@@ -143,6 +147,11 @@ impl FakeAdmin {
     /// The next request whose `METHOD target` starts with `prefix` goes wrong like this.
     pub(crate) fn fail_next(&self, prefix: &str, fault: Fault) {
         self.state.lock().unwrap().faults.push_back((prefix.to_owned(), fault));
+    }
+
+    /// Lets one held answer go.
+    pub(crate) fn release(&self) {
+        self.released.add_permits(1);
     }
 
     /// Requests must carry this `Authorization`; others get 401.
@@ -213,6 +222,11 @@ impl FakeAdmin {
             }
             Some(Fault::DropBefore) => {}
             Some(Fault::DropAfter) => drop(self.act(&seen, false)),
+            Some(Fault::Held) => {
+                let (status, extra, body) = self.act(&seen, false);
+                self.released.acquire().await.unwrap().forget();
+                answer(&mut stream, status, &extra, &body).await;
+            }
             Some(Fault::Slow) => {
                 drop(self.act(&seen, false));
                 // Until the other side gives up.

@@ -230,6 +230,8 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
         upstream: Upstream { tls: false, host: "127.0.0.1".into(), port: 1, connect_timeout_ms: 1, response_timeout_ms: 1 },
         login: Login { idp: options.providers.iter().map(|id| (*id).to_owned()).collect(), max_age_ms: options.max_age_ms, ..Login::default() },
         access: Gate { everyone: true, ..Gate::default() },
+        login_place: String::new(),
+        access_place: String::new(),
         contact: None,
         help: None,
         paths: Vec::new(),
@@ -247,6 +249,7 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
         provision: None,
         headers: Vec::new(),
         jwt: None,
+        tests: Vec::new(),
     })
 }
 

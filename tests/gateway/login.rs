@@ -567,6 +567,7 @@ fn pass(landing: Option<&str>) -> Arc<Pass> {
     Arc::new(Pass {
         policy_revision: "r".into(),
         login: "ada".into(),
+        roles: vec!["Editor".into()],
         headers: vec![(http::HeaderName::from_static("x-user"), http::HeaderValue::from_static("ada"))],
         good_until: Timestamp::from_seconds(i64::MAX / 1000),
         landing: landing.map(str::to_owned),

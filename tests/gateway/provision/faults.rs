@@ -130,6 +130,25 @@ async fn j4_every_bad_answer_is_a_clean_refusal_and_the_next_try_recovers() {
     }
 }
 
+/// A look that finds nothing after a create that failed must not read as if the account had been made.
+#[tokio::test]
+async fn j4_what_a_failed_create_came_to_is_what_operators_read() {
+    for (outcome, tries, expected) in [
+        (Outcome::InDoubt, 3, "create: InDoubt: as the test says; looked for afterwards, and not there"),
+        (Outcome::Retry, 3, "create: Retry: as the test says"),
+        (Outcome::Denied, 1, "create: Denied: as the test says"),
+    ] {
+        let world = World::new().await;
+        for _ in 0..3 {
+            world.app.fault("create", Fault::Answer(outcome));
+        }
+        drop(world.sign_in(&person("ada", "ada", &[]), &policy(|policy| policy.provision.as_mut().unwrap().retries = 2)).await);
+        assert_eq!(world.app.count("create"), tries, "{outcome:?}");
+        assert_eq!(world.record("ada").await.unwrap().last_error.as_deref(), Some(expected));
+        assert!(world.app.logins().is_empty());
+    }
+}
+
 #[tokio::test]
 async fn j4_transient_trouble_is_tried_again_within_bounds_and_as_the_app_wishes() {
     let world = World::new().await;
