@@ -83,9 +83,8 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
         Err(_elapsed) => return Err(ForwardError::Timeout { address: address(), timeout_ms }),
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let (Some(mut client_side), Some(session)) = (upgrade, session) else { return Err(ForwardError::UnaskedUpgrade { address: address() }) };
         let upstream_side = hyper::upgrade::on(&mut response);
-        let Some(client_side) = client_side.remove::<hyper::upgrade::OnUpgrade>() else {
+        let Some(client_side) = upgrade.and_then(|mut extensions| extensions.remove::<hyper::upgrade::OnUpgrade>()) else {
             return Err(ForwardError::UnaskedUpgrade { address: address() });
         };
         tunnel::open(worker, client_side, upstream_side, session);
