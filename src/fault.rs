@@ -51,7 +51,7 @@ impl fmt::Debug for Incident {
     }
 }
 
-/// Why a signed-in person may not pass: nine fixed reasons. Group names, expressions and file names stay with ops.
+/// Why a signed-in person may not pass: a few fixed reasons. Group names, expressions and file names stay with ops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DenyReason {
     /// Not in a group with access.
@@ -74,6 +74,8 @@ pub enum DenyReason {
     Methods,
     /// Signed in at a provider that this app does not accept.
     Idp,
+    /// A WebSocket that a page of another origin opened.
+    Origin,
 }
 
 impl DenyReason {
@@ -90,6 +92,7 @@ impl DenyReason {
             Self::Required => "required",
             Self::Methods => "methods",
             Self::Idp => "idp",
+            Self::Origin => "origin",
         }
     }
 }

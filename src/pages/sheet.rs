@@ -269,7 +269,7 @@ fn denied(sheet: &mut Sheet, reason: DenyReason, context: PageContext<'_>, names
     match reason {
         DenyReason::MaxAge => sheet.act(&[(links::login_fresh(to(context)), words.sign_in)]),
         DenyReason::Networks => again(sheet, context, names, words.try_again),
-        DenyReason::Methods => {}
+        DenyReason::Methods | DenyReason::Origin => {}
         DenyReason::Groups
         | DenyReason::DenyGroups
         | DenyReason::Domains

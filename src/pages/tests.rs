@@ -14,7 +14,7 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value};
 
 const KINDS: [RequestKind; 4] = [RequestKind::Page, RequestKind::Form, RequestKind::Socket, RequestKind::Api];
-const REASONS: [DenyReason; 10] = [
+const REASONS: [DenyReason; 11] = [
     DenyReason::Groups,
     DenyReason::DenyGroups,
     DenyReason::Domains,
@@ -25,6 +25,7 @@ const REASONS: [DenyReason; 10] = [
     DenyReason::Required,
     DenyReason::Methods,
     DenyReason::Idp,
+    DenyReason::Origin,
 ];
 
 fn messages() -> Vec<PublicMessage> {

@@ -163,7 +163,8 @@ fn english(message: PublicMessage) -> Said {
             | DenyReason::Networks
             | DenyReason::When
             | DenyReason::Methods
-            | DenyReason::Idp,
+            | DenyReason::Idp
+            | DenyReason::Origin,
         ) => ("You don't have access to {app}", &[]),
         PublicMessage::LinkExpired => ("This sign-in link has expired", &["It was used already, or is too old. Starting again takes a moment only."]),
         PublicMessage::SignInFailed => {
@@ -204,6 +205,7 @@ const fn english_reason(reason: DenyReason) -> &'static str {
         DenyReason::Required => "",
         DenyReason::Methods => "This kind of action is not allowed here.",
         DenyReason::Idp => "{app} does not accept the sign-in that you used.",
+        DenyReason::Origin => "The page that asked belongs to another site.",
     }
 }
 

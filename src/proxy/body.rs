@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::time::Instant;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -21,26 +22,38 @@ type BoxError = Box<dyn Error + Send + Sync>;
 pub(super) struct UpBody {
     inner: Option<Incoming>,
     left: u64,
-    finished: Rc<Cell<bool>>,
-    too_large: Rc<Cell<bool>>,
+    fate: UpBodyFate,
 }
 
 /// What became of a request body, seen from outside.
 #[derive(Debug, Clone)]
-pub(super) struct UpBodyFate {
-    finished: Rc<Cell<bool>>,
-    too_large: Rc<Cell<bool>>,
+pub(super) struct UpBodyFate(Rc<Fate>);
+
+#[derive(Debug)]
+struct Fate {
+    finished: Cell<bool>,
+    too_large: Cell<bool>,
+    moved: Cell<Instant>,
 }
 
 impl UpBodyFate {
+    fn new(finished: bool) -> Self {
+        Self(Rc::new(Fate { finished: Cell::new(finished), too_large: Cell::new(false), moved: Cell::new(Instant::now()) }))
+    }
+
     /// Whether every byte went up; otherwise the upstream connection cannot be used again.
     pub(super) fn finished(&self) -> bool {
-        self.finished.get()
+        self.0.finished.get()
     }
 
     /// Whether it was cut off at the limit.
     pub(super) fn too_large(&self) -> bool {
-        self.too_large.get()
+        self.0.too_large.get()
+    }
+
+    /// When the last piece of it came; at first, when the request did.
+    pub(super) fn moved(&self) -> Instant {
+        self.0.moved.get()
     }
 }
 
@@ -48,15 +61,13 @@ impl UpBody {
     /// `inner`, cut off with an error after `bytes_max`.
     pub(super) fn new(inner: Incoming, bytes_max: u64) -> (Self, UpBodyFate) {
         let empty = inner.is_end_stream();
-        let fate = UpBodyFate { finished: Rc::new(Cell::new(empty)), too_large: Rc::new(Cell::new(false)) };
-        let body =
-            Self { inner: (!empty).then_some(inner), left: bytes_max, finished: Rc::clone(&fate.finished), too_large: Rc::clone(&fate.too_large) };
-        (body, fate)
+        let fate = UpBodyFate::new(empty);
+        (Self { inner: (!empty).then_some(inner), left: bytes_max, fate: fate.clone() }, fate)
     }
 
     /// No body at all.
     pub(super) fn empty() -> Self {
-        Self { inner: None, left: 0, finished: Rc::new(Cell::new(true)), too_large: Rc::new(Cell::new(false)) }
+        Self { inner: None, left: 0, fate: UpBodyFate::new(true) }
     }
 }
 
@@ -75,19 +86,20 @@ impl Body for UpBody {
                 };
                 let bytes = data.len() as u64;
                 if bytes > self.left {
-                    self.too_large.set(true);
+                    self.fate.0.too_large.set(true);
                     self.inner = None;
                     return Poll::Ready(Some(Err("the request body is larger than [server] max_body".into())));
                 }
                 self.left -= bytes;
+                self.fate.0.moved.set(Instant::now());
                 if self.inner.as_ref().is_some_and(Body::is_end_stream) {
-                    self.finished.set(true);
+                    self.fate.0.finished.set(true);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => {
-                self.finished.set(true);
+                self.fate.0.finished.set(true);
                 Poll::Ready(None)
             }
         }

@@ -13,6 +13,7 @@ use crate::request::{Route, UpstreamRequest, Wire, clean_response};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,18 +75,17 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     let (body, fate) = UpBody::new(body, worker.shared.limits.body_bytes_max);
     let exchange = exchange(&worker.pool, &route, head, body, fate.clone());
     let timeout_ms = upstream.response_timeout_ms;
-    let answered = tokio::time::timeout(Duration::from_millis(timeout_ms), exchange).await;
+    let answered = in_time(exchange, &fate, Duration::from_millis(timeout_ms)).await;
     let (mut response, lease) = match answered {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) if fate.too_large() => return Err(ForwardError::BodyTooLarge),
-        Ok(Err(Broken::Connect(cause))) => return Err(ForwardError::Connect { address: address(), cause }),
-        Ok(Err(Broken::Exchange(cause))) => return Err(ForwardError::Exchange { address: address(), cause: cause.to_string() }),
-        Err(_elapsed) => return Err(ForwardError::Timeout { address: address(), timeout_ms }),
+        Some(Ok(answer)) => answer,
+        Some(Err(_)) if fate.too_large() => return Err(ForwardError::BodyTooLarge),
+        Some(Err(Broken::Connect(cause))) => return Err(ForwardError::Connect { address: address(), cause }),
+        Some(Err(Broken::Exchange(cause))) => return Err(ForwardError::Exchange { address: address(), cause: cause.to_string() }),
+        None => return Err(ForwardError::Timeout { address: address(), timeout_ms }),
     };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let (Some(mut client_side), Some(session)) = (upgrade, session) else { return Err(ForwardError::UnaskedUpgrade { address: address() }) };
         let upstream_side = hyper::upgrade::on(&mut response);
-        let Some(client_side) = client_side.remove::<hyper::upgrade::OnUpgrade>() else {
+        let Some(client_side) = upgrade.and_then(|mut extensions| extensions.remove::<hyper::upgrade::OnUpgrade>()) else {
             return Err(ForwardError::UnaskedUpgrade { address: address() });
         };
         tunnel::open(worker, client_side, upstream_side, session);
@@ -96,6 +96,19 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     clean_response(&mut head.headers, &worker.shared.limits.cookie);
     head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
     Ok(Response::from_parts(head, DownBody::theirs(body, lease, bound)))
+}
+
+/// Waits for the head of the answer. An application is not late while its request is still on the way: the time runs from the last piece of it.
+async fn in_time<F: Future>(exchange: F, fate: &UpBodyFate, timeout: Duration) -> Option<F::Output> {
+    let mut exchange = pin!(exchange);
+    loop {
+        let moved = fate.moved();
+        match tokio::time::timeout_at(moved + timeout, exchange.as_mut()).await {
+            Ok(done) => return Some(done),
+            Err(_elapsed) if fate.moved() > moved => {}
+            Err(_elapsed) => return None,
+        }
+    }
 }
 
 /// What broke an exchange.

@@ -10,20 +10,26 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Joins the two sides once both have switched protocols. Nothing of either side is read before that (H20: no frames before the 101).
-pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, session: Arc<AppSession>) {
+/// Joins the two sides once both have switched protocols; on a public path there is no session to end with. Nothing of either side is read before that (H20: no frames before the 101).
+pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, session: Option<Arc<AppSession>>) {
     let worker = Rc::clone(worker);
     drop(tokio::task::spawn_local(async move {
         let (client, upstream) = match tokio::try_join!(client, upstream) {
             Ok(sides) => sides,
             Err(error) => return tracing::debug!(%error, "a WebSocket never opened"),
         };
-        let watched = worker.streams.watch(Arc::clone(&session));
+        let watched = session.clone().map(|session| worker.streams.watch(session));
+        let ended = async {
+            match &watched {
+                Some(watched) => watched.ended().await,
+                None => std::future::pending().await,
+            }
+        };
         let mut client = Noted { inner: TokioIo::new(client), worker: Rc::clone(&worker), session };
         let mut upstream = TokioIo::new(upstream);
         tokio::select! {
             // Dropping both sides closes both connections: no close frame, for a proxy that speaks frames would have to parse them.
-            () = watched.ended() => tracing::debug!("a WebSocket ended with its session"),
+            () = ended => tracing::debug!("a WebSocket ended with its session"),
             joined = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {
                 if let Err(error) = joined {
                     tracing::debug!(%error, "a WebSocket broke");
@@ -37,15 +43,17 @@ pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, 
 struct Noted {
     inner: TokioIo<hyper::upgrade::Upgraded>,
     worker: Rc<Worker>,
-    session: Arc<AppSession>,
+    session: Option<Arc<AppSession>>,
 }
 
 impl AsyncRead for Noted {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
-            self.session.sign_on.seen(self.worker.shared.clock.now());
+        if buffer.filled().len() > before
+            && let Some(session) = &self.session
+        {
+            session.sign_on.seen(self.worker.shared.clock.now());
         }
         Poll::Ready(Ok(()))
     }

@@ -2,7 +2,7 @@
 
 use super::{Authorized, Bearings, Route, Stop, Stopped};
 use crate::clock::Timestamp;
-use crate::fault::PublicMessage;
+use crate::fault::{DenyReason, PublicMessage};
 use crate::pages::RequestKind;
 use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate};
 use crate::policy::path::CanonicalPath;
@@ -40,6 +40,11 @@ impl<B> Authenticated<B> {
             Err(_) => Err(Refusal::LoginRequired),
         };
         match decision {
+            // A public path is open to pages of other sites as well: nobody is announced there.
+            Ok(admitted) if bearings.foreign_socket && !admitted.public => {
+                let person = session.map(|session| Arc::clone(&session.sign_on.identity));
+                Err(Box::new(Stopped::new(bearings, Some(route), person, Stop::Say(PublicMessage::Denied(DenyReason::Origin)))))
+            }
             Ok(admitted) => Ok(Authorized::new(bearings, body, route, session, admitted)),
             Err(refusal) => {
                 let person = session.map(|session| Arc::clone(&session.sign_on.identity));

@@ -26,6 +26,17 @@ pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
+/// Whether a page of another origin sent this. Browsers let any page open a WebSocket to any host, cookies included, and leave it to the server to look at
+/// `Origin` (RFC 6455 10.2: cross-site WebSocket hijacking). `authority` is the host as the client wrote it, with its port. Programs send no `Origin`.
+pub(super) fn is_foreign(headers: &HeaderMap, scheme: &str, authority: &HeaderValue) -> bool {
+    let port: &[u8] = if scheme == "https" { b":443" } else { b":80" };
+    let bare = |authority: &[u8]| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
+    headers.get_all(header::ORIGIN).iter().any(|origin| {
+        let theirs = origin.as_bytes().strip_prefix(scheme.as_bytes()).and_then(|rest| rest.strip_prefix(b"://"));
+        theirs.is_none_or(|theirs| bare(theirs) != bare(authority.as_bytes()))
+    })
+}
+
 fn contains(value: &HeaderValue, needle: &[u8]) -> bool {
     value.as_bytes().windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }

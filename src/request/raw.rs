@@ -1,5 +1,6 @@
 //! First stage: a request as it arrived, made unambiguous or refused.
 
+use super::kind::is_foreign;
 use super::{Routed, Routes, Stop, Stopped, kind_of};
 use crate::fault::{Incident, PublicMessage};
 use crate::pages::RequestKind;
@@ -50,6 +51,8 @@ pub struct Bearings {
     pub incident: Incident,
     /// What sort of answer the requester can use.
     pub kind: RequestKind,
+    /// Whether it is a WebSocket handshake from a page of another origin.
+    pub foreign_socket: bool,
     /// Method.
     pub method: Method,
     /// Host asked for, lower case, without port.
@@ -118,6 +121,7 @@ impl<B> RawRequest<B> {
         let bearings = Bearings {
             incident,
             kind,
+            foreign_socket: kind == RequestKind::Socket && is_foreign(&head.headers, limits.scheme, &authority),
             method: head.method,
             host,
             authority,
