@@ -19,7 +19,7 @@ fn o28_a_declined_sign_in_shows_no_text_of_the_provider_and_does_not_loop() {
     let answer = pages().respond(PublicMessage::SignInDeclined, context(RequestKind::Page, "/?error=%3Cscript%3E&x=\"><script>alert(1)</script>"));
     let page = std::str::from_utf8(answer.body()).expect("UTF-8");
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-    assert!(!page.contains("<script") && !page.contains("\"><"), "{page}");
+    assert!(!page.contains("<script") && !page.contains("x=\"") && page.contains("&#60;script"), "{page}");
     assert!(!page.contains("http-equiv=\"refresh\"") && answer.headers().get("location").is_none(), "a person decides to start again");
 }
 
@@ -35,7 +35,7 @@ fn c13_a7_every_kind_of_answer_is_private_and_says_nothing_of_the_machine() {
         assert_eq!(header("referrer-policy"), "no-referrer");
         assert!(header("strict-transport-security").starts_with("max-age="));
         assert!(header("content-security-policy").contains("frame-ancestors 'none'"));
-        assert_eq!(header("x-vestibule-incident"), "0410-61G5");
+        assert_eq!(header("x-vestibule-incident"), "0410-6105");
         let body = std::str::from_utf8(answer.body()).expect("UTF-8");
         assert!(!body.contains("rust") && !body.contains(".rs:") && !body.contains("127.0.0.1"), "{body}");
     }
