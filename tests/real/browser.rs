@@ -81,7 +81,7 @@ fn text<'a>(steps: &'a [Value], name: &str, field: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn a_person_without_access_reads_why_and_whom_to_ask() {
+async fn a_person_without_access_reads_why_and_whom_to_ask_and_may_use_another_account() {
     let house = house().await;
     let steps = house.journey("denied").await;
     let page = step(&steps, "denied");
@@ -91,8 +91,10 @@ async fn a_person_without_access_reads_why_and_whom_to_ask() {
     for part in ["it-apps@example.com", "con@vendor.example", page["incident"].as_str().expect("a code")] {
         assert!(words.contains(part), "{part} is not on the page: {words}");
     }
-    assert!(house.app.seen().is_empty());
-    assert!(house.directory.users().await.is_empty());
+    assert_eq!(text(&steps, "another account", "person"), "ada");
+    let people: Vec<_> = house.app.seen().iter().flat_map(|seen| seen.all("x-remote-user")).collect();
+    assert!(people.iter().all(|person| person == "ada"), "nothing was forwarded for the other one: {people:?}");
+    assert!(house.directory.users_named("con").await.is_empty());
 }
 
 #[tokio::test]

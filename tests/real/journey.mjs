@@ -106,6 +106,12 @@ const journeys = {
     await onOurPage(page, 'have access');
     tell('denied', { status: answer.status(), incident: answer.headers()['x-vestibule-incident'], ...(await look(page)) });
     await shot(page, 'denied');
+    await page.click('main a:has-text("Use another account")', { noWaitAfter: true });
+    await signIn(page, 'ada');
+    // The provider's own page between two people: with scripts it would go on by itself.
+    await page.click('button:has-text("Continue")', { noWaitAfter: true });
+    await inTheApp(page);
+    tell('another account', await look(page));
   },
 
   async second_app() {

@@ -74,6 +74,22 @@ async fn an_answer_of_another_issuer_is_refused() {
 }
 
 #[tokio::test]
+async fn a_person_who_cancels_at_the_provider_is_told_so_and_may_start_again() {
+    let house = house().await;
+    let mut ada = Person::new();
+    let form = ada.open(&house.site.url("wiki", "/deep")).await;
+
+    let page = ada.open(&format!("{}/abort", form.url)).await;
+
+    assert_eq!((page.status, page.heading()), (403, "You are not signed in"), "{:?}", ada.trail);
+    assert!(house.provider.events("granted").is_empty());
+    assert!(house.app.seen().is_empty());
+    let failed: Vec<_> = house.gateway.audit().into_iter().filter(|event| event["action"] == "login.failed").collect();
+    assert!(failed.iter().any(|event| event["incident"] == page.header("x-vestibule-incident")), "{failed:?}");
+    assert_eq!(ada.sign_in(&house.site.url("wiki", "/deep"), "ada").await.status, 200, "the answer used nothing up that is still needed");
+}
+
+#[tokio::test]
 async fn a_person_without_the_group_gets_a_page_and_the_app_gets_nothing() {
     let house = house().await;
     let page = Person::new().sign_in(&house.site.url("wiki", "/secret"), "con").await;
