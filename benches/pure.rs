@@ -126,7 +126,7 @@ fn walk_of_an_authenticated_request(bencher: Bencher<'_, '_>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let policy = Arc::new(policy(0));
     let doors = Memory(session(&runtime, &policy.revision));
-    let routes = Routes::new("auth.example.com", &[policy], []);
+    let routes = Routes::new("auth.example.com", &[policy], [], Vec::new());
     let limits =
         Limits { body_bytes_max: 1 << 20, trusted_proxies: Vec::new(), cookie: "__Host-vestibule".to_owned(), idle_ms: 1_800_000, scheme: "https" };
     let request = || {

@@ -14,11 +14,11 @@ use crate::login::{self, Addresses, DeskParts};
 use crate::observe::{self, Metrics};
 use crate::outbound::{HyperTransport, Transport};
 use crate::pages::Pages;
-use crate::policy::Policy;
+use crate::policy::{Policy, SecretHeader};
 use crate::provision::{self, ClockedSigner, Times, TokioSleeper};
 use crate::proxy::tls::{Acceptor, Certificates, Resolver};
 use crate::proxy::{Shared, Worker, listen, redirect, tls};
-use crate::request::{Limits, Routes};
+use crate::request::{Limits, Routes, SharedSecrets};
 use crate::secrets::{self, Places, SecretError};
 use crate::session::LiveSessions;
 use crate::signer::Signer;
@@ -88,6 +88,14 @@ pub enum StartError {
     /// A secret cannot be read.
     #[error("{0}")]
     Secret(#[from] SecretError),
+    /// A secret of `[headers]` that no header can carry.
+    #[error("{file}: the secret for `{name}` cannot be a header value: visible ASCII on one line")]
+    SecretHeader {
+        /// The policy.
+        file: String,
+        /// The header.
+        name: String,
+    },
     /// The state key.
     #[error("[state] key: {0}")]
     Seal(#[from] crate::state::seal::SealError),
@@ -177,7 +185,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
     let pages = Arc::new(Pages::new(gateway.pages.clone(), &addresses.auth_origin()));
     let policies: Vec<Arc<Policy>> = policies.into_iter().map(Arc::new).collect();
-    let routes = Arc::new(ArcSwap::from_pointee(Routes::new(&gateway.server.auth_host, &policies, unavailable)));
+    let shared = policies.iter().map(|policy| shared_secrets(policy, &read)).collect::<Result<_, _>>()?;
+    let routes = Arc::new(ArcSwap::from_pointee(Routes::new(&gateway.server.auth_host, &policies, unavailable, shared)));
     metrics.name_apps(policies.iter().map(|policy| (policy.name.clone(), policy.host.clone())).collect());
     let control = tokio::runtime::Handle::current();
     let provision = provision::Desk::new(provision::Parts {
@@ -293,6 +302,17 @@ fn read_secret(reference: &SecretRef, environment: &dyn Fn(&str) -> Option<OsStr
         tracing::warn!(reference = warning.reference, path = %warning.path.display(), mode = format!("{:o}", warning.mode), "a secret can be read by others");
     }
     Ok(resolved.secret)
+}
+
+/// The secret headers of an app, ready to be sent.
+fn shared_secrets(policy: &Policy, read: &dyn Fn(&SecretRef) -> Result<SecretString, StartError>) -> Result<SharedSecrets, StartError> {
+    let header = |header: &SecretHeader| {
+        let mut value = http::HeaderValue::from_str(read(&header.secret)?.expose_secret())
+            .map_err(|_shows_the_value| StartError::SecretHeader { file: policy.file.clone(), name: header.name.to_string() })?;
+        value.set_sensitive(true);
+        Ok((header.name.clone(), value))
+    };
+    policy.secret_headers.iter().map(header).collect()
 }
 
 fn acceptor(gateway: &Gateway, read: &dyn Fn(&SecretRef) -> Result<SecretString, StartError>) -> Result<Acceptor, StartError> {

@@ -93,6 +93,7 @@ fn app() -> Policy {
         vars: Map::new(),
         provision: None,
         headers: Vec::new(),
+        secret_headers: Vec::new(),
         jwt: None,
         login_place: String::new(),
         access_place: String::new(),

@@ -73,9 +73,9 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     let orgs = account::orgs(reader, tree, &env);
     let provision = account::provision(reader, tree, around.connectors, &env);
     account::fits_connector(reader, tree, &user, roles.as_ref(), &orgs, provision.as_ref());
-    let headers = send::headers(reader, tree, &env);
+    let (headers, secret_headers) = send::headers(reader, tree, &env);
     let jwt = send::jwt(reader, tree, &env, host.as_deref().unwrap_or_default());
-    send::distinct(reader, tree, &headers, jwt.as_ref());
+    send::distinct(reader, tree, jwt.as_ref());
     let tests = tests(reader, tree);
     Some(Policy {
         name,
@@ -97,6 +97,7 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
         vars,
         provision,
         headers,
+        secret_headers,
         jwt,
         tests,
     })

@@ -16,6 +16,7 @@ pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate};
 pub use glob::Glob;
 pub use path::{CanonicalPath, PathPattern, PathProblem};
 
+use crate::config::SecretRef;
 use crate::connector::model::{Credential, Model, Steps};
 use crate::expr::{Condition, FirstOf};
 use core::net::IpAddr;
@@ -64,6 +65,8 @@ pub struct Policy {
     pub provision: Option<Provision>,
     /// `[headers]`, in the order of the file.
     pub headers: Vec<Header>,
+    /// Headers of `[headers]` whose value is a secret that gateway and application share; sent with every request, public ones too.
+    pub secret_headers: Vec<SecretHeader>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
     /// `[[test]]` blocks: expectations that gate the load.
@@ -294,6 +297,15 @@ pub struct Header {
     pub value: FirstOf,
     /// How non-ASCII is written.
     pub encoding: Encoding,
+}
+
+/// `X-From-Gateway = { secret = "cred:NAME" }`: tells the application that a request came through the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretHeader {
+    /// Lower-case name.
+    pub name: http::HeaderName,
+    /// Where the value is; read once at start.
+    pub secret: SecretRef,
 }
 
 /// `encoding` of header values.

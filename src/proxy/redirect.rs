@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn t8_plain_http_redirects_to_our_own_hosts_and_nowhere_else() {
-        let routes = Routes::new("auth.example.com", &[], ["down.example.com".to_owned()]);
+        let routes = Routes::new("auth.example.com", &[], ["down.example.com".to_owned()], Vec::new());
         let check = |host: &str, path: &str, port: u16, expected: Option<&str>| {
             let request = Request::builder().uri(path).header("host", host).body(()).expect("request");
             let response = redirect(&request, &routes, port);

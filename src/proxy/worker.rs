@@ -142,7 +142,9 @@ impl Worker {
 impl Doors for Worker {
     async fn session(&self, cookie: SecretHash) -> Result<Option<Arc<AppSession>>, StoreError> {
         let generation = self.shared.live.generation();
-        if let Some(known) = self.sessions.borrow_mut().get(&cookie, generation) {
+        // One that has run out is asked about once more, so that it is ended for good: a clock set back must not revive it (C9).
+        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.idle_ms);
+        if let Some(known) = self.sessions.borrow_mut().get(&cookie, generation).filter(alive) {
             return Ok(Some(known));
         }
         let live = Arc::clone(&self.shared.live);

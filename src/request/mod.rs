@@ -35,7 +35,7 @@ pub use provisioned::Provisioned;
 pub use raw::{Arrival, Bearings, Limits, RawRequest};
 pub use response::clean_response;
 pub use routed::{ForApp, Own, Routed};
-pub use routes::{Route, Routes};
+pub use routes::{Route, Routes, SharedSecrets};
 pub use stopped::{Stop, Stopped};
 pub use upstream::{UpstreamRequest, Wire};
 

@@ -2,6 +2,7 @@
 
 use super::reserved::Reserved;
 use crate::policy::Policy;
+use http::{HeaderName, HeaderValue};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -15,7 +16,12 @@ pub struct Route {
     pub reserved: Arc<Reserved>,
     /// Index into the per-app metrics.
     pub metrics: usize,
+    /// `[headers]` with a shared secret, read: sent with every request, so that the app can refuse what came around the gateway (attacks.md I9).
+    pub shared: SharedSecrets,
 }
+
+/// Names and values of headers with a shared secret, marked sensitive.
+pub type SharedSecrets = Vec<(HeaderName, HeaderValue)>;
 
 /// All apps.
 #[derive(Debug, Default)]
@@ -26,15 +32,16 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// From compiled policies; `unavailable` are hosts whose policy never loaded.
-    pub fn new(auth_host: &str, policies: &[Arc<Policy>], unavailable: impl IntoIterator<Item = String>) -> Self {
+    /// From compiled policies; `unavailable` are hosts whose policy never loaded; `shared` has the secret headers of the nth policy at place n.
+    pub fn new(auth_host: &str, policies: &[Arc<Policy>], unavailable: impl IntoIterator<Item = String>, shared: Vec<SharedSecrets>) -> Self {
+        let shared = shared.into_iter().chain(std::iter::repeat_with(Vec::new));
         let reserved = Arc::new(Reserved::of(policies.iter().map(AsRef::as_ref)));
-        let route = |(index, policy): (usize, &Arc<Policy>)| {
-            let route = Route { policy: Arc::clone(policy), reserved: Arc::clone(&reserved), metrics: index };
+        let route = |((index, policy), shared): ((usize, &Arc<Policy>), SharedSecrets)| {
+            let route = Route { policy: Arc::clone(policy), reserved: Arc::clone(&reserved), metrics: index, shared };
             (policy.host.clone(), Arc::new(route))
         };
         Self {
-            by_host: policies.iter().enumerate().map(route).collect(),
+            by_host: policies.iter().enumerate().zip(shared).map(route).collect(),
             unavailable: unavailable.into_iter().collect(),
             auth_host: auth_host.to_owned(),
         }

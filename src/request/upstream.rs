@@ -73,6 +73,9 @@ impl<B> UpstreamRequest<B> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
+        for (name, value) in &route.shared {
+            headers.insert(name.clone(), value.clone());
+        }
         let session = announced.map(|(session, pass)| {
             for (name, value) in &pass.headers {
                 headers.insert(name.clone(), value.clone());

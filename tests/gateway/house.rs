@@ -248,6 +248,7 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
         vars: serde_json::Map::new(),
         provision: None,
         headers: Vec::new(),
+        secret_headers: Vec::new(),
         jwt: None,
         tests: Vec::new(),
     })

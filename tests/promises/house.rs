@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
-use vestibule::app::{self, Plan, Running};
+use vestibule::app::{self, Plan, Running, StartError};
 use vestibule::clock::{Clock as _, ManualClock, Timestamp};
 use vestibule::config::{Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry};
 use vestibule::connector::builtin::builtin;
@@ -32,6 +32,8 @@ pub const IDLE_MS: i64 = 30 * 60_000;
 pub const MAX_MS: i64 = 12 * 3_600_000;
 /// The credential of the admin API.
 pub const ADMIN_TOKEN: &str = "admin-token-of-the-wiki-0123456789";
+/// What the wiki and the gateway share.
+pub const SHARED_SECRET: &str = "shared-secret-of-the-wiki-9876543210";
 /// What the applications answer.
 pub const CONTENT: &str = "TOP SECRET CONTENT";
 
@@ -256,6 +258,8 @@ pub struct Options {
     pub tls: bool,
     /// More text for the wiki's policy, after its `[access]`.
     pub wiki: String,
+    /// More lines for the wiki's `[headers]`.
+    pub headers: String,
     /// The wiki's `[access]`.
     pub access: String,
     pub idp_name: String,
@@ -268,6 +272,7 @@ impl Default for Options {
         Self {
             tls: false,
             wiki: String::new(),
+            headers: String::new(),
             access: "groups = [\"staff\"]".into(),
             idp_name: "Company account".into(),
             title: "Wiki".into(),
@@ -294,23 +299,28 @@ impl House {
     }
 
     pub async fn with(options: Options) -> Self {
+        Self::try_with(options).await.unwrap()
+    }
+
+    /// Fails when the gateway does not start.
+    pub async fn try_with(options: Options) -> Result<Self, StartError> {
         let op = FakeOp::start(NOW_S).await;
         let (wiki, tickets) = (Recorder::start().await, Recorder::start().await);
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(NOW_S)));
         let folder = tempfile::tempdir().unwrap();
         let mut house = Self { op, wiki, tickets, clock, addr: ([127, 0, 0, 1], 0).into(), options, folder, running: Mutex::default() };
-        house.start().await;
-        house
+        house.start().await?;
+        Ok(house)
     }
 
     /// Stops it and starts it again on what it has written down.
     pub async fn restart(&mut self) {
         let running = self.running.lock().unwrap().take().unwrap();
         running.stop().await;
-        self.start().await;
+        self.start().await.unwrap();
     }
 
-    async fn start(&mut self) {
+    async fn start(&mut self) -> Result<(), StartError> {
         let policies = vec![policy("wiki", &wiki_policy(&self.options, self.wiki.addr)), policy("tickets", &tickets_policy(self.tickets.addr))];
         let mut plan = Plan::new(gateway(self.folder.path(), &self.op, &self.options), policies, Vec::new());
         plan.plain = !self.options.tls;
@@ -322,13 +332,16 @@ impl House {
                 "STATE_KEY" => "a key for tests that is long enough to be one",
                 "CLIENT_SECRET" => CLIENT_SECRET,
                 "ADMIN_TOKEN" => ADMIN_TOKEN,
+                "SHARED_SECRET" => SHARED_SECRET,
+                "TWO_LINES" => "one\ntwo",
                 _ => return None,
             };
             Some(OsString::from(value))
         });
-        let running = app::start(plan).await.unwrap();
+        let running = app::start(plan).await?;
         self.addr = running.serving[0];
         *self.running.lock().unwrap() = Some(running);
+        Ok(())
     }
 
     pub fn cookie_name(&self) -> &'static str {
@@ -434,7 +447,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
 }
 
 fn wiki_policy(options: &Options, upstream: SocketAddr) -> String {
-    let Options { access, wiki, title, .. } = options;
+    let Options { access, wiki, headers, title, .. } = options;
     format!(
         r#"
 title    = {title:?}
@@ -458,6 +471,7 @@ X-Remote-User = "{{user.name}}"
 X-Remote-Groups = "{{groups}}"
 X-Remote-Name = "{{name}}"
 X-Department = "{{claims.department}}"
+{headers}
 [jwt]
 header   = "X-Assertion"
 audience = "wiki"

@@ -1,7 +1,8 @@
 //! `[headers]` and `[jwt]`: what the app is told.
 
+use crate::config::SecretRef;
 use crate::expr::Env;
-use crate::policy::{Encoding, Header, Jwt};
+use crate::policy::{Encoding, Header, Jwt, SecretHeader};
 use crate::source::{Reader, Span, Table};
 use http::HeaderName;
 
@@ -36,17 +37,18 @@ const REGISTERED: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
 /// Longest lifetime of an injected token.
 const TTL_MS_MAX: i64 = 5 * 60 * 1000;
 
-/// `[headers]`, in the order of the file.
-pub(super) fn headers(reader: &mut Reader<'_>, tree: &Table, env: &Env) -> Vec<Header> {
-    let Some(table) = tree.table("headers") else { return Vec::new() };
-    let mut headers = Vec::new();
+/// `[headers]`, in the order of the file: those made from the sign-in, and those that are a shared secret.
+pub(super) fn headers(reader: &mut Reader<'_>, tree: &Table, env: &Env) -> (Vec<Header>, Vec<SecretHeader>) {
+    let (mut headers, mut secrets) = (Vec::new(), Vec::new());
+    let Some(table) = tree.table("headers") else { return (headers, secrets) };
     for entry in &table.entries {
         let name = header_name(reader, &entry.key, &entry.key_span, "[headers]");
         let value = match entry.node.as_table() {
             None => Some(&entry.node),
             Some(inner) => {
-                if let Some(secret) = inner.get("secret") {
-                    reader.error("not-yet", &secret.key_span, "secret headers to the application are not supported yet", "");
+                // What is no reference has been reported by the schema.
+                if let (Some(name), Some(secret)) = (&name, inner.text("secret").and_then(SecretRef::parse)) {
+                    secrets.push(SecretHeader { name: name.clone(), secret });
                 }
                 inner.node("value")
             }
@@ -62,7 +64,7 @@ pub(super) fn headers(reader: &mut Reader<'_>, tree: &Table, env: &Env) -> Vec<H
             headers.push(Header { name, written: entry.key.clone(), value, encoding });
         }
     }
-    headers
+    (headers, secrets)
 }
 
 /// `[jwt]`.
@@ -89,15 +91,13 @@ pub(super) fn jwt(reader: &mut Reader<'_>, tree: &Table, env: &Env, host: &str) 
 }
 
 /// Names that are one name to apps behind CGI or WSGI, where `X-User` and `X_User` both become `HTTP_X_USER`.
-pub(super) fn distinct(reader: &mut Reader<'_>, tree: &Table, headers: &[Header], jwt: Option<&Jwt>) {
+pub(super) fn distinct(reader: &mut Reader<'_>, tree: &Table, jwt: Option<&Jwt>) {
     let fold = |name: &str| name.to_ascii_lowercase().replace('_', "-");
     let mut seen: Vec<String> = jwt.map(|jwt| fold(jwt.header.as_str())).into_iter().collect();
-    for header in headers {
-        let folded = fold(&header.written);
-        if seen.contains(&folded)
-            && let Some(entry) = tree.table("headers").and_then(|table| table.get(&header.written))
-        {
-            let message = format!("`{}` is set twice: letter case, `-` and `_` make no difference to many applications", header.written);
+    for entry in tree.table("headers").map(|table| table.entries.as_slice()).unwrap_or_default() {
+        let folded = fold(&entry.key);
+        if seen.contains(&folded) {
+            let message = format!("`{}` is set twice: letter case, `-` and `_` make no difference to many applications", entry.key);
             reader.error("duplicate-header", &entry.key_span, message, "leave one of them out");
         }
         seen.push(folded);

@@ -46,6 +46,7 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
         vars: Map::new(),
         provision: None,
         headers: Vec::new(),
+        secret_headers: Vec::new(),
         jwt: None,
         tests: Vec::new(),
     }

@@ -38,6 +38,7 @@ fn bare() -> Policy {
         vars: Map::new(),
         provision: None,
         headers: Vec::new(),
+        secret_headers: Vec::new(),
         jwt: None,
         tests: Vec::new(),
     }

@@ -338,6 +338,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
                 encoding: Encoding::Utf8,
             },
         ],
+        secret_headers: Vec::new(),
         jwt: None,
         tests: Vec::new(),
     };
