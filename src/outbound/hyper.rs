@@ -184,6 +184,31 @@ mod tests {
         assert!(matches!(send(&format!("http://{stalled}/"), 50).await, Err(OutboundError::Timeout(50))));
     }
 
+    /// O29: the time is for the whole answer, however busily a drop at a time comes.
+    #[tokio::test]
+    async fn an_answer_that_drips_times_out_as_a_whole() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let dripping = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let _read = stream.read(&mut head).await;
+            let _written = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n").await;
+            // Every drop comes well within the time, the last one long after it.
+            for _ in 0..16 {
+                let _written = stream.write_all(b" ").await;
+                tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let url = format!("http://{address}/");
+        let sent = tokio::select! {
+            () = dripping => unreachable!("it drips for ever"),
+            sent = send(&url, 100) => sent,
+        };
+        assert!(matches!(sent, Err(OutboundError::Timeout(100))), "{sent:?}");
+    }
+
     #[tokio::test]
     async fn a_large_answer_is_refused_whether_it_says_its_length_or_not() {
         let declared = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n", true).await;
