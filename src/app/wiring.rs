@@ -38,18 +38,20 @@ pub(super) struct DeskAdmission {
 
 #[async_trait]
 impl Admission for DeskAdmission {
-    async fn ensure(&self, visit: Visit<'_>) -> Ensured {
+    async fn ensure(&self, visit: Visit<'_>) -> Option<Ensured> {
         let raw = visit.to.as_str().split('?').next().unwrap_or("/");
-        let Ok(path) = CanonicalPath::parse(raw) else { return Ensured::Refused(PublicMessage::BadRequest) };
+        let Ok(path) = CanonicalPath::parse(raw) else { return Some(Ensured::Refused(PublicMessage::BadRequest)) };
         let facts = Facts { method: "GET", path: &path, peer: visit.peer, host: &visit.policy.host };
         let sign_on = &visit.session.sign_on;
         let signed_in = SignedIn { identity: &sign_on.identity, auth_time: sign_on.auth_time };
-        match evaluate(visit.policy, Some(signed_in), &facts, self.clock.now()) {
+        Some(match evaluate(visit.policy, Some(signed_in), &facts, self.clock.now()) {
+            // A public path is open to people whom `[access]` refuses, and those get no account by way of it.
+            Ok(admitted) if admitted.public => return None,
             Ok(_) => self.desk.ensure(visit.session, visit.policy, visit.incident, visit.hold_ms).await,
             Err(Refusal::Denied { reason, .. }) => Ensured::Refused(PublicMessage::Denied(reason)),
             Err(Refusal::LoginRequired) => Ensured::Refused(PublicMessage::SignInRequired),
             Err(Refusal::FreshLogin { .. }) => Ensured::Refused(PublicMessage::Denied(DenyReason::MaxAge)),
-        }
+        })
     }
 }
 

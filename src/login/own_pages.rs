@@ -63,12 +63,13 @@ impl Desk {
         let visit = Visit { session: &session, policy: app, to: &to, peer: request.peer, incident: request.incident, hold_ms };
         let context = PageContext { continue_to: Some(to.as_str()), ..context(request, Some(app), Some(&session.sign_on.identity)) };
         Ok(match self.parts.admission.ensure(visit).await {
-            Ensured::Ready(pass) => {
+            None => self.redirect(to.as_str()),
+            Some(Ensured::Ready(pass)) => {
                 let landing = pass.landing.as_deref().map(ReturnTo::parse);
                 self.redirect(landing.as_ref().unwrap_or(&to).as_str())
             }
-            Ensured::Working => self.parts.pages.still_waiting(context),
-            Ensured::Refused(message) => self.parts.pages.respond(message, context),
+            Some(Ensured::Working) => self.parts.pages.still_waiting(context),
+            Some(Ensured::Refused(message)) => self.parts.pages.respond(message, context),
         })
     }
 

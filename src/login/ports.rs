@@ -38,6 +38,7 @@ pub struct Visit<'a> {
 /// Whether a person may enter, and whether their account is there.
 #[async_trait]
 pub trait Admission: Send + Sync + fmt::Debug {
-    /// Decides by the policy **first**: nobody who may not enter gets an account. Then as `provision::Desk::ensure`.
-    async fn ensure(&self, visit: Visit<'_>) -> Ensured;
+    /// Decides by the policy **first**: nobody who may not enter gets an account. Then as `provision::Desk::ensure`; `None` when there is nothing to wait
+    /// for, because `visit.to` is public and asks for no account.
+    async fn ensure(&self, visit: Visit<'_>) -> Option<Ensured>;
 }

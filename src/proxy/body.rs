@@ -178,6 +178,10 @@ impl Streamed {
         }
         if let Bound::Is(watched) = &self.bound {
             watched.wake(context.waker());
+            // It may have ended before it was watched, and then nobody else will say so.
+            if watched.has_ended() {
+                context.waker().wake_by_ref();
+            }
         }
     }
 }

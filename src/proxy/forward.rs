@@ -69,7 +69,11 @@ impl ForwardError {
 
 /// Sends a request to its application and starts the answer on its way back.
 pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>) -> Result<Response<DownBody>, ForwardError> {
-    let Wire { head, body, route, session, upgrade, downstream, .. } = request.into_wire();
+    let Wire { mut head, body, route, session, upgrade, downstream, .. } = request.into_wire();
+    if !http_body::Body::is_end_stream(&body) && http_body::Body::size_hint(&body).exact().is_none() {
+        // Otherwise hyper takes a GET to have no body, and the application would answer another question.
+        head.headers.insert(header::TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
+    }
     let upstream = &route.policy.upstream;
     let address = || format!("{}:{}", upstream.host, upstream.port);
     let (body, fate) = UpBody::new(body, worker.shared.limits.body_bytes_max);

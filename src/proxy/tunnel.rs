@@ -53,7 +53,12 @@ impl AsyncRead for Noted {
         if buffer.filled().len() > before
             && let Some(session) = &self.session
         {
-            session.sign_on.seen(self.worker.shared.clock.now());
+            let shared = &self.worker.shared;
+            let now = shared.clock.now();
+            // What comes after the session has run out does not bring it back.
+            if session.sign_on.alive(now, shared.limits.idle_ms) {
+                session.sign_on.seen(now);
+            }
         }
         Poll::Ready(Ok(()))
     }

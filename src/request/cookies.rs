@@ -61,7 +61,9 @@ pub fn without_ours(headers: &HeaderMap, ours: &str) -> Option<HeaderValue> {
 /// Whether a `Set-Cookie` value, or a `name=value` pair, names one of ours. Case is ignored and leading white space skipped, so that no spelling a
 /// browser might fold slips through.
 pub fn is_ours(pair: &[u8], ours: &str) -> bool {
-    let name = pair.trim_ascii_start();
+    // `=__Host-vestibule=…` is a cookie without a name, which old browsers send back as ours.
+    let skipped = pair.iter().take_while(|&&b| b == b'=' || b.is_ascii_whitespace()).count();
+    let name = pair.get(skipped..).unwrap_or_default();
     name.get(..ours.len()).is_some_and(|start| start.eq_ignore_ascii_case(ours.as_bytes()))
 }
 
@@ -126,7 +128,7 @@ mod tests {
 
     #[test]
     fn c6_the_app_cannot_name_our_cookies() {
-        for ours in ["__Host-vestibule=x; Path=/", " __host-vestibule=; Max-Age=0", "__Host-vestibule-b=x"] {
+        for ours in ["__Host-vestibule=x; Path=/", " __host-vestibule=; Max-Age=0", "=__Host-vestibule=x; Path=/", "__Host-vestibule-b=x"] {
             assert!(is_ours(ours.as_bytes(), NAME), "{ours}");
         }
         assert!(!is_ours(b"session=__Host-vestibule", NAME));

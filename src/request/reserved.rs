@@ -62,10 +62,51 @@ const ALWAYS: &[&str] = &[
     "x-jwt-assertion",
     "x-auth-user",
     "x-auth-token-user",
+    "x-token-subject",
+    "x-token-user-email",
+    "x-token-user-name",
 ];
 /// Families of which every member is removed.
-const FAMILIES: &[&str] =
-    &["x-remote-", "x-webauth-", "x-auth-request-", "x-vestibule-", "x-ssl-client-", "ssl-client-", "x-authentik-", "x-pomerium-", "oidc-claim-"];
+const FAMILIES: &[&str] = &[
+    "x-remote-",
+    "remote-",
+    "x-webauth-",
+    "x-auth-request-",
+    "x-vestibule-",
+    "x-ssl-client-",
+    "ssl-client-",
+    "x-authentik-",
+    "x-pomerium-",
+    "oidc-claim-",
+    "cf-access-",
+    "x-goog-authenticated-user-",
+    "x-goog-iap-",
+    "x-amzn-oidc-",
+    "x-ms-client-principal",
+    "x-ms-token-",
+    "tailscale-user-",
+    "x-grafana-",
+    "x-shib-",
+    "shib-",
+];
+/// What belongs to a connection, or is ours to set: in its own spelling it is taken care of by name, but an application that folds `_` must not get
+/// it in another one, least of all framing (`Transfer_Encoding`, CVE-2024-45614).
+const NEVER_IN_ANOTHER_SPELLING: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "content-length",
+    "upgrade",
+    "expect",
+    "host",
+    "cookie",
+    "authorization",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "x-request-id",
+];
 /// Headers that make an application act as if another method had been sent; removed wherever the policy restricts methods.
 const METHOD_OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
 
@@ -95,12 +136,16 @@ impl Reserved {
     /// Whether a client's header of this name is removed.
     pub fn contains(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
-        if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') { self.contains_folded(name) } else { self.contains_folded(&fold(name)) }
+        if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return self.contains_folded(name);
+        }
+        let folded = fold(name);
+        NEVER_IN_ANOTHER_SPELLING.contains(&folded.as_str()) || self.contains_folded(&folded)
     }
 
     fn contains_folded(&self, name: &str) -> bool {
-        self.folded.contains(name)
-            || (matches!(name.as_bytes().first(), Some(b'x' | b's' | b'o')) && FAMILIES.iter().any(|family| name.starts_with(family)))
+        let may_be_family = matches!(name.as_bytes().first(), Some(b'x' | b's' | b'o' | b'r' | b'c' | b't'));
+        self.folded.contains(name) || (may_be_family && FAMILIES.iter().any(|family| name.starts_with(family)))
     }
 }
 
@@ -113,6 +158,15 @@ fn fold(name: &str) -> String {
 mod tests {
     use super::Reserved;
     use http::HeaderName;
+
+    #[test]
+    fn every_family_is_looked_for() {
+        let reserved = Reserved::of(std::iter::empty());
+        for family in super::FAMILIES {
+            let name: HeaderName = format!("{family}anything").parse().expect("a header name");
+            assert!(reserved.contains(&name), "{family}");
+        }
+    }
 
     #[test]
     fn i1_every_spelling_of_a_trusted_name_is_reserved() {
@@ -135,6 +189,14 @@ mod tests {
             "X-WebAuth-User",
             "x_webauth_role",
             "OIDC_CLAIM_email",
+            "Remote-Groups",
+            "Cf-Access-Authenticated-User-Email",
+            "X-MS-CLIENT-PRINCIPAL-NAME",
+            "Tailscale-User-Login",
+            "Transfer_Encoding",
+            "content_length",
+            "Proxy_Authorization",
+            "X_Request_Id",
             "SSL_CLIENT_S_DN",
         ] {
             let name: HeaderName = spelling.parse().expect("a header name");

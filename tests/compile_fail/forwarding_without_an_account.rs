@@ -2,7 +2,7 @@
 use vestibule::request::{Authorized, Limits, UpstreamRequest};
 
 fn shortcut(authorized: Authorized<()>, limits: &Limits) -> UpstreamRequest<()> {
-    authorized.into_upstream(limits)
+    Authorized::<()>::into_upstream(authorized, limits)
 }
 
 fn main() {}

@@ -40,9 +40,14 @@ fn provisioned(app: SocketAddr, admin: &FakeAdmin) -> String {
 }
 
 async fn with_accounts() -> (Whole, FakeAdmin) {
+    with_accounts_and("").await
+}
+
+/// As [`with_accounts`], the policy ending in `sections`.
+async fn with_accounts_and(sections: &str) -> (Whole, FakeAdmin) {
     let admin = FakeAdmin::start(Flavour::Scim).await;
     admin.require(&format!("Bearer {ADMIN_TOKEN}"));
-    let whole = Whole::with(|app| vec![("app", provisioned(app, &admin))], |_| {}).await;
+    let whole = Whole::with(|app| vec![("app", format!("{}\n{sections}", provisioned(app, &admin)))], |_| {}).await;
     (whole, admin)
 }
 
@@ -195,6 +200,21 @@ async fn j12_admin_api_slow_first_the_waiting_page_then_in() {
     }
     assert_eq!((answer.status(), answer.get("location").as_deref()), (303, Some("/home")));
     assert_eq!(whole.get(&person, APP, "/home").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_who_may_not_enter_gets_no_account_by_way_of_a_public_path() {
+    let (whole, admin) = with_accounts_and("[[path]]\nmatch = [\"/favicon.ico\"]\npublic = true\n").await;
+    whole.op.set(|script| script.person["groups"] = json!(["strangers"]));
+    let mut mallory = whole.sign_in(APP).await;
+    admin.take_lines();
+    let url = |to: &str| format!("https://{APP}/.vestibule/wait?to={to}").parse().unwrap();
+    let refused = whole.street().visit(&mut mallory, &url("/home")).await;
+    assert_eq!(refused.status(), 403);
+    let passed = whole.street().visit(&mut mallory, &url("/favicon.ico")).await;
+    assert_eq!((passed.status(), passed.get("location").as_deref()), (303, Some("/favicon.ico")));
+    assert_eq!(whole.get(&mallory, APP, "/favicon.ico").await.status(), 200);
+    assert!(admin.take_lines().is_empty() && admin.users().is_empty(), "the admin API was not even asked");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
