@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from parts import Part, Plan
+from parts import Part, Plan, answers
 from person import TRUST, Person
 
 UNITS_US = {"us": 1, "ms": 1e3, "s": 1e6, "m": 6e7}
@@ -115,12 +115,7 @@ def instructions(plan, name, command, port, path, cookie):
     for count in counts:
         out = plan.folder / f"callgrind.{name}.{count}"
         valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *command]
-
-        def ready(_part):
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-
-        part = Part(f"callgrind-{name}", valgrind, plan.folder, ready)
+        part = Part(f"callgrind-{name}", valgrind, plan.folder, answers(port))
         ask(port, path, cookie, count, 8)
         part.stop(patience_s=120)  # callgrind writes its file at the end
         totals.append(callgrind_totals(out))

@@ -108,6 +108,8 @@ def answers(port):
 
     def ready(_part):
         with contextlib.closing(socket.socket()) as probe:
+            # A probe that meets a listener at the moment it opens can hang.
+            probe.settimeout(1)
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     return ready

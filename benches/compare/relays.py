@@ -1,7 +1,8 @@
 """Relays that write down when they were waited for: relays.py FILE NAME:PORT:TARGET...
 
-One JSON line for each request, {"name", "begun", "ended"} in seconds of the monotonic clock, which all processes share: from the first
-byte of a request to the last byte of its answer. A process of its own, so that it costs the measured ones nothing but a core.
+One JSON line for each request, {"name", "begun", "ended"} in seconds of the monotonic clock, which all processes share: from the opening
+of its connection, or its first byte on a kept one, to the last byte of its answer. A process of its own, so that it costs the measured
+ones nothing but a core.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ class Exchange:
 
     def __init__(self, name, log):
         self.name, self.log = name, log
-        self.begun = self.ended = None
+        # The first request is behind the connection already; opening the way on is the relay's own time.
+        self.begun, self.ended = time.monotonic(), None
 
     def up(self):
         if self.ended is not None:
@@ -32,12 +34,13 @@ class Exchange:
         self.begun = self.ended = None
 
 
-async def pump(reader, writer, note):
+async def pump(reader, writer, before=lambda: None, after=lambda: None):
     try:
         while data := await reader.read(65536):
-            note()
+            before()
             writer.write(data)
             await writer.drain()
+            after()
     except ConnectionError:
         pass
     finally:
@@ -54,7 +57,7 @@ async def main(file, relays):
                 exchange = Exchange(name, log)
                 open_exchanges.append(exchange)
                 there_reader, there_writer = await asyncio.open_connection("127.0.0.1", target)
-                await asyncio.gather(pump(reader, there_writer, exchange.up), pump(there_reader, writer, exchange.down))
+                await asyncio.gather(pump(reader, there_writer, before=exchange.up), pump(there_reader, writer, after=exchange.down))
                 exchange.write()
                 open_exchanges.remove(exchange)
 

@@ -1,5 +1,5 @@
 //! The door of the whole gateway: listeners, handshakes, which host a request is for, and how it stops.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use crate::whole::{APP, AUTH, Person, Tls, WIKI, Whole, Wire, get, leaf, policy, within};
 use bytes::Bytes;

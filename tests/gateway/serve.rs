@@ -93,7 +93,7 @@ client_secret = "env:CLIENT_SECRET"
     }
 
     /// Waits for a line on standard error.
-    async fn line(&mut self, fits: impl Fn(&str) -> bool) -> String {
+    async fn line(&mut self, fits: impl Fn(&str) -> bool + Send + Sync) -> String {
         let (log, lines) = (Arc::clone(&self.log), &mut self.lines);
         within("a line of the log", async {
             loop {

@@ -389,7 +389,7 @@ impl Wire {
     }
 
     /// Sends; whether the far end still listens is what the test finds out by reading.
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]> + Send + Sync) {
         drop(
             within("sending", async {
                 self.io.write_all(bytes.as_ref()).await?;
