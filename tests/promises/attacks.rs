@@ -1,5 +1,4 @@
 //! attacks.md, where the answer of the whole gateway is what counts and the tests of its parts cannot give it: time, answers of every kind, hostile claims.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use crate::fake_admin::{FakeAdmin, Fault, Flavour};
 use crate::house::{ADMIN_TOKEN, AUTH, Answer, Ask, Browser, CONTENT, House, MAX_MS, Options, SHARED_SECRET, TICKETS, WIKI, be};

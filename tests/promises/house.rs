@@ -1,7 +1,15 @@
 //! The whole gateway in this process, a provider that says what the test wants, two recording applications, and browsers of raw HTTP.
 //!
 //! Everything goes over real sockets: what a promise says of "the upstream" is asserted on the bytes that arrived there.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, unreachable_pub, reason = "helpers of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::wrong_self_convention,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "helpers of tests"
+)]
 
 use crate::fake_op::{CLIENT_ID, CLIENT_SECRET, FakeOp};
 use std::collections::BTreeMap;
@@ -132,7 +140,7 @@ async fn more(stream: &mut (impl AsyncRead + Unpin + ?Sized), buffer: &mut Vec<u
             true
         }
         Ok(_) => false,
-        Err(_) => panic!("no answer within 20 s"),
+        Err(elapsed) => panic!("no answer within 20 s: {elapsed}"),
     }
 }
 

@@ -1,5 +1,5 @@
 //! promises.md, *Identity headers*.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::string_slice, clippy::indexing_slicing, reason = "tests")]
 
 use crate::fake_op::{Signer, sign};
 use crate::house::{ADMIN_TOKEN, AUTH, Answer, Ask, Browser, House, NOW_S, Options, Recorder, Seen, TICKETS, WIKI, be};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// Every name that a policy of this house injects.
 const MANAGED: [&str; 6] = ["x-remote-user", "x-remote-groups", "x-remote-name", "x-department", "x-assertion", "x-tickets-login"];
 
-/// Spellings that CGI, WSGI, PHP, FastCGI, Rack or a case-blind reader take for the same name.
+/// Spellings that CGI, WSGI, PHP, `FastCGI`, Rack or a case-blind reader take for the same name.
 fn spellings(name: &str) -> Vec<String> {
     let capital: String = name.split('-').map(|part| format!("{}{}", part[..1].to_uppercase(), &part[1..])).collect::<Vec<_>>().join("-");
     vec![
@@ -75,7 +75,7 @@ async fn a_managed_header_without_a_value_is_removed_and_not_passed_through() {
     assert_eq!((seen.only("x-department").as_str(), seen.folded("x-remote-name")), ("sales", Vec::new()));
 }
 
-/// mod_auth_openidc ChangeLog 2026-08-07 (and older: "AuthType oauth20", "UnAuthAction pass").
+/// `mod_auth_openidc` change log 2026-08-07 (and older: `AuthType oauth20`, `UnAuthAction pass`).
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_that_skip_the_sign_in_are_stripped_too() {
     let house = House::new().await;
@@ -139,7 +139,7 @@ async fn a_connection_header_of_the_client_neither_deletes_nor_mangles_ours() {
     assert!(seen.only("x-remote-user") == "ada@example.com" && !seen.text().contains("forged"));
 }
 
-/// mod_auth_openidc 2026-05-23, CVE-2024-21499.
+/// `mod_auth_openidc` 2026-05-23, CVE-2024-21499.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_carriage_return_or_a_line_feed_never_reaches_a_header_value() {
     // From the provider: no header of ours carries it, and nothing is forwarded.
@@ -263,7 +263,7 @@ async fn token_at(house: &House, browser: &mut Browser, host: &str, app: &Record
     app.take().pop().unwrap().only("x-assertion")
 }
 
-/// ALBeast (tokens without `aud`, a key host that deployments share), GHSA-wcvh-g65p-v576.
+/// `ALBeast` (tokens without `aud`, a key host that deployments share), GHSA-wcvh-g65p-v576.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_signed_assertion_is_of_this_deployment_for_this_app_and_short() {
     let (house, elsewhere) = (House::new().await, House::new().await);

@@ -1,5 +1,5 @@
 //! promises.md, *Redirects*.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::panic, reason = "helpers of tests")]
 
 use crate::house::{AUTH, Ask, Browser, CONTENT, House, Landed, Options, WIKI, be, encoded};
 use serde_json::json;
@@ -62,7 +62,7 @@ fn assert_home(landed: &Landed, home: &str, to: &str) {
     assert!(here.is_empty() && landed.answer.status == 200 || refused, "{to:?}: {:?}", landed.passed);
 }
 
-/// GHSA-qqxw-m5fj-f7gv, GHSA-j7px-6hwj-hpjg, GHSA-5m6c-jp6f-2vcv, CVE-2021-21291, CVE-2019-3877, CVE-2019-13038, CVE-2022-23527, mod_auth_openidc
+/// GHSA-qqxw-m5fj-f7gv, GHSA-j7px-6hwj-hpjg, GHSA-5m6c-jp6f-2vcv, CVE-2021-21291, CVE-2019-3877, CVE-2019-13038, CVE-2022-23527, `mod_auth_openidc`
 /// 2026-05-20 (suffix), CVE-2021-29651, CVE-2024-21497, CVE-2026-41569 (prefix).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_leads_to_our_own_hosts_and_back_to_the_same_origin_only() {
@@ -125,7 +125,7 @@ async fn a_redirect_leads_to_our_own_hosts_and_back_to_the_same_origin_only() {
     assert_eq!(house.wiki.take().pop().unwrap().line, "GET /issues/42?tab=history&q=a%20b&u=https://example.com//x HTTP/1.1");
 }
 
-/// CVE-2024-21496, CVE-2023-52430, mod_auth_openidc 2026-05-20 and 2026-08-07, CVE-2026-42849, CVE-2026-29191.
+/// CVE-2024-21496, CVE-2023-52430, `mod_auth_openidc` 2026-05-20 and 2026-08-07, CVE-2026-42849, CVE-2026-29191.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_value_in_our_pages_is_escaped_for_its_place() {
     let payloads = [
@@ -166,7 +166,7 @@ async fn every_value_in_our_pages_is_escaped_for_its_place() {
         for target in [
             format!("/.vestibule/callback?error={q}&error_description={q}&error_uri={q}&state={q}"),
             format!("/.vestibule/signed-out?state={q}&idp={q}"),
-            format!("/.vestibule/signed-out?state=wiki&idp=corp"),
+            "/.vestibule/signed-out?state=wiki&idp=corp".to_owned(),
             format!("/.vestibule/login?app={q}&t={q}"),
             format!("/{q}"),
         ] {

@@ -1,5 +1,4 @@
 //! promises.md, *Session*.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "tests")]
 
 use crate::fake_op::Answer as OpAnswer;
 use crate::fake_op::Signer;
@@ -18,7 +17,7 @@ async fn opens(house: &House, browser: &Browser, host: &str, path: &str) -> bool
     (answer.status == 200) && answer.body == CONTENT
 }
 
-/// mod_auth_openidc 2026-08-07, CVE-2026-34454 (GHSA-f24x-5g9q-753f), CVE-2024-21492, CVE-2024-28197.
+/// `mod_auth_openidc` 2026-08-07, CVE-2026-34454 (GHSA-f24x-5g9q-753f), CVE-2024-21492, CVE-2024-28197.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_sign_in_has_a_new_id_and_signing_out_kills_the_old_one_on_the_server() {
     let mut house = House::new().await;
@@ -447,7 +446,7 @@ impl Entropy for Counting {
     }
 }
 
-/// CVE-2024-21495, mod_auth_openidc 2026-05-20. That failure is fatal is in the type: `Entropy::fill` has no way to fail, and the operating system's
+/// CVE-2024-21495, `mod_auth_openidc` 2026-05-20. That failure is fatal is in the type: `Entropy::fill` has no way to fail, and the operating system's
 /// source aborts the process.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_secret_is_drawn_whole_from_the_one_source() {
