@@ -1,8 +1,7 @@
 """Relays that write down when they were waited for: relays.py FILE NAME:PORT:TARGET...
 
-One JSON line for each request, {"name", "begun", "ended"} in seconds of the monotonic clock, which all processes share: from the opening
-of its connection, or its first byte on a kept one, to the last byte of its answer. A process of its own, so that it costs the measured
-ones nothing but a core.
+One JSON line for each request, {"name", "begun", "ended"} in seconds of the monotonic clock, which all processes share: from the first
+byte of a request to the last byte of its answer. A process of its own, so that it costs the measured ones nothing but a core.
 """
 
 import asyncio
@@ -16,8 +15,7 @@ class Exchange:
 
     def __init__(self, name, log):
         self.name, self.log = name, log
-        # The first request is behind the connection already; opening the way on is the relay's own time.
-        self.begun, self.ended = time.monotonic(), None
+        self.begun = self.ended = None
 
     def up(self):
         if self.ended is not None:
@@ -56,7 +54,11 @@ async def main(file, relays):
             async def serve(reader, writer):
                 exchange = Exchange(name, log)
                 open_exchanges.append(exchange)
+                # The way on is opened after the first byte: the time that takes is the relay's, not that of whoever sends.
+                first = await reader.read(65536)
+                exchange.up()
                 there_reader, there_writer = await asyncio.open_connection("127.0.0.1", target)
+                there_writer.write(first)
                 await asyncio.gather(pump(reader, there_writer, before=exchange.up), pump(there_reader, writer, after=exchange.down))
                 exchange.write()
                 open_exchanges.remove(exchange)
