@@ -40,14 +40,14 @@ fn provisioned(app: SocketAddr, admin: &FakeAdmin) -> String {
 }
 
 async fn with_accounts() -> (Whole, FakeAdmin) {
-    with_accounts_and("").await
+    with_accounts_for("everyone = true").await
 }
 
-/// As [`with_accounts`], the policy ending in `sections`.
-async fn with_accounts_and(sections: &str) -> (Whole, FakeAdmin) {
+/// As [`with_accounts`], for those who fit `access`.
+async fn with_accounts_for(access: &str) -> (Whole, FakeAdmin) {
     let admin = FakeAdmin::start(Flavour::Scim).await;
     admin.require(&format!("Bearer {ADMIN_TOKEN}"));
-    let whole = Whole::with(|app| vec![("app", format!("{}\n{sections}", provisioned(app, &admin)))], |_| {}).await;
+    let whole = Whole::with(|app| vec![("app", provisioned(app, &admin).replace("everyone = true", access))], |_| {}).await;
     (whole, admin)
 }
 
@@ -204,16 +204,16 @@ async fn j12_admin_api_slow_first_the_waiting_page_then_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_who_may_not_enter_gets_no_account_by_way_of_a_public_path() {
-    let (whole, admin) = with_accounts_and("[[path]]\nmatch = [\"/favicon.ico\"]\npublic = true\n").await;
+    let (whole, admin) = with_accounts_for("groups = [\"staff\"]").await;
     whole.op.set(|script| script.person["groups"] = json!(["strangers"]));
     let mut mallory = whole.sign_in(APP).await;
     admin.take_lines();
     let url = |to: &str| format!("https://{APP}/.vestibule/wait?to={to}").parse().unwrap();
     let refused = whole.street().visit(&mut mallory, &url("/home")).await;
     assert_eq!(refused.status(), 403);
-    let passed = whole.street().visit(&mut mallory, &url("/favicon.ico")).await;
-    assert_eq!((passed.status(), passed.get("location").as_deref()), (303, Some("/favicon.ico")));
-    assert_eq!(whole.get(&mallory, APP, "/favicon.ico").await.status(), 200);
+    let passed = whole.street().visit(&mut mallory, &url("/public/icon")).await;
+    assert_eq!((passed.status(), passed.get("location").as_deref()), (303, Some("/public/icon")));
+    assert_eq!(whole.get(&mallory, APP, "/public/icon").await.status(), 200);
     assert!(admin.take_lines().is_empty() && admin.users().is_empty(), "the admin API was not even asked");
 }
 
