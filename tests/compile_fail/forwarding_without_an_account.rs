@@ -1,8 +1,8 @@
 //! A decision alone does not reach the application: the account comes first.
-use vestibule::request::{Authorized, Limits, UpstreamRequest};
+use vestibule::request::{Authorized, UpstreamRequest};
 
-fn shortcut(authorized: Authorized<()>, limits: &Limits) -> UpstreamRequest<()> {
-    Authorized::<()>::into_upstream(authorized, limits)
+fn shortcut(authorized: Authorized<()>) -> UpstreamRequest<()> {
+    authorized
 }
 
 fn main() {}
