@@ -1,6 +1,6 @@
 # Each target says what it installs, installs it, and does its work; what is there already is left alone. Debian 12 and Ubuntu.
 #
-#   make demo     the gateway, a provider and an app in one process, to click through
+#   make demo     the gateway, a provider and two apps in one process, to click through
 #   make test     everything that is checked: format, lints, tests, the tests against real parts and a real browser
 #   make lint     format and lints alone
 #   make bench    the measurements: pure functions, then side by side with other proxies

@@ -124,12 +124,6 @@ impl LiveSignOn {
             && self.created_at.since_ms(now) <= AHEAD_MS_MAX
     }
 
-    /// Milliseconds from `now` until it ends for want of use or at its limit, if nothing happens.
-    pub fn alive_for_ms(&self, now: Timestamp, idle_ms: i64) -> i64 {
-        let idle = Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed)).plus_ms(idle_ms);
-        idle.min(self.expires_at).since_ms(now)
-    }
-
     /// Notes a request at `now`, to about a second. Only ever forwards. Callers have checked [`Self::alive`].
     pub fn seen(&self, now: Timestamp) {
         if now.millis().saturating_sub(self.last_seen.load(Ordering::Relaxed)) >= SEEN_STEP_MS {
