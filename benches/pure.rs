@@ -152,6 +152,7 @@ fn walk_of_an_authenticated_request(bencher: Bencher<'_, '_>) {
             body_bytes: Some(0),
             sni: Some("wiki.example.com".into()),
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            peer_text: HeaderValue::from_static("127.0.0.1"),
             incident: Incident::from_bytes([1, 2, 3, 4, 5]),
         };
         let walked = here.block_on(walk(arrival, &routes, &limits, &doors, NOW));

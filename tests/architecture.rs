@@ -61,7 +61,7 @@ const DOORS: &[(&str, &[&str])] = &[
     // The one door to an application.
     ("into_wire(", &["request/upstream.rs", "proxy/forward.rs"]),
     ("pool.lease(", &["proxy/forward.rs"]),
-    ("pool.connect(", &["proxy/forward.rs"]),
+    ("pool.connect(", &["proxy/forward.rs", "proxy/pool.rs"]),
     // Only `sso` vouches.
     ("VerifiedAssertion::vouch(", &["sso/oidc"]),
     // One composition root.

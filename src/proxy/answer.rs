@@ -6,9 +6,9 @@ use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
 use crate::login::{HostRole, OwnRequest};
 use crate::pages::PageContext;
-use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, walk};
+use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, walk};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use std::net::IpAddr;
@@ -26,8 +26,16 @@ const OWN_BODY_MS: u64 = 10_000;
 pub(super) struct Connection {
     /// The peer's address.
     pub(super) peer: IpAddr,
+    /// The same as text.
+    pub(super) peer_text: HeaderValue,
     /// Name it was opened for, lower case.
     pub(super) sni: Option<Arc<str>>,
+}
+
+impl Connection {
+    pub(super) fn new(peer: IpAddr, sni: Option<Arc<str>>) -> Self {
+        Self { peer, peer_text: address_text(peer), sni }
+    }
 }
 
 /// How a request ended, for its log line and the counters.
@@ -44,7 +52,8 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
     let (head, body) = request.into_parts();
     let line = Line::of(&head.method, head.uri.path());
     let body_bytes = http_body::Body::size_hint(&body).exact();
-    let arrival = Arrival { head, body, body_bytes, sni: connection.sni.clone(), peer: connection.peer, incident };
+    let arrival =
+        Arrival { head, body, body_bytes, sni: connection.sni.clone(), peer: connection.peer, peer_text: connection.peer_text.clone(), incident };
     let routes = worker.shared.routes.load();
     let walked = walk(arrival, &routes, &worker.shared.limits, worker.as_ref(), worker.shared.clock.now()).await;
     drop(routes);
@@ -62,11 +71,11 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
         }
         Walked::Own(own) => {
             let app = own.route.clone();
-            (ours(worker, own).await, Ending { app, decision: "own", reason: "" })
+            (Box::pin(ours(worker, own)).await, Ending { app, decision: "own", reason: "" })
         }
         Walked::Stopped(stopped) => {
             let ending = Ending { app: stopped.route().cloned(), decision: decision(stopped.stop()), reason: reason(stopped.stop()) };
-            (stop(worker, *stopped).await, ending)
+            (Box::pin(stop(worker, *stopped)).await, ending)
         }
     };
     worker.tally(ending.app.as_deref(), line.method, response.status(), begun.elapsed(), ending.decision, ending.reason);

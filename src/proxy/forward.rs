@@ -137,7 +137,7 @@ async fn exchange(pool: &Pool, route: &Arc<Route>, head: Parts, body: UpBody, fa
         None => spare.filter(|_| before_any_answer(failed.error())).map(|head| Request::from_parts(head, UpBody::empty())),
     };
     let Some(again) = again else { return Err(Broken::Exchange(failed.into_error())) };
-    let mut fresh = pool.connect(route).await.map_err(Broken::Connect)?;
+    let mut fresh = Box::pin(pool.connect(route)).await.map_err(Broken::Connect)?;
     fresh.watch(fate);
     let response = fresh.sender().send_request(again).await.map_err(Broken::Exchange)?;
     Ok((response, fresh))

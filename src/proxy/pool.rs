@@ -79,7 +79,8 @@ impl Pool {
                 return Ok(self.lend(sender, route, true));
             }
         }
-        self.connect(route).await
+        // Boxed, here and below: what is rare must not make every request's future as large as itself.
+        Box::pin(self.connect(route)).await
     }
 
     /// A new connection.

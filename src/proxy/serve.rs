@@ -126,11 +126,11 @@ async fn connection(
         return tracing::debug!(%error, "connection closed at once");
     }
     let served = match acceptor {
-        None => one(worker, TokioIo::new(tcp), Connection { peer: peer.to_canonical(), sni: None }, stop).await,
+        None => one(worker, TokioIo::new(tcp), Connection::new(peer.to_canonical(), None), stop).await,
         Some(acceptor) => match tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(tcp)).await {
             Ok(Ok(stream)) => {
                 let (sni, h2) = tls::Acceptor::facts(&stream);
-                let facts = Connection { peer: peer.to_canonical(), sni };
+                let facts = Connection::new(peer.to_canonical(), sni);
                 let io = TokioIo::new(stream);
                 if h2 { many(worker, io, facts, stop).await } else { one(worker, io, facts, stop).await }
             }

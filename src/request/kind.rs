@@ -1,7 +1,10 @@
 //! Which kind of answer a requester can use.
 
 use crate::pages::RequestKind;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// Tells the kind from method and headers (operators.md 5.1). `Sec-Fetch-Mode` is sent by all current browsers to https and localhost, and page
 /// script cannot forge it; the other tests cover the rest. When in doubt, the answer is *API*: only navigations may start a sign-in.
@@ -11,10 +14,10 @@ pub fn kind_of(method: &Method, headers: &HeaderMap) -> RequestKind {
     if is_websocket(headers) {
         return RequestKind::Socket;
     }
-    if let Some(mode) = headers.get("sec-fetch-mode") {
+    if let Some(mode) = headers.get(FETCH_MODE) {
         return if mode == "navigate" { navigation } else { RequestKind::Api };
     }
-    if headers.contains_key("x-requested-with") {
+    if headers.contains_key(REQUESTED_WITH) {
         return RequestKind::Api;
     }
     let html = headers.get_all(header::ACCEPT).iter().any(|accept| contains(accept, b"text/html"));

@@ -40,6 +40,8 @@ pub struct Arrival<B> {
     pub sni: Option<Arc<str>>,
     /// The peer's address.
     pub peer: IpAddr,
+    /// The same as text, written once per connection.
+    pub peer_text: HeaderValue,
     /// Minted for this request.
     pub incident: Incident,
 }
@@ -67,6 +69,8 @@ pub struct Bearings {
     pub headers: HeaderMap,
     /// The client, after `trusted_proxies`.
     pub client: IpAddr,
+    /// The same as text, for `X-Forwarded-For`.
+    pub client_text: HeaderValue,
     /// Protocol version the client spoke.
     pub version: Version,
     /// Upgrade handle of the connection, where there is one.
@@ -100,7 +104,7 @@ impl<B> RawRequest<B> {
     /// Stops with [`PublicMessage::BadRequest`] (no or two hosts, absolute form for another host, non-canonical path), [`PublicMessage::MethodRefused`]
     /// (`CONNECT`, `TRACE`), [`PublicMessage::BodyTooLarge`].
     pub fn admit(arrival: Arrival<B>, limits: &Limits) -> Result<Self, Box<Stopped>> {
-        let Arrival { head, body, body_bytes, sni, peer, incident } = arrival;
+        let Arrival { head, body, body_bytes, sni, peer, peer_text, incident } = arrival;
         let kind = kind_of(&head.method, &head.headers);
         let stop = |message| Err(Box::new(Stopped::early(incident, kind, message)));
         // RFC 9110 9.3.6, 9.3.8: neither tunnels nor echoes of credentials through this door.
@@ -129,6 +133,7 @@ impl<B> RawRequest<B> {
             target,
             headers: head.headers,
             client,
+            client_text: if client == peer { peer_text } else { address_text(client) },
             version: head.version,
             extensions: head.extensions,
         };
@@ -146,6 +151,12 @@ impl<B> RawRequest<B> {
         }
         Routed::find(self.bearings, self.body, routes)
     }
+}
+
+/// An address as a header value.
+pub fn address_text(address: IpAddr) -> HeaderValue {
+    // Digits, dots, colons and hex letters are always a valid header value.
+    HeaderValue::from_str(&address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
 /// The request target that goes upstream: the client's own bytes when its path was canonical already, else built from the canonical path. The query is never touched.

@@ -4,13 +4,16 @@ use super::cookies;
 use super::upstream::hop_by_hop;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+const INCIDENT: &str = "x-vestibule-incident";
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// Takes out of an application's answer what is not for the client: hop-by-hop headers, cookies that bear our names (C6: an app can neither set
-/// nor delete them, `Clear-Site-Data` included), and headers that only we may send. An answer that needs no change is not copied.
+/// nor delete them, `Clear-Site-Data` included), and headers that only we may send. An answer that needs no change is looked through once and left alone.
 pub fn clean_response(headers: &mut HeaderMap, our_cookies: &str) {
+    if !headers.keys().any(needs_care) {
+        return;
+    }
     let connection: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
-    headers.remove(header::CONNECTION);
     for name in connection.iter().flat_map(|value| value.as_bytes().split(|&b| b == b',')) {
         if let Ok(name) = HeaderName::from_bytes(name.trim_ascii())
             && !hop_by_hop(&name)
@@ -20,13 +23,15 @@ pub fn clean_response(headers: &mut HeaderMap, our_cookies: &str) {
             headers.remove(name);
         }
     }
-    for name in [header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE, header::PROXY_AUTHENTICATE, header::PROXY_AUTHORIZATION] {
+    let ours_alone: Vec<HeaderName> = headers.keys().filter(|name| hop_by_hop(name) || name.as_str() == INCIDENT).cloned().collect();
+    for name in ours_alone {
         headers.remove(name);
     }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
-    headers.remove("x-vestibule-incident");
     keep_our_cookies(headers, our_cookies);
+}
+
+fn needs_care(name: &HeaderName) -> bool {
+    hop_by_hop(name) || *name == header::SET_COOKIE || matches!(name.as_str(), "clear-site-data" | INCIDENT)
 }
 
 fn keep_our_cookies(headers: &mut HeaderMap, ours: &str) {

@@ -11,7 +11,6 @@ use crate::fault::Incident;
 use crate::pages::RequestKind;
 use crate::session::{AppSession, Pass};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -64,7 +63,7 @@ impl<B> UpstreamRequest<B> {
         if let Some(cookie) = cookie {
             headers.insert(header::COOKIE, cookie);
         }
-        headers.insert(FORWARDED_FOR, address(bearings.client));
+        headers.insert(FORWARDED_FOR, bearings.client_text);
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(limits.scheme));
         if let Ok(id) = HeaderValue::from_bytes(&bearings.incident.ascii()) {
             headers.insert(REQUEST_ID, id);
@@ -173,11 +172,5 @@ pub(super) fn hop_by_hop(name: &HeaderName) -> bool {
             | header::UPGRADE
             | header::PROXY_AUTHENTICATE
             | header::PROXY_AUTHORIZATION
-    ) || name == "keep-alive"
-        || name == "proxy-connection"
-}
-
-fn address(client: IpAddr) -> HeaderValue {
-    // Digits, dots, colons and hex letters are always a valid header value.
-    HeaderValue::from_str(&client.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
