@@ -214,7 +214,7 @@ fn the_full_examples_are_understood() {
     let codes = |problems: &[Problem]| problems.iter().map(|problem| format!("{} {}", problem.code, problem.line_column().0)).collect::<Vec<_>>();
     let read = |name: &str| fs::read_to_string(Path::new("tests/policies").join(name)).unwrap();
     let (policy, problems) = compile("redmine.toml", &read("example-redmine.toml"));
-    assert_eq!(codes(&problems), ["public-overlap 20", "not-yet 35", "not-yet 37", "not-yet 39"]);
+    assert_eq!(codes(&problems), ["public-overlap 20", "not-yet 35", "not-yet 37", "not-yet 39", "no-effect 54", "not-yet 116"]);
     let policy = policy.unwrap();
     assert_eq!(policy.place(policy::Rule::Access), "redmine.toml:12");
     assert_eq!(policy.place(policy::Rule::Path(1)), "redmine.toml:23");
@@ -222,7 +222,7 @@ fn the_full_examples_are_understood() {
     assert!(policy.provision.as_ref().is_some_and(|provision| provision.steps.is_some() && provision.credential.headers.len() == 1));
 
     let (_, problems) = compile("grafana.toml", &read("example-grafana.toml"));
-    assert_eq!(codes(&problems), ["bad-value 45"], "everything but the connector, which comes later");
+    assert_eq!(codes(&problems), ["bad-value 45", "not-yet 58"], "everything but the connector, which comes later");
 
     let file = SourceFile::new("vestibule.toml", read("example-vestibule.toml"));
     let (_, problems) = vestibule::config::compile(&file, Path::new("/etc/vestibule"));

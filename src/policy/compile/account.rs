@@ -6,7 +6,7 @@ use crate::expr::{Env, FirstOf, Template};
 use crate::policy::schema::SIGN_IN_NAMES;
 use crate::policy::{Glob, MatchBy, OnCollision, OnExisting, Org, Pick, Provision, Roles, Sync, UserMapping};
 use crate::source::value::nearest;
-use crate::source::{Node, Reader, Severity, Span, Table, Written};
+use crate::source::{Entry, Node, Reader, Severity, Span, Table, Written};
 use std::sync::Arc;
 
 /// What `[user]` means when it says nothing.
@@ -96,6 +96,9 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
     let steps = own_steps(reader, find, step, env);
     if written == "none" {
         for entry in table.entries.iter().filter(|entry| entry.key != "connector") {
+            if reported(reader, entry) {
+                continue;
+            }
             let message = format!("provision.{} has no effect: connector = \"none\" makes no accounts", entry.key);
             reader.warning("no-effect", &entry.key_span, message, "leave it out, or name a connector");
         }
@@ -192,10 +195,15 @@ pub(super) fn fits_connector(
     }
 }
 
+/// What is wrong is not called without effect as well.
+fn reported(reader: &Reader<'_>, entry: &Entry) -> bool {
+    reader.reported_within(&(entry.key_span.start..entry.node.span.end))
+}
+
 /// What only an app with accounts needs.
 fn without_accounts(reader: &mut Reader<'_>, tree: &Table) {
     for (section, key) in [("roles", "sync"), ("user", "on_collision")] {
-        if let Some(entry) = tree.table(section).and_then(|table| table.get(key)) {
+        if let Some(entry) = tree.table(section).and_then(|table| table.get(key)).filter(|entry| !reported(reader, entry)) {
             let message = format!("{section}.{key} has no effect: this policy makes no accounts");
             reader.warning("no-effect", &entry.key_span, message, "leave it out, or add [provision]");
         }
