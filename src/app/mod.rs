@@ -32,6 +32,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,7 +56,7 @@ pub struct Plan {
     pub gateway: Gateway,
     /// The policies that are in order.
     pub policies: Vec<Policy>,
-    /// Hosts whose policy is not.
+    /// Hosts whose policy is not. Those of policies that lack a secret are added at the start.
     pub unavailable: Vec<String>,
     /// Plain HTTP instead of TLS: the demo and benchmarks only; no configuration file can say so.
     pub plain: bool,
@@ -155,19 +156,15 @@ pub enum StartError {
 
 /// What to do about an address that cannot be listened on.
 fn way_out(key: &str, address: SocketAddr, cause: &std::io::Error) -> String {
-    let port = address.port();
-    match cause.kind() {
-        std::io::ErrorKind::AddrInUse if key == DEMO => {
-            "another program listens there: choose another port with --port, or --port 0 for any".to_owned()
-        }
-        std::io::ErrorKind::AddrInUse => {
-            format!("another program listens there: `ss -ltnp 'sport = :{port}'` says which; stop it, or choose another port")
-        }
-        std::io::ErrorKind::PermissionDenied if port < 1024 => {
-            "a port below 1024 takes CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), or choose a higher one".to_owned()
-        }
-        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address: `ip addr` lists those it has".to_owned(),
-        _ => "check the address".to_owned(),
+    let (port, kind) = (address.port(), cause.kind());
+    if kind == ErrorKind::AddrInUse && key == DEMO {
+        "another program listens there: choose another port with --port, or --port 0 for any".to_owned()
+    } else if kind == ErrorKind::AddrInUse {
+        format!("another program listens there: `ss -ltnp 'sport = :{port}'` says which; stop it, or choose another port")
+    } else if kind == ErrorKind::PermissionDenied && port < 1024 {
+        "a port below 1024 takes CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), or choose a higher one".to_owned()
+    } else {
+        "`ip addr` lists the addresses of this machine".to_owned()
     }
 }
 

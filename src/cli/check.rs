@@ -168,10 +168,12 @@ impl Look {
         let file = SourceFile::new(path.display().to_string(), "");
         let mut problem = Problem::error(UNREADABLE, &file, 0..0, format!("cannot be read: {error}"));
         problem.span = None;
-        let help = match error.kind() {
-            io::ErrorKind::NotFound => "check the path; --config names the gateway file, and [server] policies the folder of policies",
-            io::ErrorKind::PermissionDenied => "it must be readable by the user that runs vestibule",
-            _ => "it must be a file of UTF-8 text, and the policies a folder",
+        let help = if error.kind() == io::ErrorKind::NotFound {
+            "check the path; --config names the gateway file, and [server] policies the folder of policies"
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            "it must be readable by the user that runs vestibule"
+        } else {
+            "it must be a file of UTF-8 text, and the policies a folder"
         };
         self.report.problems.push(problem.help(help));
     }

@@ -28,7 +28,7 @@ const SERVER: Section = Section {
     name: "server",
     doc: "Where it listens.",
     keys: &[
-        Key::new("listen", Kind::Addresses, "where HTTPS is served, e.g. \"0.0.0.0:443\"").required(),
+        Key::new("listen", Kind::Addresses, "where HTTPS is served, e.g. [\"0.0.0.0:443\", \"[::]:443\"]; [::] is IPv6 only").required(),
         Key::new("redirect", Kind::Addresses, "plain HTTP that only redirects, e.g. \"0.0.0.0:80\""),
         Key::new("auth_host", Kind::Host, "host of sign-in, callbacks and keys, e.g. \"auth.example.com\"").required(),
         Key::new("public_port", Kind::Int(1, 65_535), "port that browsers use").default("443"),
