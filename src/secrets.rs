@@ -93,39 +93,27 @@ pub struct Resolved {
     pub warning: Option<OpenToOthers>,
 }
 
-/// Where references are looked up.
-#[derive(Clone, Copy)]
-pub struct Places<'a> {
-    /// Folder of `vestibule.toml`: `file:` paths that are relative begin there.
-    pub config_folder: &'a Path,
-    /// The environment, `std::env::var_os` outside tests.
-    pub environment: &'a dyn Fn(&str) -> Option<OsString>,
-}
-
-impl std::fmt::Debug for Places<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Places").field("config_folder", &self.config_folder).finish_non_exhaustive()
-    }
-}
+/// Looks an environment variable up, `std::env::var_os` outside tests.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// Reads the secret behind `reference`.
 ///
-/// `cred:NAME` is `$CREDENTIALS_DIRECTORY/NAME` when systemd has set that, else `/run/secrets/NAME`.
+/// `file:` paths are resolved already, by whoever compiled the file that says them. `cred:NAME` is `$CREDENTIALS_DIRECTORY/NAME` when systemd has set that, else `/run/secrets/NAME`.
 ///
 /// # Errors
 /// [`SecretError`]; each variant names the reference, where it was looked for and the way out.
-pub fn resolve(reference: &SecretRef, places: Places<'_>) -> Result<Resolved, SecretError> {
+pub fn resolve(reference: &SecretRef, environment: Environment<'_>) -> Result<Resolved, SecretError> {
     match reference {
         SecretRef::Env(name) => {
             let reference = format!("env:{name}");
-            let Some(value) = (places.environment)(name) else {
+            let Some(value) = environment(name) else {
                 return Err(SecretError::NotSet { reference, name: name.clone() });
             };
             let bytes = value.into_encoded_bytes();
             Ok(Resolved { secret: text(reference, bytes)?, warning: None })
         }
-        SecretRef::File(path) => read(format!("file:{}", path.display()), places.config_folder.join(path), true),
-        SecretRef::Cred(name) => match (places.environment)("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()) {
+        SecretRef::File(path) => read(format!("file:{}", path.display()), path.clone(), true),
+        SecretRef::Cred(name) => match environment("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()) {
             Some(folder) => read(format!("cred:{name}"), Path::new(&folder).join(name), true),
             // Container engines mount secrets with mode 0444 into a container of one user's; there is nothing to put right.
             None => read(format!("cred:{name}"), Path::new(RUN_SECRETS).join(name), false),
@@ -171,13 +159,13 @@ fn hint(reference: &str) -> &'static str {
     if reference.starts_with("cred:") {
         "with systemd add LoadCredential= to the unit; in a container mount it as a secret"
     } else {
-        "create it with mode 0600; a relative path begins at the folder of vestibule.toml"
+        "create it with mode 0600; a relative path begins at the folder of the file that says it"
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES_MAX, Places, Resolved, SecretError, resolve};
+    use super::{BYTES_MAX, Resolved, SecretError, resolve};
     use crate::config::SecretRef;
     use secrecy::ExposeSecret as _;
     use std::ffi::OsString;
@@ -195,7 +183,7 @@ mod tests {
             let found = environment.iter().find(|(key, _)| *key == name)?;
             Some(OsString::from_vec(found.1.to_vec()))
         };
-        resolve(&SecretRef::parse(written).unwrap(), Places { config_folder: folder, environment: &environment })
+        resolve(&SecretRef::parse(written).unwrap().beside(folder), &environment)
     }
 
     #[test]
@@ -209,7 +197,9 @@ mod tests {
         std::fs::create_dir(folder.join("folder")).unwrap();
         let check = |written: &str, environment: &[(&str, &[u8])], expected: &[&str]| {
             let message = get(written, folder, environment).unwrap_err().to_string();
-            for part in [written].iter().chain(expected) {
+            // Relative paths are resolved by then.
+            let reference = written.replace("file:", &format!("file:{}/", folder.display()));
+            for part in [reference.as_str()].iter().chain(expected) {
                 assert!(message.contains(part), "{message:?} lacks {part:?}");
             }
             assert!(!message.contains("TOPSECRET") && !message.contains("TTTT"), "{message:?}");

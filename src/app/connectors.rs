@@ -1,4 +1,4 @@
-//! An engine for every policy that provisions.
+//! An engine for a policy that provisions.
 
 use super::StartError;
 use crate::clock::Clock;
@@ -9,42 +9,40 @@ use crate::connector::model::Credential;
 use crate::outbound::Transport;
 use crate::policy::Policy;
 use secrecy::SecretString;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-type Read<'a> = dyn Fn(&SecretRef) -> Result<SecretString, StartError> + 'a;
+/// Reads a secret for the key that is named.
+pub(super) type Read<'a> = dyn Fn(&dyn std::fmt::Display, &SecretRef) -> Result<SecretString, StartError> + 'a;
 
-/// By policy name.
-pub(super) fn engines(
-    policies: &[Arc<Policy>],
+/// The engine of one policy; `None` when it makes no accounts.
+pub(super) fn engine(
+    policy: &Policy,
     transport: &Arc<dyn Transport>,
     clock: &Arc<dyn Clock>,
     read: &Read<'_>,
-) -> Result<HashMap<String, Arc<dyn Connector>>, StartError> {
-    let mut engines: HashMap<String, Arc<dyn Connector>> = HashMap::new();
-    for policy in policies {
-        let Some(provision) = &policy.provision else { continue };
-        let engine = Engine::new(
-            Arc::clone(&provision.connector),
-            provision.steps.clone(),
-            provision.url.clone(),
-            resolve(&provision.credential, read)?,
-            provision.settings.clone(),
-            Limits { timeout_ms: provision.timeout_ms, ..Limits::default() },
-            Arc::clone(transport),
-            Arc::clone(clock),
-        );
-        engines.insert(policy.name.clone(), Arc::new(engine));
-    }
-    Ok(engines)
+) -> Result<Option<Arc<dyn Connector>>, StartError> {
+    let Some(provision) = &policy.provision else { return Ok(None) };
+    let engine = Engine::new(
+        Arc::clone(&provision.connector),
+        provision.steps.clone(),
+        provision.url.clone(),
+        resolve(&policy.file, &provision.credential, read)?,
+        provision.settings.clone(),
+        Limits { timeout_ms: provision.timeout_ms, ..Limits::default() },
+        Arc::clone(transport),
+        Arc::clone(clock),
+    );
+    Ok(Some(Arc::new(engine)))
 }
 
-fn resolve(credential: &Credential, read: &Read<'_>) -> Result<ResolvedCredential, StartError> {
-    let token = credential.token.as_ref().map(read).transpose()?;
+fn resolve(file: &str, credential: &Credential, read: &Read<'_>) -> Result<ResolvedCredential, StartError> {
+    let read = |key: &str, reference: &SecretRef| read(&format_args!("{file}: provision.{key}"), reference);
+    let token = credential.token.as_ref().map(|token| read("token", token)).transpose()?;
     let basic = match &credential.basic {
-        Some((user, password)) => Some((user.clone(), read(password)?)),
+        Some((user, password)) => Some((user.clone(), read("password", password)?)),
         None => None,
     };
-    let headers = credential.headers.iter().map(|(name, value)| Ok((name.clone(), read(value)?))).collect::<Result<_, StartError>>()?;
+    let header = |(name, value): &(String, SecretRef)| Ok((name.clone(), read(&format!("headers.{name}"), value)?));
+    let headers = credential.headers.iter().map(header).collect::<Result<_, StartError>>()?;
     Ok(ResolvedCredential { token, basic, headers })
 }

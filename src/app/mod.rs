@@ -19,7 +19,7 @@ use crate::provision::{self, ClockedSigner, Times, TokioSleeper};
 use crate::proxy::tls::{Acceptor, Certificates, Resolver};
 use crate::proxy::{Shared, Worker, listen, redirect, tls};
 use crate::request::{Limits, Routes, SharedSecrets};
-use crate::secrets::{self, Places, SecretError};
+use crate::secrets::{self, SecretError};
 use crate::session::LiveSessions;
 use crate::signer::Signer;
 use crate::sso::Provider;
@@ -27,8 +27,12 @@ use crate::sso::oidc::OidcProvider;
 use crate::state::seal::Sealer;
 use crate::state::{LoginStore, Store, sqlite};
 use arc_swap::ArcSwap;
+use connectors::Read;
 use secrecy::{ExposeSecret as _, SecretString};
+use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,13 +47,16 @@ const PENDING_MAX: u64 = 100_000;
 /// How often sessions are flushed and what is over is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
+/// What names the address of the demo, which has no gateway file.
+pub(crate) const DEMO: &str = "--port";
+
 /// What to start.
 pub struct Plan {
     /// The gateway file.
     pub gateway: Gateway,
     /// The policies that are in order.
     pub policies: Vec<Policy>,
-    /// Hosts whose policy is not.
+    /// Hosts whose policy is not. Those of policies that lack a secret are added at the start.
     pub unavailable: Vec<String>,
     /// Plain HTTP instead of TLS: the demo and benchmarks only; no configuration file can say so.
     pub plain: bool,
@@ -86,10 +93,15 @@ impl Plan {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A secret cannot be read.
-    #[error("{0}")]
-    Secret(#[from] SecretError),
+    #[error("{place}: {cause}")]
+    Secret {
+        /// The file's key it was for, e.g. `[state] key`, `policies/wiki.toml: provision.token`.
+        place: String,
+        /// Why not.
+        cause: SecretError,
+    },
     /// A secret of `[headers]` that no header can carry.
-    #[error("{file}: the secret for `{name}` cannot be a header value: visible ASCII on one line")]
+    #[error("{file}: headers.{name}: the secret cannot be a header value: visible ASCII on one line")]
     SecretHeader {
         /// The policy.
         file: String,
@@ -97,7 +109,7 @@ pub enum StartError {
         name: String,
     },
     /// The state key.
-    #[error("[state] key: {0}")]
+    #[error("{0}")]
     Seal(#[from] crate::state::seal::SealError),
     /// The store.
     #[error("[state] url: {0}")]
@@ -106,7 +118,7 @@ pub enum StartError {
     #[error("signing key: {0}")]
     Signer(#[from] crate::signer::SignError),
     /// A certificate file.
-    #[error("{}: {cause}", .path.display())]
+    #[error("[tls] cert: {} cannot be read: {cause}; it must be there, and readable by the user that runs vestibule", .path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -125,8 +137,10 @@ pub enum StartError {
     #[error("outgoing TLS: {0}")]
     Outbound(String),
     /// A socket.
-    #[error("cannot listen on {address}: {cause}")]
+    #[error("{key}: cannot listen on {address}: {cause}; {}", way_out(key, *address, cause))]
     Listen {
+        /// What names the address: `[server] listen`, `[server] redirect`, `[admin] listen`, `--port`.
+        key: &'static str,
         /// Where.
         address: SocketAddr,
         /// Why not.
@@ -138,6 +152,20 @@ pub enum StartError {
     /// A thread.
     #[error("cannot start a core: {0}")]
     Thread(std::io::Error),
+}
+
+/// What to do about an address that cannot be listened on.
+fn way_out(key: &str, address: SocketAddr, cause: &std::io::Error) -> String {
+    let (port, kind) = (address.port(), cause.kind());
+    if kind == ErrorKind::AddrInUse && key == DEMO {
+        "another program listens there: choose another port with --port, or --port 0 for any".to_owned()
+    } else if kind == ErrorKind::AddrInUse {
+        format!("another program listens there: `ss -ltnp 'sport = :{port}'` says which; stop it, or choose another port")
+    } else if kind == ErrorKind::PermissionDenied && port < 1024 {
+        "a port below 1024 takes CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), or choose a higher one".to_owned()
+    } else {
+        "`ip addr` lists the addresses of this machine".to_owned()
+    }
 }
 
 impl StartError {
@@ -168,13 +196,13 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]: nothing runs then.
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
-    let Plan { gateway, policies, unavailable, plain, install_logging, clock, entropy, environment } = plan;
+    let Plan { gateway, policies, mut unavailable, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
     if install_logging {
         observe::install(&gateway.telemetry, &gateway.audit.sink, &metrics, Arc::clone(&clock))?;
     }
-    let read = |reference: &SecretRef| read_secret(reference, environment.as_ref());
-    let sealer = Sealer::new(&read(&gateway.state.key)?, Arc::clone(&entropy))?;
+    let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, environment.as_ref());
+    let sealer = Sealer::new(&read(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
     let limits_of_sessions = gateway.session.clone();
@@ -185,7 +213,23 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
     let pages = Arc::new(Pages::new(gateway.pages.clone(), &addresses.auth_origin()));
     let policies: Vec<Arc<Policy>> = policies.into_iter().map(Arc::new).collect();
-    let shared = policies.iter().map(|policy| shared_secrets(policy, &read)).collect::<Result<_, _>>()?;
+    let (mut shared, mut engines, mut without) = (Vec::new(), HashMap::new(), HashMap::new());
+    for policy in &policies {
+        let secrets = shared_secrets(policy, &read);
+        // An app whose secrets are not to be had is unavailable, like one whose policy is broken; all others are served.
+        match secrets.and_then(|secrets| Ok((secrets, connectors::engine(policy, &transport, &clock, &read)?))) {
+            Ok((secrets, engine)) => {
+                shared.push(secrets);
+                engines.extend(engine.map(|engine| (policy.name.clone(), engine)));
+            }
+            Err(error) => {
+                tracing::error!(app = policy.name, host = policy.host, %error, "this app is unavailable until its secret is there and the gateway restarted");
+                shared.push(Vec::new());
+                unavailable.push(policy.host.clone());
+                without.insert(policy.name.clone(), error.to_string());
+            }
+        }
+    }
     let routes = Arc::new(ArcSwap::from_pointee(Routes::new(&gateway.server.auth_host, &policies, unavailable, shared)));
     metrics.name_apps(policies.iter().map(|policy| (policy.name.clone(), policy.host.clone())).collect());
     let control = tokio::runtime::Handle::current();
@@ -199,10 +243,10 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         runtime: control.clone(),
         times: Times::default(),
     });
-    provision.install(connectors::engines(&policies, &transport, &clock, &read)?);
+    provision.install(engines);
     let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
     for idp in &gateway.idps {
-        let secret = idp.client_secret.as_ref().map(&read).transpose()?;
+        let secret = idp.client_secret.as_ref().map(|secret| read(&format_args!("[[idp]] {}: client_secret", idp.id), secret)).transpose()?;
         providers.push(Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&transport), Arc::clone(&clock))));
     }
     let jwks = bytes::Bytes::from(signer.jwks().to_string());
@@ -243,8 +287,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
     });
-    let summary = summary(&policies);
-    let sockets = Sockets::bind(&gateway)?;
+    let summary = summary(&policies, &without);
+    let sockets = Sockets::bind(&gateway, if plain { DEMO } else { "[server] listen" })?;
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
     drop(tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone())));
@@ -296,8 +340,8 @@ impl Running {
     }
 }
 
-fn read_secret(reference: &SecretRef, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<SecretString, StartError> {
-    let resolved = secrets::resolve(reference, Places { config_folder: std::path::Path::new(""), environment })?;
+fn read_secret(place: &dyn Display, reference: &SecretRef, environment: secrets::Environment<'_>) -> Result<SecretString, StartError> {
+    let resolved = secrets::resolve(reference, environment).map_err(|cause| StartError::Secret { place: place.to_string(), cause })?;
     if let Some(warning) = resolved.warning {
         tracing::warn!(reference = warning.reference, path = %warning.path.display(), mode = format!("{:o}", warning.mode), "a secret can be read by others");
     }
@@ -305,9 +349,9 @@ fn read_secret(reference: &SecretRef, environment: &dyn Fn(&str) -> Option<OsStr
 }
 
 /// The secret headers of an app, ready to be sent.
-fn shared_secrets(policy: &Policy, read: &dyn Fn(&SecretRef) -> Result<SecretString, StartError>) -> Result<SharedSecrets, StartError> {
+fn shared_secrets(policy: &Policy, read: &Read<'_>) -> Result<SharedSecrets, StartError> {
     let header = |header: &SecretHeader| {
-        let mut value = http::HeaderValue::from_str(read(&header.secret)?.expose_secret())
+        let mut value = http::HeaderValue::from_str(read(&format_args!("{}: headers.{}", policy.file, header.name), &header.secret)?.expose_secret())
             .map_err(|_shows_the_value| StartError::SecretHeader { file: policy.file.clone(), name: header.name.to_string() })?;
         value.set_sensitive(true);
         Ok((header.name.clone(), value))
@@ -315,14 +359,14 @@ fn shared_secrets(policy: &Policy, read: &dyn Fn(&SecretRef) -> Result<SecretStr
     policy.secret_headers.iter().map(header).collect()
 }
 
-fn acceptor(gateway: &Gateway, read: &dyn Fn(&SecretRef) -> Result<SecretString, StartError>) -> Result<Acceptor, StartError> {
+fn acceptor(gateway: &Gateway, read: &Read<'_>) -> Result<Acceptor, StartError> {
     let mut certificates = Certificates::default();
     for certificate in &gateway.certificates {
         // The compiler of the gateway file has resolved relative paths.
         let path = certificate.chain.clone();
         let place = || format!("[tls] cert {}", path.display());
         let chain = std::fs::read(&path).map_err(|cause| StartError::File { path: path.clone(), cause })?;
-        let key = read(&certificate.key)?;
+        let key = read(&"[tls] key", &certificate.key)?;
         certificates.add(&chain, key.expose_secret().as_bytes()).map_err(|cause| StartError::Tls { place: place(), cause })?;
     }
     Acceptor::new(Arc::new(Resolver::new(certificates))).map_err(|cause| StartError::Tls { place: "[tls]".to_owned(), cause })
@@ -339,29 +383,31 @@ struct Sockets {
 }
 
 impl Sockets {
-    fn bind(gateway: &Gateway) -> Result<Self, StartError> {
+    fn bind(gateway: &Gateway, key_of_listen: &'static str) -> Result<Self, StartError> {
         let count = match gateway.server.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let one = |address: SocketAddr, copies| listen::bind(address, copies).map_err(|cause| StartError::Listen { address, cause });
+        let one = |key: &'static str, address: SocketAddr, copies| {
+            listen::bind(address, copies).map_err(|cause| StartError::Listen { key, address, cause })
+        };
         let local = |listener: &TcpListener, fallback| listener.local_addr().unwrap_or(fallback);
         let mut sockets = Self { serving: Vec::new(), redirecting: Vec::new(), admin_at: None, cores: Vec::new(), redirect: Vec::new(), admin: None };
         sockets.cores.resize_with(count, Vec::new);
         for &address in &gateway.server.listen {
-            let bound = one(address, count)?;
+            let bound = one(key_of_listen, address, count)?;
             sockets.serving.extend(bound.first().map(|listener| local(listener, address)));
             for (core, listener) in sockets.cores.iter_mut().zip(bound) {
                 core.push(listener);
             }
         }
         for &address in &gateway.server.redirect {
-            let bound = one(address, 1)?;
+            let bound = one("[server] redirect", address, 1)?;
             sockets.redirecting.extend(bound.iter().map(|listener| local(listener, address)));
             sockets.redirect.extend(bound);
         }
         if let Some(admin) = &gateway.admin {
-            let listener = one(admin.listen, 1)?.pop();
+            let listener = one("[admin] listen", admin.listen, 1)?.pop();
             sockets.admin_at = listener.as_ref().map(|listener| local(listener, admin.listen));
             sockets.admin = listener;
         }
@@ -369,8 +415,12 @@ impl Sockets {
     }
 }
 
-fn summary(policies: &[Arc<Policy>]) -> Vec<String> {
+/// One line for each app; `without` says why an app's secrets are not to be had, by name.
+fn summary(policies: &[Arc<Policy>], without: &HashMap<String, String>) -> Vec<String> {
     let line = |policy: &Arc<Policy>| {
+        if let Some(why) = without.get(&policy.name) {
+            return format!("error: {why}\n  {:<24} is unavailable; restart once its secret is there\n", policy.host);
+        }
         let accounts = policy.provision.as_ref().map_or("no accounts made", |provision| provision.connector.name.as_str());
         let upstream = &policy.upstream;
         let scheme = if upstream.tls { "https" } else { "http" };

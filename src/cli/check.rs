@@ -127,12 +127,24 @@ pub fn check_files(paths: &[PathBuf]) -> Report {
         .iter()
         .filter_map(|path| {
             let file = look.read(path)?;
+            if is_gateway_file(&file) {
+                let mut problem = Problem::error("gateway-file", &file, 0..0, "this is a gateway file: give it with --config");
+                problem.span = None;
+                look.report.problems.push(problem.help(format!("vestibule check --config {}", path.display())));
+                return None;
+            }
             let policy = look.policy(&file, around)?;
             Some((file, policy))
         })
         .collect();
     look.report.problems.extend(config::compile::together(None, compiled.iter().map(|(file, policy)| (file, policy))));
     look.report
+}
+
+/// Sections that only the gateway file has, and no policy's `host`.
+fn is_gateway_file(file: &SourceFile) -> bool {
+    let tree = parse(file).0;
+    tree.get("host").is_none() && ["server", "state", "idp"].iter().any(|section| tree.get(section).is_some())
 }
 
 #[derive(Default)]
@@ -156,7 +168,14 @@ impl Look {
         let file = SourceFile::new(path.display().to_string(), "");
         let mut problem = Problem::error(UNREADABLE, &file, 0..0, format!("cannot be read: {error}"));
         problem.span = None;
-        self.report.problems.push(problem);
+        let help = if error.kind() == io::ErrorKind::NotFound {
+            "check the path; --config names the gateway file, and [server] policies the folder of policies"
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            "it must be readable by the user that runs vestibule"
+        } else {
+            "it must be a file of UTF-8 text, and the policies a folder"
+        };
+        self.report.problems.push(problem.help(help));
     }
 
     fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {

@@ -3,13 +3,14 @@
 use super::{CONFIG, COULD_NOT, NO, YES, check};
 use crate::app::{self, Plan, Running};
 use crate::clock::{Clock, SystemClock};
-use crate::demo::{self, DemoServers, Ports};
+use crate::demo::{self, DemoError, DemoServers, Ports};
 use crate::entropy::{Entropy, OsEntropy};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Runs the demo until Ctrl-C, or with `story` drives it headless and says how it went; returns the exit code.
+/// Runs the demo until Ctrl-C or SIGTERM, or with `story` drives it headless and says how it went; returns the exit code.
 pub(super) fn run(story: bool, port: u16) -> u8 {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build() {
         Ok(runtime) => runtime,
@@ -20,16 +21,19 @@ pub(super) fn run(story: bool, port: u16) -> u8 {
         Err(error) => return fail(&format!("no temporary folder: {error}"), COULD_NOT),
     };
     let code = runtime.block_on(async {
+        let Ok(mut told) = Told::listen() else { return fail("no signal handlers", COULD_NOT) };
         let (servers, running) = match start(&folder.0, story, port).await {
             Ok(started) => started,
             Err((error, code)) => return fail(&error, code),
         };
         let code = if story {
-            tell(&servers).await
+            tokio::select! {
+                code = tell(&servers) => code,
+                () = told.wait() => NO,
+            }
         } else {
             say(&servers.welcome());
-            // An error here means that Ctrl-C cannot be waited for, and that is a reason to stop as well.
-            drop(tokio::signal::ctrl_c().await);
+            told.wait().await;
             YES
         };
         running.stop().await;
@@ -45,7 +49,12 @@ async fn start(folder: &Path, story: bool, port: u16) -> Result<(DemoServers, Ru
     let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(OsEntropy::default()));
     let idp = if story || port == 0 { 0 } else { port.saturating_add(1) };
     let ports = Ports { gateway: gateway_port, idp, wiki: 0, tickets: 0 };
-    let servers = demo::start(ports, !story, clock, entropy).await.map_err(|error| could_not(&error))?;
+    let servers = demo::start(ports, !story, clock, entropy).await.map_err(|error| match &error {
+        DemoError::Listen(..) => {
+            (format!("{error}; the provider takes the port after the gateway's: choose another with --port, or --port 0 for any"), COULD_NOT)
+        }
+        DemoError::Provider(_) | DemoError::File(..) | DemoError::Address(_) => could_not(&error),
+    })?;
     let files = demo::write_files(folder, &servers).map_err(|error| could_not(&error))?;
     let idps: Vec<String> = files.gateway.idps.iter().map(|idp| idp.id.clone()).collect();
     let policies = check::load_policies(&files.policies, &idps).map_err(|report| (report.render(), CONFIG))?;
@@ -53,6 +62,24 @@ async fn start(folder: &Path, story: bool, port: u16) -> Result<(DemoServers, Ru
     plan.plain = true;
     let running = app::start(plan).await.map_err(|error| could_not(&error))?;
     Ok((servers, running))
+}
+
+/// Ctrl-C, SIGTERM, or a terminal that was closed: each ends the demo in order, its folder deleted.
+struct Told([Signal; 3]);
+
+impl Told {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]))
+    }
+
+    async fn wait(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }
 
 async fn tell(servers: &DemoServers) -> u8 {

@@ -40,16 +40,21 @@ pub(super) fn serve(config: &Path) -> u8 {
 }
 
 async fn until_told(running: Running) -> u8 {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         say("error: no signal handlers\n");
         return BUG;
     };
     for line in running.summary() {
         say(&line);
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            // What a service manager sends for "reload": caught, for its default is to kill.
+            Some(()) = hangup.recv() => tracing::warn!("reload is not supported yet; restart to apply changes"),
+        }
     }
     tracing::info!("stopping: no new connections, requests under way are finished");
     running.stop().await;

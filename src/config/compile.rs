@@ -135,9 +135,15 @@ fn certificates(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Cer
 fn admin(reader: &mut Reader<'_>, tree: &Table) -> Option<Admin> {
     let (table, _) = section(tree, "admin")?;
     not_yet(reader, table, "admin", &["host", "idp", "groups", "viewers", "socket"]);
-    let listen = match table.text("listen") {
+    let listen = match table.node("listen").map(|node| (node, table.texts("listen"))) {
         None => SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
-        Some(written) => written.parse().ok()?,
+        Some((node, written)) => {
+            let [one] = written.as_slice() else {
+                reader.error("bad-value", &node.span, "admin.listen takes exactly one address", "such as \"127.0.0.1:9443\"");
+                return None;
+            };
+            one.parse().ok()?
+        }
     };
     if let Some(node) = table.node("listen")
         && !is_loopback(listen.ip())
@@ -181,11 +187,6 @@ fn session(reader: &mut Reader<'_>, tree: &Table) -> Session {
     let (table, _) = section(tree, "session").unwrap_or((&nothing, &(0..0)));
     let idle_ms = table.duration_ms("idle").unwrap_or(30 * 60_000);
     let max_ms = table.duration_ms("max").unwrap_or(12 * 3_600_000);
-    for (key, ms) in [("idle", idle_ms), ("max", max_ms)] {
-        if let Some(node) = table.node(key).filter(|_| ms == 0) {
-            reader.error("bad-value", &node.span, format!("session.{key} is nothing: no session could live"), "");
-        }
-    }
     if let Some(node) = table.node("idle").filter(|_| idle_ms > max_ms) {
         reader.warning("no-effect", &node.span, "session.idle is longer than session.max, so it has no effect", "");
     }
@@ -290,6 +291,13 @@ fn oidc(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &
             reader.error("bad-value", &node.span, "an issuer has no query and no fragment", "");
         }
     }
+    for key in ["scopes", "algorithms"] {
+        if let Some(node) = table.node(key)
+            && node.as_list().is_some_and(<[_]>::is_empty)
+        {
+            reader.error("empty-list", &node.span, format!("idp.{key} is an empty list"), "leave the key out, or name at least one");
+        }
+    }
     let listed = |key: &str, default: &[&str]| {
         let given = table.texts(key);
         if given.is_empty() { default.iter().map(|&word| word.to_owned()).collect() } else { given }
@@ -316,10 +324,7 @@ fn oidc(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &
 fn secret(table: &Table, key: &str, folder: &Path) -> Option<SecretRef> {
     let node = table.node(key)?;
     let text = node.as_text().or_else(|| node.as_table().and_then(|table| table.text("secret")))?;
-    match SecretRef::parse(text)? {
-        SecretRef::File(path) => Some(SecretRef::File(folder.join(path))),
-        other @ (SecretRef::Cred(_) | SecretRef::Env(_)) => Some(other),
-    }
+    SecretRef::parse(text).map(|reference| reference.beside(folder))
 }
 
 #[cfg(test)]

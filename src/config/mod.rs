@@ -10,7 +10,7 @@ pub use compile::compile;
 
 use ipnet::IpNet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The gateway file.
 #[derive(Debug)]
@@ -178,6 +178,15 @@ impl SecretRef {
             "file" => Some(Self::File(PathBuf::from(rest))),
             "env" => Some(Self::Env(rest.to_owned())),
             _ => None,
+        }
+    }
+
+    /// With a relative `file:` started in `folder`: that of the file that says it.
+    #[must_use]
+    pub fn beside(self, folder: &Path) -> Self {
+        match self {
+            Self::File(path) => Self::File(folder.join(path)),
+            other @ (Self::Cred(_) | Self::Env(_)) => other,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Every key of `vestibule.toml`, as data.
 //!
-//! Lives here: [`GATEWAY`] and its sections. Apart because the check, the editors' schema and the manual are made from it.
+//! Lives here: [`GATEWAY`] and its sections. Apart because the check is made from it, and an editors' schema and a manual later will be.
 
 use crate::source::schema::{Key, Kind, Section};
 
@@ -28,14 +28,14 @@ const SERVER: Section = Section {
     name: "server",
     doc: "Where it listens.",
     keys: &[
-        Key::new("listen", Kind::Addresses, "where HTTPS is served, e.g. \"0.0.0.0:443\"").required(),
+        Key::new("listen", Kind::Addresses, "where HTTPS is served, e.g. [\"0.0.0.0:443\", \"[::]:443\"]; [::] is IPv6 only").required(),
         Key::new("redirect", Kind::Addresses, "plain HTTP that only redirects, e.g. \"0.0.0.0:80\""),
         Key::new("auth_host", Kind::Host, "host of sign-in, callbacks and keys, e.g. \"auth.example.com\"").required(),
         Key::new("public_port", Kind::Int(1, 65_535), "port that browsers use").default("443"),
         Key::new("policies", Kind::Text, "folder of policy files, relative to this file").default("policies"),
         Key::new("trusted_proxies", Kind::Networks, "peers whose X-Forwarded-For is believed").default("[]"),
         Key::new("max_body", Kind::Size, "largest request body").default("100 MiB"),
-        Key::new("drain", Kind::Duration, "how long requests may take after SIGTERM").default("30s"),
+        Key::new("drain", Kind::DurationOrZero, "how long requests may take after SIGTERM").default("30s"),
         Key::new("workers", Kind::Int(0, 1024), "worker threads; 0: one per core").default("0"),
     ],
 };

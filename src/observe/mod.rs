@@ -24,11 +24,18 @@ pub enum ObserveError {
     #[error("[telemetry] log = {0:?}: {1}")]
     Filter(String, tracing_subscriber::filter::ParseError),
     /// The audit file cannot be opened.
-    #[error("[audit] file {0}: {1}")]
+    #[error("[audit] file: {0} cannot be opened: {1}; the user that runs vestibule must be able to write there")]
     Audit(String, std::io::Error),
     /// Somebody has set up logging already.
     #[error("logging is set up already")]
     Twice,
+}
+
+fn sink_name(sink: &AuditSink) -> String {
+    match sink {
+        AuditSink::Stdout => "stdout".to_owned(),
+        AuditSink::File(path) => path.display().to_string(),
+    }
 }
 
 /// Sends logs to standard error and audit events to their sink, for the whole process.
@@ -43,7 +50,7 @@ pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, 
         _ => !std::io::stderr().is_terminal(),
     };
     let not_audit = tracing_subscriber::filter::filter_fn(|event| event.target() != audit::TARGET);
-    let audit = audit::AuditLayer::open(sink, Arc::clone(metrics), clock).map_err(|error| ObserveError::Audit(format!("{sink:?}"), error))?;
+    let audit = audit::AuditLayer::open(sink, Arc::clone(metrics), clock).map_err(|error| ObserveError::Audit(sink_name(sink), error))?;
     let lines = if json {
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(std::io::stderr).boxed()
     } else {

@@ -122,6 +122,9 @@ fn not_yet(reader: &mut Reader<'_>, tree: &Table) {
             );
         }
     }
+    if let Some((span, _)) = tree.sections("test").first() {
+        reader.warning("not-yet", span, "tests in policies are read but not run yet", "what they expect is not checked; nothing else changes");
+    }
 }
 
 fn upstream(reader: &mut Reader<'_>, tree: &Table) -> Option<Upstream> {

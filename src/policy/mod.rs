@@ -69,7 +69,7 @@ pub struct Policy {
     pub secret_headers: Vec<SecretHeader>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
-    /// `[[test]]` blocks: expectations that gate the load.
+    /// `[[test]]` blocks, as written. Nothing runs them yet; the compiler says so.
     pub tests: Vec<PolicyTest>,
 }
 

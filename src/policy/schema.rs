@@ -1,6 +1,6 @@
 //! Every key of a policy file, as data.
 //!
-//! Lives here: [`POLICY`] and its sections. Apart because the check, the editors' schema and the manual are made from it. What keys mean
+//! Lives here: [`POLICY`] and its sections. Apart because the check is made from it, and an editors' schema and a manual later will be. What keys mean
 //! together is `compile.rs`'s affair.
 
 use crate::source::schema::{Key, Kind, Section};
@@ -31,7 +31,7 @@ pub const POLICY: Section = Section {
         Key::new("headers", Kind::Map(&Kind::Header), "headers to inject, name = value"),
         Key::new("jwt", Kind::Table(&JWT), "a signed token to inject"),
         Key::new("messages", Kind::Free, "texts for refusals, by reason and language"),
-        Key::new("test", Kind::Tables(&TEST), "expectations that gate the load"),
+        Key::new("test", Kind::Tables(&TEST), "expectations; read and checked for form, not run yet"),
     ],
 };
 
@@ -172,7 +172,7 @@ const JWT: Section = Section {
 const TEST: Section = Section {
     title: "[[test]]",
     name: "test",
-    doc: "An expectation that gates the load.",
+    doc: "An expectation: read and checked for form, not run yet.",
     keys: &[
         Key::new("name", Kind::Text, "what it shows").required(),
         Key::new("user", Kind::Table(&TEST_USER), "who asks; left out: nobody has signed in"),

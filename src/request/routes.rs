@@ -32,8 +32,10 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// From compiled policies; `unavailable` are hosts whose policy never loaded; `shared` has the secret headers of the nth policy at place n.
+    /// From compiled policies; `unavailable` are hosts whose policy never loaded, or is here (for what it reserves) and
+    /// lacks a secret; `shared` has the secret headers of the nth policy at place n.
     pub fn new(auth_host: &str, policies: &[Arc<Policy>], unavailable: impl IntoIterator<Item = String>, shared: Vec<SharedSecrets>) -> Self {
+        let unavailable: HashSet<String> = unavailable.into_iter().collect();
         let shared = shared.into_iter().chain(std::iter::repeat_with(Vec::new));
         let reserved = Arc::new(Reserved::of(policies.iter().map(AsRef::as_ref)));
         let route = |((index, policy), shared): ((usize, &Arc<Policy>), SharedSecrets)| {
@@ -41,8 +43,8 @@ impl Routes {
             (policy.host.clone(), Arc::new(route))
         };
         Self {
-            by_host: policies.iter().enumerate().zip(shared).map(route).collect(),
-            unavailable: unavailable.into_iter().collect(),
+            by_host: policies.iter().enumerate().zip(shared).map(route).filter(|(host, _)| !unavailable.contains(host)).collect(),
+            unavailable,
             auth_host: auth_host.to_owned(),
         }
     }
@@ -57,7 +59,7 @@ impl Routes {
         self.auth_host == host
     }
 
-    /// Whether `host` has a policy that never loaded.
+    /// Whether `host` has a policy that never loaded, or that lacks a secret.
     pub fn is_unavailable(&self, host: &str) -> bool {
         self.unavailable.contains(host)
     }

@@ -5,7 +5,9 @@
 
 use super::value::duration_ms;
 use super::{Node, Problem, SourceFile, Span, Table, Written};
+use crate::config::SecretRef;
 use crate::expr::{Condition, Env, ExprProblem, FirstOf, Template};
+use std::path::Path;
 
 /// A file being read, and what was wrong with it so far.
 #[derive(Debug)]
@@ -37,6 +39,12 @@ impl<'f> Reader<'f> {
     /// Whether anything within `span` (from a section's header on) was reported already.
     pub fn reported_within(&self, span: &Span) -> bool {
         self.problems.iter().any(|problem| problem.span.as_ref().is_some_and(|at| span.contains(&at.start)))
+    }
+
+    /// A reference to a secret; a relative `file:` starts in the folder of this file. `None` when it is none, which the schema has reported.
+    pub fn secret(&self, written: &str) -> Option<SecretRef> {
+        let folder = Path::new(&*self.file.name).parent().unwrap_or(Path::new(""));
+        SecretRef::parse(written).map(|reference| reference.beside(folder))
     }
 
     /// Compiles a condition, problems mapped to places in the file.

@@ -1,8 +1,8 @@
 //! What a file may say, as data; and the one walk that holds a tree against it.
 //!
 //! Lives here: [`Section`], [`Key`] and [`Kind`], the types of the tables in `policy/schema.rs` and `config/schema.rs`, and [`check`], which reports
-//! every unknown key, wrong type, value out of range, literal secret and missing key in one pass. Apart because the manual and the editors'
-//! schema are to be made from the same tables. It knows no key by name and no meaning: what keys mean together is the compilers' affair.
+//! every unknown key, wrong type, value out of range, literal secret and missing key in one pass. Apart because an editors' schema and a
+//! manual will later be made from the same tables; nothing makes them yet. It knows no key by name and no meaning: what keys mean together is the compilers' affair.
 
 use super::value::{duration_ms, is_secret_reference, looks_like_path, nearest, size_bytes};
 use super::{Entry, Node, Problem, SourceFile, Span, Table, Written};
@@ -48,8 +48,10 @@ pub enum Kind {
     Bool,
     /// A whole number in a range.
     Int(i64, i64),
-    /// `"15m"`.
+    /// `"15m"`, longer than 0.
     Duration,
+    /// As [`Kind::Duration`], and `"0s"`.
+    DurationOrZero,
     /// `"100 MiB"`.
     Size,
     /// A reference to a secret.
@@ -233,7 +235,8 @@ impl Walk<'_> {
                     self.wrong(node, dotted, "a whole number");
                 }
             },
-            Kind::Duration => self.parsed(
+            Kind::Duration if node.as_text().and_then(duration_ms) == Some(0) => self.bad(node, dotted, "it must be longer than 0"),
+            Kind::Duration | Kind::DurationOrZero => self.parsed(
                 node,
                 dotted,
                 "a duration",

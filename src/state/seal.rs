@@ -29,7 +29,7 @@ pub enum SealError {
         found: usize,
     },
     /// The cryptographic library refused; it never should.
-    #[error("the sealing key could not be derived")]
+    #[error("[state] key: the sealing key could not be derived")]
     Derivation,
 }
 

@@ -332,11 +332,18 @@ async fn i9_a_shared_secret_goes_along_with_every_request_and_nobody_else_can_se
             assert!(!format!("{answer:?}{}", answer.body).contains(SHARED_SECRET), "{path}");
         }
     }
-    // Without its secret, or with one that no header can carry, the gateway does not start at all; the reason names it and does not show it.
+    // Without its secret, or with one that no header can carry, this app is unavailable and all others are served; the reason names the key and
+    // does not show the secret.
     for (reference, why) in [("env:MISSING", "MISSING"), ("env:TWO_LINES", "x-from-gateway")] {
         let headers = format!("X-From-Gateway = {{ secret = \"{reference}\" }}");
-        let error = House::try_with(Options { headers, ..Options::default() }).await.err().unwrap();
-        assert!(error.is_configuration() && error.to_string().contains(why) && !error.to_string().contains("two"), "{error}");
+        let house = House::with(Options { headers, ..Options::default() }).await;
+        let said = house.summary().concat();
+        assert!(said.contains("headers.x-from-gateway") && said.contains(why) && said.contains("unavailable") && !said.contains("two"), "{said}");
+        for path in ["/page", "/public/x"] {
+            assert_eq!(Browser::default().get(&house, WIKI, path).await.status, 503, "{path}");
+        }
+        assert!(house.arrived().is_empty());
+        assert_eq!(Browser::default().open(&house, TICKETS, "/page").await.answer.status, 200);
     }
 }
 

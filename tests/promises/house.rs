@@ -307,18 +307,18 @@ impl House {
     }
 
     pub async fn with(options: Options) -> Self {
-        Self::try_with(options).await.unwrap()
-    }
-
-    /// Fails when the gateway does not start.
-    pub async fn try_with(options: Options) -> Result<Self, StartError> {
         let op = FakeOp::start(NOW_S).await;
         let (wiki, tickets) = (Recorder::start().await, Recorder::start().await);
         let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(NOW_S)));
         let folder = tempfile::tempdir().unwrap();
         let mut house = Self { op, wiki, tickets, clock, addr: ([127, 0, 0, 1], 0).into(), options, folder, running: Mutex::default() };
-        house.start().await?;
-        Ok(house)
+        house.start().await.unwrap();
+        house
+    }
+
+    /// What operators are told at the start.
+    pub fn summary(&self) -> Vec<String> {
+        self.running.lock().unwrap().as_ref().unwrap().summary()
     }
 
     /// Stops it and starts it again on what it has written down.

@@ -66,6 +66,10 @@ fn everything_wrong_with_a_gateway_file_is_named() {
     check("", "[[idp]]\nid = \"corp\"\nissuer = \"https://b.example\"\nclient_id = \"x\"\n", &["duplicate-idp 16"]);
     check("", "[session]\nidle = \"0s\"\ncookie = \"sid\"\nsame_site = \"none\"\n", &["bad-value 16", "bad-value 17", "bad-value 18"]);
     check("", "[admin]\nlisten = \"0.0.0.0:9443\"\n", &["admin-exposed 16"]);
+    check("", "[admin]\nlisten = [\"127.0.0.1:9443\", \"[::1]:9443\"]\n", &["bad-value 16"]);
+    check("", "[admin]\nlisten = []\n", &["bad-value 16"]);
+    check("", "[session]\nmax = \"0s\"\n", &["bad-value 16"]);
+    check("", "scopes = []\nalgorithms = []\n", &["empty-list 15", "empty-list 16"]);
     check("", "[audit]\nfile = \"syslog\"\npii = \"hash\"\n", &["not-yet 16", "not-yet 17"]);
     check("", "[logging]\nlevel = \"info\"\n", &["unknown-key 15"]);
     check("[[idp]]", "[idp]", &["expected-list 11"]);
@@ -76,6 +80,8 @@ fn keys_of_later_issues_are_accepted_with_a_warning() {
     check("", "[pages]\nlanguages = [\"en\"]\n[telemetry]\notlp = \"http://127.0.0.1:4318\"\n", &["not-yet 16", "not-yet 18"]);
     check("[state]", "[state]\nbackup_keep = 7", &["not-yet 9"]);
     check("", "[audit]\nformat = \"ocsf\"\n[admin]\nlisten = \"[::1]:9443\"\nidp = \"corp\"\n", &["not-yet 16", "not-yet 19"]);
+    check("[server]", "[server]\ndrain = \"0s\"", &[]);
+    check("", "[admin]\nlisten = [\"127.0.0.1:9443\"]\n", &[]);
     check("", "[session]\nidle = \"13h\"\n", &["no-effect 16"]);
 }
 

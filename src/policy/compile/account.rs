@@ -6,7 +6,7 @@ use crate::expr::{Env, FirstOf, Template};
 use crate::policy::schema::SIGN_IN_NAMES;
 use crate::policy::{Glob, MatchBy, OnCollision, OnExisting, Org, Pick, Provision, Roles, Sync, UserMapping};
 use crate::source::value::nearest;
-use crate::source::{Node, Reader, Span, Table, Written};
+use crate::source::{Entry, Node, Reader, Severity, Span, Table, Written};
 use std::sync::Arc;
 
 /// What `[user]` means when it says nothing.
@@ -95,6 +95,13 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
     let (find, step) = (table.node("find"), table.node("step"));
     let steps = own_steps(reader, find, step, env);
     if written == "none" {
+        for entry in table.entries.iter().filter(|entry| entry.key != "connector") {
+            if reported(reader, entry) {
+                continue;
+            }
+            let message = format!("provision.{} has no effect: connector = \"none\" makes no accounts", entry.key);
+            reader.warning("no-effect", &entry.key_span, message, "leave it out, or name a connector");
+        }
         return None;
     }
     let connector = if rest { Arc::new(Model::rest()) } else { built_in(reader, name, connectors)? };
@@ -155,7 +162,14 @@ pub(super) fn fits_connector(
     provision: Option<&Provision>,
 ) {
     let span_of = |key: &str| tree.node(key).map_or(0..0, |node| node.span.clone());
-    let Some(provision) = provision else { return };
+    unused_extra(reader, tree, provision);
+    let Some(provision) = provision else {
+        // A section that is there and broken would do something once it is mended.
+        if tree.node("provision").is_none() || tree.table("provision").and_then(|table| table.text("connector")) == Some("none") {
+            without_accounts(reader, tree);
+        }
+        return;
+    };
     let model = &provision.connector;
     let grants = |kind: &str, each: &str| {
         let verb = |verb| model.can(&Verb::Members(kind.to_owned(), verb));
@@ -178,6 +192,55 @@ pub(super) fn fits_connector(
             let message = format!("connector `{}` needs the attribute `{}`", model.name, attribute.name);
             reader.error("missing-attribute", &span_of("provision"), message, &format!("[user.extra] {} = \"…\"", attribute.name));
         }
+    }
+}
+
+/// What is wrong is not called without effect as well.
+fn reported(reader: &Reader<'_>, entry: &Entry) -> bool {
+    reader.reported_within(&(entry.key_span.start..entry.node.span.end))
+}
+
+/// What only an app with accounts needs.
+fn without_accounts(reader: &mut Reader<'_>, tree: &Table) {
+    for (section, key) in [("roles", "sync"), ("user", "on_collision")] {
+        if let Some(entry) = tree.table(section).and_then(|table| table.get(key)).filter(|entry| !reported(reader, entry)) {
+            let message = format!("{section}.{key} has no effect: this policy makes no accounts");
+            reader.warning("no-effect", &entry.key_span, message, "leave it out, or add [provision]");
+        }
+    }
+}
+
+/// `[user.extra]` names that no connector takes and no text of the policy mentions: misspelt, most likely.
+fn unused_extra(reader: &mut Reader<'_>, tree: &Table, provision: Option<&Provision>) {
+    let Some(extra) = tree.table("user").and_then(|user| user.table("extra")) else { return };
+    if provision.is_none() && reader.problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return;
+    }
+    let mut texts = Vec::new();
+    for entry in tree.entries.iter().filter(|entry| !["user", "test"].contains(&entry.key.as_str())) {
+        all_texts(&entry.node, &mut texts);
+    }
+    let taken: Vec<&str> = provision.iter().flat_map(|provision| &provision.connector.attributes).map(|known| known.name.as_str()).collect();
+    // `user.extra` as a whole may use any of them.
+    let whole =
+        texts.iter().any(|text| text.match_indices("extra").any(|(at, word)| text.get(at + word.len()..).is_some_and(|rest| !rest.starts_with('.'))));
+    for entry in &extra.entries {
+        let name = entry.key.as_str();
+        if whole || taken.contains(&name) || texts.iter().any(|text| text.contains(&format!("extra.{name}"))) {
+            continue;
+        }
+        let near = nearest(name, taken.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        let help = near.unwrap_or_else(|| format!("use it as {{user.extra.{name}}}, or leave it out"));
+        reader.warning("no-effect", &entry.key_span, format!("nothing uses user.extra.{name}"), &help);
+    }
+}
+
+fn all_texts<'t>(node: &'t Node, texts: &mut Vec<&'t str>) {
+    match &node.value {
+        Written::Text(text) => texts.push(text),
+        Written::List(list) => list.iter().for_each(|node| all_texts(node, texts)),
+        Written::Table(table) => table.entries.iter().for_each(|entry| all_texts(&entry.node, texts)),
+        Written::Integer(_) | Written::Float(_) | Written::Bool(_) | Written::Date(_) => {}
     }
 }
 
@@ -257,13 +320,17 @@ fn match_by(written: &str) -> Option<MatchBy> {
 }
 
 fn credential(reader: &mut Reader<'_>, table: &Table) -> Credential {
-    let token = table.node("token").and_then(secret);
+    let token = table.node("token").and_then(|node| secret(reader, node));
+    if let Some(entry) = table.get("token").filter(|_| table.get("username").is_some() || table.get("password").is_some()) {
+        let help = "an admin call carries one of the two: leave the other out";
+        reader.error("contradiction", &entry.key_span, "provision.token and provision.username contradict each other", help);
+    }
     let pair = (table.text("username"), table.node("password"));
     let lonely = |reader: &mut Reader<'_>, span: &Span, other: &str| {
         reader.error("missing-key", span, format!("`provision.{other}` is missing"), "username and password go together");
     };
     let basic = match pair {
-        (Some(user), Some(password)) => secret(password).map(|password| (user.to_owned(), password)),
+        (Some(user), Some(password)) => secret(reader, password).map(|password| (user.to_owned(), password)),
         (Some(_), None) => {
             if let Some(entry) = table.get("username") {
                 lonely(reader, &entry.key_span, "password");
@@ -281,13 +348,13 @@ fn credential(reader: &mut Reader<'_>, table: &Table) -> Credential {
         if http::HeaderName::from_bytes(entry.key.as_bytes()).is_err() {
             reader.error("bad-header", &entry.key_span, format!("`{}` is not a header name", entry.key), "letters, digits and -");
         }
-        headers.extend(secret(&entry.node).map(|secret| (entry.key.clone(), secret)));
+        headers.extend(secret(reader, &entry.node).map(|secret| (entry.key.clone(), secret)));
     }
     Credential { token, basic, headers }
 }
 
 /// `"cred:NAME"` or `{ secret = "cred:NAME" }`.
-fn secret(node: &Node) -> Option<SecretRef> {
+fn secret(reader: &Reader<'_>, node: &Node) -> Option<SecretRef> {
     let text = node.as_text().or_else(|| node.as_table().and_then(|table| table.text("secret")))?;
-    SecretRef::parse(text)
+    reader.secret(text)
 }

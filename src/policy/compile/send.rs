@@ -1,6 +1,5 @@
 //! `[headers]` and `[jwt]`: what the app is told.
 
-use crate::config::SecretRef;
 use crate::expr::Env;
 use crate::policy::{Encoding, Header, Jwt, SecretHeader};
 use crate::source::{Reader, Span, Table};
@@ -47,8 +46,11 @@ pub(super) fn headers(reader: &mut Reader<'_>, tree: &Table, env: &Env) -> (Vec<
             None => Some(&entry.node),
             Some(inner) => {
                 // What is no reference has been reported by the schema.
-                if let (Some(name), Some(secret)) = (&name, inner.text("secret").and_then(SecretRef::parse)) {
+                if let (Some(name), Some(secret)) = (&name, inner.text("secret").and_then(|written| reader.secret(written))) {
                     secrets.push(SecretHeader { name: name.clone(), secret });
+                }
+                if let Some(encoding) = inner.get("encoding").filter(|_| inner.get("secret").is_some()) {
+                    reader.warning("no-effect", &encoding.key_span, "a secret is sent as it is: encoding has no effect", "leave it out");
                 }
                 inner.node("value")
             }
@@ -76,6 +78,7 @@ pub(super) fn jwt(reader: &mut Reader<'_>, tree: &Table, env: &Env, host: &str) 
     let header = header_name(reader, written, span, "jwt.header")?;
     let ttl_ms = table.duration_ms("ttl").unwrap_or(TTL_MS_MAX);
     if let Some(ttl) = table.node("ttl")
+        && ttl_ms != 0 // reported by the schema
         && !(1000..=TTL_MS_MAX).contains(&ttl_ms)
     {
         reader.error("bad-value", &ttl.span, "jwt.ttl is from 1s to 5m", "a new token is made in time; a stolen one should die soon");

@@ -38,7 +38,7 @@ const CHECK: &[u8] = b"vestibule";
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Not `sqlite:PATH`.
-    #[error("[state] url = \"{0}\" is not understood; write sqlite:PATH, for example sqlite:/var/lib/vestibule/vestibule.db")]
+    #[error("\"{0}\" is not understood; write sqlite:PATH, for example sqlite:/var/lib/vestibule/vestibule.db")]
     Url(String),
     /// The folder for the file does not exist.
     #[error("{}: the folder {} does not exist; create it, owned by the user that runs vestibule, with mode 0700", path.display(), folder.display())]

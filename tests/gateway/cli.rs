@@ -1,0 +1,143 @@
+//! The binary, run badly: what it says and which code it ends with; and signals that must not kill it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use crate::whole::cert;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+const POLICY: &str = "host = \"wiki.vestibule.test\"\nupstream = \"http://127.0.0.1:9\"\n[access]\neveryone = true\n";
+
+/// A gateway file that would start, with its one policy.
+fn folder(port: u16) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = format!(
+        "[server]\nlisten = \"127.0.0.1:{port}\"\nauth_host = \"auth.vestibule.test\"\nworkers = 1\n[tls]\ncert = {:?}\nkey = {:?}\n\
+         [state]\nurl = \"sqlite:v.db\"\nkey = \"env:STATE_KEY\"\n[telemetry]\nformat = \"json\"\n\
+         [[idp]]\nid = \"corp\"\nissuer = \"http://127.0.0.1:9\"\nclient_id = \"v\"\nclient_secret = \"env:CLIENT_SECRET\"\n",
+        cert("vestibule.test.pem").display(),
+        format!("file:{}", cert("vestibule.test.key").display()),
+    );
+    fs::write(folder.path().join("vestibule.toml"), gateway).unwrap();
+    fs::create_dir(folder.path().join("policies")).unwrap();
+    fs::write(folder.path().join("policies/wiki.toml"), POLICY).unwrap();
+    folder
+}
+
+fn edit(folder: &Path, file: &str, from: &str, to: &str) {
+    let text = fs::read_to_string(folder.join(file)).unwrap();
+    assert!(text.contains(from), "{file}: {from}");
+    fs::write(folder.join(file), text.replace(from, to)).unwrap();
+}
+
+fn command(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command.args(words).current_dir(folder).env("STATE_KEY", "a key for tests that is long enough to be one").env("CLIENT_SECRET", "s");
+    command
+}
+
+/// Runs it to its end: code, and everything it says; every part of `expected` must be there, nothing of it twice.
+fn check(folder: &Path, words: &[&str], code: i32, expected: &[&str]) {
+    let output = command(folder, words).output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+    for part in expected {
+        assert_eq!(said.matches(part).count(), 1, "{words:?} should say {part:?} once: {said}");
+    }
+    assert!(!said.contains("Os {") && !said.contains("panicked"), "{said}");
+}
+
+const SERVE: &[&str] = &["serve", "--config", "vestibule.toml"];
+const CHECK: &[&str] = &["check", "--config", "vestibule.toml"];
+
+#[test]
+fn every_way_to_run_it_badly_has_its_code_and_its_way_out() {
+    let fine = folder(0);
+    let fine = fine.path();
+    check(fine, &["--help"], 0, &["Usage: vestibule", "serve", "demo"]);
+    check(fine, CHECK, 0, &["2 files in order."]);
+    check(fine, &["frobnicate"], 64, &["unrecognized subcommand", "Usage:"]);
+    check(fine, &["serve", "--port"], 64, &["unexpected argument"]);
+    check(fine, &[], 64, &["Usage:"]);
+    check(fine, &["check", "vestibule.toml"], 1, &["this is a gateway file: give it with --config", "vestibule check --config vestibule.toml"]);
+    check(fine, &["check", "--config", "none.toml"], 2, &["none.toml", "cannot be read", "check the path"]);
+    check(fine, &["serve", "--config", "none.toml"], 78, &["none.toml", "cannot be read", "check the path"]);
+    let broken = |file: &str, from: &str, to: &str| {
+        let made = folder(0);
+        edit(made.path(), file, from, to);
+        made
+    };
+    let gateway = broken("vestibule.toml", "workers = 1", "wrokers = 1");
+    check(gateway.path(), SERVE, 78, &["unknown key `wrokers`", "did you mean `workers`?"]);
+    check(gateway.path(), CHECK, 1, &["unknown key `wrokers`"]);
+    let policy = broken("policies/wiki.toml", "everyone = true", "evryone = true");
+    check(policy.path(), CHECK, 1, &["unknown key `evryone`", "policies/wiki.toml:4"]);
+    let state = broken("vestibule.toml", "env:STATE_KEY", "file:state.key");
+    check(state.path(), SERVE, 78, &["[state] key: secret file:", "there is no ", "create it with mode 0600"]);
+    let short = broken("vestibule.toml", "env:STATE_KEY", "env:CLIENT_SECRET");
+    check(short.path(), SERVE, 78, &["[state] key", "openssl rand -base64 48"]);
+    let idp = broken("vestibule.toml", "env:CLIENT_SECRET", "env:NOT_THERE");
+    check(idp.path(), SERVE, 78, &["[[idp]] corp: client_secret: secret env:NOT_THERE"]);
+    let chain = broken("vestibule.toml", "vestibule.test.pem", "none.pem");
+    check(chain.path(), SERVE, 78, &["[tls] cert: ", "none.pem cannot be read"]);
+    let audit = broken("vestibule.toml", "[telemetry]", "[audit]\nfile = \"none/audit.jsonl\"\n[telemetry]");
+    check(audit.path(), SERVE, 78, &["[audit] file: ", "none/audit.jsonl cannot be opened"]);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    check(folder(port).path(), SERVE, 2, &["[server] listen: cannot listen on 127.0.0.1:", "another program listens there", "ss -ltnp"]);
+    check(fine, &["demo", "--port", &port.to_string()], 2, &["cannot listen on 127.0.0.1:", "--port 0"]);
+}
+
+/// Runs it until it says `until`.
+fn running(mut command: Command, until: &str) -> (Child, impl Iterator<Item = String> + use<>, Vec<String>) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let before = so_far(&mut lines, until);
+    (child, lines, before)
+}
+
+fn so_far(lines: &mut impl Iterator<Item = String>, until: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    for line in lines {
+        let found = line.contains(until);
+        seen.push(line);
+        if found {
+            return seen;
+        }
+    }
+    panic!("it ended without {until:?}: {seen:?}");
+}
+
+#[test]
+fn a_policy_without_its_secret_takes_down_its_own_app_only_and_reload_does_not_kill() {
+    let made = folder(0);
+    let tickets = POLICY.replace("wiki", "tickets") + "[provision]\nconnector = \"scim\"\nurl = \"http://127.0.0.1:9\"\ntoken = \"file:none\"\n";
+    fs::write(made.path().join("policies/tickets.toml"), tickets).unwrap();
+    let (mut child, mut lines, said) = running(command(made.path(), SERVE), "policies/wiki.toml");
+    let said = said.join("\n");
+    assert!(said.contains("policies/tickets.toml: provision.token: secret file:policies/none"), "{said}");
+    assert!(said.contains("tickets.vestibule.test   is unavailable"), "{said}");
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    drop(so_far(&mut lines, "reload is not supported yet; restart to apply changes"));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_demo_takes_its_folder_with_it_however_it_is_ended() {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let made = tempfile::tempdir().unwrap();
+        let mut demo = command(made.path(), &["demo", "--port", "0"]);
+        // `listens on` is no line of the demo: the first line of its log is.
+        let mut child = demo.env("TMPDIR", made.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let first = BufReader::new(child.stdout.take().unwrap()).lines().next();
+        assert!(first.is_some_and(|line| line.is_ok()) && fs::read_dir(made.path()).unwrap().count() == 1, "{signal:?}");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal:?}");
+        assert_eq!(fs::read_dir(made.path()).unwrap().count(), 0, "{signal:?}");
+    }
+}
