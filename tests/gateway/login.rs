@@ -538,6 +538,24 @@ async fn d9_at_the_cap_new_sign_ins_are_turned_away_and_expired_ones_make_room()
     assert!(turned_away > 0 && house.store.pending_count().await.unwrap() <= 5);
 }
 
+/// Callbacks that end in nothing use their sign-in up; what they used up is still room that somebody takes.
+#[tokio::test]
+async fn d9_what_is_used_up_counts_until_it_is_forgotten() {
+    let house = House::with(Options { pending_max: 4, ..Options::default() }).await;
+    assert_eq!(Browser::default().sign_in(&house, APP, "/a").await.location.as_deref(), Some("/a"));
+    let used = house.store.pending_count().await.unwrap();
+    assert!(used > 0);
+    for _ in used..4 {
+        assert_eq!(Browser::default().visit(&house, APP, "/", false).await.status, 303);
+    }
+    assert_eq!(Browser::default().visit(&house, APP, "/", false).await.status, 503);
+    // Five minutes later what was used up has made room; what may still be used has not.
+    house.advance_s(5 * 60);
+    assert_eq!(Browser::default().visit(&house, APP, "/", false).await.status, 303);
+    // Gone: the state that the callback used up. Its ticket has another five minutes.
+    assert_eq!(house.store.pending_count().await.unwrap(), 4);
+}
+
 #[tokio::test]
 async fn d10_a_flood_of_callbacks_causes_no_outgoing_request() {
     let house = House::new().await;
