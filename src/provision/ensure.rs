@@ -6,6 +6,7 @@
 //! `making.rs` is the part that finds or makes the account; this file leases, repeats, applies the difference and keeps the record. It never knows who is
 //! waiting (`flights.rs`) nor what the app will be told (`announce.rs`).
 
+use super::events::Event;
 use super::{Counter, Order, Parts};
 use crate::clock::Timestamp;
 use crate::connector::{Connector, Context, Outcome, Trouble};
@@ -579,23 +580,14 @@ impl Work<'_> {
         }
     }
 
-    /// One event per decision. Names and steps, never values of attributes, bodies or credentials.
-    pub(super) fn audit(&self, action: &'static str, detail: &str) {
-        let order = &self.job.order;
-        tracing::info!(
-            target: "audit",
-            action,
-            app = %order.key.upstream,
-            idp = %order.identity.idp,
-            iss = %order.key.subject.issuer,
-            sub = %order.key.subject.subject,
-            login = self.record.login.as_deref().unwrap_or_default(),
-            account = self.record.account_id.as_deref().unwrap_or_default(),
-            incident = %order.incident,
-            policy = %self.policy.file,
-            revision = %self.policy.revision,
-            detail,
-        );
+    /// See [`Event`].
+    pub(super) fn audit(&self, action: &'static str, reason: &str) {
+        let attempt = match self.record.origin {
+            _ if self.record.verified_at.is_some() && self.record.account_id.is_some() => "update",
+            Some(Origin::Adopted | Origin::Preexisting) => "adopt",
+            Some(Origin::Created) | None => "create",
+        };
+        Event { action, attempt, reason }.tell(&self.job.order, Some(&self.record));
     }
 }
 
