@@ -51,6 +51,8 @@ pub struct Plan {
     pub policies: Vec<Policy>,
     /// Hosts whose policy is not.
     pub unavailable: Vec<String>,
+    /// Policy files that are not in order, for operators.
+    pub rejected: Vec<Rejected>,
     /// Plain HTTP instead of TLS: the demo and benchmarks only; no configuration file can say so.
     pub plain: bool,
     /// Whether to take over logging for the process.
@@ -63,6 +65,17 @@ pub struct Plan {
     pub environment: Environment,
 }
 
+/// A policy file that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Name of its app.
+    pub app: String,
+    /// The file, as written.
+    pub file: String,
+    /// Code of the first error in it, e.g. `unknown-key`.
+    pub reason: &'static str,
+}
+
 /// Looks an environment variable up.
 pub type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
@@ -73,6 +86,7 @@ impl Plan {
             gateway,
             policies,
             unavailable,
+            rejected: Vec::new(),
             plain: false,
             install_logging: true,
             clock: Arc::new(SystemClock),
@@ -168,7 +182,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]: nothing runs then.
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
-    let Plan { gateway, policies, unavailable, plain, install_logging, clock, entropy, environment } = plan;
+    let Plan { gateway, policies, unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
     if install_logging {
         observe::install(&gateway.telemetry, &gateway.audit.sink, &metrics, Arc::clone(&clock))?;
@@ -188,6 +202,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let shared = policies.iter().map(|policy| shared_secrets(policy, &read)).collect::<Result<_, _>>()?;
     let routes = Arc::new(ArcSwap::from_pointee(Routes::new(&gateway.server.auth_host, &policies, unavailable, shared)));
     metrics.name_apps(policies.iter().map(|policy| (policy.name.clone(), policy.host.clone())).collect());
+    tell(&policies, &rejected, &metrics);
     let control = tokio::runtime::Handle::current();
     let provision = provision::Desk::new(provision::Parts {
         accounts: Arc::new(store.clone()),
@@ -293,6 +308,17 @@ impl Running {
             tracing::warn!(%error, "when sessions were last used could not be written down");
         }
         self.store.close().await;
+    }
+}
+
+/// What is in force and what is not, for the audit log and the counters.
+fn tell(policies: &[Arc<Policy>], rejected: &[Rejected], metrics: &Metrics) {
+    for policy in policies {
+        tracing::info!(target: "audit", action = "config.loaded", app = policy.name, policy.file = policy.file, policy.revision = policy.revision);
+    }
+    for Rejected { app, file, reason } in rejected {
+        metrics.not_loaded(app);
+        tracing::info!(target: "audit", action = "config.rejected", app, policy.file = file, reason);
     }
 }
 

@@ -557,6 +557,22 @@ async fn d9_what_is_used_up_counts_until_it_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_session_that_runs_out_is_told_once() {
+    let house = House::new().await;
+    let mut browser = Browser::default();
+    browser.sign_in(&house, APP, "/a").await;
+    house.sessions.flush().await.unwrap();
+    assert!(!house.log().contains("session.expired"));
+    house.advance_s(9 * 3600);
+    house.sessions.flush().await.unwrap();
+    assert!(house.sign_on(&browser).await.is_none());
+    house.sessions.flush().await.unwrap();
+    let log = house.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("session.expired")).collect();
+    assert!(matches!(told.as_slice(), [one] if one.contains(r#"reason="idle""#) && one.contains("user.sub=")), "{told:?}");
+}
+
+#[tokio::test]
 async fn d10_a_flood_of_callbacks_causes_no_outgoing_request() {
     let house = House::new().await;
     for n in 0..50 {

@@ -69,6 +69,7 @@ client_secret = "env:CLIENT_SECRET"
         std::fs::write(folder.path().join("vestibule.toml"), config).unwrap();
         std::fs::create_dir(folder.path().join("policies")).unwrap();
         std::fs::write(folder.path().join("policies/app.toml"), policy(APP, app.at)).unwrap();
+        std::fs::write(folder.path().join("policies/broken.toml"), "host = \"broken.vestibule.test\"\nupstraem = \"http://127.0.0.1:1\"\n").unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
             .args(["serve", "--config"])
             .arg(folder.path().join("vestibule.toml"))
@@ -137,6 +138,17 @@ fn incident(answer: &Answer) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_force_and_what_is_not_is_audited_at_the_start() {
+    let served = Served::start().await;
+    let told = |action: &str| -> Vec<Value> { served.audit().into_iter().filter(|event| event["action"] == action).collect() };
+    let (loaded, rejected) = (told("config.loaded"), told("config.rejected"));
+    assert_eq!((loaded.len(), rejected.len()), (1, 1), "{loaded:?} {rejected:?}");
+    assert_eq!((&loaded[0]["app"], loaded[0]["policy"]["revision"].as_str().map(str::len)), (&json!("app"), Some(12)));
+    assert_eq!(rejected[0]["app"], "broken");
+    assert!(rejected[0]["policy"]["file"].as_str().unwrap().ends_with("broken.toml") && rejected[0]["reason"].is_string(), "{rejected:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_one_structured_line_without_its_secrets() {
     let mut served = Served::start().await;
     let person = served.street.sign_in(APP).await;
@@ -153,6 +165,7 @@ async fn a_request_is_one_structured_line_without_its_secrets() {
         ("decision", json!("allowed")),
         ("reason", json!("")),
         ("peer", json!("127.0.0.1")),
+        ("client", json!("127.0.0.1")),
     ] {
         assert_eq!(line[name], expected, "{name}: {line}");
     }
