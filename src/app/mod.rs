@@ -175,6 +175,8 @@ pub struct Running {
     cores: Vec<JoinHandle<std::io::Result<()>>>,
     live: Arc<LiveSessions>,
     store: sqlite::Store,
+    /// Last, so that what the others say at their end is written.
+    _flush: Option<observe::Flush>,
 }
 
 /// Starts a gateway; runs until [`Running::stop`]. Must be called on the control runtime (multi-thread).
@@ -184,9 +186,8 @@ pub struct Running {
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let Plan { gateway, policies, unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
-    if install_logging {
-        observe::install(&gateway.telemetry, &gateway.audit.sink, &metrics, Arc::clone(&clock))?;
-    }
+    let install = || observe::install(&gateway.telemetry, &gateway.audit.sink, &metrics, Arc::clone(&clock));
+    let flush = if install_logging { Some(install()?) } else { None };
     let read = |reference: &SecretRef| read_secret(reference, environment.as_ref());
     let sealer = Sealer::new(&read(&gateway.state.key)?, Arc::clone(&entropy))?;
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
@@ -279,7 +280,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, cores, live, store })
+    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, cores, live, store, _flush: flush })
 }
 
 impl Running {

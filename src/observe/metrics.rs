@@ -107,6 +107,7 @@ pub struct Metrics {
     provisioning: Family<ProvisioningLabels, Counter>,
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
+    log_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
 }
 
@@ -130,9 +131,11 @@ impl Default for Metrics {
         registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
+        let log_dropped = Counter::default();
+        registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
         registry.register("vestibule_policy_loaded", "1 for every policy in force, 0 for one with errors", Family::clone(&policy_loaded));
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
-        Self { registry: Mutex::new(registry), requests, logins, provisioning, audit_events, audit_dropped, policy_loaded }
+        Self { registry: Mutex::new(registry), requests, logins, provisioning, audit_events, audit_dropped, log_dropped, policy_loaded }
     }
 }
 
@@ -179,6 +182,11 @@ impl Metrics {
     /// Counts an audit event that could not be written.
     pub(super) fn audit_dropped(&self) {
         self.audit_dropped.get_or_create(&AuditLabels { sink: "lines" }).inc();
+    }
+
+    /// Counts a log line that could not be written.
+    pub(super) fn log_dropped(&self) {
+        self.log_dropped.inc();
     }
 
     /// The text of `/metrics` (`OpenMetrics`).
