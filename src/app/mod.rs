@@ -58,6 +58,8 @@ pub struct Plan {
     pub policies: Vec<Policy>,
     /// Hosts whose policy is not. Those of policies that lack a secret are added at the start.
     pub unavailable: Vec<String>,
+    /// Policy files that are not in order, for operators.
+    pub rejected: Vec<Rejected>,
     /// Plain HTTP instead of TLS: the demo and benchmarks only; no configuration file can say so.
     pub plain: bool,
     /// Whether to take over logging for the process.
@@ -70,6 +72,17 @@ pub struct Plan {
     pub environment: Environment,
 }
 
+/// A policy file that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Name of its app.
+    pub app: String,
+    /// The file, as written.
+    pub file: String,
+    /// Code of the first error in it, e.g. `unknown-key`.
+    pub reason: &'static str,
+}
+
 /// Looks an environment variable up.
 pub type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
@@ -80,6 +93,7 @@ impl Plan {
             gateway,
             policies,
             unavailable,
+            rejected: Vec::new(),
             plain: false,
             install_logging: true,
             clock: Arc::new(SystemClock),
@@ -189,6 +203,8 @@ pub struct Running {
     cores: Vec<JoinHandle<std::io::Result<()>>>,
     live: Arc<LiveSessions>,
     store: sqlite::Store,
+    /// Last, so that what the others say at their end is written.
+    _flush: Option<observe::Flush>,
 }
 
 /// Starts a gateway; runs until [`Running::stop`]. Must be called on the control runtime (multi-thread).
@@ -196,11 +212,10 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]: nothing runs then.
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
-    let Plan { gateway, policies, mut unavailable, plain, install_logging, clock, entropy, environment } = plan;
+    let Plan { gateway, policies, mut unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
-    if install_logging {
-        observe::install(&gateway.telemetry, &gateway.audit.sink, &metrics, Arc::clone(&clock))?;
-    }
+    let install = || observe::install(&gateway.telemetry, &gateway.audit.sink, &metrics, Arc::clone(&clock));
+    let flush = if install_logging { Some(install()?) } else { None };
     let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, environment.as_ref());
     let sealer = Sealer::new(&read(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
@@ -232,6 +247,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     }
     let routes = Arc::new(ArcSwap::from_pointee(Routes::new(&gateway.server.auth_host, &policies, unavailable, shared)));
     metrics.name_apps(policies.iter().map(|policy| (policy.name.clone(), policy.host.clone())).collect());
+    tell(&policies, &rejected, &metrics);
     let control = tokio::runtime::Handle::current();
     let provision = provision::Desk::new(provision::Parts {
         accounts: Arc::new(store.clone()),
@@ -308,7 +324,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, cores, live, store })
+    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, cores, live, store, _flush: flush })
 }
 
 impl Running {
@@ -337,6 +353,17 @@ impl Running {
             tracing::warn!(%error, "when sessions were last used could not be written down");
         }
         self.store.close().await;
+    }
+}
+
+/// What is in force and what is not, for the audit log and the counters.
+fn tell(policies: &[Arc<Policy>], rejected: &[Rejected], metrics: &Metrics) {
+    for policy in policies {
+        tracing::info!(target: "audit", action = "config.loaded", app = policy.name, policy.file = policy.file, policy.revision = policy.revision);
+    }
+    for Rejected { app, file, reason } in rejected {
+        metrics.not_loaded(app);
+        tracing::info!(target: "audit", action = "config.rejected", app, policy.file = file, reason);
     }
 }
 

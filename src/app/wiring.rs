@@ -48,11 +48,31 @@ impl Admission for DeskAdmission {
             // A public path is open to people whom `[access]` refuses, and those get no account by way of it.
             Ok(admitted) if admitted.public => return None,
             Ok(_) => self.desk.ensure(visit.session, visit.policy, visit.incident, visit.hold_ms).await,
-            Err(Refusal::Denied { reason, .. }) => Ensured::Refused(PublicMessage::Denied(reason)),
+            Err(Refusal::Denied { reason, .. }) => {
+                audit_denied(&visit, reason);
+                Ensured::Refused(PublicMessage::Denied(reason))
+            }
             Err(Refusal::LoginRequired) => Ensured::Refused(PublicMessage::SignInRequired),
             Err(Refusal::FreshLogin { .. }) => Ensured::Refused(PublicMessage::Denied(DenyReason::MaxAge)),
         })
     }
+}
+
+/// As for a refusal on the request path: this one was met on the waiting page.
+fn audit_denied(visit: &Visit<'_>, reason: DenyReason) {
+    let person = &visit.session.sign_on.identity;
+    tracing::info!(
+        target: "audit",
+        action = "access.denied",
+        incident = %visit.incident,
+        app = visit.policy.name,
+        idp = person.idp,
+        user.sub = person.subject.subject,
+        user.email = person.email.as_deref(),
+        src.ip = %visit.peer,
+        reason = reason.key(),
+        policy.revision = visit.policy.revision,
+    );
 }
 
 /// Deletes sign-ins that were never finished.

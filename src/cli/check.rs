@@ -3,11 +3,11 @@
 //! Lives here: the only place that reads configuration files. Everything it reads goes to the pure compilers in `config/` and `policy/`.
 
 use super::{COULD_NOT, NO, YES};
-use crate::app::Plan;
+use crate::app::{Plan, Rejected};
 use crate::config::{self, Gateway};
 use crate::connector::builtin::builtin;
 use crate::policy::{self, Policy, Surroundings};
-use crate::source::{Problem, Report, SourceFile, parse};
+use crate::source::{Problem, Report, Severity, SourceFile, parse};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -43,7 +43,21 @@ impl Loaded {
 
     /// What to start.
     pub fn into_plan(self) -> Plan {
-        Plan::new(self.gateway, self.policies, self.unavailable)
+        let rejected = self.rejected();
+        Plan { rejected, ..Plan::new(self.gateway, self.policies, self.unavailable) }
+    }
+
+    /// Policy files with errors, each with the first of them.
+    fn rejected(&self) -> Vec<Rejected> {
+        let mut rejected: Vec<Rejected> = Vec::new();
+        for problem in self.report.problems.iter().filter(|problem| problem.severity == Severity::Error) {
+            let file = problem.file.name.to_string();
+            if !rejected.iter().any(|known| known.file == file) {
+                let app = Path::new(&file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                rejected.push(Rejected { app, file, reason: problem.code });
+            }
+        }
+        rejected
     }
 }
 

@@ -11,7 +11,7 @@ mod run;
 mod select;
 mod verbs;
 
-use super::model::{MemberVerb, Model, Steps, Verb, Way};
+use super::model::{Call, MemberVerb, Model, Steps, Verb, Way};
 use super::{Connector, Context, Observation, Outcome, Trouble};
 use crate::clock::Clock;
 use crate::outbound::Transport;
@@ -126,7 +126,10 @@ impl Engine {
 impl Connector for Engine {
     fn ways(&self) -> Vec<MatchBy> {
         let own = self.steps.as_ref().and_then(|steps| steps.0.find.as_ref()).map(|find| find.by);
-        let has = |way: &Way| own == Some(*way) || self.model.can(&Verb::Lookup(*way));
+        let names = self.names();
+        // A lookup that the settings switch off is a way that the app does not have.
+        let off = |call: &Call| call.condition.as_ref().is_some_and(|condition| matches!(condition.holds(&names), Ok(false)));
+        let has = |way: &Way| own == Some(*way) || self.verb(&Verb::Lookup(*way)).iter().any(|call| !off(call));
         [Way::ExternalId, Way::Login, Way::Email].into_iter().filter(has).map(MatchBy::from).collect()
     }
 

@@ -69,6 +69,13 @@ pub struct Trouble {
     pub detail: String,
 }
 
+impl Trouble {
+    /// Whether nothing can have happened at the app: no connection came about before anything was written, or the app served nothing (RFC 6585 §4).
+    pub fn is_unsent(&self) -> bool {
+        self.outcome == Outcome::Retry && self.status.is_none_or(|status| status == 429)
+    }
+}
+
 /// What a connector knows of the person while it works.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {

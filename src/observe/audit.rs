@@ -4,13 +4,15 @@
 //! assertions, cookies, bodies, secrets. Control characters cannot forge a line: JSON escapes them (CWE-117).
 
 use super::Metrics;
+use super::lines::{LINES_MAX, Queue};
 use crate::clock::{Clock, Timestamp};
 use crate::config::AuditSink;
-use serde_json::{Map, Value};
-use std::fs::{File, OpenOptions};
+use serde_json::{Map, Value, json};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -21,15 +23,14 @@ pub const TARGET: &str = "audit";
 /// Writes audit events, and counts them.
 #[derive(Debug)]
 pub struct AuditLayer {
-    sink: Sink,
+    lines: Queue,
+    /// Where it is said that lines are being dropped; `json` is how.
+    log: Queue,
+    json: bool,
+    /// Whether the last line was dropped.
+    dropping: AtomicBool,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
-}
-
-#[derive(Debug)]
-enum Sink {
-    Stdout,
-    File(Mutex<File>),
 }
 
 impl AuditLayer {
@@ -37,19 +38,33 @@ impl AuditLayer {
     ///
     /// # Errors
     /// The operating system's.
-    pub fn open(sink: &AuditSink, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> io::Result<Self> {
-        let sink = match sink {
-            AuditSink::Stdout => Sink::Stdout,
-            AuditSink::File(path) => Sink::File(Mutex::new(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?)),
+    pub(super) fn open(sink: &AuditSink, log: Queue, json: bool, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let mut file = match sink {
+            AuditSink::Stdout => None,
+            AuditSink::File(path) => Some(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?),
         };
-        Ok(Self { sink, metrics, clock })
+        let write = move |line: &[u8]| match &mut file {
+            None => io::stdout().lock().write_all(line),
+            Some(file) => file.write_all(line),
+        };
+        let lines = Queue::open("audit", LINES_MAX, &metrics, Metrics::audit_dropped, write)?;
+        Ok(Self { lines, log, json, dropping: AtomicBool::new(false), metrics, clock })
     }
 
-    fn write(&self, line: &[u8]) -> io::Result<()> {
-        match &self.sink {
-            Sink::Stdout => io::stdout().lock().write_all(line),
-            Sink::File(file) => file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line),
-        }
+    /// What is to be flushed at the end.
+    pub(super) const fn lines(&self) -> &Queue {
+        &self.lines
+    }
+
+    /// Said once, until a line finds room again. Written by hand: an event from within the subscriber would go nowhere.
+    fn complain(&self) {
+        let (time, message) = (rfc3339(self.clock.now()), "audit lines are being dropped: their sink takes none");
+        let line = if self.json {
+            json!({ "timestamp": time, "level": "ERROR", "message": message, "target": module_path!() }).to_string()
+        } else {
+            format!("{time} ERROR {}: {message}", module_path!())
+        };
+        self.log.push(format!("{line}\n").into_bytes());
     }
 }
 
@@ -61,10 +76,11 @@ impl<S: Subscriber> Layer<S> for AuditLayer {
         self.metrics.audited(&fields.0);
         let mut line = Value::Object(fields.0).to_string();
         line.push('\n');
-        if self.write(line.as_bytes()).is_err() {
-            // No log from here: this is the logger. The counter is what an alert watches.
-            self.metrics.audit_dropped();
+        let dropped = !self.lines.push(line.into_bytes());
+        if dropped && !self.dropping.load(Ordering::Relaxed) {
+            self.complain();
         }
+        self.dropping.store(dropped, Ordering::Relaxed);
     }
 }
 

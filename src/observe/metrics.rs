@@ -107,6 +107,7 @@ pub struct Metrics {
     provisioning: Family<ProvisioningLabels, Counter>,
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
+    log_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
 }
 
@@ -130,9 +131,11 @@ impl Default for Metrics {
         registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
-        registry.register("vestibule_policy_loaded", "1 for every policy in force", Family::clone(&policy_loaded));
+        let log_dropped = Counter::default();
+        registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
+        registry.register("vestibule_policy_loaded", "1 for every policy in force, 0 for one with errors", Family::clone(&policy_loaded));
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
-        Self { registry: Mutex::new(registry), requests, logins, provisioning, audit_events, audit_dropped, policy_loaded }
+        Self { registry: Mutex::new(registry), requests, logins, provisioning, audit_events, audit_dropped, log_dropped, policy_loaded }
     }
 }
 
@@ -143,6 +146,11 @@ impl Metrics {
             self.policy_loaded.get_or_create(&AppLabels { app: app.clone() }).set(1);
         }
         *self.requests.apps.lock().unwrap_or_else(PoisonError::into_inner) = apps;
+    }
+
+    /// Notes that the policy of `app` is not in force.
+    pub fn not_loaded(&self, app: &str) {
+        self.policy_loaded.get_or_create(&AppLabels { app: app.to_owned() }).set(0);
     }
 
     /// Takes over a core's counts.
@@ -165,7 +173,8 @@ impl Metrics {
             "account.created" => drop(self.provisioning.get_or_create(&account("create", "ok")).inc()),
             "account.adopted" => drop(self.provisioning.get_or_create(&account("adopt", "ok")).inc()),
             "account.updated" => drop(self.provisioning.get_or_create(&account("update", "ok")).inc()),
-            "account.failed" => drop(self.provisioning.get_or_create(&account("ensure", "failed")).inc()),
+            "account.degraded" => drop(self.provisioning.get_or_create(&account(attempt(text("attempt")), "partial")).inc()),
+            "account.failed" => drop(self.provisioning.get_or_create(&account(attempt(text("attempt")), "failed")).inc()),
             _ => {}
         }
     }
@@ -173,6 +182,11 @@ impl Metrics {
     /// Counts an audit event that could not be written.
     pub(super) fn audit_dropped(&self) {
         self.audit_dropped.get_or_create(&AuditLabels { sink: "lines" }).inc();
+    }
+
+    /// Counts a log line that could not be written.
+    pub(super) fn log_dropped(&self) {
+        self.log_dropped.inc();
     }
 
     /// The text of `/metrics` (`OpenMetrics`).
@@ -183,6 +197,16 @@ impl Metrics {
             tracing::error!(%error, "metrics could not be written");
         }
         text
+    }
+}
+
+/// What was being done when it failed, as a label; `ensure` when it did not come to anything in particular.
+fn attempt(written: &str) -> &'static str {
+    match written {
+        "create" => "create",
+        "adopt" => "adopt",
+        "update" => "update",
+        _ => "ensure",
     }
 }
 
@@ -249,5 +273,26 @@ mod tests {
         );
         assert!(text.contains(r#"vestibule_access_decisions_total{app="wiki",decision="denied",reason="groups"} 1"#), "{text}");
         assert!(text.contains("vestibule_policy_loaded{app=\"wiki\"} 1"), "{text}");
+        metrics.not_loaded("crm");
+        assert!(metrics.text().contains("vestibule_policy_loaded{app=\"crm\"} 0"), "{text}");
+    }
+
+    #[test]
+    fn what_was_tried_when_an_account_failed_is_a_label() {
+        let metrics = Metrics::default();
+        for (action, attempt) in
+            [("account.failed", "adopt"), ("account.failed", "ensure"), ("account.failed", "x\"y"), ("account.degraded", "update")]
+        {
+            let event = serde_json::json!({ "action": action, "app": "wiki", "attempt": attempt });
+            metrics.audited(event.as_object().unwrap());
+        }
+        let text = metrics.text();
+        for line in [
+            r#"vestibule_provisioning_total{app="wiki",action="adopt",result="failed"} 1"#,
+            r#"vestibule_provisioning_total{app="wiki",action="ensure",result="failed"} 2"#,
+            r#"vestibule_provisioning_total{app="wiki",action="update",result="partial"} 1"#,
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
     }
 }

@@ -5,13 +5,15 @@
 //! once a second (`metrics.rs`).
 
 pub mod audit;
+mod lines;
 mod metrics;
 
+pub use lines::Flush;
 pub use metrics::{Metrics, Tally};
 
 use crate::clock::Clock;
 use crate::config::{AuditSink, Telemetry};
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -26,6 +28,9 @@ pub enum ObserveError {
     /// The audit file cannot be opened.
     #[error("[audit] file: {0} cannot be opened: {1}; the user that runs vestibule must be able to write there")]
     Audit(String, std::io::Error),
+    /// A thread that writes lines.
+    #[error("logging: {0}")]
+    Thread(std::io::Error),
     /// Somebody has set up logging already.
     #[error("logging is set up already")]
     Twice,
@@ -38,11 +43,12 @@ fn sink_name(sink: &AuditSink) -> String {
     }
 }
 
-/// Sends logs to standard error and audit events to their sink, for the whole process.
+/// Sends logs to standard error and audit events to their sink, for the whole process. Nobody who logs waits for them: see `lines.rs`. The last lines are
+/// written when the [`Flush`] is dropped.
 ///
 /// # Errors
 /// [`ObserveError`] by cause.
-pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, clock: Arc<dyn Clock>) -> Result<(), ObserveError> {
+pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, clock: Arc<dyn Clock>) -> Result<Flush, ObserveError> {
     let filter = EnvFilter::builder().parse(&telemetry.log).map_err(|error| ObserveError::Filter(telemetry.log.clone(), error))?;
     let json = match telemetry.format.as_str() {
         "json" => true,
@@ -50,16 +56,22 @@ pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, 
         _ => !std::io::stderr().is_terminal(),
     };
     let not_audit = tracing_subscriber::filter::filter_fn(|event| event.target() != audit::TARGET);
-    let audit = audit::AuditLayer::open(sink, Arc::clone(metrics), clock).map_err(|error| ObserveError::Audit(sink_name(sink), error))?;
+    let write = |line: &[u8]| std::io::stderr().lock().write_all(line);
+    let log = lines::Queue::open("log", lines::LINES_MAX, metrics, Metrics::log_dropped, write).map_err(ObserveError::Thread)?;
+    let audit =
+        audit::AuditLayer::open(sink, log.clone(), json, Arc::clone(metrics), clock).map_err(|error| ObserveError::Audit(sink_name(sink), error))?;
+    let flush = Flush(vec![audit.lines().clone(), log.clone()]);
+    let writer = move || log.clone();
     let lines = if json {
-        tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(std::io::stderr).boxed()
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(writer).boxed()
     } else {
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).boxed()
+        tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(std::io::stderr().is_terminal()).boxed()
     };
     let only_audit = tracing_subscriber::filter::filter_fn(|event| event.target() == audit::TARGET);
     tracing_subscriber::registry()
         .with(lines.with_filter(not_audit).with_filter(filter))
         .with(audit.with_filter(only_audit))
         .try_init()
-        .map_err(|_already| ObserveError::Twice)
+        .map_err(|_already| ObserveError::Twice)?;
+    Ok(flush)
 }

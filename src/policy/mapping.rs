@@ -280,14 +280,26 @@ fn fresh_login(policy: &Policy, scope: &Map<String, Value>) -> Result<String, Ma
 /// [`MappingError::Login`].
 pub fn check_login(policy: &Policy, login: &str) -> Result<(), MappingError> {
     let Some(provision) = &policy.provision else {
-        let too_long = login.chars().count() > LOGIN_CHARS_MAX;
-        return if too_long { Err(MappingError::Login(LoginProblem::TooLong)) } else { Ok(()) };
+        if login.chars().count() > LOGIN_CHARS_MAX {
+            return Err(MappingError::Login(LoginProblem::TooLong));
+        }
+        // An app that knows its administrator by this name believes the header as well.
+        return if is_told_name(policy) && is_reserved(login) { Err(MappingError::Login(LoginProblem::Reserved)) } else { Ok(()) };
     };
-    let bare = crate::connector::model::skeleton(login);
-    if RESERVED.contains(&bare.as_str()) {
+    if is_reserved(login) {
         return Err(MappingError::Login(LoginProblem::Reserved));
     }
     provision.connector.identity.accepts(login).map_err(MappingError::Login)
+}
+
+fn is_reserved(login: &str) -> bool {
+    RESERVED.contains(&crate::connector::model::skeleton(login).as_str())
+}
+
+/// Whether the app is told `user.name`: in a header, or as the subject of a token.
+fn is_told_name(policy: &Policy) -> bool {
+    let names = |value: &FirstOf| value.0.iter().any(|template| template.names().iter().any(|name| name == "user.name" || name == "user"));
+    policy.jwt.is_some() || policy.headers.iter().any(|header| names(&header.value))
 }
 
 /// What the connector's attributes should be: the policy's own value, else the connector's default. A policy with its own steps has all of `user` and the

@@ -6,6 +6,7 @@
 //! `making.rs` is the part that finds or makes the account; this file leases, repeats, applies the difference and keeps the record. It never knows who is
 //! waiting (`flights.rs`) nor what the app will be told (`announce.rs`).
 
+use super::events::Event;
 use super::{Counter, Order, Parts};
 use crate::clock::Timestamp;
 use crate::connector::{Connector, Context, Outcome, Trouble};
@@ -25,6 +26,8 @@ const BACKOFF_MS: u64 = 250;
 const BACKOFF_MS_MAX: u64 = 10_000;
 /// How often a lease that somebody else has is asked for.
 const LEASE_POLL_MS: u64 = 200;
+/// How long an account without a mark may be taken for what a create in doubt has made; later it may well be somebody else's work.
+const DOUBT_MS: u64 = 15 * 60_000;
 
 /// How a job ended.
 #[derive(Debug, Clone)]
@@ -142,7 +145,12 @@ impl From<StoreError> for Stop {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Doubt {
     /// A create with this login.
-    Create(String),
+    Create {
+        /// The login.
+        login: String,
+        /// When it was sent, milliseconds since the epoch.
+        at_ms: i64,
+    },
     /// A membership: kind, member, role.
     Add(String, String, Option<String>),
     /// Anything that is harmless to do again; its label.
@@ -150,9 +158,9 @@ pub(super) enum Doubt {
 }
 
 impl Doubt {
-    pub(super) fn of(step: &Step) -> Self {
+    pub(super) fn of(step: &Step, now: Timestamp) -> Self {
         match step {
-            Step::Create(desired) => Self::Create(desired.login.clone()),
+            Step::Create(desired) => Self::Create { login: desired.login.clone(), at_ms: now.millis() },
             Step::Add { kind, member, role } => Self::Add(kind.clone(), member.clone(), role.clone()),
             Step::Update(_) | Step::Enable | Step::Remove { .. } => Self::Step(step.label()),
         }
@@ -376,6 +384,7 @@ impl Work<'_> {
 
     /// Looks, makes if need be, and brings up to date. On the `last` attempt an optional membership that will not come is done without.
     async fn attempt(&mut self, last: bool) -> Result<(), Stop> {
+        self.forget_old_doubt();
         let recorded = self.recorded_login().map(str::to_owned);
         let mapped = desire(self.policy, &self.job.order.identity, recorded.as_deref())?;
         let account = match self.record.account_id.clone() {
@@ -391,9 +400,18 @@ impl Work<'_> {
         self.bring_up(&mapped, &account, last).await
     }
 
+    /// A create in doubt that nobody has looked for in time is no claim to anything any more.
+    fn forget_old_doubt(&mut self) {
+        if let Some(Doubt::Create { at_ms, .. }) = Doubt::read(&self.record)
+            && self.now().since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() > DOUBT_MS
+        {
+            self.record.in_doubt = None;
+        }
+    }
+
     /// The login that wins over a fresh claim: that of an account we know, or of one we were making.
     fn recorded_login(&self) -> Option<&str> {
-        let settled = self.record.origin.is_some() || matches!(Doubt::read(&self.record), Some(Doubt::Create(_)));
+        let settled = self.record.origin.is_some() || matches!(Doubt::read(&self.record), Some(Doubt::Create { .. }));
         self.record.login.as_deref().filter(|_| settled)
     }
 
@@ -447,7 +465,7 @@ impl Work<'_> {
     /// One step: recorded, sent, recorded.
     async fn step(&mut self, mapped: &Mapped, account: &Account, step: &Step) -> Result<Stepped, Stop> {
         self.record.desired_fp = None;
-        self.record.in_doubt = Doubt::of(step).write();
+        self.record.in_doubt = Doubt::of(step, self.now()).write();
         self.save().await?;
         self.renew().await?;
         let context = self.context(mapped, Some(&account.id));
@@ -562,23 +580,14 @@ impl Work<'_> {
         }
     }
 
-    /// One event per decision. Names and steps, never values of attributes, bodies or credentials.
-    pub(super) fn audit(&self, action: &'static str, detail: &str) {
-        let order = &self.job.order;
-        tracing::info!(
-            target: "audit",
-            action,
-            app = %order.key.upstream,
-            idp = %order.identity.idp,
-            iss = %order.key.subject.issuer,
-            sub = %order.key.subject.subject,
-            login = self.record.login.as_deref().unwrap_or_default(),
-            account = self.record.account_id.as_deref().unwrap_or_default(),
-            incident = %order.incident,
-            policy = %self.policy.file,
-            revision = %self.policy.revision,
-            detail,
-        );
+    /// See [`Event`].
+    pub(super) fn audit(&self, action: &'static str, reason: &str) {
+        let attempt = match self.record.origin {
+            _ if self.record.verified_at.is_some() && self.record.account_id.is_some() => "update",
+            Some(Origin::Adopted | Origin::Preexisting) => "adopt",
+            Some(Origin::Created) | None => "create",
+        };
+        Event { action, attempt, reason }.tell(&self.job.order, Some(&self.record));
     }
 }
 

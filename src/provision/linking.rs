@@ -29,6 +29,8 @@ pub(super) struct Claim<'a> {
     pub(super) facts: &'a IdentityFacts,
     /// Whether this gateway was making an account with this login for this person.
     pub(super) making: Making,
+    /// Whether the app keeps and shows what this gateway writes there, so that an account of ours is known by it.
+    pub(super) marks: bool,
 }
 
 /// What is known of a create by this gateway, with exactly this login, for exactly this person.
@@ -124,7 +126,9 @@ pub(super) fn judge(account: &Account, by: MatchBy, claim: &Claim<'_>) -> Verdic
         MatchBy::ExternalId | MatchBy::Login => true,
         MatchBy::Email => claim.email_verified || !account.login.is_empty(),
     };
-    if claim.making == Making::Doubtful && login_fits && evident {
+    // What we sent carried our mark: an account with another one, or with none where the app keeps it, was made by somebody else since.
+    let unmarked = account.external_id.is_none() && !claim.marks;
+    if claim.making == Making::Doubtful && login_fits && evident && unmarked {
         return Verdict::Ours;
     }
     if !claim.match_by.contains(&by) {
@@ -178,6 +182,7 @@ mod tests {
             on_existing: OnExisting::Adopt,
             facts: &facts,
             making: Making::No,
+            marks: false,
         };
         change(&mut claim);
         assert_eq!(judge(account, by, &claim), expected, "{account:?} by {by:?} for {claim:?}");
@@ -216,6 +221,19 @@ mod tests {
         check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, MatchBy::Login, |c| c.making = Making::Doubtful, Verdict::Taken);
         check(&Account { login: "ADMIN".into(), ..ada() }, MatchBy::Email, by_email, Verdict::Refused(Why::Reserved));
         check(&ada(), MatchBy::Login, |c| (c.match_by, c.on_existing) = (&[MatchBy::Login], OnExisting::Refuse), Verdict::Refused(Why::Existing));
+    }
+
+    /// The create never got there, and somebody has made an account of that name since.
+    #[test]
+    fn a_create_in_doubt_is_no_claim_to_an_account_without_our_mark() {
+        let doubtful = |c: &mut Claim<'_>| (c.making, c.marks) = (Making::Doubtful, true);
+        let foreign = || Account { external_id: Some("hr-17".into()), ..ada() };
+        check(&foreign(), MatchBy::Login, doubtful, Verdict::Taken);
+        check(&foreign(), MatchBy::Email, doubtful, Verdict::Refused(Why::Existing));
+        check(&foreign(), MatchBy::Login, |c| c.making = Making::Doubtful, Verdict::Taken);
+        check(&ada(), MatchBy::Login, doubtful, Verdict::Taken);
+        check(&ada(), MatchBy::Email, doubtful, Verdict::Refused(Why::Existing));
+        check(&Account { external_id: Some(MINE.into()), ..ada() }, MatchBy::Login, doubtful, Verdict::Ours);
     }
 
     #[test]

@@ -128,7 +128,11 @@ impl Work<'_> {
             Verdict::Ours => Origin::Created,
             Verdict::Adopt => Origin::Adopted,
             Verdict::Leave => Origin::Preexisting,
-            Verdict::Taken => return Ok(Made::Taken),
+            Verdict::Taken => {
+                // Whatever became of a create of ours: the login is somebody else's now.
+                self.record.in_doubt = None;
+                return Ok(Made::Taken);
+            }
             Verdict::Refused(why) => return Err(Stop::exists(why.text())),
             Verdict::Wrong => return Err(Stop::failed("the app showed an account that was not asked for")),
         };
@@ -156,12 +160,13 @@ impl Work<'_> {
             on_existing: self.provision.on_existing,
             facts: &self.provision.connector.identity,
             making,
+            marks: self.connector.ways().contains(&MatchBy::ExternalId),
         }
     }
 
     /// Whether the record says that a create with this login was sent and never answered.
     fn doubts(&self, login: &str) -> bool {
-        matches!(Doubt::read(&self.record), Some(Doubt::Create(sent)) if sent == login)
+        matches!(Doubt::read(&self.record), Some(Doubt::Create { login: sent, .. }) if sent == login)
     }
 
     /// Records that the account is this person's. The store refuses when another person's record owns it.
@@ -200,7 +205,7 @@ impl Work<'_> {
         let doubtful = self.doubts(&login);
         let before = self.record.clone();
         self.record.login = Some(login.clone());
-        self.record.in_doubt = Doubt::Create(login).write();
+        self.record.in_doubt = Doubt::Create { login, at_ms: self.now().millis() }.write();
         self.record.state = AccountState::Provisioning;
         self.record.desired_fp = None;
         match self.save().await {
@@ -215,9 +220,9 @@ impl Work<'_> {
         let rules = DiffRules { sync_memberships: mapped.sync.clone(), ..DiffRules::default() };
         let plan = diff(&Applied::default(), &mapped.desired, None, &rules);
         let Some(create) = plan.steps.first() else { return Err(Stop::failed("there is nothing to make")) };
-        let (outcome, shown, stop) = match self.connector.apply(self.context(mapped, None), create).await {
-            Ok((outcome, shown)) => (outcome, shown, Stop::from(answered(outcome))),
-            Err(trouble) => (trouble.outcome, None, Stop::from(trouble)),
+        let (outcome, shown, unsent, stop) = match self.connector.apply(self.context(mapped, None), create).await {
+            Ok((outcome, shown)) => (outcome, shown, false, Stop::from(answered(outcome))),
+            Err(trouble) => (trouble.outcome, None, trouble.is_unsent(), Stop::from(trouble)),
         };
         let doing = match outcome {
             Outcome::Created | Outcome::Updated | Outcome::Unchanged | Outcome::Done | Outcome::Found => Doing::Done,
@@ -226,7 +231,7 @@ impl Work<'_> {
             Outcome::Exists if doubtful => Doing::Doubtful,
             Outcome::Exists => Doing::No,
             // It may have happened all the same: the doubt stays recorded, and the next attempt looks first.
-            Outcome::Retry => return Err(stop),
+            Outcome::Retry if !unsent => return Err(stop),
             Outcome::Absent
             | Outcome::Ambiguous
             | Outcome::Gone
@@ -234,10 +239,10 @@ impl Work<'_> {
             | Outcome::Denied
             | Outcome::Invalid
             | Outcome::Reauth
+            | Outcome::Retry
             | Outcome::Unsupported => {
-                if !doubtful {
-                    self.record.in_doubt = None;
-                }
+                // This one did nothing; an earlier one is as much in doubt as it was, and no longer.
+                self.record.in_doubt = if doubtful { before.in_doubt } else { None };
                 return Err(stop);
             }
         };

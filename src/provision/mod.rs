@@ -5,10 +5,11 @@
 //! to an upstream with `[provision]` without a pass.
 //!
 //! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which account may be taken for whose, `announce.rs` renders what the app is
-//! told. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
+//! told, `events.rs` what auditors are told. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
 mod announce;
 mod ensure;
+mod events;
 mod flights;
 mod linking;
 mod making;
@@ -28,6 +29,7 @@ use announce::{AnnounceError, Terms, announce};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use ensure::{End, Job, Ledger, fingerprint};
+use events::{Event, Said};
 use flights::{Boarding, Flights};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -157,6 +159,7 @@ pub struct Desk {
     parts: Parts,
     counters: ArcSwap<HashMap<String, Arc<Counter>>>,
     flights: Arc<Flights>,
+    said: Said,
 }
 
 /// Where one app is spoken to.
@@ -205,7 +208,7 @@ enum Standing {
 impl Desk {
     /// A desk that knows no app's connector yet: see [`Self::install`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, counters: ArcSwap::default(), flights: Arc::default() })
+        Arc::new(Self { parts, counters: ArcSwap::default(), flights: Arc::default(), said: Said::default() })
     }
 
     /// Replaces all connectors, by policy name. Jobs under way finish with the one they began with; a refused credential is forgotten.
@@ -368,20 +371,11 @@ impl Desk {
         PublicMessage::StoreDown
     }
 
-    #[expect(clippy::unused_self, reason = "reads like its siblings")]
-    fn audit_failed(&self, order: &Order, detail: &str) {
-        tracing::info!(
-            target: "audit",
-            action = "account.failed",
-            app = %order.key.upstream,
-            idp = %order.identity.idp,
-            iss = %order.key.subject.issuer,
-            sub = %order.key.subject.subject,
-            incident = %order.incident,
-            policy = %order.policy.file,
-            revision = %order.policy.revision,
-            detail,
-        );
+    /// Once per failure and a few minutes: every request of the person comes by here.
+    fn audit_failed(&self, order: &Order, reason: &str) {
+        if self.said.is_news(order, reason, self.parts.clock.now()) {
+            Event { action: "account.failed", attempt: "ensure", reason }.tell(order, None);
+        }
     }
 }
 

@@ -6,11 +6,13 @@ use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
 use crate::login::{HostRole, OwnRequest};
 use crate::pages::PageContext;
-use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, walk};
+use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, walk};
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use ipnet::IpNet;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,7 +52,7 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
     let begun = Instant::now();
     let incident = worker.incident();
     let (head, body) = request.into_parts();
-    let line = Line::of(&head.method, head.uri.path());
+    let line = Line::of(&head, connection.peer, &worker.shared.limits.trusted_proxies);
     let body_bytes = http_body::Body::size_hint(&body).exact();
     let arrival =
         Arrival { head, body, body_bytes, sni: connection.sni.clone(), peer: connection.peer, peer_text: connection.peer_text.clone(), incident };
@@ -86,22 +88,24 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
 /// What the log line says of the request; the path only when the line will be written, and never the query, which may hold secrets.
 struct Line {
     method: &'static str,
-    path: Option<String>,
+    /// And the client, after `trusted_proxies`.
+    path: Option<(String, IpAddr)>,
 }
 
 impl Line {
-    fn of(method: &Method, path: &str) -> Self {
-        let path = tracing::enabled!(target: "vestibule::request", tracing::Level::INFO).then(|| path.to_owned());
-        Self { method: known(method), path }
+    fn of(head: &Parts, peer: IpAddr, trusted: &[IpNet]) -> Self {
+        let wanted = tracing::enabled!(target: "vestibule::request", tracing::Level::INFO);
+        let path = wanted.then(|| (head.uri.path().to_owned(), client_address(peer, &head.headers, trusted)));
+        Self { method: known(&head.method), path }
     }
 
     fn write(&self, incident: Incident, ending: &Ending, status: StatusCode, begun: Instant, peer: IpAddr) {
-        let Some(path) = &self.path else { return };
+        let Some((path, client)) = &self.path else { return };
         let app = ending.app.as_ref().map_or("", |route| route.policy.name.as_str());
         let elapsed_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(
             target: "vestibule::request",
-            incident = %incident, app, method = self.method, path, status = status.as_u16(), elapsed_us, decision = ending.decision, reason = ending.reason, peer = %peer,
+            incident = %incident, app, method = self.method, path, status = status.as_u16(), elapsed_us, decision = ending.decision, reason = ending.reason, client = %client, peer = %peer,
             "request"
         );
     }

@@ -32,7 +32,7 @@ pub use authenticated::Authenticated;
 pub use authorized::Authorized;
 pub use kind::kind_of;
 pub use provisioned::Provisioned;
-pub use raw::{Arrival, Bearings, Limits, RawRequest, address_text};
+pub use raw::{Arrival, Bearings, Limits, RawRequest, address_text, client_address};
 pub use response::clean_response;
 pub use routed::{ForApp, Own, Routed};
 pub use routes::{Route, Routes, SharedSecrets};

@@ -204,7 +204,7 @@ fn host_name(authority: &str) -> Option<String> {
 }
 
 /// The client's address: the peer's, unless the peer is a trusted proxy; then the right-most `X-Forwarded-For` address that is not one.
-fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     if trusted.is_empty() || !is_trusted(&peer) {
         return peer;

@@ -167,8 +167,8 @@ impl LiveSessions {
     pub async fn flush(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut failed = None;
-        for id in self.registry.expired(now, self.limits.idle_ms) {
-            failed = self.end(id).await.err().or(failed);
+        for sign_on in self.registry.expired(now, self.limits.idle_ms) {
+            failed = self.expire(&sign_on).await.err().or(failed);
         }
         for (id, at) in self.registry.owed() {
             match self.store.end_sign_on(id, at).await {
@@ -215,13 +215,30 @@ impl LiveSessions {
         }
     }
 
+    /// Ends what has run out; told once, whoever finds it first.
+    async fn expire(&self, sign_on: &LiveSignOn) -> Result<(), StoreError> {
+        if !sign_on.ended.swap(true, Ordering::AcqRel) {
+            let subject = &sign_on.identity.subject;
+            tracing::info!(
+                target: "audit",
+                action = "session.expired",
+                idp = sign_on.identity.idp,
+                user.iss = subject.issuer,
+                user.sub = subject.subject,
+                user.email = sign_on.identity.email.as_deref(),
+                reason = if self.clock.now() >= sign_on.expires_at { "max" } else { "idle" },
+            );
+        }
+        self.end(sign_on.id).await
+    }
+
     /// Whether a request may run on it now; one that has run out is ended for good, so that a clock set back does not revive it.
     async fn still_alive(&self, sign_on: &LiveSignOn) -> bool {
         if sign_on.alive(self.clock.now(), self.limits.idle_ms) {
             return true;
         }
         if !sign_on.ended()
-            && let Err(error) = self.end(sign_on.id).await
+            && let Err(error) = self.expire(sign_on).await
         {
             // Not the caller's trouble: memory refuses, and the flush writes it later.
             tracing::warn!(%error, "an expired session could not be written down as ended; trying again");

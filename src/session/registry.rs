@@ -141,8 +141,8 @@ impl Registry {
     }
 
     /// Sign-ons in memory that have run out.
-    pub(super) fn expired(&self, now: Timestamp, idle_ms: i64) -> Vec<SignOnId> {
-        self.lock().live.iter().filter(|(_, live)| !live.sign_on.alive(now, idle_ms)).map(|(id, _)| *id).collect()
+    pub(super) fn expired(&self, now: Timestamp, idle_ms: i64) -> Vec<Arc<LiveSignOn>> {
+        self.lock().live.values().filter(|live| !live.sign_on.alive(now, idle_ms)).map(|live| Arc::clone(&live.sign_on)).collect()
     }
 
     /// Forgets what nobody holds and the store has in full; and old endings that the store has.

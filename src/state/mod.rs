@@ -167,7 +167,7 @@ pub trait LoginStore: Send + Sync + fmt::Debug {
     async fn put_pending(&self, key: SecretHash, login: &PendingLogin, expires_at: Timestamp) -> Result<(), StoreError>;
     /// Reads a pending login without using it up; `None` once it is used.
     async fn pending(&self, key: SecretHash, now: Timestamp) -> Result<Option<PendingLogin>, StoreError>;
-    /// Uses a pending login up: exactly one caller ever gets [`Taken::Fresh`].
+    /// Uses a pending login up: exactly one caller ever gets [`Taken::Fresh`]. It is known as used for five minutes more, or until it would have expired.
     async fn take_pending(&self, key: SecretHash, now: Timestamp) -> Result<Taken<PendingLogin>, StoreError>;
     /// Keeps a hand-over under the hash of its code.
     async fn put_handover(&self, code: SecretHash, handover: &Handover, expires_at: Timestamp) -> Result<(), StoreError>;
@@ -177,7 +177,7 @@ pub trait LoginStore: Send + Sync + fmt::Debug {
     async fn once(&self, key: SecretHash, expires_at: Timestamp) -> Result<bool, StoreError>;
     /// Deletes what expired before `now`; returns how many.
     async fn sweep_logins(&self, now: Timestamp) -> Result<u64, StoreError>;
-    /// How many pending logins there are, for the cap against login floods.
+    /// How many pending logins are kept, used ones and not yet swept ones included, for the cap against login floods.
     async fn pending_count(&self) -> Result<u64, StoreError>;
 }
 

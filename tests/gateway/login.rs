@@ -538,6 +538,40 @@ async fn d9_at_the_cap_new_sign_ins_are_turned_away_and_expired_ones_make_room()
     assert!(turned_away > 0 && house.store.pending_count().await.unwrap() <= 5);
 }
 
+/// Callbacks that end in nothing use their sign-in up; what they used up is still room that somebody takes.
+#[tokio::test]
+async fn d9_what_is_used_up_counts_until_it_is_forgotten() {
+    let house = House::with(Options { pending_max: 4, ..Options::default() }).await;
+    assert_eq!(Browser::default().sign_in(&house, APP, "/a").await.location.as_deref(), Some("/a"));
+    let used = house.store.pending_count().await.unwrap();
+    assert!(used > 0);
+    for _ in used..4 {
+        assert_eq!(Browser::default().visit(&house, APP, "/", false).await.status, 303);
+    }
+    assert_eq!(Browser::default().visit(&house, APP, "/", false).await.status, 503);
+    // Five minutes later what was used up has made room; what may still be used has not.
+    house.advance_s(5 * 60);
+    assert_eq!(Browser::default().visit(&house, APP, "/", false).await.status, 303);
+    // Gone: the state that the callback used up. Its ticket has another five minutes.
+    assert_eq!(house.store.pending_count().await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_session_that_runs_out_is_told_once() {
+    let house = House::new().await;
+    let mut browser = Browser::default();
+    browser.sign_in(&house, APP, "/a").await;
+    house.sessions.flush().await.unwrap();
+    assert!(!house.log().contains("session.expired"));
+    house.advance_s(9 * 3600);
+    house.sessions.flush().await.unwrap();
+    assert!(house.sign_on(&browser).await.is_none());
+    house.sessions.flush().await.unwrap();
+    let log = house.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("session.expired")).collect();
+    assert!(matches!(told.as_slice(), [one] if one.contains(r#"reason="idle""#) && one.contains("user.sub=")), "{told:?}");
+}
+
 #[tokio::test]
 async fn d10_a_flood_of_callbacks_causes_no_outgoing_request() {
     let house = House::new().await;

@@ -69,6 +69,7 @@ client_secret = "env:CLIENT_SECRET"
         std::fs::write(folder.path().join("vestibule.toml"), config).unwrap();
         std::fs::create_dir(folder.path().join("policies")).unwrap();
         std::fs::write(folder.path().join("policies/app.toml"), policy(APP, app.at)).unwrap();
+        std::fs::write(folder.path().join("policies/broken.toml"), "host = \"broken.vestibule.test\"\nupstraem = \"http://127.0.0.1:1\"\n").unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
             .args(["serve", "--config"])
             .arg(folder.path().join("vestibule.toml"))
@@ -115,9 +116,19 @@ client_secret = "env:CLIENT_SECRET"
         serde_json::from_str(&line).unwrap()
     }
 
-    fn audit(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    /// All audit events, once there is one of this `action`: a thread of its own writes them.
+    async fn audit(&self, action: &str) -> Vec<Value> {
+        within("an audit event", async {
+            loop {
+                let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
+                let events: Vec<Value> = text.split_inclusive('\n').filter_map(|line| serde_json::from_str(line.strip_suffix('\n')?).ok()).collect();
+                if events.iter().any(|event| event["action"] == action) {
+                    return events;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
     }
 
     fn terminate(&self) {
@@ -137,6 +148,18 @@ fn incident(answer: &Answer) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_force_and_what_is_not_is_audited_at_the_start() {
+    let served = Served::start().await;
+    let events = served.audit("config.rejected").await;
+    let told = |action: &str| -> Vec<Value> { events.iter().filter(|event| event["action"] == action).cloned().collect() };
+    let (loaded, rejected) = (told("config.loaded"), told("config.rejected"));
+    assert_eq!((loaded.len(), rejected.len()), (1, 1), "{loaded:?} {rejected:?}");
+    assert_eq!((&loaded[0]["app"], loaded[0]["policy"]["revision"].as_str().map(str::len)), (&json!("app"), Some(12)));
+    assert_eq!(rejected[0]["app"], "broken");
+    assert!(rejected[0]["policy"]["file"].as_str().unwrap().ends_with("broken.toml") && rejected[0]["reason"].is_string(), "{rejected:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_one_structured_line_without_its_secrets() {
     let mut served = Served::start().await;
     let person = served.street.sign_in(APP).await;
@@ -153,18 +176,19 @@ async fn a_request_is_one_structured_line_without_its_secrets() {
         ("decision", json!("allowed")),
         ("reason", json!("")),
         ("peer", json!("127.0.0.1")),
+        ("client", json!("127.0.0.1")),
     ] {
         assert_eq!(line[name], expected, "{name}: {line}");
     }
     assert!(line["elapsed_us"].is_u64() && line["timestamp"].is_string(), "{line}");
     // F10, J11: neither log nor audit holds a cookie, a code, a token or a query.
     let log = served.log.lock().unwrap().join("\n");
-    let audit = std::fs::read_to_string(served.folder.path().join("audit.jsonl")).unwrap();
+    let events = served.audit("login.succeeded").await;
+    let audit = json!(events).to_string();
     let jwt = seen.get("x-app-jwt").unwrap();
     for secret in ["s3cr3t", &person.session(APP), CLIENT_SECRET, "code=", "code-0", &jwt] {
         assert!(!log.contains(secret) && !audit.contains(secret), "{secret}: {log}{audit}");
     }
-    assert!(served.audit().iter().any(|event| event["action"] == "login.succeeded"), "{audit}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -177,7 +201,7 @@ async fn the_incident_code_joins_page_header_log_and_audit() {
     assert!(denied.text().contains(&code), "{denied:?}");
     let line = served.request_line(&code).await;
     assert_eq!((&line["status"], &line["decision"], &line["reason"]), (&json!(403), &json!("denied"), &json!("groups")));
-    let audit = served.audit();
+    let audit = served.audit("access.denied").await;
     let event = audit.iter().find(|event| event["action"] == "access.denied").unwrap();
     assert_eq!((&event["incident"], &event["app"], &event["reason"]), (&json!(code), &json!("app"), &json!("groups")));
     assert_eq!((&event["user"]["sub"], &event["user"]["email"], &event["idp"]), (&json!("ada"), &json!("ada@example.com"), &json!("corp")));

@@ -350,8 +350,13 @@ async fn what_is_too_old_or_unknown_or_used_is_not_fresh() {
     for store in [&store, &other] {
         assert!(matches!(store.take_pending(hash("s"), T0).await.unwrap(), Taken::Used(login) if login.return_to == "/a?b=c"));
         assert!(store.pending(hash("s"), T0).await.unwrap().is_none());
-        assert_eq!(store.pending_count().await.unwrap(), 0);
+        assert_eq!(store.pending_count().await.unwrap(), 1, "used, and still room");
     }
+    let later = T0.plus_ms(5 * 60_000);
+    assert!(matches!(store.take_pending(hash("s"), later.plus_ms(-1)).await.unwrap(), Taken::Used(_)));
+    assert!(matches!(store.take_pending(hash("s"), later).await.unwrap(), Taken::Unknown), "known as used for five minutes");
+    assert_eq!(store.sweep_logins(later).await.unwrap(), 1);
+    assert_eq!(store.pending_count().await.unwrap(), 0);
     let handover = Handover { sign_on: sign_on(1, T0).id, app: "wiki".to_owned(), app_binding: hash("binding"), return_to: "/a".to_owned() };
     store.put_handover(hash("s"), &handover, until).await.unwrap();
     assert!(matches!(other.take_handover(hash("s"), until).await.unwrap(), Taken::Unknown), "too old");

@@ -48,7 +48,7 @@ impl Engine {
         Names { scope: Some(context.scope), own }
     }
 
-    fn verb(&self, verb: &Verb) -> &[Call] {
+    pub(super) fn verb(&self, verb: &Verb) -> &[Call] {
         self.model.verbs.get(verb).map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -60,14 +60,17 @@ impl Engine {
     /// Runs all steps; each must end well, or in an outcome it may go on from. The last answer.
     async fn all(&self, verb: &str, calls: &[Call], names: &mut Names<'_>) -> Result<Option<Answer>, Trouble> {
         let mut last = None;
+        let mut wrote = false;
         for call in calls {
             for item in items(verb, call, names)? {
                 if let Some(item) = item {
                     names.own.insert("item".to_owned(), item);
                 }
-                let Some(answer) = self.run(verb, call, names).await? else { continue };
+                let Some(answer) = self.run(verb, call, names).await.map_err(|trouble| half_done(trouble, verb, wrote))? else { continue };
+                let before = wrote;
+                wrote |= call.effect != Effect::Read;
                 if !classify::is_success(answer.outcome) && !call.go_on.contains(&answer.outcome) {
-                    return Err(answer.trouble(&format!("{verb}/{}", call.name)));
+                    return Err(half_done(answer.trouble(&format!("{verb}/{}", call.name)), verb, before));
                 }
                 last = Some(answer);
             }
@@ -264,14 +267,17 @@ impl Engine {
         let id = (!made.id.is_empty()).then(|| made.id.clone());
         let mut names = Self::own_names(Context { account_id: id.as_deref().or(context.account_id), ..context });
         let mut is_first = made.id.is_empty();
+        let mut wrote = self.model.can(&Verb::Create);
         for step in steps {
-            let answer = self.all("create", std::slice::from_ref(&step.call), &mut names).await.map_err(|mut trouble| {
+            let answer = self.all("create", std::slice::from_ref(&step.call), &mut names).await.map_err(|trouble| {
+                let mut trouble = half_done(trouble, "create", wrote);
                 // After the account is there, "exists" can only be about something else, and is no reason to look for the account.
                 if !is_first && matches!(trouble.outcome, Outcome::Exists) {
                     trouble.outcome = Outcome::Conflict;
                 }
                 trouble
             })?;
+            wrote |= step.call.effect != Effect::Read;
             let Some(answer) = answer else { continue };
             if let (true, Some(id)) = (is_first, names.own.get("id").and_then(|id| plain(id).ok())) {
                 is_first = false;
@@ -455,6 +461,14 @@ fn finish(known: bool, outcome: Outcome, verb: &str) -> Result<Outcome, Trouble>
 /// Runs for memberships, not with create or update itself.
 const fn per_member(call: &Call) -> bool {
     matches!(call.each, Some(Each::Added(_) | Each::Removed(_)))
+}
+
+/// A create of several steps that stops after the first write: part of it has happened, whatever the step that stopped it says of itself.
+fn half_done(mut trouble: Trouble, verb: &str, wrote: bool) -> Trouble {
+    if wrote && verb == "create" && trouble.outcome == Outcome::Retry {
+        trouble.outcome = Outcome::InDoubt;
+    }
+    trouble
 }
 
 /// What a step runs for: once without `item`, or once for each element.

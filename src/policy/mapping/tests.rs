@@ -112,10 +112,32 @@ fn a_login_that_is_not_safe_is_refused_and_never_mended() {
 }
 
 #[test]
-fn without_provisioning_the_providers_names_are_the_providers_business() {
+fn without_provisioning_names_that_no_app_is_told_are_the_providers_business() {
     let admin = Identity { username: Some("admin".into()), ..ada() };
     assert_eq!(desire(&bare(), &admin, None).unwrap().desired.login, "admin");
     assert!(refused(&bare(), &Identity { username: Some("a\nb".into()), ..ada() }).contains("control"));
+}
+
+#[test]
+fn an_app_that_is_told_names_is_not_told_a_reserved_one() {
+    let header = |value: &str| crate::policy::Header {
+        name: http::HeaderName::from_static("x-user"),
+        written: "X-User".into(),
+        value: first(&[value]),
+        encoding: crate::policy::Encoding::Utf8,
+    };
+    let jwt = crate::policy::Jwt { header: http::HeaderName::from_static("x-jwt"), audience: "wiki".into(), ttl_ms: 1000, claims: Vec::new() };
+    let by_header = Policy { headers: vec![header("{user.name}")], ..bare() };
+    let by_token = Policy { jwt: Some(jwt), ..bare() };
+    for policy in [&by_header, &by_token] {
+        for name in ["admin", "Root", "\u{ff41}dministrator", " system ", "SUPERUSER"] {
+            let error = refused(policy, &Identity { username: Some(name.into()), ..ada() });
+            assert!(error.contains("reserved"), "{name:?}: {error}");
+        }
+        assert_eq!(desire(policy, &ada(), None).unwrap().desired.login, "ada");
+    }
+    let address_only = Policy { headers: vec![header("{user.email}")], ..bare() };
+    assert_eq!(desire(&address_only, &Identity { username: Some("admin".into()), ..ada() }, None).unwrap().desired.login, "admin");
 }
 
 #[test]

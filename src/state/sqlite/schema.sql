@@ -37,7 +37,6 @@ create table pending_login (
   used_at integer
 );
 create index pending_login_expiry on pending_login (expires_at);
-create index pending_login_open on pending_login (key) where used_at is null; -- what the cap counts
 
 create table handover (
   code blob not null primary key,

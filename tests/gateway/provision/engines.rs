@@ -99,6 +99,45 @@ async fn j3_j5_whatever_becomes_of_the_answer_to_a_create_there_is_one_account_a
     }
 }
 
+/// Ada's create never got there. Meanwhile another Ada was made, by somebody else: the two stay two.
+#[tokio::test]
+async fn a_create_that_never_happened_is_no_claim_to_an_account_made_since() {
+    const MINUTE_MS: i64 = 60_000;
+    for (external_id, wait_ms) in [(Some("hr-17"), MINUTE_MS), (None, MINUTE_MS), (Some("hr-17"), 24 * 60 * MINUTE_MS), (None, 24 * 60 * MINUTE_MS)] {
+        let (world, fake, policy) = start(Flavour::Scim, |_| {}).await;
+        for _ in 0..3 {
+            fake.fail_next("POST /Users", Fault::Status(503));
+        }
+        assert_eq!(refused(&world.sign_in(&ada(&["devs"]), &policy).await), PublicMessage::AccountUnavailable);
+        assert!(world.record("ada").await.unwrap().in_doubt.is_some() && logins(&fake).is_empty());
+        let other =
+            User { login: "ada".into(), email: Some("other@example.com".into()), external_id: external_id.map(str::to_owned), ..User::default() };
+        fake.add_user(other);
+        for _ in 0..2 {
+            world.clock.advance_ms(wait_ms);
+            assert_eq!(refused(&world.sign_in(&ada(&["devs"]), &policy).await), PublicMessage::AccountExists, "{external_id:?} {wait_ms}");
+        }
+        assert_eq!((logins(&fake).len(), joined(&fake).len()), (1, 0), "{external_id:?} {wait_ms}");
+        let record = world.record("ada").await.unwrap();
+        assert_eq!((record.account_id, record.login, record.in_doubt), (None, None, None), "{external_id:?} {wait_ms}");
+    }
+}
+
+/// Where nothing was sent, or nothing was served, there is no doubt: not even an app without ids of ours may give an account away.
+#[tokio::test]
+async fn a_create_that_was_not_served_is_not_in_doubt() {
+    for flavour in ALL {
+        let (world, fake, policy) = start(flavour, |policy| policy.provision.as_mut().unwrap().retries = 0).await;
+        fake.fail_next(create(flavour), Fault::Status(429));
+        assert_eq!(refused(&world.sign_in(&ada(&["devs"]), &policy).await), PublicMessage::AccountUnavailable, "{flavour:?}");
+        assert_eq!(world.record("ada").await.unwrap().in_doubt, None, "{flavour:?}");
+        fake.add_user(User { login: "ada".into(), email: Some("ada@example.com".into()), ..User::default() });
+        world.clock.advance_ms(2_000);
+        assert_eq!(refused(&world.sign_in(&ada(&["devs"]), &policy).await), PublicMessage::AccountExists, "{flavour:?}");
+        assert_eq!((logins(&fake).len(), joined(&fake).len()), (1, 0), "{flavour:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_account_that_is_there_is_nobodys_until_the_policy_says_whose() {
     for flavour in ALL {

@@ -83,6 +83,44 @@ async fn j3_a_transient_refusal_of_a_create_that_happened_all_the_same_leaves_on
     assert_eq!((world.app.count("create"), world.app.logins()), (1, vec!["ada".to_owned()]));
 }
 
+/// Without ids of ours only time tells an account that we made from one that somebody made since.
+#[tokio::test]
+async fn j3_a_create_in_doubt_is_a_claim_for_a_quarter_of_an_hour_and_no_longer() {
+    for (wait_ms, is_ours) in [(14 * 60_000, true), (16 * 60_000, false)] {
+        let world = World::new().await;
+        world.app.without_external_ids.store(true, Ordering::SeqCst);
+        let policy = policy(|policy| policy.provision.as_mut().unwrap().retries = 0);
+        world.app.fault("create", Fault::Answer(Outcome::InDoubt));
+        assert_eq!(refused(&world.sign_in(&person("ada", "ada", &[]), &policy).await), PublicMessage::AccountUnavailable);
+        world.app.put("ada", |_| {});
+        world.clock.advance_ms(wait_ms);
+        let ended = world.sign_in(&person("ada", "ada", &[]), &policy).await;
+        if is_ours {
+            assert_eq!(ready(&ended).login, "ada");
+        } else {
+            assert_eq!(refused(&ended), PublicMessage::AccountExists);
+            assert_eq!(world.record("ada").await.unwrap().in_doubt, None);
+        }
+    }
+}
+
+/// A try that was not served takes nothing from the doubt of one before it, and adds nothing.
+#[tokio::test]
+async fn j3_a_try_that_was_not_sent_leaves_the_doubt_as_it_was() {
+    let world = World::new().await;
+    world.app.without_external_ids.store(true, Ordering::SeqCst);
+    let policy = policy(|policy| policy.provision.as_mut().unwrap().retries = 0);
+    let ada = person("ada", "ada", &[]);
+    let mut doubts = Vec::new();
+    for outcome in [Outcome::Retry, Outcome::InDoubt, Outcome::Retry] {
+        world.app.fault("create", Fault::Answer(outcome));
+        assert_eq!(refused(&world.sign_in(&ada, &policy).await), PublicMessage::AccountUnavailable);
+        doubts.push(world.record("ada").await.unwrap().in_doubt);
+        world.clock.advance_ms(60_000);
+    }
+    assert!(doubts[0].is_none() && doubts[1].is_some() && doubts[1] == doubts[2], "{doubts:?}");
+}
+
 #[tokio::test]
 async fn j3_lost_answers_of_grants_and_removals_end_as_wanted_and_stay_ours() {
     let world = World::new().await;
