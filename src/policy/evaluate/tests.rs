@@ -185,7 +185,7 @@ fn the_smallest_max_age_counts_and_comes_last() {
         Gate { groups: globs(&["staff"]), ..Gate::default() },
         vec![
             section(&["/admin/*"], false, Gate { max_age_ms: Some(900_000), ..Gate::default() }),
-            section(&["/root/*"], false, Gate { groups: globs(&["root"]), max_age_ms: Some(1000), ..Gate::default() }),
+            section(&["/keep/*"], false, Gate { groups: globs(&["root"]), max_age_ms: Some(1000), ..Gate::default() }),
         ],
     );
     let check =
@@ -193,7 +193,7 @@ fn the_smallest_max_age_counts_and_comes_last() {
     check("GET /", 3601, Err(Refusal::FreshLogin { max_age_ms: 3_600_000 }));
     check("GET /admin/x", 901, Err(Refusal::FreshLogin { max_age_ms: 900_000 }));
     check("GET /", -61, Err(Refusal::FreshLogin { max_age_ms: 3_600_000 }));
-    check("GET /root/x", 3601, denied(DenyReason::Groups, Rule::Path(1)));
+    check("GET /keep/x", 3601, denied(DenyReason::Groups, Rule::Path(1)));
     check("GET /", 3600, Ok(Admitted { rule: Rule::Access, public: false }));
     check("GET /admin/x", 900, Ok(Admitted { rule: Rule::Path(0), public: false }));
 }
