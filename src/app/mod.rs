@@ -200,8 +200,8 @@ pub struct Running {
     summary: Vec<String>,
     stop: watch::Sender<bool>,
     background: CancellationToken,
+    sweeper: tokio::task::JoinHandle<()>,
     cores: Vec<JoinHandle<std::io::Result<()>>>,
-    live: Arc<LiveSessions>,
     store: sqlite::Store,
     /// Last, so that what the others say at their end is written.
     _flush: Option<observe::Flush>,
@@ -307,7 +307,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let sockets = Sockets::bind(&gateway, if plain { DEMO } else { "[server] listen" })?;
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
-    drop(tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone())));
+    let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
@@ -324,7 +324,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, cores, live, store, _flush: flush })
+    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, sweeper, cores, store, _flush: flush })
 }
 
 impl Running {
@@ -349,8 +349,9 @@ impl Running {
             }
         }
         self.background.cancel();
-        if let Err(error) = self.live.flush().await {
-            tracing::warn!(%error, "when sessions were last used could not be written down");
+        // Its last act is to write down when sessions were last used; the store is closed after that.
+        if let Err(error) = self.sweeper.await {
+            tracing::error!(%error, "the sweeper of sessions panicked; please report this");
         }
         self.store.close().await;
     }
