@@ -91,15 +91,6 @@ impl Template {
     pub const fn may_be_absent(&self) -> bool {
         self.may_be_absent
     }
-
-    /// The text, when there is no expression in it.
-    pub fn as_constant(&self) -> Option<&str> {
-        match self.parts.as_slice() {
-            [] => Some(""),
-            [Part::Literal(text)] => Some(text),
-            _ => None,
-        }
-    }
 }
 
 /// Candidates in order: the first that is set counts. "Set" means present and not blank.

@@ -114,11 +114,6 @@ impl Applied {
         }
     }
 
-    /// From a record's JSON; anything unreadable counts as "we granted nothing", so that nothing is taken back on it.
-    pub fn from_json(value: &Value) -> Self {
-        Self::deserialize(value).unwrap_or_default()
-    }
-
     /// For a record.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).unwrap_or(Value::Null)

@@ -124,7 +124,7 @@ impl<B> UpstreamRequest<B> {
 
 /// Copies what a client may tell an application.
 fn copy(to: &mut HeaderMap, from: &HeaderMap, reserved: &Reserved, identified: bool) {
-    let mut listed = Listed::of(from);
+    let listed = Listed::of(from);
     for (name, value) in from {
         let left_behind = hop_by_hop(name)
             || *name == header::HOST
@@ -143,7 +143,7 @@ fn copy(to: &mut HeaderMap, from: &HeaderMap, reserved: &Reserved, identified: b
 }
 
 /// Names in `Connection` (RFC 9110 7.6.1).
-struct Listed<'a>(Option<Vec<&'a [u8]>>);
+struct Listed<'a>(Vec<&'a [u8]>);
 
 impl<'a> Listed<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
@@ -153,11 +153,11 @@ impl<'a> Listed<'a> {
                 !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close") && !name.eq_ignore_ascii_case(b"upgrade")
             }));
         }
-        Self((!names.is_empty()).then_some(names))
+        Self(names)
     }
 
-    fn names(&mut self, name: &HeaderName) -> bool {
-        self.0.as_ref().is_some_and(|names| names.iter().any(|listed| listed.eq_ignore_ascii_case(name.as_str().as_bytes())))
+    fn names(&self, name: &HeaderName) -> bool {
+        self.0.iter().any(|listed| listed.eq_ignore_ascii_case(name.as_str().as_bytes()))
     }
 }
 
