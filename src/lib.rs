@@ -29,8 +29,9 @@
 //! | core: data and functions; no IO, no clock, no random source | [`clock`] [`entropy`] [`fault`] [`identity`] [`source`] [`expr`] [`config`] [`policy`] [`plan`] |
 //! | ports and adapters | [`outbound`] [`connector`] [`state`] [`session`] [`secrets`] [`signer`] [`sso`] |
 //! | pipelines | [`pages`] [`provision`] [`login`] [`request`] |
-//! | edges | [`observe`] [`proxy`] [`admin`] [`cli`] [`demo`] |
-//! | composition root, the one place that names concrete adapters | [`app`] |
+//! | edges | [`observe`] [`proxy`] [`admin`] |
+//! | composition root, the one place that names concrete adapters | [`app`] [`load`] |
+//! | what starts it | [`cli`] [`demo`] |
 //!
 //! # Invariants
 //!
@@ -74,8 +75,11 @@ pub mod request;
 pub mod observe;
 pub mod proxy;
 pub mod admin;
-pub mod cli;
-pub mod demo;
 
 // composition root
 pub mod app;
+pub mod load;
+
+// what starts it
+pub mod cli;
+pub mod demo;

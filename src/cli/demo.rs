@@ -1,10 +1,11 @@
 //! `vestibule demo`: gateway, provider and two legacy apps in one process, state in a temporary folder.
 
-use super::{CONFIG, COULD_NOT, NO, YES, check};
+use super::{CONFIG, COULD_NOT, NO, YES};
 use crate::app::{self, Plan, Running};
 use crate::clock::{Clock, SystemClock};
 use crate::demo::{self, DemoError, DemoServers, Ports};
 use crate::entropy::{Entropy, OsEntropy};
+use crate::load;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,7 +58,7 @@ async fn start(folder: &Path, story: bool, port: u16) -> Result<(DemoServers, Ru
     })?;
     let files = demo::write_files(folder, &servers).map_err(|error| could_not(&error))?;
     let idps: Vec<String> = files.gateway.idps.iter().map(|idp| idp.id.clone()).collect();
-    let policies = check::load_policies(&files.policies, &idps).map_err(|report| (report.render(), CONFIG))?;
+    let policies = load::load_policies(&files.policies, &idps).map_err(|report| (report.render(), CONFIG))?;
     let mut plan = Plan::new(files.gateway, policies, Vec::new());
     plan.plain = true;
     let running = app::start(plan).await.map_err(|error| could_not(&error))?;

@@ -1,6 +1,6 @@
 //! The command line; one file a command.
 
-pub mod check;
+mod check;
 mod demo;
 mod serve;
 

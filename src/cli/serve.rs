@@ -1,14 +1,15 @@
 //! `vestibule serve`: the real thing.
 
-use super::{BUG, CONFIG, COULD_NOT, YES, check};
+use super::{BUG, CONFIG, COULD_NOT, YES};
 use crate::app::{self, Running};
+use crate::load;
 use std::io::Write as _;
 use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the gateway until SIGTERM or SIGINT; returns the exit code.
 pub(super) fn serve(config: &Path) -> u8 {
-    let loaded = match check::load(config) {
+    let loaded = match load::load(config) {
         Ok(loaded) => loaded,
         Err(report) => {
             say(&report.render());

@@ -10,11 +10,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use vestibule::cli::check::{check, check_files};
 use vestibule::clock::Timestamp;
 use vestibule::config::SecretRef;
 use vestibule::connector::builtin::builtin;
 use vestibule::identity::{Groups, Identity, SubjectId};
+use vestibule::load::{check, check_files};
 use vestibule::policy::{self, Admitted, CanonicalPath, Facts, Policy, Refusal, SignedIn, Surroundings};
 use vestibule::source::value::duration_ms;
 use vestibule::source::{Problem, Severity, SourceFile};
@@ -161,7 +161,7 @@ fn a_broken_policy_takes_down_its_own_app_only() {
     fs::write(policies.join("d.toml"), app("auth.example.com", "")).unwrap();
     fs::write(policies.join("e.toml"), app("e.example.com", "[login]\nidp = [\"crop\"]\n")).unwrap();
     fs::write(policies.join("f.json"), "{}").unwrap();
-    let loaded = vestibule::cli::check::load(&config).unwrap_or_else(|report| panic!("{}", report.render()));
+    let loaded = vestibule::load::load(&config).unwrap_or_else(|report| panic!("{}", report.render()));
     let names: Vec<&str> = loaded.policies.iter().map(|policy| policy.name.as_str()).collect();
     assert_eq!(names, ["a"], "{}", loaded.report.render());
     let codes: Vec<&str> = loaded.report.problems.iter().map(|problem| problem.code).collect();
@@ -180,9 +180,9 @@ fn a_broken_gateway_file_is_fatal() {
     let config = folder.path().join("vestibule.toml");
     let report = |text: &str| {
         fs::write(&config, text).unwrap();
-        vestibule::cli::check::load(&config).expect_err(text).problems.iter().map(|problem| problem.code).collect::<Vec<_>>()
+        vestibule::load::load(&config).expect_err(text).problems.iter().map(|problem| problem.code).collect::<Vec<_>>()
     };
-    assert_eq!(vestibule::cli::check::load(&folder.path().join("absent.toml")).expect_err("absent").problems[0].code, "unreadable");
+    assert_eq!(vestibule::load::load(&folder.path().join("absent.toml")).expect_err("absent").problems[0].code, "unreadable");
     fs::create_dir(folder.path().join("policies")).unwrap();
     assert_eq!(report(&GATEWAY.replace("[state]", "[state]\nkey2 = 1")), ["unknown-key", "no-policies"]);
     fs::remove_dir(folder.path().join("policies")).unwrap();
