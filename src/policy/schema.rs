@@ -14,8 +14,8 @@ pub const POLICY: Section = Section {
     name: "",
     doc: "One upstream application: who may enter, and as whom.",
     keys: &[
-        Key::new("host", Kind::Host, "the name people type into the browser, e.g. \"wiki.example.com\"").required(),
-        Key::new("upstream", Kind::Url, "where the application listens, e.g. \"http://10.0.4.20:8080\"").required(),
+        Key::new("host", Kind::Host, "the name people type into the browser, e.g. `wiki.example.com`").required(),
+        Key::new("upstream", Kind::Url, "where the application listens, e.g. `http://10.0.4.20:8080`").required(),
         Key::new("title", Kind::Text, "the application's name on pages").default("the file's name"),
         Key::new("connect_timeout", Kind::Duration, "how long to wait for a connection to the application").default("5s"),
         Key::new("response_timeout", Kind::Duration, "how long to wait for the head of its answer").default("60s"),
