@@ -26,8 +26,8 @@ pub fn takes(kind: Kind) -> String {
         Kind::Networks => "a list of networks, such as `[\"10.0.0.0/8\"]`".to_owned(),
         Kind::Addresses => "an address and a port, such as `\"0.0.0.0:443\"`, or a list of such".to_owned(),
         Kind::Map(of) => format!("a table of names of your own, each with {}", takes(*of)),
-        Kind::Table(section) => format!("a section, `{}`", section.title),
-        Kind::Tables(section) => format!("sections, `{}`, any number of them", section.title),
+        Kind::Table(section) | Kind::OwnTable(section) => format!("a section, `{}`", section.title),
+        Kind::Tables(section) | Kind::OwnTables(section) => format!("sections, `{}`, any number of them", section.title),
         Kind::Free => "a value or a table".to_owned(),
     }
 }
@@ -38,7 +38,7 @@ fn list(words: &[&str]) -> String {
 
 /// Whether a key is a section of its own rather than a value.
 pub const fn inner(kind: Kind) -> Option<&'static Section> {
-    if let Kind::Table(section) | Kind::Tables(section) = kind { Some(section) } else { None }
+    if let Kind::Table(section) | Kind::Tables(section) | Kind::OwnTable(section) | Kind::OwnTables(section) = kind { Some(section) } else { None }
 }
 
 /// "required", or the default as it would be written; `None` when leaving it out simply means nothing.
@@ -76,6 +76,8 @@ pub fn written_default(key: &Key) -> Option<serde_json::Value> {
         | Kind::Map(_)
         | Kind::Table(_)
         | Kind::Tables(_)
+        | Kind::OwnTable(_)
+        | Kind::OwnTables(_)
         | Kind::Free => None,
     }
 }
