@@ -19,10 +19,16 @@ pub const POLICY: Section = Section {
         Key::new("title", Kind::Text, "the application's name on pages").default("the file's name"),
         Key::new("connect_timeout", Kind::Duration, "how long to wait for a connection to the application").default("5s"),
         Key::new("response_timeout", Kind::Duration, "how long to wait for the head of its answer").default("60s"),
+        Key::new(
+            "encoded_slashes",
+            Kind::Enum(&["refuse", "keep"]),
+            "%2F in a path: 400, or sent on as it is (then a section that restricts applies when either reading fits, a public one when both do)",
+        )
+        .default("refuse"),
         Key::new("login", Kind::Table(&LOGIN), "how to sign in"),
         Key::new("access", Kind::Table(&ACCESS), "what every request must satisfy").required(),
         Key::new("path", Kind::Tables(&PATH), "what requests to some paths must satisfy besides"),
-        Key::new("bearer", Kind::Table(&BEARER), "tokens that scripts may bring"),
+        Key::new("bearer", Kind::Table(&BEARER), "access tokens that scripts may bring to paths with auth = [\"bearer\"]"),
         Key::new("user", Kind::Table(&USER), "the account as the application should see it"),
         Key::new("roles", Kind::Table(&ROLES), "groups to roles"),
         Key::new("org", Kind::Tables(&ORG), "organisations of the application"),
@@ -82,20 +88,22 @@ const PATH: Section = Section {
         Key::new("methods", Kind::EnumList(METHODS), "HTTP methods; any of"),
         Key::new("when", Kind::Expression, "a condition over the sign-in and the request"),
         Key::new("max_age", Kind::Duration, "sign-in no older than this"),
-        Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate").default("[\"session\"]"),
-        Key::new("headers", Kind::Map(&Kind::Header), "further headers for these paths"),
+        Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate; every section that matches must accept the one used")
+            .default("[\"session\"]"),
+        Key::new("headers", Kind::Map(&Kind::Header), "headers to inject into requests to these paths only, besides [headers]"),
     ],
 };
 
 const BEARER: Section = Section {
     title: "[bearer]",
     name: "bearer",
-    doc: "Tokens that the identity provider issued for this API.",
+    doc: "Access tokens (RFC 9068) that the identity provider issued for this API; accepted where a [[path]] says auth = [\"bearer\"].",
     keys: &[
         Key::new("idp", Kind::Text, "identity provider, by id").required(),
         Key::new("audience", Kind::Text, "the `aud` a token must carry").required(),
-        Key::new("scopes", Kind::TextList, "scopes a token must carry"),
-        Key::new("provision", Kind::Bool, "whether a token may create an account").default("false"),
+        Key::new("scopes", Kind::TextList, "scopes a token must carry, all of them"),
+        Key::new("provision", Kind::Bool, "whether a token may make and update an account, as a sign-in does; otherwise only people with one pass")
+            .default("false"),
     ],
 };
 
