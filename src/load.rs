@@ -185,6 +185,9 @@ impl Look {
     }
 
     fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
+        if self.is_connector(file) {
+            return None;
+        }
         let own = self.own_connector(file);
         let connectors: Vec<_> = around.connectors.iter().cloned().chain(own).collect();
         let (policy, problems) = policy::compile(file, Surroundings { connectors: &connectors, ..around });

@@ -178,9 +178,19 @@ fn row_47_what_is_wrong_with_a_connector_file_is_said_there_and_once() {
     fs::remove_file(folder.path().join("my-app.toml")).unwrap();
     let codes: Vec<&str> = check_files(&paths[..1]).problems.iter().map(|problem| problem.code).collect();
     assert_eq!(codes, ["unreadable", "connector-file"]);
-    // A connector file is no policy, and a policy no connector.
+    // A policy is no connector.
     fs::write(folder.path().join("my-app.toml"), POLICY).unwrap();
     assert!(check_files(&paths[..1]).problems.iter().any(|problem| problem.code == "connector-file"));
+}
+
+/// By itself, or among the policies before or after the one that names it: looked at as what it is, and once.
+#[test]
+fn row_47_a_connector_file_among_policies_is_no_policy() {
+    let (folder, _) = folder(&["app", "wiki"], |text| text.replacen("effect   = \"read\"", "", 1));
+    let codes = |report: vestibule::source::Report| report.problems.iter().map(|problem| problem.code).collect::<Vec<_>>();
+    assert_eq!(codes(check_files(&[folder.path().join("my-app.toml")])), ["missing-key"]);
+    let loaded = load_policies(folder.path(), &["corp".to_owned()]).expect_err("a broken connector");
+    assert_eq!(codes(loaded), ["missing-key", "connector-file", "connector-file"]);
 }
 
 #[test]
@@ -212,14 +222,10 @@ async fn row_47_a_connector_of_one_s_own_makes_accounts_like_a_built_in_one() {
     fake.require(&format!("token {ADMIN_TOKEN}"));
     let (folder, paths) = folder(&["app"], |text| text);
     let text = fs::read_to_string(&paths[0]).unwrap().replace("http://127.0.0.1:1/hub/api", fake.url.as_str());
-    // The policies' own folder: a connector file among them would be taken for a policy.
-    let served = folder.path().join("served");
-    fs::create_dir(&served).unwrap();
     let whole = Whole::loaded(
         |app| {
-            let text = text.replace("./my-app.toml", "../my-app.toml").replace("http://127.0.0.1:1\"\n[access]", &format!("http://{app}\"\n[access]"));
-            fs::write(served.join("app.toml"), text).unwrap();
-            load_policies(&served, &["corp".to_owned()]).unwrap_or_else(|report| panic!("{}", report.render()))
+            fs::write(&paths[0], text.replace("http://127.0.0.1:1\"\n[access]", &format!("http://{app}\"\n[access]"))).unwrap();
+            load_policies(folder.path(), &["corp".to_owned()]).unwrap_or_else(|report| panic!("{}", report.render()))
         },
         |_| {},
     )
