@@ -88,6 +88,8 @@ fn app() -> Policy {
             display: FirstOf(Vec::new()),
             extra: Vec::new(),
             required: ["given_name", "family_name", "claims.employee_id"].map(str::to_owned).to_vec(),
+            name_max: None,
+            omit: Vec::new(),
             on_collision: OnCollision::Refuse,
         },
         roles: None,

@@ -1,14 +1,16 @@
 //! A policy file as written, made into a [`Policy`] as meant.
 //!
 //! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
-//! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `send.rs` `[headers] [jwt]`. Pure: the text comes in,
-//! the policy goes out.
+//! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `fit.rs` what those must be for the
+//! connector, `send.rs` `[headers] [jwt]`. Pure: the text comes in, the policy goes out.
 
 mod account;
 mod bearer;
+mod fit;
 mod gate;
 mod send;
 
+pub(crate) use fit::connector_file;
 pub(crate) use gate::parse_network;
 
 use super::schema::POLICY;
@@ -75,7 +77,7 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     let env = outgoing(&user.extra, &vars);
     let orgs = account::orgs(reader, tree, &env);
     let provision = account::provision(reader, tree, around.connectors, &env);
-    account::fits_connector(reader, tree, &user, roles.as_ref(), &orgs, provision.as_ref());
+    fit::fits_connector(reader, tree, &user, roles.as_ref(), &orgs, provision.as_ref());
     let (headers, secret_headers) = send::headers(reader, tree, &env);
     send::path_headers(reader, tree, &env, &mut paths);
     let jwt = send::jwt(reader, tree, &env, host.as_deref().unwrap_or_default());

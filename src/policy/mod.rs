@@ -11,13 +11,14 @@ pub mod mapping;
 pub mod path;
 pub mod schema;
 
+pub(crate) use compile::connector_file;
 pub use compile::{Surroundings, compile};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
 
 use crate::config::SecretRef;
-use crate::connector::model::{Credential, Model, Steps};
+use crate::connector::model::{Credential, InitialPassword, Model, Steps};
 use crate::expr::{Condition, FirstOf};
 use crate::identity::Way;
 use core::net::IpAddr;
@@ -239,6 +240,10 @@ pub struct UserMapping {
     pub extra: Vec<(String, FirstOf)>,
     /// Attributes that must be present before anything is created: names of the sign-in's attributes (`given_name`, `claims.x`).
     pub required: Vec<String>,
+    /// Longest login, in characters; a longer one is cut. The connector's own limit counts besides.
+    pub name_max: Option<usize>,
+    /// Attributes of the connector that are not sent. (`email` and `display` of `[user]` have no template then.)
+    pub omit: Vec<String>,
     /// What to do when the login is taken by an account that is not this person's.
     pub on_collision: OnCollision,
 }
@@ -251,6 +256,8 @@ pub enum OnCollision {
     Refuse,
     /// `ada-lovelace-2`.
     Suffix,
+    /// `ada-lovelace-9f2c01ab3d`: the same person always gets the same.
+    Hash,
 }
 
 /// `[roles]`.
@@ -260,6 +267,8 @@ pub struct Roles {
     pub map: Vec<(Glob, String)>,
     /// One role, or all that apply.
     pub pick: Pick,
+    /// Roles from highest to lowest, where the connector has no order; empty: the order of the map.
+    pub order: Vec<String>,
     /// Given when no group maps.
     pub default: Option<String>,
     /// When roles are applied.
@@ -295,7 +304,7 @@ pub struct Org {
     pub id: Value,
     /// Whom it is for; empty: everyone.
     pub groups: Vec<Glob>,
-    /// Role in it; may use `{role}`.
+    /// Role in it; may use `{role}`. No candidate at all: the connector's default role.
     pub role: FirstOf,
 }
 
@@ -320,6 +329,8 @@ pub struct Provision {
     pub retries: u32,
     /// The policy's own find and steps, for `connector = "rest"`.
     pub steps: Option<Steps>,
+    /// What becomes of the password of a new account.
+    pub initial_password: InitialPassword,
 }
 
 /// `on_existing`.

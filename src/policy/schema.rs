@@ -116,7 +116,14 @@ const USER: Section = Section {
         Key::new("email", Kind::Templates, "e-mail address").default("\"{lower(email)}\""),
         Key::new("display", Kind::Templates, "display name").default("[\"{name}\", \"{given_name} {family_name}\", \"{username}\", \"{email}\"]"),
         Key::new("required", Kind::TextList, "attributes without which nothing is created"),
-        Key::new("on_collision", Kind::Enum(&["refuse", "suffix"]), "when the login belongs to somebody else").default("refuse"),
+        Key::new("name_max", Kind::Int(1, 255), "longest login in characters; a longer one is cut").default("what the application takes"),
+        Key::new(
+            "on_collision",
+            Kind::Enum(&["refuse", "suffix", "hash"]),
+            "when the login belongs to somebody else: a conflict, a number behind it, or a short hash of the person's subject",
+        )
+        .default("refuse"),
+        Key::new("omit", Kind::TextList, "attributes that are not sent: \"email\", \"display\", or the connector's own names"),
         Key::new("extra", Kind::Map(&Kind::Templates), "further attributes"),
     ],
 };
@@ -128,6 +135,7 @@ const ROLES: Section = Section {
     keys: &[
         Key::new("map", Kind::Map(&Kind::Text), "group = \"role\"; * stands for anything"),
         Key::new("pick", Kind::Enum(&["highest", "all"]), "one role, or all that apply").default("highest"),
+        Key::new("order", Kind::TextList, "roles from highest to lowest, where the connector does not know").default("the order of the map"),
         Key::new("default", Kind::Text, "the role when no group maps"),
         Key::new("sync", Kind::Enum(&["login", "create", "never"]), "when roles are applied").default("login"),
     ],
@@ -140,7 +148,7 @@ const ORG: Section = Section {
     keys: &[
         Key::new("id", Kind::Free, "the application's id of it").required(),
         Key::new("groups", Kind::TextList, "for whom; left out: everyone"),
-        Key::new("role", Kind::Templates, "role in it"),
+        Key::new("role", Kind::Templates, "role in it; one that comes to nothing: no membership").default("the connector's own"),
     ],
 };
 
@@ -149,7 +157,7 @@ const PROVISION: Section = Section {
     name: "provision",
     doc: "How accounts are made, through the application's own admin API.",
     keys: &[
-        Key::new("connector", Kind::Text, "which admin API it is").required(),
+        Key::new("connector", Kind::Text, "which admin API it is: a name, or the path of a connector file beside this one").required(),
         Key::new("url", Kind::Url, "base address of the admin API"),
         Key::new("token", Kind::Secret, "bearer token of the admin API"),
         Key::new("username", Kind::Text, "user of the admin API"),
@@ -158,6 +166,8 @@ const PROVISION: Section = Section {
         Key::new("settings", Kind::Free, "the connector's own settings"),
         Key::new("on_existing", Kind::Enum(&["adopt", "leave", "refuse"]), "what to do with an account that was there before").default("refuse"),
         Key::new("match", Kind::EnumList(&["external_id", "login", "email"]), "how an existing account is recognised"),
+        Key::new("initial_password", Kind::Enum(&["random", "none"]), "a password that nobody knows for new accounts, or none")
+            .default("the connector's own"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),
         Key::new("find", Kind::OwnTable(&FIND), "how to look for an account, for connector = \"rest\""),

@@ -245,6 +245,8 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
             display: FirstOf(Vec::new()),
             extra: Vec::new(),
             required: Vec::new(),
+            name_max: None,
+            omit: Vec::new(),
             on_collision: OnCollision::Refuse,
         },
         roles: None,

@@ -10,6 +10,7 @@ mod forward;
 mod house;
 mod login;
 mod oidc;
+mod own;
 mod pages;
 mod policy;
 mod provision;

@@ -124,13 +124,17 @@ impl Whole {
     }
 
     pub async fn with(policies: impl FnOnce(SocketAddr) -> Vec<(&'static str, String)>, change: impl FnOnce(&mut Gateway)) -> Self {
+        Self::loaded(|app| policies(app).iter().map(|(name, text)| compiled(name, text)).collect(), change).await
+    }
+
+    /// As [`Self::with`], policies being compiled by the test.
+    pub async fn loaded(policies: impl FnOnce(SocketAddr) -> Vec<Policy>, change: impl FnOnce(&mut Gateway)) -> Self {
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let (op, app) = (FakeOp::start(clock.now().seconds()).await, Upstream::start().await);
         let folder = tempfile::tempdir().unwrap();
         let mut gateway = gateway(&folder, &op);
         change(&mut gateway);
-        let policies = policies(app.at).iter().map(|(name, text)| compiled(name, text)).collect();
-        let mut plan = Plan::new(gateway, policies, vec!["broken.vestibule.test".into()]);
+        let mut plan = Plan::new(gateway, policies(app.at), vec!["broken.vestibule.test".into()]);
         plan.install_logging = false;
         plan.clock = clock.clone();
         plan.environment = Arc::new(|name| match name {

@@ -41,6 +41,8 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
             display: nothing(),
             extra: Vec::new(),
             required: Vec::new(),
+            name_max: None,
+            omit: Vec::new(),
             on_collision: OnCollision::Refuse,
         },
         roles: None,
