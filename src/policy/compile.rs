@@ -1,12 +1,13 @@
 //! A policy file as written, made into a [`Policy`] as meant.
 //!
 //! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
-//! `gate.rs` has `[access]` and `[[path]]`, `account.rs` `[user] [roles] [[org]] [provision]`, `send.rs` `[headers] [jwt]`. Pure: the text comes in,
+//! `gate.rs` has `[access]` and `[[path]]`, `account.rs` `[user] [roles] [[org]] [provision]`, `switches.rs` what `[provision]` allows, `send.rs` `[headers] [jwt]`. Pure: the text comes in,
 //! the policy goes out.
 
 mod account;
 mod gate;
 mod send;
+mod switches;
 
 pub(crate) use gate::parse_network;
 

@@ -10,11 +10,13 @@ pub mod glob;
 pub mod mapping;
 pub mod path;
 pub mod schema;
+pub mod switches;
 
 pub use compile::{Surroundings, compile};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate};
 pub use glob::Glob;
 pub use path::{CanonicalPath, PathPattern, PathProblem};
+pub use switches::Switches;
 
 use crate::config::SecretRef;
 use crate::connector::model::{Credential, Model, Steps};
@@ -255,6 +257,8 @@ pub struct Provision {
     pub on_existing: OnExisting,
     /// How an existing account is recognised; empty: an existing account is a conflict.
     pub match_by: Vec<MatchBy>,
+    /// Who gets an account, when, and what may be done with one that is there.
+    pub switches: Switches,
     /// Milliseconds for one admin call.
     pub timeout_ms: u64,
     /// Further tries after a transient failure.
