@@ -17,4 +17,5 @@ mod request;
 mod serve;
 mod session;
 mod state;
+mod tools;
 mod whole;
