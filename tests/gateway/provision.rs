@@ -4,4 +4,6 @@
 mod engines;
 mod faults;
 mod people;
+mod rows;
+mod switches;
 mod world;
