@@ -505,8 +505,9 @@ async fn operators_list_show_retry_and_forget() {
     let shown = people.show("wiki", "ADA@example.com").await.unwrap();
     assert_eq!((shown.login.as_deref(), shown.granted["group"].as_slice()), (Some("ada"), ["devs".to_owned()].as_slice()));
     assert_eq!(serde_json::to_value(&shown).unwrap()["state"], json!("active"));
-    // Another person whose login is somebody's address is not taken for them; two of one name are two.
-    ready(&world.sign_in(&Identity { email: Some("ada@example.com".into()), ..person("a2", "ada2", &[]) }, &policy).await);
+    // Two of one address are two.
+    let other = Identity { email: Some("ada@example.com".into()), ..person("a2", "ada2", &[]) };
+    assert_eq!(refused(&world.sign_in(&other, &policy).await), PublicMessage::AccountExists);
     let Err(PeopleError::Ambiguous { subjects, .. }) = people.show("wiki", "ada@example.com").await else { panic!("two are called so") };
     assert_eq!(subjects.len(), 2);
     assert_eq!(people.show("wiki", "ada").await.unwrap().subject, "ada", "a subject is exact");
