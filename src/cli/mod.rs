@@ -5,6 +5,7 @@ mod connectors;
 mod demo;
 mod fmt;
 mod help;
+mod init;
 mod schema;
 mod serve;
 
@@ -42,6 +43,15 @@ enum Command {
         /// The gateway's configuration file.
         #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
         config: PathBuf,
+    },
+    /// Make vestibule.toml and a first policy: asks six questions.
+    Init {
+        /// What to make.
+        #[arg(value_enum, default_value_t = init::What::Files)]
+        what: init::What,
+        /// Where.
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        folder: PathBuf,
     },
     /// Find every problem in the configuration.
     Check {
@@ -102,6 +112,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     ExitCode::from(match arguments.command {
         Command::Serve { config } => serve::serve(&config),
+        Command::Init { what, folder } => init::run(what, &folder),
         Command::Check { config, files } => check::run(&config, &files),
         Command::Fmt { check, files, config } => fmt::run(&config, &files, check),
         Command::Connectors { what } => connectors::run(&what),

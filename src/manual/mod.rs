@@ -1,6 +1,6 @@
 //! The manual: the reference pages of both files and of every connector.
 //!
-//! Lives here: what is made from the tables ([`words`], [`pages`], [`help`], [`json_schema`]) and the pages themselves, as committed. A page is never edited by
+//! Lives here: what is made from the tables ([`words`], [`pages`], [`help`], [`json_schema`]) and the pages themselves, as committed. A reference page is never edited by
 //! hand: `make manual` writes it anew, and a test fails when it says something else than the table. Apart because it is for people, and no line of it decides
 //! anything.
 
@@ -10,6 +10,9 @@ pub mod help;
 pub mod json_schema;
 pub mod pages;
 pub mod words;
+
+#[doc = include_str!("writing.md")]
+pub mod writing {}
 
 #[doc = include_str!("policy.md")]
 pub mod policy {}
@@ -44,6 +47,17 @@ mod tests {
             let committed = fs::read_to_string(&path).unwrap_or_default();
             assert!(committed == made, "{name} is not what the table says: run `make manual`");
         }
+    }
+
+    #[test]
+    fn the_chapter_on_writing_names_every_function_and_name() {
+        let chapter = include_str!("writing.md");
+        let names = crate::expr::function_names().chain(["has"]);
+        let missing: Vec<&str> = names.filter(|name| !chapter.contains(&format!("{name}("))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        let env = crate::expr::Env::sign_in().with_user().with_roles().with_request().with_vars(&serde_json::Map::new()).with_item_and_id();
+        let missing: Vec<&str> = env.names().filter(|name| !chapter.contains(&format!("`{name}`")) && !chapter.contains(&format!("`{name}."))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]

@@ -440,13 +440,14 @@ fn one_of(written: &str, words: &[&str]) -> Option<String> {
     (!words.contains(&written)).then(|| format!("one of: {}", words.join(", ")))
 }
 
-fn is_http_url(written: &str) -> bool {
+/// Whether `written` is an absolute `http` or `https` address.
+pub fn is_http_url(written: &str) -> bool {
     url::Url::parse(written)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty() && url.password().is_none())
 }
 
-/// A DNS name (or `localhost`): letters, digits, `-` and `.`; no scheme, port, path.
-fn is_host(written: &str) -> bool {
+/// Whether `written` is a DNS name (or `localhost`): letters, digits, `-` and `.`; no scheme, port, path.
+pub fn is_host(written: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63

@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
 
 /// Runs it: code, standard output, standard error.
 fn vestibule(words: &[&str]) -> (i32, String, String) {
@@ -98,4 +101,84 @@ fn row_52_show_says_what_to_do_about_accounts_that_the_app_makes_itself() {
     assert!(code == 1 && said.contains("did you mean `jupyterhub`?"), "{said}");
     let (code, out, _) = vestibule(&["connectors", "show", "jupyterhub"]);
     assert!(code == 0 && out.contains("allow_existing_users = True"), "{out}");
+}
+
+/// A machine that answers every address it knows with JSON; the others with 404.
+fn answering(pages: Vec<(&'static str, String)>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut first = String::new();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            reader.read_line(&mut first).unwrap();
+            while reader.read_line(&mut String::new()).is_ok_and(|read| read > 2) {}
+            let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+            let known = pages.iter().find(|(known, _)| *known == path);
+            let (status, body) = known.map_or(("404 Not Found", ""), |(_, body)| ("200 OK", body));
+            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+/// Runs `init` with these lines as answers.
+fn init(folder: &Path, lines: &str) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        .args(["init", "--folder", folder.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn init_writes_nothing_without_all_answers_and_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, said) = init(folder.path(), "auth.example.org\n");
+    assert!(code == 2 && said.contains("nothing was written"), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    fs::write(folder.path().join("vestibule.toml"), "mine").unwrap();
+    let (code, _, said) = init(folder.path(), "");
+    assert!(code == 2 && said.contains("is there already"), "{said}");
+    assert_eq!(fs::read_to_string(folder.path().join("vestibule.toml")).unwrap(), "mine");
+}
+
+#[test]
+fn init_probes_what_it_finds_and_writes_files_that_pass_check() {
+    let app = answering(vec![("/", String::new()), ("/api/health", r#"{"database":"ok","version":"12.0"}"#.to_owned())]);
+    // An issuer is compared exactly: the provider's own spelling, with its slash, is the one that is written.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let issuer = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    let (code, out, said) = init(tempfile::tempdir().unwrap().path(), &format!("auth.example.org\n\n{issuer}\n\n\n{app}\n"));
+    assert_eq!(code, 0, "{out}{said}");
+    assert!(said.contains("no connection") && said.contains("it answers: Grafana"), "{said}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, said) = init(folder.path(), &format!("auth.example.org\n\n{issuer}\nmy-client\nenv:SECRET\n{app}\n"));
+    assert_eq!(code, 0, "{out}{said}");
+    assert!(out.contains("https://auth.example.org/.vestibule/callback") && out.contains("grafana.example.org"), "{out}");
+    let gateway = fs::read_to_string(folder.path().join("vestibule.toml")).unwrap();
+    assert!(gateway.contains("client_id     = \"my-client\"") && gateway.contains("client_secret = \"env:SECRET\""), "{gateway}");
+    let policy = fs::read_to_string(folder.path().join("policies/grafana.toml")).unwrap();
+    assert!(policy.contains("# connector = \"grafana\"") && policy.contains(&app), "{policy}");
+    for private in ["state.key", "self-signed.key"] {
+        assert_eq!(fs::metadata(folder.path().join(private)).unwrap().permissions().mode() & 0o777, 0o600, "{private}");
+    }
+    let config = folder.path().join("vestibule.toml");
+    let (code, out, said) = vestibule(&["check", "--config", config.to_str().unwrap()]);
+    assert!(code == 0 && out.contains("in order"), "{out}{said}");
+    assert_eq!(vestibule(&["fmt", "--check", "--config", config.to_str().unwrap()]), (0, String::new(), String::new()));
+}
+
+#[test]
+fn init_prints_the_unit_file() {
+    let (code, out, _) = vestibule(&["init", "systemd"]);
+    assert!(code == 0 && out.contains("ExecStart=/usr/bin/vestibule serve"), "{out}");
 }
