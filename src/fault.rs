@@ -154,6 +154,16 @@ pub enum PublicMessage {
     AccountExists,
     /// 403: an attribute that the account needs is missing from the sign-in.
     IncompleteSignIn,
+    /// 403: no account, and none is made by signing in.
+    AccountsOff,
+    /// 403: no account, because as many as the policy allows are there.
+    AccountsFull,
+    /// 403: a human has to approve the account first.
+    AwaitingApproval,
+    /// 403: no account yet; only a page opened in a browser begins one.
+    OpenInBrowser,
+    /// 403: the app is switched off for everybody.
+    AppClosed,
     /// 502.
     AppUnreachable,
     /// 504.

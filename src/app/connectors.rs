@@ -22,7 +22,8 @@ pub(super) fn engine(
     clock: &Arc<dyn Clock>,
     read: &Read<'_>,
 ) -> Result<Option<Arc<dyn Connector>>, StartError> {
-    let Some(provision) = &policy.provision else { return Ok(None) };
+    // Switched off, no admin call is made: not even its credential has to be there.
+    let Some(provision) = policy.provision.as_ref().filter(|provision| provision.switches.enabled) else { return Ok(None) };
     let engine = Engine::new(
         Arc::clone(&provision.connector),
         provision.steps.clone(),

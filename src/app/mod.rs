@@ -261,6 +261,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         entropy: Arc::clone(&entropy),
         sleeper: Arc::new(TokioSleeper),
         runtime: control.clone(),
+        meter: Arc::clone(&metrics) as Arc<dyn provision::Meter>,
         times: Times::default(),
     });
     provision.install(engines);
@@ -322,7 +323,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }
     if let Some(listener) = sockets.admin {
-        let admin = Arc::new(Admin { metrics, store: shared_store, show_metrics: gateway.telemetry.metrics });
+        let admin = Arc::new(Admin { metrics, store: shared_store, show_metrics: gateway.telemetry.metrics, clock: Arc::clone(&clock) });
         drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
     }
     let mut cores = Vec::new();

@@ -1,14 +1,15 @@
 //! A policy file as written, made into a [`Policy`] as meant.
 //!
 //! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
-//! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `fit.rs` what those must be for the
-//! connector, `send.rs` `[headers] [jwt]`. Pure: the text comes in, the policy goes out.
+//! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `switches.rs` what `[provision]` allows,
+//! `fit.rs` what those must be for the connector, `send.rs` `[headers] [jwt]`. Pure: the text comes in, the policy goes out.
 
 mod account;
 mod bearer;
 mod fit;
 mod gate;
 mod send;
+mod switches;
 
 pub(crate) use fit::connector_file;
 pub(crate) use gate::parse_network;

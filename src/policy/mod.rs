@@ -10,12 +10,14 @@ pub mod glob;
 pub mod mapping;
 pub mod path;
 pub mod schema;
+pub mod switches;
 
 pub(crate) use compile::connector_file;
 pub use compile::{Surroundings, compile};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
+pub use switches::Switches;
 
 use crate::config::SecretRef;
 use crate::connector::model::{Credential, InitialPassword, Model, Steps};
@@ -323,6 +325,8 @@ pub struct Provision {
     pub on_existing: OnExisting,
     /// How an existing account is recognised; empty: an existing account is a conflict.
     pub match_by: Vec<MatchBy>,
+    /// Who gets an account, when, and what may be done with one that is there.
+    pub switches: Switches,
     /// Milliseconds for one admin call.
     pub timeout_ms: u64,
     /// Further tries after a transient failure.

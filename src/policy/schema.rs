@@ -168,6 +168,44 @@ const PROVISION: Section = Section {
         Key::new("match", Kind::EnumList(&["external_id", "login", "email"]), "how an existing account is recognised"),
         Key::new("initial_password", Kind::Enum(&["random", "none"]), "a password that nobody knows for new accounts, or none")
             .default("the connector's own"),
+        Key::new("enabled", Kind::Bool, "whether accounts are made, linked and kept in step; false: see when_disabled").default("true"),
+        Key::new(
+            "when_disabled",
+            Kind::Enum(&["allow_linked", "deny_all", "passthrough"]),
+            "while enabled = false: people with a linked account go on and nobody new comes; nobody at all; or everybody, by the mapping, and nothing is looked up",
+        )
+        .default("allow_linked"),
+        Key::new(
+            "mode",
+            Kind::Enum(&["create_and_update", "create_only", "update_only", "passthrough"]),
+            "make accounts and take over existing ones; make them and refuse existing ones; take over only; or let existing ones in and touch nothing. Left out: accounts are made, and on_existing decides the rest",
+        ),
+        Key::new(
+            "trigger",
+            Kind::Enum(&["sign_in", "first_request"]),
+            "what may begin the making of an account: a page that somebody opens, or any request with a session",
+        )
+        .default("sign_in"),
+        Key::new("max_accounts", Kind::Int(1, 1_000_000_000), "most accounts that the gateway makes or takes over at this application").default("no limit"),
+        Key::new("on_exceed", Kind::Enum(&["refuse", "approve"]), "beyond max_accounts: no account, or one once a human has approved").default("refuse"),
+        Key::new(
+            "join",
+            Kind::Enum(&["always", "created", "approval"]),
+            "which accounts get memberships and roles: all; those that the gateway made; or others once a human has approved",
+        )
+        .default("always"),
+        Key::new(
+            "join_when",
+            Kind::Expression,
+            "only accounts for which this holds get memberships and roles, over account.* as the application shows it, origin ('created', 'adopted', 'preexisting') and the sign-in; without a value: not this one",
+        ),
+        Key::new("protect", Kind::TextList, "logins never taken for anybody's and never made, * stands for anything; any of"),
+        Key::new(
+            "protect_when",
+            Kind::Expression,
+            "accounts never taken for anybody's, over account.* as the application shows it; without a value: this one as well",
+        ),
+        Key::new("slo", Kind::Duration, "how soon a first sign-in should have its account; a later one is logged and counted").default("3s"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),
         Key::new("find", Kind::OwnTable(&FIND), "how to look for an account, for connector = \"rest\""),

@@ -71,7 +71,7 @@ pub struct Doorman {
 #[async_trait]
 impl Admission for Doorman {
     async fn ensure(&self, visit: Visit<'_>) -> Option<Ensured> {
-        self.asked.lock().unwrap().push((visit.to.to_string(), visit.hold_ms));
+        self.asked.lock().unwrap().push((visit.to.to_string(), visit.asking.hold_ms));
         Some(self.answer.lock().unwrap().clone().unwrap_or(Ensured::Working))
     }
 }

@@ -5,4 +5,6 @@ mod apps;
 mod engines;
 mod faults;
 mod people;
+mod rows;
+mod switches;
 mod world;
