@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod explain;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +48,8 @@ enum Command {
         #[arg(value_name = "POLICY")]
         files: Vec<PathBuf>,
     },
+    /// Why a request is allowed or not, or what stood behind an incident code.
+    Explain(explain::Arguments),
     /// Gateway, identity provider and two legacy apps on this machine, in one process.
     Demo {
         /// Drive the whole story headless, print a line for each step, exit 0 or 1.
@@ -71,6 +74,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(match arguments.command {
         Command::Serve { config } => serve::serve(&config),
         Command::Check { config, files } => check::run(&config, &files),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Demo { check, port } => demo::run(check, port),
     })
 }

@@ -158,6 +158,9 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
+/// `[state] sign_ins_keep`: 90 days.
+const SIGN_INS_KEEP_MS: i64 = 90 * 86_400_000;
+
 fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> {
     let (table, _) = section(tree, "state")?;
     not_yet(reader, table, "state", &["backup_keep"]);
@@ -179,7 +182,7 @@ fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> 
             return None;
         }
     };
-    Some(State { url, key: secret(table, "key", folder)? })
+    Some(State { url, key: secret(table, "key", folder)?, sign_ins_keep_ms: table.duration_ms("sign_ins_keep").unwrap_or(SIGN_INS_KEEP_MS) })
 }
 
 fn session(reader: &mut Reader<'_>, tree: &Table) -> Session {

@@ -81,6 +81,8 @@ pub struct State {
     pub url: String,
     /// Key that seals secrets at rest.
     pub key: SecretRef,
+    /// How long the last sign-in of each person is kept.
+    pub sign_ins_keep_ms: i64,
 }
 
 /// `[session]`.

@@ -3,6 +3,7 @@
 mod admin;
 mod cli;
 mod connector;
+mod explain;
 mod fake_admin;
 mod fake_op;
 mod forward;

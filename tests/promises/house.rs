@@ -430,7 +430,11 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
         },
         certificates: if options.tls { vec![certificate()] } else { Vec::new() },
         admin: None,
-        state: State { url: format!("sqlite:{}", folder.join("v.db").display()), key: SecretRef::Env("STATE_KEY".into()) },
+        state: State {
+            url: format!("sqlite:{}", folder.join("v.db").display()),
+            key: SecretRef::Env("STATE_KEY".into()),
+            sign_ins_keep_ms: 90 * 86_400_000,
+        },
         session: Session {
             idle_ms: IDLE_MS,
             max_ms: MAX_MS,
