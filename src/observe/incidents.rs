@@ -16,11 +16,15 @@ use tokio_util::sync::CancellationToken;
 const WAITING_MAX: usize = 4096;
 /// Records written at once.
 const AT_ONCE: usize = 256;
+/// A full batch is followed by a pause: whoever floods the door does not get all of the disk as well.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Records after which what is too many is deleted, whatever the time.
+const SWEEP_AFTER: usize = 10_000;
 /// How often what is too old is deleted.
 const SWEEP_EVERY: Duration = Duration::from_mins(15);
 /// How long a record is kept.
 const KEEP_MS: i64 = 30 * 86_400_000;
-/// Records kept, of people and of strangers: 100,000 together.
+/// Records kept, of people and of strangers: 100,000 together, and [`SWEEP_AFTER`] until the next sweep.
 const OF_PEOPLE_MAX: u32 = 80_000;
 const OF_STRANGERS_MAX: u32 = 20_000;
 
@@ -59,6 +63,7 @@ impl Keeping {
     pub async fn run(mut self, store: Arc<dyn Store>, clock: Arc<dyn Clock>, sign_ins_keep_ms: i64, stop: CancellationToken) {
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         let mut batch = Vec::with_capacity(AT_ONCE);
+        let mut written = 0;
         loop {
             tokio::select! {
                 count = self.receiver.recv_many(&mut batch, AT_ONCE) => {
@@ -66,8 +71,18 @@ impl Keeping {
                         return;
                     }
                     self.write(&store, &mut batch).await;
+                    written += count;
+                    if written >= SWEEP_AFTER {
+                        sweep.reset_immediately();
+                    }
+                    if count == AT_ONCE {
+                        drop(tokio::time::timeout(PAUSE, stop.cancelled()).await);
+                    }
                 }
-                _ = sweep.tick() => sweep_old(&store, clock.as_ref(), sign_ins_keep_ms).await,
+                _ = sweep.tick() => {
+                    written = 0;
+                    sweep_old(&store, clock.as_ref(), sign_ins_keep_ms).await;
+                }
                 // Nothing more is taken; what waits is still given out, and then nothing.
                 () = stop.cancelled(), if !self.receiver.is_closed() => self.receiver.close(),
             }
@@ -106,5 +121,68 @@ async fn sweep_old(store: &Arc<dyn Store>, clock: &dyn Clock, sign_ins_keep_ms: 
     }
     if let Err(error) = store.sweep_sign_ins(now.plus_ms(-sign_ins_keep_ms)).await {
         tracing::warn!(%error, "old sign-ins could not be deleted");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Incidents, WAITING_MAX};
+    use crate::clock::Timestamp;
+    use crate::fault::{Incident, PublicMessage};
+    use crate::identity::{Groups, Identity, SubjectId};
+    use crate::observe::Metrics;
+    use crate::state::{IncidentFacts, IncidentRecord};
+    use std::sync::Arc;
+
+    fn record(person: bool) -> IncidentRecord {
+        let identity = || Identity {
+            subject: SubjectId { issuer: "https://idp.example".to_owned(), subject: "1".to_owned() },
+            idp: "corp".to_owned(),
+            email: None,
+            email_verified: false,
+            name: None,
+            given_name: None,
+            family_name: None,
+            username: None,
+            groups: Groups::Unknown,
+            claims: serde_json::Map::new(),
+        };
+        let facts = IncidentFacts {
+            message: PublicMessage::NoSuchHost,
+            reason: String::new(),
+            detail: None,
+            app: None,
+            host: None,
+            rule: None,
+            policy_revision: None,
+            method: None,
+            path: None,
+            peer: None,
+            idp: None,
+            person: person.then(identity),
+            auth_time_ms: None,
+        };
+        IncidentRecord { code: Incident::from_number(1), at: Timestamp::default(), facts }
+    }
+
+    #[test]
+    fn strangers_fill_half_of_the_room_people_all_of_it_and_what_is_lost_is_counted() {
+        let metrics = Arc::new(Metrics::default());
+        let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
+        let lost = |count: usize| {
+            let line = format!("vestibule_incidents_dropped_total {count}\n");
+            assert!(metrics.text().contains(&line), "{line}{}", metrics.text());
+        };
+        for _ in 0..WAITING_MAX {
+            incidents.keep(record(false));
+        }
+        lost(WAITING_MAX / 2);
+        for _ in 0..WAITING_MAX / 2 {
+            incidents.keep(record(true));
+        }
+        lost(WAITING_MAX / 2);
+        incidents.keep(record(true));
+        lost(WAITING_MAX / 2 + 1);
+        assert_eq!(keeping.receiver.len(), WAITING_MAX);
     }
 }

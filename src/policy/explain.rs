@@ -68,8 +68,8 @@ impl Explanation {
 /// Pure; allocates freely, and makes checks that the decision no longer needs.
 pub fn explain(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<'_>, now: Timestamp) -> Explanation {
     let verdict = evaluate(policy, signed_in, facts, now);
-    let matches = Matches::of(policy, facts.path);
-    let public = matches.public().is_some();
+    let sections = Matches::of(policy, facts.path);
+    let public = sections.public().is_some();
     let mut asked = Asked { signed_in, facts, peer: facts.peer.to_canonical(), now, checks: Vec::new() };
     let mut matched = Vec::new();
     if !public {
@@ -77,7 +77,7 @@ pub fn explain(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<'
         matched.push(Rule::Access);
         asked.gate(Rule::Access, &policy.access);
     }
-    for (index, section) in matches.sections() {
+    for (index, section) in sections.sections() {
         matched.push(Rule::Path(index));
         if section.public {
             asked.tell(

@@ -13,6 +13,11 @@ use crate::request::{Bearings, Stop, Stopped};
 use crate::state::{IncidentFacts, IncidentRecord};
 use std::net::IpAddr;
 
+/// What is kept of a method, which may be any token.
+const METHOD_BYTES_MAX: usize = 32;
+/// What is kept of a path.
+const PATH_BYTES_MAX: usize = 2048;
+
 /// What is known of a request.
 pub(super) struct Seen {
     method: Option<String>,
@@ -76,8 +81,8 @@ impl Seen {
             host: self.host,
             rule: self.rule,
             policy_revision,
-            method: self.method,
-            path,
+            method: self.method.map(|method| cut(method, METHOD_BYTES_MAX)),
+            path: path.map(|path| cut(path, PATH_BYTES_MAX)),
             peer: self.peer,
             idp: told.idp.or_else(|| told.person.as_ref().map(|person| person.idp.clone())),
             person: told.person.map(|person| *person),
@@ -85,4 +90,13 @@ impl Seen {
         };
         IncidentRecord { code, at, facts }
     }
+}
+
+/// At most `bytes_max` bytes, and a mark where something is left out.
+fn cut(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text.push('…');
+    }
+    text
 }

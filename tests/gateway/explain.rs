@@ -1,10 +1,10 @@
 //! `vestibule explain`, by the real binary: for people in files, for people who have signed in, and for codes that people read out.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use crate::cli::{command, edit, folder, running};
 use crate::fake_op::{CLIENT_ID, FakeOp};
 use crate::state::sign_on;
-use crate::whole::{Street, get};
+use crate::whole::{ADMIN_TOKEN, APP, Street, Whole, get};
 use rustix::process::{Pid, Signal, kill_process};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -460,4 +460,31 @@ async fn the_code_of_a_refused_page_is_the_one_that_is_explained() {
     let recorded = explain(here, &["https://wiki.vestibule.test/admins", "--user", "Ada@Example.com"]);
     assert!(recorded.out.starts_with("DENY   groups"), "{}{}", recorded.out, recorded.err);
     assert!(recorded.out.contains("via corp, "), "{}", recorded.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_log_said_of_an_account_and_where_somebody_waited_for_are_recorded() {
+    // Nothing listens at the admin API.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = taken.local_addr().unwrap();
+    drop(taken);
+    let sections = format!("[provision]\nconnector = \"scim\"\nurl = \"http://{nowhere}/scim\"\ntoken = \"env:ADMIN_TOKEN\"\nretries = 0\n");
+    let whole = Whole::app("", &sections).await;
+    let person = whole.sign_in(APP).await;
+    let failed = whole.get(&person, APP, "/issues?token=hidden").await;
+    assert_eq!(failed.status(), 503, "{failed:?}");
+    let waited = whole.get(&person, APP, "/.vestibule/wait?to=/admins%3Ftoken=hidden").await;
+    assert_eq!(waited.status(), 403, "{waited:?}");
+    let codes = [failed, waited].map(|answer| Incident::parse(&answer.get("x-vestibule-incident").unwrap()).unwrap());
+    whole.running.stop().await;
+
+    let store = store(whole.folder.path()).await;
+    let [failed, waited] = [store.incident(codes[0]).await.unwrap().unwrap().facts, store.incident(codes[1]).await.unwrap().unwrap().facts];
+    assert_eq!((failed.message, failed.path.as_deref()), (PublicMessage::AccountUnavailable, Some("/issues")));
+    let log = failed.detail.unwrap();
+    assert!(log.contains("lookup") && !log.contains(ADMIN_TOKEN), "what the account record has: {log}");
+    assert_eq!(failed.person.unwrap().email.as_deref(), Some("ada@example.com"));
+    assert_eq!((waited.message, waited.path.as_deref()), (PublicMessage::Denied(DenyReason::Groups), Some("/admins")));
+    let recorded = store.last_by_email("ada@example.com").await.unwrap();
+    assert_eq!(recorded.len(), 1, "the sign-in is recorded");
 }

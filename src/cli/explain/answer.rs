@@ -188,20 +188,20 @@ impl Asked<'_> {
                 reason.key().clone_into(&mut answer.why);
                 answer.fix = Some(self.fix(reason, rule, &place));
                 answer.place = Some(place);
-                answer.sees = self.sees(PublicMessage::Denied(reason));
+                answer.sees = Some(self.sees(PublicMessage::Denied(reason)));
             }
             Err(Refusal::FreshLogin { max_age_ms }) => {
                 answer.verdict = Verdict::SignIn;
                 answer.why = format!("max_age {}", span(max_age_ms));
                 answer.place = found.deciding().map(|check| lines.of_key(policy, check.rule, check.key));
-                answer.sees = self.sees(PublicMessage::FreshSignInRequired);
+                answer.sees = Some(self.sees(PublicMessage::FreshSignInRequired));
                 answer.fix = Some("a new sign-in is all it takes: navigations are sent to the provider by themselves".to_owned());
             }
             Err(Refusal::LoginRequired) => {
                 answer.verdict = Verdict::SignIn;
                 "nobody is signed in".clone_into(&mut answer.why);
                 answer.place = Some(Place::of(&policy.login_place));
-                answer.sees = self.sees(PublicMessage::SignInRequired);
+                answer.sees = Some(self.sees(PublicMessage::SignInRequired));
             }
         }
         answer
@@ -232,7 +232,7 @@ impl Asked<'_> {
         let place = self.lines.of_user(self.policy, key);
         answer.checks.push(Line { state: State::Fail, section: "[user]", key, place: place.text.clone(), says: why });
         answer.place = Some(place);
-        answer.sees = self.sees(PublicMessage::IncompleteSignIn);
+        answer.sees = Some(self.sees(PublicMessage::IncompleteSignIn));
         answer.fix = Some(fix);
     }
 
@@ -268,8 +268,8 @@ impl Asked<'_> {
     }
 
     /// The page, as it is made for everybody.
-    fn sees(&self, message: PublicMessage) -> Option<Sees> {
-        Some(sees(self.gateway, message, Some(self.policy), self.person.map(|person| &person.identity)))
+    fn sees(&self, message: PublicMessage) -> Sees {
+        sees(self.gateway, message, Some(self.policy), self.person.map(|person| &person.identity))
     }
 
     /// The way out, for ops.

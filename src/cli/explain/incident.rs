@@ -93,7 +93,8 @@ fn then(loaded: &Loaded, policy: Option<&Policy>, facts: &IncidentFacts, who: &W
 /// The same request of the same person, asked of the policy as it is today; `None`: what was recorded is no request for a page.
 fn asked_again(loaded: &Loaded, policy: &Policy, facts: &IncidentFacts, who: &Who, at: Timestamp) -> Result<Option<Answer>, String> {
     let (Some(method), Some(path)) = (&facts.method, &facts.path) else { return Ok(None) };
-    if path.starts_with("/.vestibule") || facts.host.as_ref().is_some_and(|host| *host == loaded.gateway.server.auth_host) {
+    // One that was cut is another path.
+    if path.ends_with('…') || path.starts_with("/.vestibule") || facts.host.as_ref().is_some_and(|host| *host == loaded.gateway.server.auth_host) {
         return Ok(None);
     }
     let url = Url::parse(&format!("https://{}{path}", policy.host)).map_err(|error| format!("{path}: {error}"))?;
@@ -108,7 +109,27 @@ fn recorded(facts: &IncidentFacts) -> (Verdict, String) {
         PublicMessage::SignInRequired | PublicMessage::SessionEnded => (Verdict::SignIn, "nobody is signed in".to_owned()),
         PublicMessage::FreshSignInRequired => (Verdict::SignIn, "max_age".to_owned()),
         PublicMessage::Waiting => (Verdict::Waiting, "the account is being made".to_owned()),
-        other => (Verdict::Failed, words(other)),
+        failed @ (PublicMessage::BadRequest
+        | PublicMessage::BodyTooLarge
+        | PublicMessage::HeadersTooLarge
+        | PublicMessage::MethodRefused
+        | PublicMessage::NoSuchHost
+        | PublicMessage::Misdirected
+        | PublicMessage::NoSuchPage
+        | PublicMessage::LinkExpired
+        | PublicMessage::SignInFailed
+        | PublicMessage::SignInDeclined
+        | PublicMessage::ProviderDown
+        | PublicMessage::StoreDown
+        | PublicMessage::AccountFailed
+        | PublicMessage::AccountUnavailable
+        | PublicMessage::AccountExists
+        | PublicMessage::AppUnreachable
+        | PublicMessage::AppTimeout
+        | PublicMessage::AppUnavailable
+        | PublicMessage::SignedOut
+        | PublicMessage::SignedIn
+        | PublicMessage::Internal) => (Verdict::Failed, words(failed)),
     }
 }
 

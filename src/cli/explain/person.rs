@@ -77,9 +77,9 @@ fn read(mut fields: Map<String, Value>, idp: &str) -> Result<Identity, String> {
         None => Groups::Known(Vec::new()),
         // What a provider that leaves them out says.
         Some(Value::Null) => Groups::Unknown,
-        Some(listed) => {
-            Groups::Known(serde_json::from_value(listed).map_err(|_| "`groups` takes a list of texts, or null for \"the provider did not say\"")?)
-        }
+        Some(listed) => Groups::Known(
+            serde_json::from_value(listed).map_err(|_not_texts| "`groups` takes a list of texts, or null for \"the provider did not say\"")?,
+        ),
     };
     let claims = match fields.remove("claims") {
         None | Some(Value::Null) => Map::new(),
