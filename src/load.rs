@@ -3,14 +3,20 @@
 //! Lives here: the only place that reads configuration files. `serve`, `check` and the demo call the same functions, so that what `check` accepts is what
 //! runs. Everything read goes to the pure compilers in `config/` and `policy/`.
 
+mod untested;
+
+pub use untested::{Untested, untested, untested_file};
+
 use crate::app::{Plan, Rejected};
 use crate::config::{self, Gateway};
 use crate::connector::builtin::builtin;
 use crate::policy::{self, Policy, Surroundings};
+use crate::rehearse;
 use crate::source::{Problem, Report, Severity, SourceFile, parse};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What `serve` starts with.
 #[derive(Debug)]
@@ -181,7 +187,12 @@ impl Look {
     fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
         let (policy, problems) = policy::compile(file, around);
         self.report.problems.extend(problems);
-        policy
+        // A policy that does not do what it says it does is not served.
+        let policy = Arc::new(policy?);
+        let failed = rehearse::gate(&policy, file);
+        let passed = failed.is_empty();
+        self.report.problems.extend(failed);
+        Arc::into_inner(policy).filter(|_| passed)
     }
 
     /// `*.toml` directly in the folder, by name. `None`: the folder cannot be read.

@@ -2,7 +2,9 @@
 
 mod check;
 mod demo;
+mod plan;
 mod serve;
+mod test;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -47,6 +49,26 @@ enum Command {
         #[arg(value_name = "POLICY")]
         files: Vec<PathBuf>,
     },
+    /// Run the tests inside the policies.
+    Test {
+        /// The gateway's configuration file; the tests of its policies are run.
+        #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
+        config: PathBuf,
+        /// Only these policy files.
+        #[arg(value_name = "POLICY")]
+        files: Vec<PathBuf>,
+        /// Show times, decisions and calls.
+        #[arg(short, long)]
+        verbose: bool,
+        /// Show which rules no test reaches.
+        #[arg(long)]
+        coverage: bool,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What provisioning would do for somebody, without doing it.
+    Plan(plan::Question),
     /// Gateway, identity provider and two legacy apps on this machine, in one process.
     Demo {
         /// Drive the whole story headless, print a line for each step, exit 0 or 1.
@@ -71,6 +93,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(match arguments.command {
         Command::Serve { config } => serve::serve(&config),
         Command::Check { config, files } => check::run(&config, &files),
+        Command::Test { config, files, verbose, coverage, json } => test::run(&config, &files, test::Options { verbose, coverage, json }),
+        Command::Plan(question) => plan::run(&question),
         Command::Demo { check, port } => demo::run(check, port),
     })
 }

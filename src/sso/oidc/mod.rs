@@ -15,6 +15,7 @@ use super::response::{AuthorizationResponse, Outcome};
 use super::{Begin, Finish, Provider, SsoFault, VerifiedAssertion};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
+use crate::identity::Identity;
 use crate::outbound::Transport;
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -173,13 +174,7 @@ impl Provider for OidcProvider {
         let tokens = self.exchange(&metadata, code, &finish).await?;
         let Verified { sub, auth_time, sid, claims } = self.verify(&metadata, &tokens, &finish).await?;
         let userinfo = self.userinfo(&metadata, &tokens.access_token, &sub).await;
-        let reading = claims::Reading {
-            idp: &self.settings.id,
-            issuer: &self.settings.issuer,
-            groups: &self.settings.groups,
-            trust_email: self.settings.trust_email,
-        };
-        let identity = claims::identity(sub, claims, userinfo, &reading);
+        let identity = claims::identity(sub, claims, userinfo, &reading(&self.settings));
         // A provider that does not say when the person signed in has not said that it was recently.
         let auth_time = auth_time.unwrap_or(Timestamp::from_millis(0));
         Ok(VerifiedAssertion::vouch(identity, auth_time, Some(tokens.id_token), sid))
@@ -200,6 +195,15 @@ impl Provider for OidcProvider {
         drop(query);
         Some(url)
     }
+}
+
+/// The person that these claims of an ID token would be at `idp`: for tests of policies and dry runs, which have no assertion. Vouches for nothing.
+pub fn identity_of(idp: &config::Idp, sub: String, claims: Map<String, Value>) -> Identity {
+    claims::identity(sub, claims, None, &reading(idp))
+}
+
+fn reading(idp: &config::Idp) -> claims::Reading<'_> {
+    claims::Reading { idp: &idp.id, issuer: &idp.issuer, groups: &idp.groups, trust_email: idp.trust_email }
 }
 
 fn printable(text: &str) -> String {
