@@ -62,8 +62,8 @@ pub(super) fn run(config: &Path, files: &[PathBuf], options: Options) -> u8 {
             format!(" {} no tests.", if bare == 1 { "1 file has".to_owned() } else { format!("{bare} files have") })
         };
         let passed = if failed == 0 { "all passed".to_owned() } else { format!("{failed} FAILED") };
-        let result = if total == 0 { "no tests".to_owned() } else { format!("{}: {passed}", counted(total, "test")) };
-        format!("{out}{problems}{result} in {files}.{without}\n")
+        let result = if total == 0 { format!("no tests in {files}") } else { format!("{} in {files}: {passed}", counted(total, "test")) };
+        format!("{out}{problems}{result}.{without}\n")
     };
     if io::stdout().lock().write_all(text.as_bytes()).is_err() || found.report.problems.iter().any(|problem| problem.code == UNREADABLE) {
         return COULD_NOT;

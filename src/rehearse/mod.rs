@@ -19,3 +19,6 @@ pub mod show;
 pub mod test;
 
 pub use test::{gate, run};
+
+#[cfg(test)]
+mod tests;

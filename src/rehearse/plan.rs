@@ -210,7 +210,7 @@ impl Outlook {
                 lines.push(line('+', "account", desired.login.clone(), why.to_owned()));
                 let inner = |what: &str, value: String, why: String| Line { sign: '+', inner: true, what: what.to_owned(), value, why };
                 lines.push(inner("login", Value::from(desired.login.as_str()).to_string(), "[user] name".to_owned()));
-                lines.extend(desired.attributes.iter().map(|(name, value)| inner(name, value.to_string(), self.source(name))));
+                lines.extend(desired.attributes.iter().map(|(name, value)| inner(short(name), value.to_string(), self.source(name))));
                 let unset =
                     self.policy.user.extra.iter().filter(|(name, _)| {
                         !desired.attributes.contains_key(name) && !desired.attributes.contains_key(&format!("user.extra.{name}"))
@@ -227,7 +227,7 @@ impl Outlook {
                         .as_ref()
                         .and_then(|found| found.attributes.get(name))
                         .map_or_else(|| "(not shown)".to_owned(), Value::to_string);
-                    lines.push(line('~', name, format!("{was} -> {value}"), self.source(name)));
+                    lines.push(line('~', short(name), format!("{was} -> {value}"), self.source(name)));
                 }
             }
             Step::Enable => lines.push(line('~', "account", "switched on again".to_owned(), String::new())),
@@ -286,6 +286,11 @@ impl Outlook {
             groups.filter(|group| roles.map.iter().any(|(pattern, role)| role == member && pattern.fits(group))).map(String::as_str).collect();
         behind.join(", ")
     }
+}
+
+/// An attribute without the table it stands in.
+fn short(name: &str) -> &str {
+    name.strip_prefix("user.extra.").or_else(|| name.strip_prefix("user.")).unwrap_or(name)
 }
 
 /// Many plans, added up.

@@ -13,6 +13,7 @@ mod pages;
 mod policy;
 mod provision;
 mod proxy;
+mod rehearse;
 mod request;
 mod serve;
 mod session;

@@ -4,4 +4,5 @@
 mod engines;
 mod faults;
 mod people;
+mod rehearsal;
 mod world;

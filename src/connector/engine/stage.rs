@@ -144,3 +144,60 @@ impl Engine {
         Cue { verb, call, shape, own, model: &self.model, names }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Cue, Stage, Staged};
+    use crate::clock::{ManualClock, Timestamp};
+    use crate::connector::builtin::named;
+    use crate::connector::engine::{Engine, Limits, ResolvedCredential};
+    use crate::connector::{Connector as _, Context, Outcome};
+    use crate::outbound::{OutboundError, OutboundRequest, OutboundResponse, Transport};
+    use crate::plan::Step;
+    use async_trait::async_trait;
+    use serde_json::Map;
+    use std::sync::{Arc, Mutex};
+
+    /// A stage that would have everything sent.
+    #[derive(Debug)]
+    struct Careless;
+
+    impl Stage for Careless {
+        fn cue(&self, _cue: &Cue<'_>, _request: &OutboundRequest) -> Staged {
+            Staged::Send
+        }
+
+        fn answered(&self, _cue: &Cue<'_>, _request: &OutboundRequest, _response: &OutboundResponse) {}
+    }
+
+    #[derive(Debug, Default)]
+    struct Wire(Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl Transport for Wire {
+        async fn send(&self, request: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+            self.0.lock().unwrap().push(format!("{} {}", request.method, request.url.path()));
+            Err(OutboundError::Connect("nobody there".to_owned()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_writes_is_not_sent_however_careless_the_stage() {
+        let wire = Arc::new(Wire::default());
+        let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1)));
+        let model = named("jupyterhub").unwrap();
+        let (settings, _) = model.settings(&crate::source::SourceFile::new("x", ""), None);
+        let base = "http://hub/api".parse().unwrap();
+        let engine = Engine::new(model, None, base, ResolvedCredential::default(), settings, Limits::default(), Arc::clone(&wire) as _, clock);
+        let engine = engine.staged(Arc::new(Careless));
+        let scope = Map::new();
+        let context = Context { scope: &scope, external_id: "x", login: "ada", email: None, account_id: Some("ada") };
+        let remove = Step::Remove { kind: "group".to_owned(), member: "devs".to_owned() };
+        let desired = crate::plan::Desired { login: "ada".to_owned(), attributes: Default::default(), memberships: Default::default() };
+        let made = engine.apply(context, &Step::Create(desired)).await.unwrap_err();
+        assert_eq!((made.outcome, made.detail.as_str()), (Outcome::Denied, "a dry run sends nothing that writes"));
+        assert_eq!(engine.apply(context, &remove).await.unwrap_err().outcome, Outcome::Retry, "the group is looked up first, and nobody answers");
+        assert_eq!(engine.get(context).await.unwrap_err().outcome, Outcome::Retry);
+        assert_eq!(*wire.0.lock().unwrap(), ["GET /api/groups/devs", "GET /api/users/ada"]);
+    }
+}
