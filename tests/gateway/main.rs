@@ -18,4 +18,5 @@ mod request;
 mod serve;
 mod session;
 mod state;
+mod tools;
 mod whole;
