@@ -17,6 +17,7 @@ use crate::outbound::{HyperTransport, Transport};
 use crate::pages::Pages;
 use crate::policy::{Policy, SecretHeader};
 use crate::provision::{self, ClockedSigner, Times, TokioSleeper};
+use crate::rehearse::perform::Real;
 use crate::proxy::tls::{Acceptor, Certificates, Resolver};
 use crate::proxy::{Shared, Worker, listen, redirect, tls};
 use crate::request::{Limits, Routes, SharedSecrets};
@@ -374,6 +375,17 @@ impl Running {
         }
         self.store.close().await;
     }
+}
+
+/// What reading the admin API of `policy`'s app takes, for a dry run; `None` when it makes no accounts.
+///
+/// # Errors
+/// A secret that cannot be read, or outgoing TLS.
+pub fn admin_reader(policy: &Policy) -> Result<Option<Real>, StartError> {
+    let Some(provision) = &policy.provision else { return Ok(None) };
+    let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, &|name| std::env::var_os(name));
+    let transport = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    Ok(Some(Real { transport, credential: connectors::resolve(&policy.file, &provision.credential, &read)? }))
 }
 
 /// What is in force and what is not, for the audit log and the counters.

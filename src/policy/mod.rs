@@ -24,10 +24,14 @@ use crate::config::SecretRef;
 use crate::connector::model::{Credential, InitialPassword, Model, Steps};
 use crate::expr::{Condition, FirstOf};
 use crate::identity::Way;
+use crate::source::Span;
 use core::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+
+/// The provider of a policy that is looked at without its gateway.
+pub const ANY_IDP: &str = "any";
 
 /// One upstream's policy.
 #[derive(Debug)]
@@ -78,7 +82,7 @@ pub struct Policy {
     pub secret_headers: Vec<SecretHeader>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
-    /// `[[test]]` blocks, as written. Nothing runs them yet; the compiler says so.
+    /// `[[test]]` blocks, as written; `rehearse/` runs them.
     pub tests: Vec<PolicyTest>,
 }
 
@@ -95,12 +99,31 @@ pub struct PolicyTest {
     pub get: String,
     /// Address of the client.
     pub ip: Option<IpAddr>,
+    /// How long ago they signed in, milliseconds.
+    pub age_ms: i64,
     /// What must come of it: `access`, `because`, `name`, `role`, `roles`, `orgs`, `extra`, `landing`, `headers`…
     pub expect: Map<String, Value>,
     /// Calls to the admin API, in order.
     pub calls: Option<Vec<String>>,
-    /// An account that is there already, as the app shows it.
+    /// An account that is there already, as the app shows it, or a list of such.
     pub existing: Option<Value>,
+    /// Where its parts stand in the file.
+    pub spans: TestSpans,
+}
+
+/// Where the parts of a `[[test]]` stand.
+#[derive(Debug, Clone, Default)]
+pub struct TestSpans {
+    /// Its name.
+    pub name: Span,
+    /// Its user.
+    pub user: Option<Span>,
+    /// Its path.
+    pub get: Option<Span>,
+    /// Values of `expect`, by key.
+    pub expect: Vec<(String, Span)>,
+    /// Its calls.
+    pub calls: Option<Span>,
 }
 
 impl Policy {

@@ -17,6 +17,7 @@ mod policy;
 mod provision;
 mod proxy;
 mod recorded;
+mod rehearse;
 mod request;
 mod serve;
 mod session;
