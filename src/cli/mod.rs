@@ -39,14 +39,7 @@ enum Command {
         config: PathBuf,
     },
     /// Find every problem in the configuration.
-    Check {
-        /// The gateway's configuration file; its policies are checked with it.
-        #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
-        config: PathBuf,
-        /// Only these policy files.
-        #[arg(value_name = "POLICY")]
-        files: Vec<PathBuf>,
-    },
+    Check(check::Arguments),
     /// Gateway, identity provider and two legacy apps on this machine, in one process.
     Demo {
         /// Drive the whole story headless, print a line for each step, exit 0 or 1.
@@ -70,7 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     ExitCode::from(match arguments.command {
         Command::Serve { config } => serve::serve(&config),
-        Command::Check { config, files } => check::run(&config, &files),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Demo { check, port } => demo::run(check, port),
     })
 }

@@ -1,7 +1,7 @@
 //! OpenID Connect, on `openidconnect`: authorization code flow with PKCE, nothing else.
 //!
 //! Lives here: [`OidcProvider`], one configured `[[idp]]`. Around it: `discovery.rs` (metadata), `jwks.rs` (keys), `token.rs` (the exchange),
-//! `id_token.rs` (every check on the token), `claims.rs` (claims to identity), `http.rs` (bounds). The library's types stop at
+//! `id_token.rs` (every check on the token), `probe.rs` (is it there, and is it fit), `claims.rs` (claims to identity), `http.rs` (bounds). The library's types stop at
 //! `id_token.rs`. Start reading at [`Provider::finish`].
 
 mod claims;
@@ -9,6 +9,7 @@ mod discovery;
 mod http;
 mod id_token;
 mod jwks;
+mod probe;
 mod token;
 
 use super::response::{AuthorizationResponse, Outcome};
