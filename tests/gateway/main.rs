@@ -1,6 +1,7 @@
 //! The gateway's parts at their boundaries, one binary: one file for each module of `src/`.
 
 mod admin;
+mod check;
 mod cli;
 mod connector;
 mod fake_admin;
