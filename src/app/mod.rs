@@ -1,10 +1,12 @@
 //! The composition root: the one place that names concrete adapters.
 //!
 //! [`start`] reads secrets and certificates, opens the store, makes the desks and starts the cores; [`Running`] stops it all again. No decision is made in
-//! here. `wiring.rs` fits ports that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions.
+//! here. `wiring.rs` fits ports that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions, `online.rs` looks at everything
+//! that a start would need without starting.
 
 mod connectors;
 pub mod look;
+pub mod online;
 mod wiring;
 
 use crate::admin::{self, Admin};
