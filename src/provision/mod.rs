@@ -21,7 +21,7 @@ mod switched_off;
 
 pub use joining::{Joined, joins, protected};
 pub use meter::{Meter, NoMeter};
-pub use people::{People, PeopleError, Listed, Which};
+pub use people::{Listed, People, PeopleError, Which};
 
 use crate::clock::{Clock, Timestamp};
 use crate::connector::Connector;
