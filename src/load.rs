@@ -3,6 +3,10 @@
 //! Lives here: the only place that reads configuration files. `serve`, `check` and the demo call the same functions, so that what `check` accepts is what
 //! runs. Everything read goes to the pure compilers in `config/` and `policy/`.
 
+mod own;
+
+pub use own::connector_of;
+
 use crate::app::{Plan, Rejected};
 use crate::config::{self, Gateway};
 use crate::connector::builtin::builtin;
@@ -158,6 +162,8 @@ fn is_gateway_file(file: &SourceFile) -> bool {
 #[derive(Default)]
 struct Look {
     report: Report,
+    /// Connector files that policies have named, each read once.
+    own_connectors: own::Connectors,
 }
 
 impl Look {
@@ -187,7 +193,12 @@ impl Look {
     }
 
     fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
-        let (policy, problems) = policy::compile(file, around);
+        if self.is_connector(file) {
+            return None;
+        }
+        let own = self.own_connector(file);
+        let connectors: Vec<_> = around.connectors.iter().cloned().chain(own).collect();
+        let (policy, problems) = policy::compile(file, Surroundings { connectors: &connectors, ..around });
         self.report.problems.extend(problems);
         policy
     }

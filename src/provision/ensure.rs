@@ -514,6 +514,7 @@ impl Work<'_> {
             manage: self.record.origin != Some(Origin::Preexisting) && self.provision.switches.mode.changes(),
             fresh: self.fresh,
             sync_memberships: self.join(mapped, account),
+            role_order: self.provision.connector.role_order.clone(),
             ..DiffRules::default()
         };
         let plan = diff(&self.ledger.applied, &mapped.desired, Some(account), &rules);
@@ -587,6 +588,7 @@ impl Work<'_> {
         }
         let why = trouble.as_ref().map_or_else(|| format!("{}: {outcome:?}", step.label()), |trouble| format!("{}: {trouble}", step.label()));
         let retry_after_ms = trouble.and_then(|trouble| trouble.retry_after_ms);
+        let lowers = self.may_lower(account, step);
         let stepped = match (step, outcome) {
             // It is there already. Ours only if we had sent it before and lost the answer; else somebody was quicker, and it is not ours to take back.
             (Step::Add { kind, member, .. }, Outcome::Exists | Outcome::Unchanged) => {
@@ -606,7 +608,7 @@ impl Work<'_> {
                 Stepped::Done
             }
             (_, Outcome::Reauth) => return Err(Stop::Closed(why)),
-            (Step::Add { kind, member, .. }, Outcome::Retry | Outcome::InDoubt) => {
+            (Step::Add { kind, member, .. }, Outcome::Retry | Outcome::InDoubt) if !lowers => {
                 // Where the app shows memberships, an unneeded claim to one does no harm: what is not there is not taken back.
                 if account.memberships.contains_key(kind) {
                     self.ledger.applied.note(step);
@@ -619,14 +621,24 @@ impl Work<'_> {
             (Step::Update(_) | Step::Enable, Outcome::Gone) | (_, Outcome::Retry | Outcome::InDoubt) => {
                 return Err(Stop::Again { why, retry_after_ms });
             }
-            // Less than wanted is safe. More than wanted (a removal that fails) is not, and ends below.
-            (Step::Add { .. }, _) => Stepped::Without(why),
+            // The policy names something that the app does not have. It is told, never dropped in silence.
+            (Step::Add { .. }, Outcome::Absent) => return Err(Stop::failed(why)),
+            // Less than wanted is safe. More than wanted (a removal that fails, a role that stays) is not, and ends below.
+            (Step::Add { .. }, _) if !lowers => Stepped::Without(why),
             (Step::Update(_), _) if self.record.verified_at.is_some() => Stepped::Without(why),
             (_, Outcome::Conflict | Outcome::Exists | Outcome::Ambiguous) => return Err(Stop::exists(why)),
             (_, Outcome::Absent | Outcome::Gone | Outcome::Denied | Outcome::Invalid | Outcome::Unsupported) => return Err(Stop::failed(why)),
         };
         self.record.in_doubt = None;
         Ok(stepped)
+    }
+
+    /// Whether a step takes a role away: the person has another one there, and it is not known to be the lower one.
+    fn may_lower(&self, account: &Account, step: &Step) -> bool {
+        let Step::Add { kind, member, role: Some(wanted) } = step else { return false };
+        let Some(Some(shown)) = account.memberships.get(kind).and_then(|members| members.get(member)) else { return false };
+        let rank = |role: &String| self.provision.connector.role_order.iter().position(|known| known == role);
+        shown != wanted && !matches!((rank(shown), rank(wanted)), (Some(shown), Some(wanted)) if shown < wanted)
     }
 
     /// Everything is as wanted, but for what is `missing`.

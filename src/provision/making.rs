@@ -11,7 +11,7 @@ use crate::connector::model::Verb;
 use crate::connector::{Observation, Outcome, Trouble};
 use crate::fault::PublicMessage;
 use crate::plan::{Account, Applied, DiffRules, Step, diff};
-use crate::policy::mapping::{Mapped, check_login, desire};
+use crate::policy::mapping::{Mapped, check_login, desire, namesake_of};
 use crate::policy::switches::OnExceed;
 use crate::policy::{MatchBy, OnCollision, OnExisting};
 use crate::state::{AccountState, Origin, StoreError};
@@ -19,6 +19,14 @@ use serde_json::Value;
 
 /// `ada-lovelace`, then `ada-lovelace-2` to `ada-lovelace-9`.
 const NAMESAKES_MAX: u32 = 9;
+
+/// Characters of a hash that tells namesakes apart (`on_collision = "hash"`): 40 bits.
+const HASH_CHARS: usize = 10;
+
+/// The end of a person's external id, which is a hash over issuer and subject: the same at every sign-in and every app.
+fn short_hash(external_id: &str) -> String {
+    external_id.get(external_id.len().saturating_sub(HASH_CHARS)..).unwrap_or(external_id).to_owned()
+}
 
 /// What trying to make an account came to.
 enum Made {
@@ -107,11 +115,17 @@ impl Work<'_> {
             if !frozen {
                 self.record.login = None;
             }
+            let ending = match self.policy.user.on_collision {
+                OnCollision::Suffix if namesake <= NAMESAKES_MAX => namesake.to_string(),
+                // One other name is all there is: whoever has that one too is not told apart by trying on.
+                OnCollision::Hash if namesake == 2 => short_hash(&self.external_id),
+                OnCollision::Refuse | OnCollision::Suffix | OnCollision::Hash => break,
+            };
             // Nobody is looked for under a name that only an account of our own making would have.
-            if frozen || !self.provision.switches.mode.creates() || self.policy.user.on_collision == OnCollision::Refuse || namesake > NAMESAKES_MAX {
+            if frozen || !self.provision.switches.mode.creates() {
                 break;
             }
-            let candidate = format!("{base}-{namesake}");
+            let candidate = namesake_of(self.policy, &base, &ending);
             check_login(self.policy, &candidate)?;
             mapped = desire(self.policy, &self.job.order.identity, Some(&candidate))?;
             ways = vec![MatchBy::Login];
@@ -249,6 +263,7 @@ impl Work<'_> {
         }
         if finished {
             self.fresh = true;
+            self.claim_joined(&account);
             self.audit("account.created", "found again after an interrupted create");
         } else {
             self.audit("account.adopted", if origin == Origin::Preexisting { "left as it is" } else { "recognised" });
@@ -353,6 +368,7 @@ impl Work<'_> {
         let email = account.email.clone().or_else(|| mapped.email.clone());
         self.ledger = Ledger { applied: Applied::default(), as_of_ms: self.job.order.as_of.millis(), email, who: None };
         self.ledger.applied.note(step);
+        self.claim_joined(&account);
         self.record.account_id = Some(account.id.clone());
         self.record.login = Some(shown_login(mapped, &account));
         self.record.origin = Some(Origin::Created);
@@ -360,6 +376,17 @@ impl Work<'_> {
         self.save().await?;
         self.audit("account.created", if doing == Doing::Done { "made" } else { "made; found after an answer in doubt" });
         Ok(Made::Here(Box::new(account)))
+    }
+
+    /// Memberships that the app gives every new account (Grafana's default organisation) came with our create: they are ours to take back.
+    fn claim_joined(&mut self, account: &Account) {
+        for (kind, roles) in &self.provision.connector.joined_on_create {
+            for (member, role) in account.memberships.get(kind).into_iter().flatten() {
+                if roles.is_empty() || role.as_ref().is_some_and(|role| roles.contains(role)) {
+                    self.ledger.applied.note(&Step::Add { kind: kind.clone(), member: member.clone(), role: role.clone() });
+                }
+            }
+        }
     }
 }
 

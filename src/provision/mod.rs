@@ -4,9 +4,11 @@
 //! ([`TokenSigner`], [`Sleeper`]). Single-flight per person and app; a job goes on whether or not anybody waits. Nothing is forwarded
 //! to an upstream with `[provision]` without a pass.
 //!
-//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which account may be taken for whose, `announce.rs` renders what the app is
-//! told, `events.rs` what auditors are told, `meter.rs` what is counted. `joining.rs` says which accounts a policy joins and protects, `switched_off.rs` who gets in while accounts are
-//! switched off, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
+//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
+//! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
+//! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
+//! off, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do
+//! (`policy/evaluate.rs`).
 
 mod announce;
 mod ensure;
@@ -17,6 +19,7 @@ mod linking;
 mod making;
 mod meter;
 mod people;
+mod recorded;
 mod switched_off;
 
 pub use joining::{Joined, joins, protected};
@@ -272,6 +275,7 @@ impl Desk {
         let pass = match policy.provision.as_ref().map(|provision| &provision.switches) {
             None => self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, None)).map(Some),
             Some(switches) if !switches.enabled => self.switched_off(&order, switches.when_disabled).await.map(Some),
+            Some(_) if recorded::only(session, policy) => self.recorded(&order).await.map(Some),
             Some(_) => self.provisioned(&order, asking.hold_ms).await,
         };
         match pass {

@@ -333,15 +333,19 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
         contact: None,
         help: None,
         paths: Vec::new(),
+        encoded_slashes: EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: first(&["{username}"]),
             email: first(&["{lower(email)}"]),
             display: first(&["{name}"]),
             extra: Vec::new(),
             required: Vec::new(),
+            name_max: None,
+            omit: Vec::new(),
             on_collision: OnCollision::Refuse,
         },
-        roles: Some(Roles { map, pick: Pick::All, default: None, sync: Sync::Login }),
+        roles: Some(Roles { map, pick: Pick::All, order: Vec::new(), default: None, sync: Sync::Login }),
         orgs: Vec::new(),
         vars: Map::new(),
         provision: Some(Provision {
@@ -355,6 +359,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             timeout_ms: 1000,
             retries: 2,
             steps: None,
+            initial_password: vestibule::connector::model::InitialPassword::None,
         }),
         headers: vec![
             Header {
