@@ -3,6 +3,7 @@
 mod check;
 mod connectors;
 mod demo;
+mod explain;
 mod fmt;
 mod help;
 mod init;
@@ -62,6 +63,8 @@ enum Command {
         #[arg(value_name = "POLICY")]
         files: Vec<PathBuf>,
     },
+    /// Why a request is allowed or not, or what stood behind an incident code.
+    Explain(explain::Arguments),
     /// Tidy the files: spaces, blank lines, aligned `=`; never what they say.
     Fmt {
         /// Change nothing; exit 1 when a file is not tidy.
@@ -114,6 +117,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve { config } => serve::serve(&config),
         Command::Init { what, folder } => init::run(what, &folder),
         Command::Check { config, files } => check::run(&config, &files),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Fmt { check, files, config } => fmt::run(&config, &files, check),
         Command::Connectors { what } => connectors::run(&what),
         Command::Schema { which } => schema::run(which),
