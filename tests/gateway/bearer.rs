@@ -326,7 +326,7 @@ async fn a_token_makes_no_account_and_passes_for_people_who_have_one() {
     assert_eq!((admin.take_seen().len(), whole.app.take().len()), (0, 0), "nothing is asked, nothing is told");
 
     let person = whole.sign_in(APP).await;
-    assert_eq!(whole.get_with(&person, "/x", "").await.status(), 200);
+    assert_eq!(whole.get_with(&person, "/x", "Sec-Fetch-Mode: navigate\r\nAccept: text/html\r\n").await.status(), 200);
     assert_eq!(whole.app.one().get("x-remote-user").as_deref(), Some("ada"));
     assert!(!admin.take_seen().is_empty());
     assert_eq!(by_token(&whole, "/api/x", &ada).await.status(), 200, "the very token that was refused");
