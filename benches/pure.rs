@@ -78,6 +78,10 @@ impl Doors for Memory {
         Ok(Some(Arc::clone(&self.0)))
     }
 
+    async fn token(&self, _: &str, _: &Arc<Route>, _: Incident) -> Result<Arc<AppSession>, vestibule::fault::PublicMessage> {
+        unreachable!("no policy here takes tokens")
+    }
+
     async fn ensure(&self, _: &Arc<AppSession>, _: &Arc<Route>, _: Incident, _: u64) -> Ensured {
         unreachable!("the pass is good")
     }
@@ -112,6 +116,7 @@ fn session(runtime: &tokio::runtime::Runtime, revision: &str) -> Arc<AppSession>
             login: "ada".to_owned(),
             roles: Vec::new(),
             headers,
+            path_headers: Vec::new(),
             good_until: NOW.plus_ms(3_600_000),
             landing: None,
         };

@@ -103,6 +103,14 @@ pub fn load(config: &Path) -> Result<Loaded, Report> {
     Ok(Loaded { gateway, policies, unavailable, report: look.report })
 }
 
+/// The gateway file and the policies it names, as far as they can be found.
+pub fn files(config: &Path) -> Vec<PathBuf> {
+    let mut look = Look::default();
+    let Some(file) = look.read(config) else { return vec![config.to_path_buf()] };
+    let (policies, _) = config::compile::outline(&file, config.parent().unwrap_or(Path::new("")));
+    std::iter::once(config.to_path_buf()).chain(look.policy_files(&policies).unwrap_or_default()).collect()
+}
+
 /// The policies of a folder by themselves, for a gateway whose configuration is not a file (the demo).
 ///
 /// # Errors

@@ -96,7 +96,14 @@ pub(super) const fn status(message: PublicMessage, kind: RequestKind) -> StatusC
         PublicMessage::NoSuchHost | PublicMessage::NoSuchPage => StatusCode::NOT_FOUND,
         PublicMessage::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         // RFC 9470 3: a sign-in that is too old is a 401 like a missing one, because signing in helps.
-        PublicMessage::SignInRequired | PublicMessage::SessionEnded | PublicMessage::FreshSignInRequired => StatusCode::UNAUTHORIZED,
+        PublicMessage::SignInRequired
+        | PublicMessage::SessionEnded
+        | PublicMessage::FreshSignInRequired
+        | PublicMessage::SignInOrTokenRequired
+        | PublicMessage::TokenRequired
+        | PublicMessage::TokenInvalid
+        | PublicMessage::TokenTooOld => StatusCode::UNAUTHORIZED,
+        PublicMessage::TokenScope | PublicMessage::TokenWithoutAccount => StatusCode::FORBIDDEN,
         PublicMessage::Denied(_) | PublicMessage::SignInFailed | PublicMessage::SignInDeclined | PublicMessage::IncompleteSignIn => {
             StatusCode::FORBIDDEN
         }
@@ -135,6 +142,12 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
         | PublicMessage::SignInRequired
         | PublicMessage::SessionEnded
         | PublicMessage::FreshSignInRequired
+        | PublicMessage::SignInOrTokenRequired
+        | PublicMessage::TokenRequired
+        | PublicMessage::TokenInvalid
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenTooOld
+        | PublicMessage::TokenWithoutAccount
         | PublicMessage::Denied(_)
         | PublicMessage::LinkExpired
         | PublicMessage::SignInFailed
@@ -151,7 +164,12 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
 pub(super) const fn sign_in_helps(message: PublicMessage) -> bool {
     matches!(
         message,
-        PublicMessage::SignInRequired | PublicMessage::SessionEnded | PublicMessage::FreshSignInRequired | PublicMessage::Denied(DenyReason::MaxAge)
+        PublicMessage::SignInRequired
+            | PublicMessage::SessionEnded
+            | PublicMessage::FreshSignInRequired
+            | PublicMessage::SignInOrTokenRequired
+            | PublicMessage::TokenWithoutAccount
+            | PublicMessage::Denied(DenyReason::MaxAge)
     )
 }
 
@@ -181,7 +199,9 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         PublicMessage::Waiting => waiting(&mut sheet, context, held_before),
         PublicMessage::SessionEnded => session_ended(&mut sheet, context),
         PublicMessage::FreshSignInRequired => sheet.act(&[(links::login_fresh(to(context)), words.sign_in)]),
-        PublicMessage::SignInRequired => sheet.act(&[(links::login(to(context)), words.sign_in)]),
+        PublicMessage::SignInRequired | PublicMessage::SignInOrTokenRequired | PublicMessage::TokenWithoutAccount => {
+            sheet.act(&[(links::login(to(context)), words.sign_in)]);
+        }
         PublicMessage::Denied(reason) => denied(&mut sheet, reason, context, names),
         PublicMessage::IncompleteSignIn => incomplete(&mut sheet, context, names),
         PublicMessage::AccountExists => {
@@ -220,6 +240,10 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         | PublicMessage::MethodRefused
         | PublicMessage::NoSuchHost
         | PublicMessage::Misdirected
+        | PublicMessage::TokenRequired
+        | PublicMessage::TokenInvalid
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenTooOld
         | PublicMessage::NoSuchPage => ask(&mut sheet, context, names, Contact::App),
     }
     sheet

@@ -80,6 +80,8 @@ fn app() -> Policy {
         contact: Some("it-apps@example.com".to_owned()),
         help: Some("https://intranet.example.com/redmine-access".to_owned()),
         paths: Vec::new(),
+        encoded_slashes: crate::policy::EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: FirstOf(Vec::new()),
             email: FirstOf(Vec::new()),

@@ -151,6 +151,21 @@ fn english(message: PublicMessage) -> Said {
         PublicMessage::Misdirected => ("This connection is for another address", &["Open the address again in a new tab."]),
         PublicMessage::NoSuchPage => ("There is no such page", &["The address may be mistyped or out of date."]),
         PublicMessage::SignInRequired => ("Please sign in", &["{app} asks you to sign in first."]),
+        PublicMessage::SignInOrTokenRequired => {
+            ("Please sign in", &["{app} asks you to sign in, or to send an access token that was issued for it."])
+        }
+        PublicMessage::TokenRequired => ("An access token is needed", &["This part of {app} is for scripts: it takes access tokens only."]),
+        PublicMessage::TokenInvalid => {
+            ("This access token is not accepted", &["It has expired, was not issued for {app}, or is not an access token. Get a new one."])
+        }
+        PublicMessage::TokenScope => ("This access token is not enough", &["It does not have every scope that {app} asks for."]),
+        PublicMessage::TokenTooOld => {
+            ("A recent sign-in is needed", &["This part of {app} asks for a recent sign-in, and this access token does not show one."])
+        }
+        PublicMessage::TokenWithoutAccount => (
+            "You don't have a {app} account yet",
+            &["Access tokens do not make accounts. Sign in to {app} once in a browser; afterwards this token works."],
+        ),
         PublicMessage::SessionEnded => ("Your session has ended", &["Your text is not lost:"]),
         PublicMessage::FreshSignInRequired => ("Please sign in again", &["This part of {app} asks for a recent sign-in."]),
         PublicMessage::Denied(DenyReason::Required) | PublicMessage::IncompleteSignIn => ("Your sign-in is incomplete", &[]),

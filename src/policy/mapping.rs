@@ -89,8 +89,21 @@ pub enum TextProblem {
 /// * [`MappingError::Login`]: the connector does not take the login, or it is reserved.
 /// * [`MappingError::UnknownRole`]: the role in an organisation is none of those that the connector lists.
 pub fn desire(policy: &Policy, identity: &Identity, recorded_login: Option<&str>) -> Result<Mapped, MappingError> {
+    read(policy, identity, recorded_login, true)
+}
+
+/// As [`desire`], for somebody whose account is there and whom nothing is made or changed for (an access token): what an account requires was in the sign-in
+/// that made it, and need not be in the token too.
+///
+/// # Errors
+/// [`MappingError::Unusable`].
+pub fn recognise(policy: &Policy, identity: &Identity, recorded_login: &str) -> Result<Mapped, MappingError> {
+    read(policy, identity, Some(recorded_login), false)
+}
+
+fn read(policy: &Policy, identity: &Identity, recorded_login: Option<&str>, whole: bool) -> Result<Mapped, MappingError> {
     let mut scope = sign_in(identity);
-    if let Some(missing) = policy.user.required.iter().find(|name| !reach(&scope, name).is_some_and(is_set)) {
+    if let Some(missing) = policy.user.required.iter().find(|name| whole && !reach(&scope, name).is_some_and(is_set)) {
         return Err(MappingError::Missing(missing.clone()));
     }
     scope.insert("vars".to_owned(), Value::Object(policy.vars.clone()));
@@ -104,7 +117,7 @@ pub fn desire(policy: &Policy, identity: &Identity, recorded_login: Option<&str>
     let mut memberships = BTreeMap::new();
     let mut attributes = BTreeMap::new();
     let mut sync = BTreeMap::new();
-    if let Some(provision) = &policy.provision {
+    if let Some(provision) = policy.provision.as_ref().filter(|_| whole) {
         attributes = connector_attributes(policy, provision, &scope)?;
         let model = &provision.connector;
         if policy.roles.is_some() && grants(provision, &model.roles_as, "roles") {
@@ -351,7 +364,8 @@ fn is_reserved(login: &str) -> bool {
 /// Whether the app is told `user.name`: in a header, or as the subject of a token.
 fn is_told_name(policy: &Policy) -> bool {
     let names = |value: &FirstOf| value.0.iter().any(|template| template.names().iter().any(|name| name == "user.name" || name == "user"));
-    policy.jwt.is_some() || policy.headers.iter().any(|header| names(&header.value))
+    let in_paths = policy.paths.iter().flat_map(|section| &section.headers);
+    policy.jwt.is_some() || policy.headers.iter().chain(in_paths).any(|header| names(&header.value))
 }
 
 /// What the connector's attributes should be: the policy's own value, else the connector's default. A policy with its own steps has all of `user` and the

@@ -13,13 +13,14 @@ pub mod schema;
 
 pub(crate) use compile::connector_file;
 pub use compile::{Surroundings, compile};
-pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate};
+pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
-pub use path::{CanonicalPath, PathPattern, PathProblem};
+pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
 
 use crate::config::SecretRef;
 use crate::connector::model::{Credential, InitialPassword, Model, Steps};
 use crate::expr::{Condition, FirstOf};
+use crate::identity::Way;
 use core::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
@@ -54,6 +55,10 @@ pub struct Policy {
     pub help: Option<String>,
     /// `[[path]]` sections, all of which apply where they match.
     pub paths: Vec<PathSection>,
+    /// `encoded_slashes`.
+    pub encoded_slashes: EncodedSlashes,
+    /// `[bearer]`; absent means that tokens are nothing here.
+    pub bearer: Option<Bearer>,
     /// `[user]`.
     pub user: UserMapping,
     /// `[roles]`.
@@ -166,6 +171,60 @@ pub struct PathSection {
     pub public: bool,
     /// What else must hold here.
     pub gate: Gate,
+    /// `auth`: how people may show who they are.
+    pub auth: Ways,
+    /// `headers`, besides those of `[headers]`.
+    pub headers: Vec<Header>,
+    /// `headers` whose value is a secret; sent to these paths and no others.
+    pub secret_headers: Vec<SecretHeader>,
+}
+
+impl PathSection {
+    /// Whether what the section *gives* (headers, the way in by a token) is given for `path`: only where its exact bytes fit, as a public section opens.
+    pub fn gives(&self, path: &CanonicalPath<'_>) -> bool {
+        self.patterns.iter().any(|pattern| pattern.opens(path))
+    }
+}
+
+/// Ways to show who one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ways {
+    /// The cookie of a session.
+    pub session: bool,
+    /// An access token.
+    pub bearer: bool,
+}
+
+impl Ways {
+    /// Browsers only: what a section says that says nothing.
+    pub const SESSION: Self = Self { session: true, bearer: false };
+
+    /// Whether `way` is one of them.
+    pub const fn accept(self, way: Way) -> bool {
+        match way {
+            Way::Session => self.session,
+            Way::Bearer => self.bearer,
+        }
+    }
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self::SESSION
+    }
+}
+
+/// `[bearer]`: access tokens that the provider issued for this application's API (RFC 9068).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The provider, by id.
+    pub idp: String,
+    /// `aud` that a token must carry.
+    pub audience: String,
+    /// Scopes that a token must carry, all of them.
+    pub scopes: Vec<String>,
+    /// Whether a token may make an account, as a sign-in does.
+    pub provision: bool,
 }
 
 /// `[user]`: the account as the app should see it.

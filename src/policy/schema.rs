@@ -14,15 +14,21 @@ pub const POLICY: Section = Section {
     name: "",
     doc: "One upstream application: who may enter, and as whom.",
     keys: &[
-        Key::new("host", Kind::Host, "the name people type into the browser, e.g. \"wiki.example.com\"").required(),
-        Key::new("upstream", Kind::Url, "where the application listens, e.g. \"http://10.0.4.20:8080\"").required(),
+        Key::new("host", Kind::Host, "the name people type into the browser, e.g. `wiki.example.com`").required(),
+        Key::new("upstream", Kind::Url, "where the application listens, e.g. `http://10.0.4.20:8080`").required(),
         Key::new("title", Kind::Text, "the application's name on pages").default("the file's name"),
         Key::new("connect_timeout", Kind::Duration, "how long to wait for a connection to the application").default("5s"),
         Key::new("response_timeout", Kind::Duration, "how long to wait for the head of its answer").default("60s"),
+        Key::new(
+            "encoded_slashes",
+            Kind::Enum(&["refuse", "keep"]),
+            "%2F in a path: 400, or sent on as it is (then a section that restricts applies when either reading fits, a public one when both do)",
+        )
+        .default("refuse"),
         Key::new("login", Kind::Table(&LOGIN), "how to sign in"),
         Key::new("access", Kind::Table(&ACCESS), "what every request must satisfy").required(),
         Key::new("path", Kind::Tables(&PATH), "what requests to some paths must satisfy besides"),
-        Key::new("bearer", Kind::Table(&BEARER), "tokens that scripts may bring"),
+        Key::new("bearer", Kind::Table(&BEARER), "access tokens that scripts may bring to paths with auth = [\"bearer\"]"),
         Key::new("user", Kind::Table(&USER), "the account as the application should see it"),
         Key::new("roles", Kind::Table(&ROLES), "groups to roles"),
         Key::new("org", Kind::Tables(&ORG), "organisations of the application"),
@@ -82,20 +88,22 @@ const PATH: Section = Section {
         Key::new("methods", Kind::EnumList(METHODS), "HTTP methods; any of"),
         Key::new("when", Kind::Expression, "a condition over the sign-in and the request"),
         Key::new("max_age", Kind::Duration, "sign-in no older than this"),
-        Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate").default("[\"session\"]"),
-        Key::new("headers", Kind::Map(&Kind::Header), "further headers for these paths"),
+        Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate; every section that matches must accept the one used")
+            .default("[\"session\"]"),
+        Key::new("headers", Kind::Map(&Kind::Header), "headers to inject into requests to these paths only, besides [headers]"),
     ],
 };
 
 const BEARER: Section = Section {
     title: "[bearer]",
     name: "bearer",
-    doc: "Tokens that the identity provider issued for this API.",
+    doc: "Access tokens (RFC 9068) that the identity provider issued for this API; accepted where a [[path]] says auth = [\"bearer\"].",
     keys: &[
         Key::new("idp", Kind::Text, "identity provider, by id").required(),
         Key::new("audience", Kind::Text, "the `aud` a token must carry").required(),
-        Key::new("scopes", Kind::TextList, "scopes a token must carry"),
-        Key::new("provision", Kind::Bool, "whether a token may create an account").default("false"),
+        Key::new("scopes", Kind::TextList, "scopes a token must carry, all of them"),
+        Key::new("provision", Kind::Bool, "whether a token may make and update an account, as a sign-in does; otherwise only people with one pass")
+            .default("false"),
     ],
 };
 
@@ -162,8 +170,62 @@ const PROVISION: Section = Section {
             .default("the connector's own"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),
-        Key::new("find", Kind::Free, "how to look for an account, for connector = \"rest\""),
-        Key::new("step", Kind::Free, "what to call, for connector = \"rest\""),
+        Key::new("find", Kind::OwnTable(&FIND), "how to look for an account, for connector = \"rest\""),
+        Key::new("step", Kind::OwnTables(&STEP), "what to call, for connector = \"rest\""),
+    ],
+};
+
+/// Where a part of an account stands in an answer.
+const PLACE: Kind = Kind::Free;
+
+/// `[provision.find]`; `connector/model/own.rs` reads it.
+pub const FIND: Section = Section {
+    title: "[provision.find]",
+    name: "provision.find",
+    doc: "How to look for an account.",
+    keys: &[
+        Key::new("get", Kind::Text, "path and query below `url`; each `{value}` is percent-encoded").required(),
+        Key::new("query", Kind::Map(&Kind::Templates), "further parameters of the query"),
+        Key::new("headers", Kind::Map(&Kind::Text), "headers of the request"),
+        Key::new("list", Kind::Text, "where the list of accounts stands in the answer, e.g. `users`; left out: the answer is the account"),
+        Key::new("where", Kind::Expression, "which element is meant, exactly, e.g. `lower(item.mail) == user.email`; needed with `list`"),
+        Key::new("by", Kind::Enum(&["external_id", "login", "email"]), "in which way it looks").default("what the request is made of"),
+        Key::new("id", PLACE, "where the account's id stands").default("id"),
+        Key::new("login", PLACE, "where its login stands").default("the usual names"),
+        Key::new("external_id", PLACE, "where the id stands that this gateway wrote"),
+        Key::new("email", PLACE, "where its e-mail address stands").default("the usual names"),
+        Key::new("admin", PLACE, "what says that it is an administrator's").default("the usual names"),
+        Key::new("disabled", PLACE, "what says that it is switched off"),
+        Key::new("etag", PLACE, "where its version stands"),
+        Key::new("paginate", PLACE, "how the list goes on"),
+        Key::new("classify", PLACE, "what each answer means").default("200: found; 404 and 410 without `list`: absent"),
+        Key::new("response", Kind::Enum(&["json", "any"]), "`any`: an answer need not be JSON").default("json"),
+    ],
+};
+
+/// `[[provision.step]]`; `connector/model/own.rs` reads it.
+pub const STEP: Section = Section {
+    title: "[[provision.step]]",
+    name: "provision.step",
+    doc: "What to call; the steps that apply are taken in the order of the file.",
+    keys: &[
+        Key::new("name", Kind::Text, "what people read when it fails").required(),
+        Key::new("on", Kind::TextOrList, "when: `create`, `update` or both").required(),
+        Key::new("get", Kind::Text, "path to GET"),
+        Key::new("post", Kind::Text, "path to POST to"),
+        Key::new("put", Kind::Text, "path to PUT to"),
+        Key::new("patch", Kind::Text, "path to PATCH"),
+        Key::new("delete", Kind::Text, "path to DELETE"),
+        Key::new("query", Kind::Map(&Kind::Templates), "further parameters of the query"),
+        Key::new("headers", Kind::Map(&Kind::Text), "headers of the request"),
+        Key::new("body", Kind::Free, "JSON body as a table, never as text"),
+        Key::new("form", Kind::Map(&Kind::Templates), "form body, name = value"),
+        Key::new("ok", Kind::Free, "statuses that mean success, e.g. `[204, 422]`").default("every 2xx"),
+        Key::new("classify", Kind::Free, "what each answer means, instead of `ok`"),
+        Key::new("save", Kind::Map(&Kind::Text), "names for later steps, e.g. `{ id = \"user.id\" }`"),
+        Key::new("each", Kind::Text, "once for each `roles.added`, `roles.removed`, `orgs.added`, `orgs.removed`, or element of a list, as `item`"),
+        Key::new("if", Kind::Expression, "skipped unless this holds"),
+        Key::new("response", Kind::Enum(&["json", "any"]), "`any`: an answer need not be JSON").default("json"),
     ],
 };
 

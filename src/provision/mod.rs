@@ -4,7 +4,7 @@
 //! ([`TokenSigner`], [`Sleeper`]). Single-flight per person and app; a job goes on whether or not anybody waits. Nothing is forwarded
 //! to an upstream with `[provision]` without a pass.
 //!
-//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which account may be taken for whose, `announce.rs` renders what the app is
+//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which account may be taken for whose, `recorded.rs` is the short way for access tokens, `announce.rs` renders what the app is
 //! told, `events.rs` what auditors are told. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
 mod announce;
@@ -13,6 +13,7 @@ mod events;
 mod flights;
 mod linking;
 mod making;
+mod recorded;
 
 use crate::clock::{Clock, Timestamp};
 use crate::connector::Connector;
@@ -235,6 +236,7 @@ impl Desk {
         };
         let pass = match &policy.provision {
             None => self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, None)).map(Some),
+            Some(_) if recorded::only(session, policy) => self.recorded(&order).await.map(Some),
             Some(_) => self.provisioned(&order, hold_ms).await,
         };
         match pass {

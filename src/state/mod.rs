@@ -47,6 +47,20 @@ impl SecretHash {
         }
         Self(out)
     }
+
+    /// Of several values in a row, each delimited by its length.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut whole = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        for part in parts {
+            whole.update(&part.len().to_be_bytes());
+            whole.update(part);
+        }
+        let mut out = [0; 32];
+        for (to, from) in out.iter_mut().zip(whole.finish().as_ref()) {
+            *to = *from;
+        }
+        Self(out)
+    }
 }
 
 /// Names a sign-on without being a secret.

@@ -155,6 +155,8 @@ impl House {
                 groups: "groups".into(),
                 trust_email: options.trust_email,
                 algorithms: vec!["RS256".into(), "ES256".into(), "EdDSA".into()],
+                attributes: Vec::new(),
+                userinfo: true,
             };
             let provider = OidcProvider::new(settings, Some(SecretString::from(CLIENT_SECRET)), Arc::clone(&transport), Arc::clone(&time));
             Arc::new(provider) as Arc<dyn Provider>
@@ -235,6 +237,8 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
         contact: None,
         help: None,
         paths: Vec::new(),
+        encoded_slashes: vestibule::policy::EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: FirstOf(Vec::new()),
             email: FirstOf(Vec::new()),

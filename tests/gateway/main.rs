@@ -1,6 +1,7 @@
 //! The gateway's parts at their boundaries, one binary: one file for each module of `src/`.
 
 mod admin;
+mod bearer;
 mod cli;
 mod connector;
 mod fake_admin;
@@ -17,5 +18,7 @@ mod proxy;
 mod request;
 mod serve;
 mod session;
+mod settings;
 mod state;
+mod tools;
 mod whole;

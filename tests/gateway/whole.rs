@@ -28,7 +28,7 @@ use tokio_rustls::client::TlsStream;
 use url::Url;
 use vestibule::app::{self, Plan, Running};
 use vestibule::clock::{Clock as _, ManualClock, SystemClock};
-use vestibule::config::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry};
+use vestibule::config::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
 use vestibule::connector::builtin::builtin;
 use vestibule::policy::{Policy, Surroundings, compile};
 use vestibule::source::SourceFile;
@@ -198,8 +198,9 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             workers: 1,
         },
         certificates: vec![pair("vestibule.test.pem", "VESTIBULE_KEY"), pair("other.test.pem", "OTHER_KEY")],
+        min_tls: TlsVersion::V1_2,
         admin: Some(Admin { listen: anywhere }),
-        state: State { url: format!("sqlite:{}", folder.path().join("v.db").display()), key: SecretRef::Env("STATE_KEY".into()) },
+        state: State { url: format!("sqlite:{}", folder.path().join("v.db").display()), key: SecretRef::Env("STATE_KEY".into()), backup_keep: 0 },
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" },
         audit: Audit { sink: AuditSink::Stdout },
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true },
@@ -214,6 +215,8 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             groups: "groups".into(),
             trust_email: false,
             algorithms: vec!["RS256".into()],
+            attributes: Vec::new(),
+            userinfo: true,
         }],
     }
 }

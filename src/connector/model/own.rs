@@ -5,6 +5,7 @@ use super::read::Reader;
 use super::{Body, Call, Each, Effect, Extract, Filter, OwnFind, OwnStep, OwnSteps, Place, Pointer, Rule, Select, Steps, Way};
 use crate::connector::Outcome;
 use crate::expr::{Env, Type};
+use crate::policy::schema::{FIND, STEP};
 use crate::source::{Node, Problem, SourceFile, Table};
 use std::sync::Arc;
 
@@ -25,28 +26,9 @@ pub(super) fn parse(file: &SourceFile, find: Option<&Node>, steps: &[Node], env:
     (sound.then(|| Steps(Arc::new(OwnSteps { find, steps: own }))), reader.problems)
 }
 
-const FIND_KEYS: [&str; 16] = [
-    "get",
-    "query",
-    "headers",
-    "list",
-    "where",
-    "by",
-    "id",
-    "login",
-    "external_id",
-    "email",
-    "admin",
-    "disabled",
-    "etag",
-    "paginate",
-    "classify",
-    "response",
-];
-
 fn own_find(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnFind> {
     let table = reader.table(node)?;
-    reader.keys(table, "`[provision.find]`", &FIND_KEYS);
+    reader.keys(table, "`[provision.find]`", &FIND.names());
     let (method, path, mut query) = call::request(reader, table, node, env)?;
     query.extend(call::pairs(reader, table, "query", env));
     let list = reader.pointer_at(table, "list");
@@ -98,12 +80,9 @@ fn guess_way(table: &Table) -> Way {
     if text.contains("email") { Way::Email } else { Way::Login }
 }
 
-const STEP_KEYS: [&str; 17] =
-    ["name", "on", "get", "post", "put", "patch", "delete", "query", "headers", "body", "form", "ok", "classify", "save", "each", "if", "response"];
-
 fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> {
     let table = reader.table(node)?;
-    reader.keys(table, "`[[provision.step]]`", &STEP_KEYS);
+    reader.keys(table, "`[[provision.step]]`", &STEP.names());
     let name = reader.text_at(table, "name").unwrap_or_default();
     if name.is_empty() {
         reader.error("missing-key", &node.span, "a step needs a `name`: it is what people read when it fails");

@@ -25,6 +25,8 @@ fn bare() -> Policy {
         contact: None,
         help: None,
         paths: Vec::new(),
+        encoded_slashes: crate::policy::EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: first(&["{username}"]),
             email: first(&["{lower(email)}"]),

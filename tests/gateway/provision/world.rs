@@ -302,6 +302,8 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
         contact: None,
         help: None,
         paths: Vec::new(),
+        encoded_slashes: EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: first(&["{username}"]),
             email: first(&["{lower(email)}"]),
