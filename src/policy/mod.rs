@@ -11,7 +11,7 @@ pub mod mapping;
 pub mod path;
 pub mod schema;
 
-pub(crate) use compile::connector_file;
+pub(crate) use compile::{connector_file, revision};
 pub use compile::{Surroundings, compile};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
