@@ -14,7 +14,7 @@ use vestibule::identity::{Groups, Identity, SubjectId};
 use vestibule::policy::evaluate::{Facts, SignedIn, evaluate};
 use vestibule::policy::path::CanonicalPath;
 use vestibule::policy::{Policy, Surroundings, compile};
-use vestibule::provision::Ensured;
+use vestibule::provision::{Asking, Ensured};
 use vestibule::request::{Arrival, Doors, Limits, Route, Routes, Walked, walk};
 use vestibule::session::{AppSession, LiveSessions, Pass};
 use vestibule::source::{Problem, SourceFile};
@@ -82,7 +82,7 @@ impl Doors for Memory {
         unreachable!("no policy here takes tokens")
     }
 
-    async fn ensure(&self, _: &Arc<AppSession>, _: &Arc<Route>, _: Incident, _: u64) -> Ensured {
+    async fn ensure(&self, _: &Arc<AppSession>, _: &Arc<Route>, _: Incident, _: Asking) -> Ensured {
         unreachable!("the pass is good")
     }
 }

@@ -4,17 +4,21 @@
 //! runs. Everything read goes to the pure compilers in `config/` and `policy/`.
 
 mod own;
+mod untested;
 
 pub use own::connector_of;
+pub use untested::{Untested, untested, untested_file};
 
 use crate::app::{Plan, Rejected};
 use crate::config::{self, Gateway};
 use crate::connector::builtin::builtin;
 use crate::policy::{self, Policy, Surroundings};
+use crate::rehearse;
 use crate::source::{Problem, Report, Severity, SourceFile, parse};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What `serve` starts with.
 #[derive(Debug)]
@@ -200,7 +204,12 @@ impl Look {
         let connectors: Vec<_> = around.connectors.iter().cloned().chain(own).collect();
         let (policy, problems) = policy::compile(file, Surroundings { connectors: &connectors, ..around });
         self.report.problems.extend(problems);
-        policy
+        // A policy that does not do what it says it does is not served.
+        let policy = Arc::new(policy?);
+        let failed = rehearse::gate(&policy, file);
+        let passed = failed.is_empty();
+        self.report.problems.extend(failed);
+        Arc::into_inner(policy).filter(|_| passed)
     }
 
     /// `*.toml` directly in the folder, by name. `None`: the folder cannot be read.

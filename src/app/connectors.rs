@@ -22,7 +22,8 @@ pub(super) fn engine(
     clock: &Arc<dyn Clock>,
     read: &Read<'_>,
 ) -> Result<Option<Arc<dyn Connector>>, StartError> {
-    let Some(provision) = &policy.provision else { return Ok(None) };
+    // Switched off, no admin call is made: not even its credential has to be there.
+    let Some(provision) = policy.provision.as_ref().filter(|provision| provision.switches.enabled) else { return Ok(None) };
     let engine = Engine::new(
         Arc::clone(&provision.connector),
         provision.steps.clone(),
@@ -40,7 +41,8 @@ pub(super) fn engine(
     Ok(Some(Arc::new(engine)))
 }
 
-fn resolve(file: &str, credential: &Credential, read: &Read<'_>) -> Result<ResolvedCredential, StartError> {
+/// The credential of an admin API, read from where the policy says.
+pub(super) fn resolve(file: &str, credential: &Credential, read: &Read<'_>) -> Result<ResolvedCredential, StartError> {
     let read = |key: &str, reference: &SecretRef| read(&format_args!("{file}: provision.{key}"), reference);
     let token = credential.token.as_ref().map(|token| read("token", token)).transpose()?;
     let basic = match &credential.basic {

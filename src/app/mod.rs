@@ -4,6 +4,7 @@
 //! here. `wiring.rs` fits ports that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions.
 
 mod connectors;
+pub mod look;
 mod wiring;
 
 use crate::admin::{self, Admin};
@@ -11,11 +12,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Gateway, SecretRef};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::login::{self, Addresses, DeskParts, TokenDesk};
-use crate::observe::{self, Metrics};
+use crate::observe::{self, Incidents, Metrics};
 use crate::outbound::{HyperTransport, Transport};
 use crate::pages::Pages;
 use crate::policy::{Policy, SecretHeader};
 use crate::provision::{self, ClockedSigner, Times, TokioSleeper};
+use crate::rehearse::perform::Real;
 use crate::proxy::tls::{Acceptor, Certificates, Resolver};
 use crate::proxy::{Shared, Worker, listen, redirect, tls};
 use crate::request::{Limits, Routes, SharedSecrets};
@@ -205,6 +207,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     background: CancellationToken,
     sweeper: tokio::task::JoinHandle<()>,
+    keeper: tokio::task::JoinHandle<()>,
     cores: Vec<JoinHandle<std::io::Result<()>>>,
     store: sqlite::Store,
     /// Last, so that what the others say at their end is written.
@@ -261,6 +264,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         entropy: Arc::clone(&entropy),
         sleeper: Arc::new(TokioSleeper),
         runtime: control.clone(),
+        meter: Arc::clone(&metrics) as Arc<dyn provision::Meter>,
         times: Times::default(),
     });
     provision.install(engines);
@@ -280,6 +284,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         logins: Arc::new(store.clone()),
         sessions: Arc::clone(&live),
         session_store: Arc::new(store.clone()),
+        sign_ins: Arc::new(store.clone()),
         pages: Arc::clone(&pages),
         providers,
         apps: Arc::new(AppsByName(Arc::clone(&routes))),
@@ -288,6 +293,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         pending_max: PENDING_MAX,
     }));
     let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
+    let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
     let acceptor = if plain { None } else { Some(Arc::new(acceptor(&gateway, &read)?)) };
     let upstream_tls = tls::client_config(None).map_err(|cause| StartError::Tls { place: "outgoing TLS".to_owned(), cause })?;
     let shared = Arc::new(Shared {
@@ -308,6 +314,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         entropy,
         control,
         metrics: Arc::clone(&metrics),
+        incidents,
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
     });
@@ -316,13 +323,14 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
+    let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), gateway.state.sign_ins_keep_ms, background.clone()));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }
     if let Some(listener) = sockets.admin {
-        let admin = Arc::new(Admin { metrics, store: shared_store, show_metrics: gateway.telemetry.metrics });
+        let admin = Arc::new(Admin { metrics, store: shared_store, show_metrics: gateway.telemetry.metrics, clock: Arc::clone(&clock) });
         drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
     }
     let mut cores = Vec::new();
@@ -333,7 +341,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, sweeper, cores, store, _flush: flush })
+    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, sweeper, keeper, cores, store, _flush: flush })
 }
 
 impl Running {
@@ -362,8 +370,22 @@ impl Running {
         if let Err(error) = self.sweeper.await {
             tracing::error!(%error, "the sweeper of sessions panicked; please report this");
         }
+        if let Err(error) = self.keeper.await {
+            tracing::error!(%error, "the keeper of incidents panicked; please report this");
+        }
         self.store.close().await;
     }
+}
+
+/// What reading the admin API of `policy`'s app takes, for a dry run; `None` when it makes no accounts.
+///
+/// # Errors
+/// A secret that cannot be read, or outgoing TLS.
+pub fn admin_reader(policy: &Policy) -> Result<Option<Real>, StartError> {
+    let Some(provision) = &policy.provision else { return Ok(None) };
+    let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, &|name| std::env::var_os(name));
+    let transport = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    Ok(Some(Real { transport, credential: connectors::resolve(&policy.file, &provision.credential, &read)? }))
 }
 
 /// What is in force and what is not, for the audit log and the counters.

@@ -47,7 +47,7 @@ impl Admission for DeskAdmission {
         Some(match evaluate(visit.policy, Some(signed_in), &facts, self.clock.now()) {
             // A public path is open to people whom `[access]` refuses, and those get no account by way of it.
             Ok(admitted) if admitted.public => return None,
-            Ok(_) => self.desk.ensure(visit.session, visit.policy, visit.incident, visit.hold_ms).await,
+            Ok(_) => self.desk.ensure(visit.session, visit.policy, visit.incident, visit.asking).await,
             Err(Refusal::Denied { reason, .. }) => {
                 audit_denied(&visit, reason);
                 Ensured::Refused(PublicMessage::Denied(reason))

@@ -103,10 +103,17 @@ pub(super) const fn status(message: PublicMessage, kind: RequestKind) -> StatusC
         | PublicMessage::TokenRequired
         | PublicMessage::TokenInvalid
         | PublicMessage::TokenTooOld => StatusCode::UNAUTHORIZED,
-        PublicMessage::TokenScope | PublicMessage::TokenWithoutAccount => StatusCode::FORBIDDEN,
-        PublicMessage::Denied(_) | PublicMessage::SignInFailed | PublicMessage::SignInDeclined | PublicMessage::IncompleteSignIn => {
-            StatusCode::FORBIDDEN
-        }
+        PublicMessage::Denied(_)
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenWithoutAccount
+        | PublicMessage::SignInFailed
+        | PublicMessage::SignInDeclined
+        | PublicMessage::IncompleteSignIn
+        | PublicMessage::AccountsOff
+        | PublicMessage::AccountsFull
+        | PublicMessage::AwaitingApproval
+        | PublicMessage::OpenInBrowser
+        | PublicMessage::AppClosed => StatusCode::FORBIDDEN,
         PublicMessage::ProviderDown
         | PublicMessage::StoreDown
         | PublicMessage::AccountFailed
@@ -154,6 +161,11 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
         | PublicMessage::SignInDeclined
         | PublicMessage::AccountExists
         | PublicMessage::IncompleteSignIn
+        | PublicMessage::AccountsOff
+        | PublicMessage::AccountsFull
+        | PublicMessage::AwaitingApproval
+        | PublicMessage::OpenInBrowser
+        | PublicMessage::AppClosed
         | PublicMessage::SignedOut
         | PublicMessage::SignedIn
         | PublicMessage::Internal => None,
@@ -207,6 +219,20 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         PublicMessage::AccountExists => {
             signed_in_as(&mut sheet, context);
             sheet.act(&[(links::login_other(to(context)), words.other_account)]);
+            ask(&mut sheet, context, names, Contact::App);
+        }
+        PublicMessage::AccountsOff | PublicMessage::AccountsFull => {
+            whoever(&mut sheet, context, names, words.made_by, words.made_by_others);
+            signed_in_as(&mut sheet, context);
+            sheet.act(&[(links::login_other(to(context)), words.other_account)]);
+        }
+        PublicMessage::AwaitingApproval => {
+            whoever(&mut sheet, context, names, words.approval_by, words.approval_by_others);
+            signed_in_as(&mut sheet, context);
+            again(&mut sheet, context, names, words.try_again);
+        }
+        PublicMessage::OpenInBrowser | PublicMessage::AppClosed => {
+            again(&mut sheet, context, names, words.try_again);
             ask(&mut sheet, context, names, Contact::App);
         }
         PublicMessage::AccountFailed | PublicMessage::AccountUnavailable => {
@@ -468,6 +494,13 @@ impl Sheet {
         });
         said.collect::<Vec<_>>().join(" ")
     }
+
+    /// The first paragraph.
+    pub(super) fn first_words(&self) -> String {
+        let texts =
+            self.blocks.iter().filter_map(|block| if let Block::Text(pieces) | Block::Status(pieces) = block { Some(plain(pieces)) } else { None });
+        texts.into_iter().next().unwrap_or_default()
+    }
 }
 
 /// A button back to what was asked for. A form cannot be repeated by a link: the words say to reload.
@@ -491,6 +524,15 @@ fn signed_in_as(sheet: &mut Sheet, context: PageContext<'_>) {
     if context.person.is_some() {
         sheet.blocks.push(Block::Text(fill(sheet.words.signed_in_as, context, &[])));
     }
+}
+
+/// A sentence about the people who can do something: with their contact, or without.
+fn whoever(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>, with: &str, without: &str) {
+    let text = match contact(context, names, Contact::App) {
+        Some(who) => fill(with, context, &[("contact", who)]),
+        None => fill(without, context, &[]),
+    };
+    sheet.blocks.push(Block::Text(text));
 }
 
 /// Whom to ask, and the policy's help link.

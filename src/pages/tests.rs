@@ -51,6 +51,11 @@ fn messages() -> Vec<PublicMessage> {
         M::AccountUnavailable,
         M::AccountExists,
         M::IncompleteSignIn,
+        M::AccountsOff,
+        M::AccountsFull,
+        M::AwaitingApproval,
+        M::OpenInBrowser,
+        M::AppClosed,
         M::AppUnreachable,
         M::AppTimeout,
         M::AppUnavailable,
@@ -488,6 +493,10 @@ fn gallery() -> Vec<(&'static str, Response<Bytes>)> {
         ("denied", pages.respond(M::Denied(DenyReason::Groups), page)),
         ("incomplete", pages.respond(M::IncompleteSignIn, page)),
         ("exists", pages.respond(M::AccountExists, page)),
+        ("accounts_off", pages.respond(M::AccountsOff, page)),
+        ("accounts_full", pages.respond(M::AccountsFull, page)),
+        ("awaiting_approval", pages.respond(M::AwaitingApproval, page)),
+        ("app_closed", pages.respond(M::AppClosed, page)),
         ("fresh", pages.respond(M::FreshSignInRequired, page)),
         ("session_ended", pages.respond(M::SignInRequired, form)),
         ("provider_down", pages.respond(M::ProviderDown, page)),
@@ -522,7 +531,13 @@ fn what_programs_read() {
     let (app, person, pages) = (app(), ada(), pages());
     let api = context(RequestKind::Api, &app, &person);
     let shown: Vec<String> =
-        [PublicMessage::SignInRequired, PublicMessage::Denied(DenyReason::Groups), PublicMessage::Waiting, PublicMessage::SignedOut]
+        [
+            PublicMessage::SignInRequired,
+            PublicMessage::Denied(DenyReason::Groups),
+            PublicMessage::Waiting,
+            PublicMessage::OpenInBrowser,
+            PublicMessage::SignedOut,
+        ]
             .iter()
             .map(|message| {
                 let value: Value = serde_json::from_slice(pages.respond(*message, api).body()).expect("JSON");

@@ -1,24 +1,25 @@
 //! A policy file as written, made into a [`Policy`] as meant.
 //!
 //! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
-//! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `fit.rs` what those must be for the
-//! connector, `send.rs` `[headers] [jwt]`. Pure: the text comes in, the policy goes out.
+//! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `switches.rs` what `[provision]` allows,
+//! `fit.rs` what those must be for the connector, `send.rs` `[headers] [jwt]`. Pure: the text comes in, the policy goes out.
 
 mod account;
 mod bearer;
 mod fit;
 mod gate;
 mod send;
+mod switches;
 
 pub(crate) use fit::connector_file;
 pub(crate) use gate::parse_network;
 
 use super::schema::POLICY;
-use super::{EncodedSlashes, Login, Policy, PolicyTest, Upstream};
+use super::{EncodedSlashes, Login, Policy, PolicyTest, TestSpans, Upstream};
 use crate::connector::model::Model;
 use crate::expr::{Env, Type};
 use crate::source::value::nearest;
-use crate::source::{Node, Problem, Reader, Severity, SourceFile, Table, in_order, parse, schema};
+use crate::source::{Node, Problem, Reader, Severity, SourceFile, Span, Table, in_order, parse, schema};
 use serde_json::Map;
 use std::path::Path;
 use std::sync::Arc;
@@ -130,9 +131,6 @@ fn not_yet(reader: &mut Reader<'_>, tree: &Table) {
             );
         }
     }
-    if let Some((span, _)) = tree.sections("test").first() {
-        reader.warning("not-yet", span, "tests in policies are read but not run yet", "what they expect is not checked; nothing else changes");
-    }
 }
 
 fn upstream(reader: &mut Reader<'_>, tree: &Table) -> Option<Upstream> {
@@ -188,7 +186,7 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
     }
     let listed = table.texts("idp");
     Login {
-        idp: if listed.is_empty() { idps.unwrap_or_default().to_vec() } else { listed },
+        idp: if listed.is_empty() { idps.map_or_else(|| on_trust(tree), <[_]>::to_vec) } else { listed },
         max_age_ms: table.duration_ms("max_age"),
         landing_new,
         landing_existing,
@@ -203,6 +201,12 @@ fn known_idp(reader: &mut Reader<'_>, node: &Node, idps: Option<&[String]>) {
         let help = near.unwrap_or_else(|| format!("[[idp]] ids of the gateway: {}", known.join(", ")));
         reader.error("unknown-idp", &node.span, format!("there is no identity provider `{written}`"), &help);
     }
+}
+
+/// Providers of a policy that is looked at without its gateway: whichever its tests name, and any.
+fn on_trust(tree: &Table) -> Vec<String> {
+    let named = tree.sections("test").into_iter().filter_map(|(_, test)| test.table("user")?.text("idp"));
+    std::iter::once(super::ANY_IDP).chain(named).map(str::to_owned).collect()
 }
 
 /// A path on the same host, whatever a browser makes of it: `/x`, never `//x`, `/\x`.
@@ -232,6 +236,11 @@ fn outgoing(extra: &[(String, crate::expr::FirstOf)], vars: &Map<String, serde_j
 fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
     let mut tests = Vec::new();
     for (span, table) in tree.sections("test") {
+        let nothing = table.table("expect").is_some_and(|expect| expect.entries.is_empty()) && table.node("calls").is_none();
+        if nothing {
+            let at = table.node("name").map_or(span, |name| &name.span);
+            reader.error("test-empty", at, "this test expects nothing, so it cannot fail", "expect = { access = \"allow\" }, or calls = [\"GET /users\"]");
+        }
         let ip = table.node("ip").and_then(|node| {
             let parsed = node.as_text()?.parse();
             if parsed.is_err() {
@@ -248,7 +257,21 @@ fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
             expect: table.table("expect").map(Table::to_json).unwrap_or_default(),
             calls: table.node("calls").map(|_| table.texts("calls")),
             existing: table.node("existing").map(Node::to_json),
+            age_ms: table.duration_ms("age").unwrap_or(0),
+            spans: test_spans(span, table),
         });
     }
     tests
+}
+
+fn test_spans(span: &Span, table: &Table) -> TestSpans {
+    let at = |key: &str| table.node(key).map(|node| node.span.clone());
+    let expect = table.table("expect").map(|expect| expect.entries.as_slice()).unwrap_or_default();
+    TestSpans {
+        name: at("name").unwrap_or_else(|| span.clone()),
+        user: at("user"),
+        get: at("get"),
+        expect: expect.iter().map(|entry| (entry.key.clone(), entry.node.span.clone())).collect(),
+        calls: at("calls"),
+    }
 }

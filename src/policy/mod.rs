@@ -1,30 +1,37 @@
 //! What an upstream's policy file means.
 //!
 //! Lives here: [`Policy`] and its parts, compiled and ready to evaluate. `schema.rs` is the table of keys, `compile.rs` turns a file as
-//! written into these types, `evaluate.rs` decides, `mapping.rs` makes the account an identity should have. Pure: no IO, no
+//! written into these types, `evaluate.rs` decides, `explain.rs` says why, `mapping.rs` makes the account an identity should have. Pure: no IO, no
 //! clock, no random source. A value of type [`Policy`] cannot be wrong; every problem was reported when it was compiled.
 
 pub mod compile;
 pub mod evaluate;
+pub mod explain;
 pub mod glob;
 pub mod mapping;
 pub mod path;
 pub mod schema;
+pub mod switches;
 
 pub(crate) use compile::{connector_file, revision};
 pub use compile::{Surroundings, compile};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
+pub use switches::Switches;
 
 use crate::config::SecretRef;
 use crate::connector::model::{Credential, InitialPassword, Model, Steps};
 use crate::expr::{Condition, FirstOf};
 use crate::identity::Way;
+use crate::source::Span;
 use core::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+
+/// The provider of a policy that is looked at without its gateway.
+pub const ANY_IDP: &str = "any";
 
 /// One upstream's policy.
 #[derive(Debug)]
@@ -75,7 +82,7 @@ pub struct Policy {
     pub secret_headers: Vec<SecretHeader>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
-    /// `[[test]]` blocks, as written. Nothing runs them yet; the compiler says so.
+    /// `[[test]]` blocks, as written; `rehearse/` runs them.
     pub tests: Vec<PolicyTest>,
 }
 
@@ -92,12 +99,31 @@ pub struct PolicyTest {
     pub get: String,
     /// Address of the client.
     pub ip: Option<IpAddr>,
+    /// How long ago they signed in, milliseconds.
+    pub age_ms: i64,
     /// What must come of it: `access`, `because`, `name`, `role`, `roles`, `orgs`, `extra`, `landing`, `headers`…
     pub expect: Map<String, Value>,
     /// Calls to the admin API, in order.
     pub calls: Option<Vec<String>>,
-    /// An account that is there already, as the app shows it.
+    /// An account that is there already, as the app shows it, or a list of such.
     pub existing: Option<Value>,
+    /// Where its parts stand in the file.
+    pub spans: TestSpans,
+}
+
+/// Where the parts of a `[[test]]` stand.
+#[derive(Debug, Clone, Default)]
+pub struct TestSpans {
+    /// Its name.
+    pub name: Span,
+    /// Its user.
+    pub user: Option<Span>,
+    /// Its path.
+    pub get: Option<Span>,
+    /// Values of `expect`, by key.
+    pub expect: Vec<(String, Span)>,
+    /// Its calls.
+    pub calls: Option<Span>,
 }
 
 impl Policy {
@@ -323,6 +349,8 @@ pub struct Provision {
     pub on_existing: OnExisting,
     /// How an existing account is recognised; empty: an existing account is a conflict.
     pub match_by: Vec<MatchBy>,
+    /// Who gets an account, when, and what may be done with one that is there.
+    pub switches: Switches,
     /// Milliseconds for one admin call.
     pub timeout_ms: u64,
     /// Further tries after a transient failure.

@@ -37,7 +37,7 @@ pub const POLICY: Section = Section {
         Key::new("headers", Kind::Map(&Kind::Header), "headers to inject, name = value"),
         Key::new("jwt", Kind::Table(&JWT), "a signed token to inject"),
         Key::new("messages", Kind::Free, "texts for refusals, by reason and language"),
-        Key::new("test", Kind::Tables(&TEST), "expectations; read and checked for form, not run yet"),
+        Key::new("test", Kind::Tables(&TEST), "expectations; a policy whose tests fail is not loaded"),
     ],
 };
 
@@ -168,6 +168,44 @@ const PROVISION: Section = Section {
         Key::new("match", Kind::EnumList(&["external_id", "login", "email"]), "how an existing account is recognised"),
         Key::new("initial_password", Kind::Enum(&["random", "none"]), "a password that nobody knows for new accounts, or none")
             .default("the connector's own"),
+        Key::new("enabled", Kind::Bool, "whether accounts are made, linked and kept in step; false: see when_disabled").default("true"),
+        Key::new(
+            "when_disabled",
+            Kind::Enum(&["allow_linked", "deny_all", "passthrough"]),
+            "while enabled = false: people with a linked account go on and nobody new comes; nobody at all; or everybody, by the mapping, and nothing is looked up",
+        )
+        .default("allow_linked"),
+        Key::new(
+            "mode",
+            Kind::Enum(&["create_and_update", "create_only", "update_only", "passthrough"]),
+            "make accounts and take over existing ones; make them and refuse existing ones; take over only; or let existing ones in and touch nothing. Left out: accounts are made, and on_existing decides the rest",
+        ),
+        Key::new(
+            "trigger",
+            Kind::Enum(&["sign_in", "first_request"]),
+            "what may begin the making of an account: a page that somebody opens, or any request with a session",
+        )
+        .default("sign_in"),
+        Key::new("max_accounts", Kind::Int(1, 1_000_000_000), "most accounts that the gateway makes or takes over at this application").default("no limit"),
+        Key::new("on_exceed", Kind::Enum(&["refuse", "approve"]), "beyond max_accounts: no account, or one once a human has approved").default("refuse"),
+        Key::new(
+            "join",
+            Kind::Enum(&["always", "created", "approval"]),
+            "which accounts get memberships and roles: all; those that the gateway made; or others once a human has approved",
+        )
+        .default("always"),
+        Key::new(
+            "join_when",
+            Kind::Expression,
+            "only accounts for which this holds get memberships and roles, over account.* as the application shows it, origin ('created', 'adopted', 'preexisting') and the sign-in; without a value: not this one",
+        ),
+        Key::new("protect", Kind::TextList, "logins never taken for anybody's and never made, * stands for anything; any of"),
+        Key::new(
+            "protect_when",
+            Kind::Expression,
+            "accounts never taken for anybody's, over account.* as the application shows it; without a value: this one as well",
+        ),
+        Key::new("slo", Kind::Duration, "how soon a first sign-in should have its account; a later one is logged and counted").default("3s"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),
         Key::new("find", Kind::OwnTable(&FIND), "how to look for an account, for connector = \"rest\""),
@@ -244,15 +282,20 @@ const JWT: Section = Section {
 const TEST: Section = Section {
     title: "[[test]]",
     name: "test",
-    doc: "An expectation: read and checked for form, not run yet.",
+    doc: "An expectation, tried by `check`, by `test` and before the policy is loaded: with one that fails the policy is not loaded.",
     keys: &[
         Key::new("name", Kind::Text, "what it shows").required(),
         Key::new("user", Kind::Table(&TEST_USER), "who asks; left out: nobody has signed in"),
         Key::new("get", Kind::Text, "path that is asked for").required(),
-        Key::new("ip", Kind::Text, "address of the client"),
+        Key::new("ip", Kind::Text, "address of the client").default("192.0.2.1"),
+        Key::new("age", Kind::DurationOrZero, "how long ago they signed in").default("0s"),
         Key::new("expect", Kind::Table(&EXPECT), "what must come of it").required(),
-        Key::new("calls", Kind::TextList, "calls to the admin API, in order"),
-        Key::new("existing", Kind::Free, "an account that is there already"),
+        Key::new(
+            "calls",
+            Kind::TextList,
+            "all calls to the admin API in order, \"METHOD /path\" below its base address without query; a read that repeats an earlier one may be left out; {id} is the id of the account made; [] means none",
+        ),
+        Key::new("existing", Kind::Free, "an account that is there already, as the application shows it, or a list of such; left out: there is none"),
     ],
 };
 
@@ -267,8 +310,8 @@ const TEST_USER: Section = Section {
         Key::new("given_name", Kind::Text, "given name"),
         Key::new("family_name", Kind::Text, "family name"),
         Key::new("username", Kind::Text, "user name at the provider"),
-        Key::new("groups", Kind::TextList, "groups"),
-        Key::new("idp", Kind::Text, "identity provider, by id"),
+        Key::new("groups", Kind::TextList, "groups").default("[]"),
+        Key::new("idp", Kind::Text, "identity provider, by id").default("the first of login.idp"),
         Key::new("sub", Kind::Text, "subject"),
         Key::new("claims", Kind::Free, "further claims"),
     ],
@@ -279,20 +322,21 @@ const EXPECT: Section = Section {
     name: "test.expect",
     doc: "What must come of it.",
     keys: &[
-        Key::new("access", Kind::Enum(&["allow", "deny", "public", "login"]), "the decision"),
+        Key::new("access", Kind::Enum(&["allow", "deny", "public", "login"]), "the decision; login: they are sent to sign in, for the first time or again"),
         Key::new(
             "because",
-            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "methods", "idp"]),
-            "the key that refuses",
+            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "unusable", "methods", "auth", "idp", "conflict", "account"]),
+            "the key that refuses; conflict: an account is there that is not theirs; account: it cannot be made; unusable: a value that no application should get",
         ),
         Key::new("name", Kind::Text, "login name"),
         Key::new("email", Kind::Text, "e-mail address"),
         Key::new("display", Kind::Text, "display name"),
         Key::new("role", Kind::Text, "role"),
-        Key::new("roles", Kind::TextList, "roles"),
-        Key::new("orgs", Kind::Free, "organisations"),
+        Key::new("roles", Kind::TextList, "roles, in any order"),
+        Key::new("orgs", Kind::Free, "ids of organisations, in any order"),
         Key::new("extra", Kind::Map(&Kind::Text), "further attributes"),
         Key::new("landing", Kind::Text, "page people land on"),
         Key::new("headers", Kind::Map(&Kind::Text), "headers the application gets"),
+        Key::new("jwt", Kind::Free, "claims of the token the application gets"),
     ],
 };

@@ -10,9 +10,9 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
 use crate::login;
-use crate::observe::{Metrics, Tally};
+use crate::observe::{Incidents, Metrics, Tally};
 use crate::pages::Pages;
-use crate::provision::{self, Ensured};
+use crate::provision::{self, Asking, Ensured};
 use crate::request::{Doors, Limits, Route, Routes};
 use crate::session::{AppSession, LiveSessions, LocalSessions, TokenSessions};
 use crate::state::{SecretHash, StoreError};
@@ -59,6 +59,8 @@ pub struct Shared {
     pub control: Handle,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Where what stood behind a refusal goes.
+    pub incidents: Incidents,
     /// What applications' certificates are checked against.
     pub upstream_tls: Arc<ClientConfig>,
     /// How long in-flight requests may take after a stop.
@@ -181,9 +183,9 @@ impl Doors for Worker {
         Ok(session)
     }
 
-    async fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, hold_ms: u64) -> Ensured {
+    async fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, asking: Asking) -> Ensured {
         let (desk, session, policy) = (Arc::clone(&self.shared.provision), Arc::clone(session), Arc::clone(&route.policy));
-        let asked = self.shared.control.spawn(async move { desk.ensure(&session, &policy, incident, hold_ms).await });
+        let asked = self.shared.control.spawn(async move { desk.ensure(&session, &policy, incident, asking).await });
         asked.await.unwrap_or_else(|died| {
             tracing::error!(%incident, error = %died, "the provisioning desk panicked");
             Ensured::Refused(PublicMessage::Internal)

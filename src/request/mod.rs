@@ -42,7 +42,7 @@ pub use upstream::{UpstreamRequest, Wire};
 
 use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};
-use crate::provision::Ensured;
+use crate::provision::{Asking, Ensured};
 use crate::session::AppSession;
 use crate::state::{SecretHash, StoreError};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub trait Doors {
     fn token(&self, token: &str, route: &Arc<Route>, incident: Incident) -> impl Future<Output = Result<Arc<AppSession>, PublicMessage>>;
 
     /// A pass for this session at its app.
-    fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, hold_ms: u64) -> impl Future<Output = Ensured>;
+    fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, asking: Asking) -> impl Future<Output = Ensured>;
 }
 
 /// Where a request came out.

@@ -508,6 +508,9 @@ fn scim_user(user: &User) -> Value {
     if let Some(id) = &user.external_id {
         out["externalId"] = json!(id);
     }
+    if let Some(created) = user.record.get("created") {
+        out["meta"]["created"] = created.clone();
+    }
     if let Some(email) = &user.email {
         out["emails"] = json!([{ "value": email, "type": "work" }]);
     }

@@ -71,7 +71,7 @@ pub struct Doorman {
 #[async_trait]
 impl Admission for Doorman {
     async fn ensure(&self, visit: Visit<'_>) -> Option<Ensured> {
-        self.asked.lock().unwrap().push((visit.to.to_string(), visit.hold_ms));
+        self.asked.lock().unwrap().push((visit.to.to_string(), visit.asking.hold_ms));
         Some(self.answer.lock().unwrap().clone().unwrap_or(Ensured::Working))
     }
 }
@@ -173,6 +173,7 @@ impl House {
             logins,
             sessions: Arc::clone(&sessions),
             session_store,
+            sign_ins: store.clone(),
             providers: options.providers.iter().map(|id| provider(id)).collect(),
             apps: Arc::new(Directory(apps.clone())),
             admission: doorman.clone(),

@@ -6,7 +6,7 @@ use crate::config::SecretRef;
 use crate::connector::model::{Credential, Model, Steps};
 use crate::expr::{Env, FirstOf, Template};
 use crate::policy::schema::SIGN_IN_NAMES;
-use crate::policy::{Glob, MatchBy, OnCollision, OnExisting, Org, Pick, Provision, Roles, Sync, UserMapping};
+use crate::policy::{Glob, MatchBy, OnCollision, Org, Pick, Provision, Roles, Sync, UserMapping};
 use crate::source::value::nearest;
 use crate::source::{Node, Reader, Span, Table, Written};
 use std::sync::Arc;
@@ -143,22 +143,21 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
     reader.problems.extend(problems);
     let match_by = table.texts("match").iter().filter_map(|by| match_by(by)).collect::<Vec<_>>();
     if match_by.is_empty()
+        && table.get("mode").is_none()
         && let Some(entry) = table.get("on_existing").filter(|_| table.text("on_existing") != Some("refuse"))
     {
         let help = "say how an existing account is recognised: match = [\"email\"], [\"login\"] or [\"external_id\"]";
         reader.warning("no-effect", &entry.node.span, "without `match` no existing account is recognised: each one is a conflict", help);
     }
+    let (switches, on_existing) = super::switches::switches(reader, node, table);
     Some(Provision {
         connector,
         url,
         credential: credential(reader, table),
         settings,
-        on_existing: match table.text("on_existing") {
-            Some("adopt") => OnExisting::Adopt,
-            Some("leave") => OnExisting::Leave,
-            _ => OnExisting::Refuse,
-        },
+        on_existing,
         match_by,
+        switches,
         timeout_ms: table.duration_ms("timeout").and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0).unwrap_or(10_000),
         retries: table.integer("retries").and_then(|retries| u32::try_from(retries).ok()).unwrap_or(2),
         steps,

@@ -56,6 +56,7 @@ fn provisioned(model: Model) -> Policy {
         settings: Map::new(),
         on_existing: OnExisting::Refuse,
         match_by: Vec::new(),
+        switches: crate::policy::Switches::default(),
         timeout_ms: 1,
         retries: 0,
         steps: None,

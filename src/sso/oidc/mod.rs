@@ -16,6 +16,7 @@ use super::response::{AuthorizationResponse, Outcome};
 use super::{Begin, Finish, Provider, SsoFault, VerifiedAssertion};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
+use crate::identity::Identity;
 use crate::outbound::Transport;
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -195,6 +196,11 @@ impl Provider for OidcProvider {
         drop(query);
         Some(url)
     }
+}
+
+/// The person that these claims of an ID token would be at `idp`: for tests of policies and dry runs, which have no assertion. Vouches for nothing.
+pub fn identity_of(idp: &config::Idp, sub: String, claims: Map<String, Value>) -> Identity {
+    claims::identity(sub, claims, None, &claims::Reading::of(idp))
 }
 
 fn printable(text: &str) -> String {
