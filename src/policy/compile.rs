@@ -121,8 +121,8 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     })
 }
 
-/// First 12 hexadecimal digits of the SHA-256 of the text.
-fn revision(text: &str) -> String {
+/// What a file is told apart by: the first 12 hexadecimal digits of the SHA-256 of the text.
+pub(crate) fn revision(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     let start = digest.as_ref().iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     format!("{start:012x}")
