@@ -53,7 +53,7 @@ const PENDING_MAX: u64 = 100_000;
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
 /// How often it is asked whether today's backup is there.
-const BACKUP_EVERY: Duration = Duration::from_secs(10 * 60);
+const BACKUP_EVERY: Duration = Duration::from_mins(10);
 
 /// What names the address of the demo, which has no gateway file.
 pub(crate) const DEMO: &str = "--port";
@@ -270,7 +270,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         times: Times::default(),
     });
     provision.install(engines);
-    let (mut providers, mut issuers): (Vec<Arc<dyn Provider>>, Vec<Arc<dyn AccessTokens>>) = (Vec::new(), Vec::new());
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    let mut issuers: Vec<Arc<dyn AccessTokens>> = Vec::new();
     for idp in &gateway.idps {
         let secret = idp.client_secret.as_ref().map(|secret| read(&format_args!("[[idp]] {}: client_secret", idp.id), secret)).transpose()?;
         let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&transport), Arc::clone(&clock)));
