@@ -122,6 +122,18 @@ pub enum PublicMessage {
     FreshSignInRequired,
     /// 403 with one of the fixed reasons.
     Denied(DenyReason),
+    /// 401 with `Bearer`: sign-in required, and an access token would do as well.
+    SignInOrTokenRequired,
+    /// 401 with `Bearer`: only an access token will do.
+    TokenRequired,
+    /// 401 with `invalid_token` (RFC 6750 3.1).
+    TokenInvalid,
+    /// 403 with `insufficient_scope` (RFC 6750 3.1).
+    TokenScope,
+    /// 401 with `insufficient_user_authentication` (RFC 9470 3): the sign-in behind the token is too old, or of unknown age.
+    TokenTooOld,
+    /// 403: the token holds, and the person has no account here yet.
+    TokenWithoutAccount,
     /// 400: sign-in link unknown, used or too old.
     LinkExpired,
     /// 403: the provider's answer did not hold.
@@ -142,6 +154,16 @@ pub enum PublicMessage {
     AccountExists,
     /// 403: an attribute that the account needs is missing from the sign-in.
     IncompleteSignIn,
+    /// 403: no account, and none is made by signing in.
+    AccountsOff,
+    /// 403: no account, because as many as the policy allows are there.
+    AccountsFull,
+    /// 403: a human has to approve the account first.
+    AwaitingApproval,
+    /// 403: no account yet; only a page opened in a browser begins one.
+    OpenInBrowser,
+    /// 403: the app is switched off for everybody.
+    AppClosed,
     /// 502.
     AppUnreachable,
     /// 504.

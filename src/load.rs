@@ -3,8 +3,10 @@
 //! Lives here: the only place that reads configuration files. `serve`, `check` and the demo call the same functions, so that what `check` accepts is what
 //! runs. Everything read goes to the pure compilers in `config/` and `policy/`.
 
+mod own;
 mod untested;
 
+pub use own::connector_of;
 pub use untested::{Untested, untested, untested_file};
 
 use crate::app::{Plan, Rejected};
@@ -164,6 +166,8 @@ fn is_gateway_file(file: &SourceFile) -> bool {
 #[derive(Default)]
 struct Look {
     report: Report,
+    /// Connector files that policies have named, each read once.
+    own_connectors: own::Connectors,
 }
 
 impl Look {
@@ -192,11 +196,20 @@ impl Look {
         self.report.problems.push(problem.help(help));
     }
 
-    fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
-        let (policy, problems) = policy::compile(file, around);
+    fn compiled(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
+        if self.is_connector(file) {
+            return None;
+        }
+        let own = self.own_connector(file);
+        let connectors: Vec<_> = around.connectors.iter().cloned().chain(own).collect();
+        let (policy, problems) = policy::compile(file, Surroundings { connectors: &connectors, ..around });
         self.report.problems.extend(problems);
-        // A policy that does not do what it says it does is not served.
-        let policy = Arc::new(policy?);
+        policy
+    }
+
+    /// A policy that does not do what it says it does is not served.
+    fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
+        let policy = Arc::new(self.compiled(file, around)?);
         let failed = rehearse::gate(&policy, file);
         let passed = failed.is_empty();
         self.report.problems.extend(failed);

@@ -3,11 +3,11 @@
 //! Lives here: [`evaluate`] and what goes in and out of it. Pure, and the only place that decides: live traffic, `test`, `explain` and the
 //! console call it. It knows no HTTP library, no session store and no account.
 
-use super::{Gate, PathSection, Policy};
+use super::{Gate, PathSection, Policy, Ways};
 use crate::clock::Timestamp;
 use crate::expr::Lookup;
 use crate::fault::DenyReason;
-use crate::identity::{Groups, Identity, email};
+use crate::identity::{Groups, Identity, Way, email};
 use crate::policy::path::CanonicalPath;
 use core::net::IpAddr;
 use serde_json::{Value, json};
@@ -63,6 +63,8 @@ pub struct Admitted {
 pub enum Refusal {
     /// Nobody is signed in and the path is not public.
     LoginRequired,
+    /// Only access tokens are accepted here, and none was shown: signing in in a browser does not help.
+    TokenRequired,
     /// All else holds, but the sign-in is older than this.
     FreshLogin {
         /// Milliseconds.
@@ -89,7 +91,16 @@ pub enum Refusal {
 /// * [`Refusal::LoginRequired`]: nobody is signed in, and no public section admits the request.
 /// * [`Refusal::Denied`]: a check failed; `reason` is the first that did.
 /// * [`Refusal::FreshLogin`]: everything holds except the age of the sign-in.
+/// * [`Refusal::TokenRequired`]: a session, or nobody, where `auth` accepts tokens only.
 pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
+    evaluate_by(policy, signed_in, Way::Session, facts, now)
+}
+
+/// As [`evaluate`], for somebody who showed who they are in the given `way`; without `signed_in` it means nothing.
+///
+/// # Errors
+/// As [`evaluate`]; [`Refusal::LoginRequired`] also for a token where none is accepted.
+pub fn evaluate_by(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
     let peer = facts.peer.to_canonical();
     let matches = Matches::of(policy, facts.path);
     if let Some(index) = matches.public() {
@@ -98,9 +109,15 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
         }
         return Ok(Admitted { rule: Rule::Path(index), public: true });
     }
-    let SignedIn { identity, auth_time } = signed_in.ok_or(Refusal::LoginRequired)?;
+    let ways = matches.ways();
+    let elsewise = if ways.session { Refusal::LoginRequired } else { Refusal::TokenRequired };
+    let SignedIn { identity, auth_time } = signed_in.filter(|_| ways.accept(way)).ok_or(elsewise)?;
 
-    if !policy.login.idp.contains(&identity.idp) {
+    let idp_fits = match way {
+        Way::Session => policy.login.idp.contains(&identity.idp),
+        Way::Bearer => policy.bearer.as_ref().is_some_and(|bearer| bearer.idp == identity.idp),
+    };
+    if !idp_fits {
         return Err(Refusal::Denied { reason: DenyReason::Idp, rule: Rule::Login });
     }
     let sections =
@@ -130,6 +147,11 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
     Ok(Admitted { rule: last, public: false })
 }
 
+/// How people may show who they are at `path`: in no way but those that every matching section accepts. Public sections ask nobody, and say nothing.
+pub fn ways(policy: &Policy, path: &CanonicalPath<'_>) -> Ways {
+    if policy.bearer.is_none() { Ways::SESSION } else { Matches::of(policy, path).ways() }
+}
+
 /// Which `[[path]]` sections match: each pattern is tried once a request, and nothing is allocated.
 struct Matches<'a> {
     policy: &'a Policy,
@@ -152,6 +174,22 @@ impl<'a> Matches<'a> {
             Ok(index) if index < u128::BITS => self.bits >> index & 1 == 1,
             _ => applies(section, self.path),
         })
+    }
+
+    /// What all that match accept. The way in by a token is opened like a public path: by exact bytes only.
+    fn ways(&self) -> Ways {
+        let mut ways = Ways::SESSION;
+        if self.policy.bearer.is_none() {
+            return ways;
+        }
+        let (mut opened, mut closed) = (false, false);
+        for (_, section) in self.sections().filter(|(_, section)| !section.public) {
+            ways.session &= section.auth.session;
+            closed |= !section.auth.bearer;
+            opened |= section.auth.bearer && section.gives(self.path);
+        }
+        ways.bearer = opened && !closed;
+        ways
     }
 
     /// The first public section, when every section that matches is public.

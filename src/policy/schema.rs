@@ -19,10 +19,16 @@ pub const POLICY: Section = Section {
         Key::new("title", Kind::Text, "the application's name on pages").default("the file's name"),
         Key::new("connect_timeout", Kind::Duration, "how long to wait for a connection to the application").default("5s"),
         Key::new("response_timeout", Kind::Duration, "how long to wait for the head of its answer").default("60s"),
+        Key::new(
+            "encoded_slashes",
+            Kind::Enum(&["refuse", "keep"]),
+            "%2F in a path: 400, or sent on as it is (then a section that restricts applies when either reading fits, a public one when both do)",
+        )
+        .default("refuse"),
         Key::new("login", Kind::Table(&LOGIN), "how to sign in"),
         Key::new("access", Kind::Table(&ACCESS), "what every request must satisfy").required(),
         Key::new("path", Kind::Tables(&PATH), "what requests to some paths must satisfy besides"),
-        Key::new("bearer", Kind::Table(&BEARER), "tokens that scripts may bring"),
+        Key::new("bearer", Kind::Table(&BEARER), "access tokens that scripts may bring to paths with auth = [\"bearer\"]"),
         Key::new("user", Kind::Table(&USER), "the account as the application should see it"),
         Key::new("roles", Kind::Table(&ROLES), "groups to roles"),
         Key::new("org", Kind::Tables(&ORG), "organisations of the application"),
@@ -82,20 +88,22 @@ const PATH: Section = Section {
         Key::new("methods", Kind::EnumList(METHODS), "HTTP methods; any of"),
         Key::new("when", Kind::Expression, "a condition over the sign-in and the request"),
         Key::new("max_age", Kind::Duration, "sign-in no older than this"),
-        Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate").default("[\"session\"]"),
-        Key::new("headers", Kind::Map(&Kind::Header), "further headers for these paths"),
+        Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate; every section that matches must accept the one used")
+            .default("[\"session\"]"),
+        Key::new("headers", Kind::Map(&Kind::Header), "headers to inject into requests to these paths only, besides [headers]"),
     ],
 };
 
 const BEARER: Section = Section {
     title: "[bearer]",
     name: "bearer",
-    doc: "Tokens that the identity provider issued for this API.",
+    doc: "Access tokens (RFC 9068) that the identity provider issued for this API; accepted where a [[path]] says auth = [\"bearer\"].",
     keys: &[
         Key::new("idp", Kind::Text, "identity provider, by id").required(),
         Key::new("audience", Kind::Text, "the `aud` a token must carry").required(),
-        Key::new("scopes", Kind::TextList, "scopes a token must carry"),
-        Key::new("provision", Kind::Bool, "whether a token may create an account").default("false"),
+        Key::new("scopes", Kind::TextList, "scopes a token must carry, all of them"),
+        Key::new("provision", Kind::Bool, "whether a token may make and update an account, as a sign-in does; otherwise only people with one pass")
+            .default("false"),
     ],
 };
 
@@ -108,7 +116,14 @@ const USER: Section = Section {
         Key::new("email", Kind::Templates, "e-mail address").default("\"{lower(email)}\""),
         Key::new("display", Kind::Templates, "display name").default("[\"{name}\", \"{given_name} {family_name}\", \"{username}\", \"{email}\"]"),
         Key::new("required", Kind::TextList, "attributes without which nothing is created"),
-        Key::new("on_collision", Kind::Enum(&["refuse", "suffix"]), "when the login belongs to somebody else").default("refuse"),
+        Key::new("name_max", Kind::Int(1, 255), "longest login in characters; a longer one is cut").default("what the application takes"),
+        Key::new(
+            "on_collision",
+            Kind::Enum(&["refuse", "suffix", "hash"]),
+            "when the login belongs to somebody else: a conflict, a number behind it, or a short hash of the person's subject",
+        )
+        .default("refuse"),
+        Key::new("omit", Kind::TextList, "attributes that are not sent: \"email\", \"display\", or the connector's own names"),
         Key::new("extra", Kind::Map(&Kind::Templates), "further attributes"),
     ],
 };
@@ -120,6 +135,7 @@ const ROLES: Section = Section {
     keys: &[
         Key::new("map", Kind::Map(&Kind::Text), "group = \"role\"; * stands for anything"),
         Key::new("pick", Kind::Enum(&["highest", "all"]), "one role, or all that apply").default("highest"),
+        Key::new("order", Kind::TextList, "roles from highest to lowest, where the connector does not know").default("the order of the map"),
         Key::new("default", Kind::Text, "the role when no group maps"),
         Key::new("sync", Kind::Enum(&["login", "create", "never"]), "when roles are applied").default("login"),
     ],
@@ -132,7 +148,7 @@ const ORG: Section = Section {
     keys: &[
         Key::new("id", Kind::Free, "the application's id of it").required(),
         Key::new("groups", Kind::TextList, "for whom; left out: everyone"),
-        Key::new("role", Kind::Templates, "role in it"),
+        Key::new("role", Kind::Templates, "role in it; one that comes to nothing: no membership").default("the connector's own"),
     ],
 };
 
@@ -141,7 +157,7 @@ const PROVISION: Section = Section {
     name: "provision",
     doc: "How accounts are made, through the application's own admin API.",
     keys: &[
-        Key::new("connector", Kind::Text, "which admin API it is").required(),
+        Key::new("connector", Kind::Text, "which admin API it is: a name, or the path of a connector file beside this one").required(),
         Key::new("url", Kind::Url, "base address of the admin API"),
         Key::new("token", Kind::Secret, "bearer token of the admin API"),
         Key::new("username", Kind::Text, "user of the admin API"),
@@ -150,6 +166,46 @@ const PROVISION: Section = Section {
         Key::new("settings", Kind::Free, "the connector's own settings"),
         Key::new("on_existing", Kind::Enum(&["adopt", "leave", "refuse"]), "what to do with an account that was there before").default("refuse"),
         Key::new("match", Kind::EnumList(&["external_id", "login", "email"]), "how an existing account is recognised"),
+        Key::new("initial_password", Kind::Enum(&["random", "none"]), "a password that nobody knows for new accounts, or none")
+            .default("the connector's own"),
+        Key::new("enabled", Kind::Bool, "whether accounts are made, linked and kept in step; false: see when_disabled").default("true"),
+        Key::new(
+            "when_disabled",
+            Kind::Enum(&["allow_linked", "deny_all", "passthrough"]),
+            "while enabled = false: people with a linked account go on and nobody new comes; nobody at all; or everybody, by the mapping, and nothing is looked up",
+        )
+        .default("allow_linked"),
+        Key::new(
+            "mode",
+            Kind::Enum(&["create_and_update", "create_only", "update_only", "passthrough"]),
+            "make accounts and take over existing ones; make them and refuse existing ones; take over only; or let existing ones in and touch nothing. Left out: accounts are made, and on_existing decides the rest",
+        ),
+        Key::new(
+            "trigger",
+            Kind::Enum(&["sign_in", "first_request"]),
+            "what may begin the making of an account: a page that somebody opens, or any request with a session",
+        )
+        .default("sign_in"),
+        Key::new("max_accounts", Kind::Int(1, 1_000_000_000), "most accounts that the gateway makes or takes over at this application").default("no limit"),
+        Key::new("on_exceed", Kind::Enum(&["refuse", "approve"]), "beyond max_accounts: no account, or one once a human has approved").default("refuse"),
+        Key::new(
+            "join",
+            Kind::Enum(&["always", "created", "approval"]),
+            "which accounts get memberships and roles: all; those that the gateway made; or others once a human has approved",
+        )
+        .default("always"),
+        Key::new(
+            "join_when",
+            Kind::Expression,
+            "only accounts for which this holds get memberships and roles, over account.* as the application shows it, origin ('created', 'adopted', 'preexisting') and the sign-in; without a value: not this one",
+        ),
+        Key::new("protect", Kind::TextList, "logins never taken for anybody's and never made, * stands for anything; any of"),
+        Key::new(
+            "protect_when",
+            Kind::Expression,
+            "accounts never taken for anybody's, over account.* as the application shows it; without a value: this one as well",
+        ),
+        Key::new("slo", Kind::Duration, "how soon a first sign-in should have its account; a later one is logged and counted").default("3s"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),
         Key::new("find", Kind::OwnTable(&FIND), "how to look for an account, for connector = \"rest\""),
@@ -269,8 +325,8 @@ const EXPECT: Section = Section {
         Key::new("access", Kind::Enum(&["allow", "deny", "public", "login"]), "the decision; login: they are sent to sign in, for the first time or again"),
         Key::new(
             "because",
-            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "unusable", "methods", "idp", "conflict", "account"]),
-            "the key that refuses; conflict: an account is there that is not theirs; account: it cannot be made; unusable: a value that no application should get",
+            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "unusable", "methods", "idp", "auth", "conflict", "enabled", "max_accounts", "approval", "account"]),
+            "the key that refuses; conflict: an account is there that is not theirs; approval: a human has to say yes first; account: it cannot be made; unusable: a value that no application should get",
         ),
         Key::new("name", Kind::Text, "login name"),
         Key::new("email", Kind::Text, "e-mail address"),

@@ -9,15 +9,16 @@ use super::app::{App, Call};
 use super::records::Records;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::connector::engine::{Engine, Limits, ResolvedCredential};
+use crate::connector::model::InitialPassword;
 use crate::connector::{Connector, Context, Observation, Outcome, Trouble};
-use crate::entropy::SeededEntropy;
+use crate::entropy::{Entropy, SeededEntropy};
 use crate::fault::{Incident, PublicMessage};
-use crate::identity::Identity;
+use crate::identity::{Identity, Way};
 use crate::outbound::{OutboundError, OutboundRequest, OutboundResponse, Transport};
 use crate::plan::{Account, Step};
 use crate::policy::mapping::{Mapped, MappingError, desire};
 use crate::policy::{MatchBy, Policy, Provision};
-use crate::provision::{Desk, Ensured, Parts, Sleeper, Times, TokenSigner};
+use crate::provision::{Asking, Desk, Ensured, NoMeter, Parts, Sleeper, Times, TokenSigner};
 use crate::session::{AppSession, LiveSignOn, Pass};
 use crate::state::{AccountKey, AccountRecord, SignOnId};
 use arc_swap::ArcSwapOption;
@@ -32,6 +33,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const HOLD_MS: u64 = 120_000;
 /// What stands where a credential would.
 const NO_SECRET: &str = "secret";
+/// What an engine without randomness gives as a password.
+pub(super) const NO_PASSWORD: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA-aA1";
 
 /// Who, where, and what is there.
 #[derive(Debug)]
@@ -128,6 +131,7 @@ async fn one(scene: &Scene, now: Timestamp, runtime: tokio::runtime::Handle) -> 
         entropy: Arc::new(SeededEntropy::new(1)),
         sleeper: Arc::new(Impatient { real: scene.real.is_some() }),
         runtime,
+        meter: Arc::new(NoMeter),
         // Whatever a record says, the application is looked at, and waited for.
         times: Times { soft_ttl_ms: -1, stale_grace_ms: -1, ..Times::default() },
     };
@@ -137,7 +141,7 @@ async fn one(scene: &Scene, now: Timestamp, runtime: tokio::runtime::Handle) -> 
         desk.install(HashMap::from([(scene.policy.name.clone(), Arc::clone(witness) as Arc<dyn Connector>)]));
     }
     let session = session(scene, now);
-    let ensured = match desk.ensure(&session, &scene.policy, Incident::from_bytes([0; 5]), HOLD_MS).await {
+    let ensured = match desk.ensure(&session, &scene.policy, Incident::from_bytes([0; 5]), Asking::page(HOLD_MS)).await {
         Ensured::Ready(pass) => Ok(pass),
         Ensured::Working => Err(PublicMessage::AccountUnavailable),
         Ensured::Refused(message) => Err(message),
@@ -165,6 +169,10 @@ fn engine(scene: &Scene, provision: &Provision, clock: &Arc<dyn Clock>) -> Engin
     let limits = Limits { timeout_ms: provision.timeout_ms, ..Limits::default() };
     let (connector, steps) = (Arc::clone(&provision.connector), provision.steps.clone());
     let engine = Engine::new(connector, steps, provision.url.clone(), credential, provision.settings.clone(), limits, transport, Arc::clone(clock));
+    let engine = match provision.initial_password {
+        InitialPassword::Random => engine.with_passwords(Arc::new(Blank)),
+        InitialPassword::None => engine,
+    };
     engine.staged(Arc::clone(&scene.app) as _)
 }
 
@@ -190,7 +198,7 @@ fn session(scene: &Scene, now: Timestamp) -> Arc<AppSession> {
         last_seen: AtomicI64::new(now.millis()),
         ended: AtomicBool::new(false),
     };
-    Arc::new(AppSession { app: scene.policy.name.clone(), sign_on: Arc::new(sign_on), pass: ArcSwapOption::empty() })
+    Arc::new(AppSession { app: scene.policy.name.clone(), sign_on: Arc::new(sign_on), pass: ArcSwapOption::empty(), way: Way::Session })
 }
 
 /// A connector that remembers what went through it.
@@ -248,6 +256,16 @@ impl Connector for Witness {
         let came_to = applied.as_ref().map(|(outcome, _)| *outcome).map_err(Clone::clone);
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).1.push((step.clone(), came_to));
         applied
+    }
+}
+
+/// No randomness at all: a password that is printed must not look like one to be used.
+#[derive(Debug)]
+struct Blank;
+
+impl Entropy for Blank {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(0);
     }
 }
 

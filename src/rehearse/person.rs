@@ -142,5 +142,7 @@ fn stand_in(id: String) -> Idp {
         groups: "groups".to_owned(),
         trust_email: false,
         algorithms: Vec::new(),
+        attributes: Vec::new(),
+        userinfo: false,
     }
 }

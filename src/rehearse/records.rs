@@ -4,7 +4,7 @@
 //! of one application own the same account or login. Leases are always to be had, because nobody else is there.
 
 use crate::clock::Timestamp;
-use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Fence, Lease, StoreError};
+use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Census, Fence, Lease, StoreError};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,6 +52,50 @@ impl AccountStore for Records {
         }
         records.insert(record.key.clone(), record.clone());
         Ok(())
+    }
+
+    async fn save_within(&self, record: &AccountRecord, fence: Fence, seats: u64) -> Result<bool, StoreError> {
+        let others = self
+            .records()
+            .values()
+            .filter(|other| other.key != record.key && other.key.upstream == record.key.upstream && other.takes_a_seat())
+            .count();
+        if u64::try_from(others).unwrap_or(u64::MAX) >= seats {
+            return Ok(false);
+        }
+        self.save(record, fence).await.map(|()| true)
+    }
+
+    async fn forget(&self, key: &AccountKey, _fence: Fence) -> Result<(), StoreError> {
+        self.records().remove(key);
+        Ok(())
+    }
+
+    async fn owner_of_login(&self, upstream: &str, login: &str) -> Result<Option<AccountKey>, StoreError> {
+        let wanted = folded(login);
+        let records = self.records();
+        let owner = records.values().find(|record| record.key.upstream == upstream && record.login.as_deref().map(folded).as_ref() == Some(&wanted));
+        Ok(owner.map(|record| record.key.clone()))
+    }
+
+    async fn accounts_after(&self, upstream: Option<&str>, after: Option<&AccountKey>, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let asked = |record: &&AccountRecord| {
+            upstream.is_none_or(|upstream| record.key.upstream == upstream) && after.is_none_or(|after| record.key > *after)
+        };
+        Ok(self.records().values().filter(asked).take(limit).cloned().collect())
+    }
+
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        let mut counted: Vec<Census> = Vec::new();
+        for record in self.records().values() {
+            let (upstream, state) = (&record.key.upstream, record.state);
+            match counted.iter_mut().find(|known| known.upstream == *upstream && known.state == state) {
+                Some(known) => known.count += 1,
+                None => counted.push(Census { upstream: upstream.clone(), state, count: 1, oldest_failed_at: None }),
+            }
+        }
+        Ok(counted)
     }
 
     async fn release(&self, _key: &AccountKey, _fence: Fence) -> Result<(), StoreError> {

@@ -230,6 +230,8 @@ fn a_person_is_read_as_a_provider_would_have_said_it() {
         groups: "realm.roles".to_owned(),
         trust_email: false,
         algorithms: Vec::new(),
+        attributes: Vec::new(),
+        userinfo: false,
     };
     let read = |value: &Value| person::read(&value.to_string(), std::slice::from_ref(&idp), &policy);
     let refused = |value: &Value, because: &str| {
@@ -303,6 +305,9 @@ fn blank(key: AccountKey) -> AccountRecord {
         attempts: 0,
         last_error: None,
         verified_at: None,
+        awaiting: None,
+        approved_at: None,
+        failed_at: None,
     }
 }
 

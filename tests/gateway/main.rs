@@ -1,6 +1,7 @@
 //! The gateway's parts at their boundaries, one binary: one file for each module of `src/`.
 
 mod admin;
+mod bearer;
 mod cli;
 mod connector;
 mod fake_admin;
@@ -9,6 +10,7 @@ mod forward;
 mod house;
 mod login;
 mod oidc;
+mod own;
 mod pages;
 mod policy;
 mod provision;
@@ -17,6 +19,7 @@ mod rehearse;
 mod request;
 mod serve;
 mod session;
+mod settings;
 mod state;
 mod tools;
 mod whole;

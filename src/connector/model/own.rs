@@ -119,16 +119,20 @@ fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> 
         if table.get("classify").is_some() { rules(reader, table, effect) } else { usual_rules(reader, table, effect, each.as_ref(), on_create) };
     let save = call::saves(reader, table);
     for (name, _) in &save {
-        if matches!(name.as_str(), "item" | "user" | "role" | "roles" | "orgs" | "vars" | "claims" | "email" | "groups") {
+        if matches!(name.as_str(), "item" | "random" | "user" | "role" | "roles" | "orgs" | "vars" | "claims" | "email" | "groups") {
             reader.error("unknown-value", &node.span, format!("`{name}` has a meaning already; save under another name"));
         }
     }
+    // Sent once, when the account is made: a step that also runs later would change the password each time.
+    let makes = on_create && !on_update;
+    let body = if makes { call::body(reader, table, &call::with_random(env)) } else { call::body(reader, table, env) };
     let call = Call {
         effect,
         condition: table.get("if").and_then(|entry| reader.condition(&entry.node, env)),
         each,
         headers: call::headers(reader, table, env),
-        body: call::body(reader, table, env),
+        random: body.reads(call::RANDOM),
+        body,
         classify,
         save,
         any_body: call::any_body(reader, table),
@@ -198,5 +202,7 @@ fn bare(name: &str, method: http::Method, path: crate::expr::Template, query: Ve
         save: Vec::new(),
         paginate: None,
         any_body: false,
+        then_get: false,
+        random: false,
     }
 }

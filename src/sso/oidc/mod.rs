@@ -1,9 +1,10 @@
 //! OpenID Connect, on `openidconnect`: authorization code flow with PKCE, nothing else.
 //!
 //! Lives here: [`OidcProvider`], one configured `[[idp]]`. Around it: `discovery.rs` (metadata), `jwks.rs` (keys), `token.rs` (the exchange),
-//! `id_token.rs` (every check on the token), `claims.rs` (claims to identity), `http.rs` (bounds). The library's types stop at
+//! `id_token.rs` (every check on the token), `access_token.rs` (the same for tokens of scripts), `claims.rs` (claims to identity), `http.rs` (bounds). The library's types stop at
 //! `id_token.rs`. Start reading at [`Provider::finish`].
 
+mod access_token;
 mod claims;
 mod discovery;
 mod http;
@@ -173,8 +174,8 @@ impl Provider for OidcProvider {
         let code = self.code(&metadata, finish.response)?;
         let tokens = self.exchange(&metadata, code, &finish).await?;
         let Verified { sub, auth_time, sid, claims } = self.verify(&metadata, &tokens, &finish).await?;
-        let userinfo = self.userinfo(&metadata, &tokens.access_token, &sub).await;
-        let identity = claims::identity(sub, claims, userinfo, &reading(&self.settings));
+        let userinfo = if self.settings.userinfo { self.userinfo(&metadata, &tokens.access_token, &sub).await } else { None };
+        let identity = claims::identity(sub, claims, userinfo, &claims::Reading::of(&self.settings));
         // A provider that does not say when the person signed in has not said that it was recently.
         let auth_time = auth_time.unwrap_or(Timestamp::from_millis(0));
         Ok(VerifiedAssertion::vouch(identity, auth_time, Some(tokens.id_token), sid))
@@ -199,11 +200,7 @@ impl Provider for OidcProvider {
 
 /// The person that these claims of an ID token would be at `idp`: for tests of policies and dry runs, which have no assertion. Vouches for nothing.
 pub fn identity_of(idp: &config::Idp, sub: String, claims: Map<String, Value>) -> Identity {
-    claims::identity(sub, claims, None, &reading(idp))
-}
-
-fn reading(idp: &config::Idp) -> claims::Reading<'_> {
-    claims::Reading { idp: &idp.id, issuer: &idp.issuer, groups: &idp.groups, trust_email: idp.trust_email }
+    claims::identity(sub, claims, None, &claims::Reading::of(idp))
 }
 
 fn printable(text: &str) -> String {
