@@ -4,6 +4,7 @@
 //! here. `wiring.rs` fits ports that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions.
 
 mod connectors;
+pub mod look;
 mod wiring;
 
 use crate::admin::{self, Admin};
@@ -11,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Gateway, SecretRef};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::login::{self, Addresses, DeskParts, TokenDesk};
-use crate::observe::{self, Metrics};
+use crate::observe::{self, Incidents, Metrics};
 use crate::outbound::{HyperTransport, Transport};
 use crate::pages::Pages;
 use crate::policy::{Policy, SecretHeader};
@@ -206,6 +207,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     background: CancellationToken,
     sweeper: tokio::task::JoinHandle<()>,
+    keeper: tokio::task::JoinHandle<()>,
     cores: Vec<JoinHandle<std::io::Result<()>>>,
     store: sqlite::Store,
     /// Last, so that what the others say at their end is written.
@@ -282,6 +284,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         logins: Arc::new(store.clone()),
         sessions: Arc::clone(&live),
         session_store: Arc::new(store.clone()),
+        sign_ins: Arc::new(store.clone()),
         pages: Arc::clone(&pages),
         providers,
         apps: Arc::new(AppsByName(Arc::clone(&routes))),
@@ -290,6 +293,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         pending_max: PENDING_MAX,
     }));
     let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
+    let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
     let acceptor = if plain { None } else { Some(Arc::new(acceptor(&gateway, &read)?)) };
     let upstream_tls = tls::client_config(None).map_err(|cause| StartError::Tls { place: "outgoing TLS".to_owned(), cause })?;
     let shared = Arc::new(Shared {
@@ -310,6 +314,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         entropy,
         control,
         metrics: Arc::clone(&metrics),
+        incidents,
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
     });
@@ -318,6 +323,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
+    let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), gateway.state.sign_ins_keep_ms, background.clone()));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {
@@ -335,7 +341,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, sweeper, cores, store, _flush: flush })
+    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, sweeper, keeper, cores, store, _flush: flush })
 }
 
 impl Running {
@@ -363,6 +369,9 @@ impl Running {
         // Its last act is to write down when sessions were last used; the store is closed after that.
         if let Err(error) = self.sweeper.await {
             tracing::error!(%error, "the sweeper of sessions panicked; please report this");
+        }
+        if let Err(error) = self.keeper.await {
+            tracing::error!(%error, "the keeper of incidents panicked; please report this");
         }
         self.store.close().await;
     }

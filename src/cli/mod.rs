@@ -3,6 +3,7 @@
 mod check;
 mod connectors;
 mod demo;
+mod explain;
 mod fmt;
 mod help;
 mod init;
@@ -64,6 +65,8 @@ enum Command {
         #[arg(value_name = "POLICY")]
         files: Vec<PathBuf>,
     },
+    /// Why a request is allowed or not, or what stood behind an incident code.
+    Explain(explain::Arguments),
     /// Run the tests inside the policies.
     Test {
         /// The gateway's configuration file; the tests of its policies are run.
@@ -136,6 +139,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve { config } => serve::serve(&config),
         Command::Init { what, folder } => init::run(what, &folder),
         Command::Check { config, files } => check::run(&config, &files),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Test { config, files, verbose, coverage, json } => test::run(&config, &files, test::Options { verbose, coverage, json }),
         Command::Plan(question) => plan::run(&question),
         Command::Fmt { check, files, config } => fmt::run(&config, &files, check),

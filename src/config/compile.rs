@@ -157,6 +157,9 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
+/// `[state] sign_ins_keep`: 90 days.
+const SIGN_INS_KEEP_MS: i64 = 90 * 86_400_000;
+
 fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> {
     let (table, _) = section(tree, "state")?;
     let node = table.node("url")?;
@@ -178,7 +181,8 @@ fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> 
         }
     };
     let backup_keep = table.integer("backup_keep").and_then(|keep| usize::try_from(keep).ok()).unwrap_or(7);
-    Some(State { url, key: secret(table, "key", folder)?, backup_keep })
+    let sign_ins_keep_ms = table.duration_ms("sign_ins_keep").unwrap_or(SIGN_INS_KEEP_MS);
+    Some(State { url, key: secret(table, "key", folder)?, backup_keep, sign_ins_keep_ms })
 }
 
 fn session(reader: &mut Reader<'_>, tree: &Table) -> Session {

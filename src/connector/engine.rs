@@ -69,10 +69,10 @@ pub struct Engine {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     read_only: bool,
-    /// Who answers instead of the app, in a dry run.
-    stage: Option<Arc<dyn Stage>>,
     /// Where the passwords of new accounts come from; `None`: none is set.
     passwords: Option<Arc<dyn Entropy>>,
+    /// Who answers instead of the app, in a dry run.
+    stage: Option<Arc<dyn Stage>>,
     /// The token of a pre-step, until it is refused.
     token: tokio::sync::Mutex<Option<SecretString>>,
     /// Account id to the `ETag` it was last seen with.
@@ -94,7 +94,7 @@ impl Engine {
     ) -> Self {
         let token = tokio::sync::Mutex::new(None);
         let etags = Mutex::new(HashMap::new());
-        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, stage: None, passwords: None, token, etags }
+        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, stage: None, token, etags }
     }
 
     /// The same engine, which gives new accounts a password that nobody knows wherever a create has a place for one (`{random}`).

@@ -162,6 +162,7 @@ pub struct Metrics {
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
     log_dropped: Counter,
+    incidents_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
     accounts: Accounts,
 }
@@ -188,10 +189,23 @@ impl Default for Metrics {
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
         let log_dropped = Counter::default();
         registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
+        let incidents_dropped = Counter::default();
+        registry.register("vestibule_incidents_dropped", "Incidents that explain will not know of", incidents_dropped.clone());
         registry.register("vestibule_policy_loaded", "1 for every policy in force, 0 for one with errors", Family::clone(&policy_loaded));
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
         let accounts = Accounts::register(&mut registry);
-        Self { registry: Mutex::new(registry), requests, logins, provisioning, audit_events, audit_dropped, log_dropped, policy_loaded, accounts }
+        Self {
+            registry: Mutex::new(registry),
+            requests,
+            logins,
+            provisioning,
+            audit_events,
+            audit_dropped,
+            log_dropped,
+            incidents_dropped,
+            policy_loaded,
+            accounts,
+        }
     }
 }
 
@@ -268,6 +282,11 @@ impl Metrics {
     /// Counts a log line that could not be written.
     pub(super) fn log_dropped(&self) {
         self.log_dropped.inc();
+    }
+
+    /// Counts incidents that were not kept.
+    pub(super) fn incidents_dropped(&self, count: usize) {
+        self.incidents_dropped.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     /// The text of `/metrics` (`OpenMetrics`).

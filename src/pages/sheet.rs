@@ -494,6 +494,13 @@ impl Sheet {
         });
         said.collect::<Vec<_>>().join(" ")
     }
+
+    /// The first paragraph.
+    pub(super) fn first_words(&self) -> String {
+        let texts =
+            self.blocks.iter().filter_map(|block| if let Block::Text(pieces) | Block::Status(pieces) = block { Some(plain(pieces)) } else { None });
+        texts.into_iter().next().unwrap_or_default()
+    }
 }
 
 /// A button back to what was asked for. A form cannot be repeated by a link: the words say to reload.

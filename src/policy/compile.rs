@@ -193,12 +193,6 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
     }
 }
 
-/// Providers of a policy that is looked at without its gateway: whichever its tests name, and any.
-fn on_trust(tree: &Table) -> Vec<String> {
-    let named = tree.sections("test").into_iter().filter_map(|(_, test)| test.table("user")?.text("idp"));
-    std::iter::once(super::ANY_IDP).chain(named).map(str::to_owned).collect()
-}
-
 /// Whether the provider that `node` names is one of the gateway's, as far as they are known.
 fn known_idp(reader: &mut Reader<'_>, node: &Node, idps: Option<&[String]>) {
     let written = node.as_text().unwrap_or_default();
@@ -207,6 +201,12 @@ fn known_idp(reader: &mut Reader<'_>, node: &Node, idps: Option<&[String]>) {
         let help = near.unwrap_or_else(|| format!("[[idp]] ids of the gateway: {}", known.join(", ")));
         reader.error("unknown-idp", &node.span, format!("there is no identity provider `{written}`"), &help);
     }
+}
+
+/// Providers of a policy that is looked at without its gateway: whichever its tests name, and any.
+fn on_trust(tree: &Table) -> Vec<String> {
+    let named = tree.sections("test").into_iter().filter_map(|(_, test)| test.table("user")?.text("idp"));
+    std::iter::once(super::ANY_IDP).chain(named).map(str::to_owned).collect()
 }
 
 /// A path on the same host, whatever a browser makes of it: `/x`, never `//x`, `/\x`.

@@ -1,11 +1,12 @@
 //! What an upstream's policy file means.
 //!
 //! Lives here: [`Policy`] and its parts, compiled and ready to evaluate. `schema.rs` is the table of keys, `compile.rs` turns a file as
-//! written into these types, `evaluate.rs` decides, `mapping.rs` makes the account an identity should have. Pure: no IO, no
+//! written into these types, `evaluate.rs` decides, `explain.rs` says why, `mapping.rs` makes the account an identity should have. Pure: no IO, no
 //! clock, no random source. A value of type [`Policy`] cannot be wrong; every problem was reported when it was compiled.
 
 pub mod compile;
 pub mod evaluate;
+pub mod explain;
 pub mod glob;
 pub mod mapping;
 pub mod path;

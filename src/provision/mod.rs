@@ -447,6 +447,31 @@ impl Desk {
     }
 }
 
+/// What the app of `policy` would be told about the person of `mapped`, names as written: for `explain`, so that it cannot disagree. A token is shown by what it
+/// claims; nothing is signed.
+///
+/// # Errors
+/// Why the app cannot be told, in words.
+pub fn preview(policy: &Policy, mapped: &Mapped) -> Result<Vec<(String, String)>, String> {
+    let terms = Terms { now: Timestamp::default(), life_ms: 0, landing: None };
+    let pass = announce(policy, mapped, &Unsigned, terms).map_err(|error| error.to_string())?;
+    let written = |name: &http::HeaderName| {
+        let header = policy.headers.iter().find(|header| header.name == *name);
+        header.map_or_else(|| name.to_string(), |header| header.written.clone())
+    };
+    Ok(pass.headers.iter().map(|(name, value)| (written(name), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect())
+}
+
+/// Shows what would be signed.
+#[derive(Debug)]
+struct Unsigned;
+
+impl TokenSigner for Unsigned {
+    fn sign(&self, audience: &str, _ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(format!("[token for {audience}] {}", Value::Object(claims.clone())))
+    }
+}
+
 /// What waiting came to.
 enum Flown {
     Ended(End),

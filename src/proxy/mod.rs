@@ -11,6 +11,7 @@ mod forward;
 pub mod listen;
 mod pool;
 pub mod redirect;
+mod seen;
 mod serve;
 mod streams;
 pub mod tls;

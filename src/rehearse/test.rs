@@ -158,6 +158,7 @@ fn decide(policy: &Policy, test: &PolicyTest) -> Came {
             }
         },
         Err(Refusal::LoginRequired) => Verdict::Login,
+        Err(Refusal::TokenRequired) => Verdict::Deny { because: "auth", rule: None, why: Some("only access tokens are accepted here".to_owned()) },
         Err(Refusal::FreshLogin { .. }) => Verdict::Again,
         // Signing in does not help: only a token would.
         Err(Refusal::TokenRequired) => {

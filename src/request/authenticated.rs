@@ -52,10 +52,11 @@ impl<B> Authenticated<B> {
             }
             Ok(admitted) => Ok(Authorized::new(bearings, body, route, session, admitted)),
             Err(refusal) => {
+                let auth_time = session.as_ref().map(|session| session.sign_on.auth_time);
                 let person = session.map(|session| Arc::clone(&session.sign_on.identity));
                 let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule).to_owned()) } else { None };
                 let stop = answer(bearings.kind, way, refusal, takes_tokens);
-                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place)))
+                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).signed_in_at(auth_time)))
             }
         }
     }
