@@ -215,7 +215,7 @@ impl Look {
         self.report.problems.push(problem.help(help));
     }
 
-    fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
+    fn compiled(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
         if self.is_connector(file) {
             return None;
         }
@@ -223,8 +223,12 @@ impl Look {
         let connectors: Vec<_> = around.connectors.iter().cloned().chain(own).collect();
         let (policy, problems) = policy::compile(file, Surroundings { connectors: &connectors, ..around });
         self.report.problems.extend(problems);
-        // A policy that does not do what it says it does is not served.
-        let policy = Arc::new(policy?);
+        policy
+    }
+
+    /// A policy that does not do what it says it does is not served.
+    fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
+        let policy = Arc::new(self.compiled(file, around)?);
         let failed = rehearse::gate(&policy, file);
         let passed = failed.is_empty();
         self.report.problems.extend(failed);
