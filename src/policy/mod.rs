@@ -9,6 +9,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod glob;
 pub mod mapping;
+pub mod messages;
 pub mod path;
 pub mod schema;
 pub mod switches;
@@ -60,6 +61,8 @@ pub struct Policy {
     pub contact: Option<String>,
     /// `[access] help`, a link printed on refusals.
     pub help: Option<String>,
+    /// `[messages]`: own words for refusals.
+    pub messages: messages::Messages,
     /// `[[path]]` sections, all of which apply where they match.
     pub paths: Vec<PathSection>,
     /// `encoded_slashes`.

@@ -5,6 +5,8 @@ use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::Identity;
 use crate::pages::RequestKind;
+use http::HeaderValue;
+use http::header::ACCEPT_LANGUAGE;
 use std::sync::Arc;
 
 /// What a stopped request is owed.
@@ -32,17 +34,18 @@ pub struct Stopped {
     stop: Stop,
     rule: Option<String>,
     auth_time: Option<Timestamp>,
+    accept_language: Option<HeaderValue>,
 }
 
 impl Stopped {
     /// Stopped before it was clear where it wanted to go.
-    pub(super) fn early(incident: Incident, kind: RequestKind, message: PublicMessage) -> Self {
-        Self { incident, kind, bearings: None, route: None, person: None, stop: Stop::Say(message), rule: None, auth_time: None }
+    pub(super) fn early(incident: Incident, kind: RequestKind, message: PublicMessage, accept_language: Option<HeaderValue>) -> Self {
+        Self { incident, kind, bearings: None, route: None, person: None, stop: Stop::Say(message), rule: None, auth_time: None, accept_language }
     }
 
     /// Stopped on its way.
     pub(super) fn new(bearings: Bearings, route: Option<Arc<Route>>, person: Option<Arc<Identity>>, stop: Stop) -> Self {
-        Self { incident: bearings.incident, kind: bearings.kind, bearings: Some(bearings), route, person, stop, rule: None, auth_time: None }
+        Self { incident: bearings.incident, kind: bearings.kind, bearings: Some(bearings), route, person, stop, rule: None, auth_time: None, accept_language: None }
     }
 
     /// With the place of the rule that stopped it, for the log.
@@ -72,6 +75,11 @@ impl Stopped {
     /// What is known of the request; nothing when it was not even admitted.
     pub const fn bearings(&self) -> Option<&Bearings> {
         self.bearings.as_ref()
+    }
+
+    /// What languages the requester wants to read, as sent.
+    pub fn accept_language(&self) -> Option<&HeaderValue> {
+        self.accept_language.as_ref().or_else(|| self.bearings()?.headers.get(ACCEPT_LANGUAGE))
     }
 
     /// Takes what is known of the request.

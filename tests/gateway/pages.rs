@@ -3,14 +3,14 @@
 use http::StatusCode;
 use vestibule::config;
 use vestibule::fault::{Incident, PublicMessage};
-use vestibule::pages::{LOGIN_PATH, PageContext, Pages, RequestKind, WAIT_PATH};
+use vestibule::pages::{LOGIN_PATH, PageContext, Pages, RequestKind, WAIT_PATH, Wish};
 
 fn context(kind: RequestKind, continue_to: &str) -> PageContext<'_> {
-    PageContext { kind, incident: Incident::from_bytes([1, 2, 3, 4, 5]), app: None, person: None, continue_to: Some(continue_to) }
+    PageContext { kind, incident: Incident::from_bytes([1, 2, 3, 4, 5]), app: None, person: None, continue_to: Some(continue_to), language: Wish::default() }
 }
 
 fn pages() -> Pages {
-    Pages::new(config::Pages { name: "Example Corp sign-in".to_owned(), contact: None }, "https://auth.example.com:8443")
+    Pages::new(config::Pages { name: "Example Corp sign-in".to_owned(), ..config::Pages::default() }, "https://auth.example.com:8443")
 }
 
 /// attacks.md O28: an error from the provider is a word of ours; what the provider wrote has nowhere to go.
