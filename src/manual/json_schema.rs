@@ -67,7 +67,7 @@ fn value(kind: Kind) -> Value {
         ]),
         Kind::Message => {
             let texts: Map<String, Value> = TAGS.iter().map(|tag| ((*tag).to_owned(), text())).collect();
-            either([text(), json!({ "type": "object", "minProperties": 1, "properties": texts, "additionalProperties": false })])
+            either([text(), json!({ "type": "object", "properties": texts, "additionalProperties": false })])
         }
         Kind::Url => pattern("^https?://.+$"),
         Kind::Host => pattern(r"^[^\s/:]+$"),

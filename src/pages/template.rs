@@ -247,6 +247,9 @@ impl Compiler<'_> {
             ["script", "iframe", "frame", "object", "embed", "base", "link", "noscript", "plaintext", "xmp", "template", "math", "foreignobject"];
         if NEVER.contains(&tag.name.as_str()) {
             let help = if tag.name == "link" { "write the style sheet into <style>; {style} in it is the built-in one" } else { "" };
+            if tag.closing {
+                return;
+            }
             self.error(&tag.range, format!("<{}> does not work on these pages: they run nothing and load nothing", tag.name), help);
             return;
         }

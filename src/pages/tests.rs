@@ -2,6 +2,8 @@
 //!
 //! `VESTIBULE_GALLERY=DIR cargo test --lib pages::` also writes each page to DIR, to look at in a browser.
 
+mod languages;
+
 use super::{Choice, PageContext, Pages, RequestKind, WhoAmI, Wish, html};
 use crate::clock::Timestamp;
 use crate::config;
@@ -466,8 +468,12 @@ fn luminance(hex: &str) -> f64 {
 // --- what people read -------------------------------------------------------------------------------
 
 fn gallery() -> Vec<(&'static str, Response<Bytes>)> {
+    gallery_of(&pages())
+}
+
+fn gallery_of(pages: &Pages) -> Vec<(&'static str, Response<Bytes>)> {
     use PublicMessage as M;
-    let (app, person, pages) = (app(), ada(), pages());
+    let (app, person) = (app(), ada());
     let page = context(RequestKind::Page, &app, &person);
     let form = context(RequestKind::Form, &app, &person);
     let nobody = PageContext { app: None, person: None, continue_to: None, ..page };

@@ -30,7 +30,7 @@ impl Messages {
     }
 
     /// As the section is written; what the check refuses is left out.
-    pub(super) fn read(section: &Table) -> Self {
+    pub(crate) fn read(section: &Table) -> Self {
         let own = MESSAGES.keys.iter().filter_map(|key| Some(Own { reason: key.name, texts: texts(section.node(key.name)?) }));
         Self(own.collect())
     }
