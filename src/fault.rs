@@ -76,6 +76,8 @@ pub enum DenyReason {
     Idp,
     /// A WebSocket that a page of another origin opened.
     Origin,
+    /// The app's own sign-in: signing in happens at the gateway.
+    LocalSignIn,
 }
 
 impl DenyReason {
@@ -93,6 +95,7 @@ impl DenyReason {
             Self::Methods => "methods",
             Self::Idp => "idp",
             Self::Origin => "origin",
+            Self::LocalSignIn => "block_paths",
         }
     }
 }
@@ -142,6 +145,8 @@ pub enum PublicMessage {
     AccountExists,
     /// 403: an attribute that the account needs is missing from the sign-in.
     IncompleteSignIn,
+    /// 403: an attribute of the sign-in cannot be used for an account.
+    UnusableSignIn,
     /// 502.
     AppUnreachable,
     /// 504.

@@ -4,9 +4,11 @@
 //! references ([`SecretRef`]), certificates still paths; `app.rs` reads both.
 
 pub mod compile;
+pub mod provisioning;
 pub mod schema;
 
 pub use compile::compile;
+pub use provisioning::Provisioning;
 
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -25,6 +27,8 @@ pub struct Gateway {
     pub state: State,
     /// `[session]`.
     pub session: Session,
+    /// `[provisioning]`.
+    pub provisioning: Provisioning,
     /// `[audit]`.
     pub audit: Audit,
     /// `[telemetry]`.

@@ -1,10 +1,11 @@
 //! A policy file as written, made into a [`Policy`] as meant.
 //!
 //! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
-//! `gate.rs` has `[access]` and `[[path]]`, `account.rs` `[user] [roles] [[org]] [provision]`, `send.rs` `[headers] [jwt]`. Pure: the text comes in,
+//! `gate.rs` has `[access]` and `[[path]]`, `account.rs` `[user] [roles] [[org]] [provision]`, `send.rs` `[headers] [jwt]`, `entrance.rs` the rest of `[login]`. Pure: the text comes in,
 //! the policy goes out.
 
 mod account;
+mod entrance;
 mod gate;
 mod send;
 
@@ -63,7 +64,7 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     not_yet(reader, tree);
     let host = tree.text("host").map(str::to_ascii_lowercase);
     let upstream = upstream(reader, tree);
-    let login = login(reader, tree, around.idps);
+    let mut login = login(reader, tree, around.idps);
     let access = gate::access(reader, tree);
     let paths = gate::paths(reader, tree);
     let vars = tree.table("vars").map(Table::to_json).unwrap_or_default();
@@ -72,6 +73,8 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     let env = outgoing(&user.extra, &vars);
     let orgs = account::orgs(reader, tree, &env);
     let provision = account::provision(reader, tree, around.connectors, &env);
+    entrance::complete(reader, tree, &env, provision.as_ref(), &mut login);
+    entrance::provision_without_sign_in(reader, tree, &paths, provision.as_ref());
     account::fits_connector(reader, tree, &user, roles.as_ref(), &orgs, provision.as_ref());
     let (headers, secret_headers) = send::headers(reader, tree, &env);
     let jwt = send::jwt(reader, tree, &env, host.as_deref().unwrap_or_default());
@@ -160,42 +163,12 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
     {
         reader.error("empty-list", &node.span, "login.idp is an empty list: nobody could sign in", "leave the key out for all providers");
     }
-    let mut landing = |key: &str| {
-        let node = table.node(key)?;
-        let written = node.as_text()?;
-        if written == "requested" {
-            return None;
-        }
-        if !is_local(written) {
-            reader.error(
-                "bad-value",
-                &node.span,
-                format!("`{written}` is not a value of login.{key}"),
-                "a path of this application, such as \"/projects\", or \"requested\"",
-            );
-            return None;
-        }
-        Some(written.to_owned())
-    };
-    let (landing_new, landing_existing) = (landing("landing_new"), landing("landing_existing"));
-    if landing("landing").is_some()
-        && let Some(node) = table.node("landing")
-    {
-        reader.warning("not-yet", &node.span, "a landing page for everybody is not supported yet", "use landing_new and landing_existing");
-    }
     let listed = table.texts("idp");
     Login {
         idp: if listed.is_empty() { idps.unwrap_or_default().to_vec() } else { listed },
         max_age_ms: table.duration_ms("max_age"),
-        landing_new,
-        landing_existing,
+        ..Login::default()
     }
-}
-
-/// A path on the same host, whatever a browser makes of it: `/x`, never `//x`, `/\x`.
-fn is_local(written: &str) -> bool {
-    let path = written.split(['?', '#']).next().unwrap_or_default();
-    super::CanonicalPath::parse(path).is_ok() && written.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
 }
 
 /// The names of headers, JWT claims, organisation roles and steps: the sign-in, and what the policy made of it.

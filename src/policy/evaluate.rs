@@ -3,7 +3,7 @@
 //! Lives here: [`evaluate`] and what goes in and out of it. Pure, and the only place that decides: live traffic, `test`, `explain` and the
 //! console call it. It knows no HTTP library, no session store and no account.
 
-use super::{Gate, PathSection, Policy};
+use super::{Gate, PathSection, Policy, domains};
 use crate::clock::Timestamp;
 use crate::expr::Lookup;
 use crate::fault::DenyReason;
@@ -81,7 +81,8 @@ pub enum Refusal {
 ///
 /// `[access]` and **every** matching `[[path]]` must hold; there is no order and nothing overrides anything. Sections that restrict match
 /// generously and sections that open exactly ([`super::path`]). A path is public only when every section that matches it says so. Groups that
-/// refuse are looked at first, everywhere. An anonymous request to anything that is not public learns nothing but that it must sign in.
+/// refuse are looked at first, everywhere. An anonymous request to anything that is not public learns nothing but that it must sign in. The app's own
+/// sign-in (`[login] block_paths`) is closed before all else, public or not.
 ///
 /// Pure: the same arguments always give the same decision. Allocates only for `when`.
 ///
@@ -91,6 +92,9 @@ pub enum Refusal {
 /// * [`Refusal::FreshLogin`]: everything holds except the age of the sign-in.
 pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
     let peer = facts.peer.to_canonical();
+    if is_blocked(policy, facts.path) && !may_break_glass(policy, signed_in) {
+        return Err(Refusal::Denied { reason: DenyReason::LocalSignIn, rule: Rule::Login });
+    }
     let matches = Matches::of(policy, facts.path);
     if let Some(index) = matches.public() {
         for (index, section) in matches.sections() {
@@ -128,6 +132,44 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
         return Err(Refusal::FreshLogin { max_age_ms });
     }
     Ok(Admitted { rule: last, public: false })
+}
+
+/// `[login] block_paths`: generously, like everything that restricts, and before anything that opens.
+fn is_blocked(policy: &Policy, path: &CanonicalPath<'_>) -> bool {
+    policy.login.block_paths.iter().any(|pattern| pattern.restricts(path))
+}
+
+/// `[login] break_glass`: of a sign-in that counts here, and only by groups that the provider listed.
+fn may_break_glass(policy: &Policy, signed_in: Option<SignedIn<'_>>) -> bool {
+    let login = &policy.login;
+    signed_in.is_some_and(|SignedIn { identity, .. }| {
+        login.idp.contains(&identity.idp) && identity.groups.listed().iter().any(|name| !name.is_empty() && login.break_glass.iter().any(|pattern| pattern.fits(name)))
+    })
+}
+
+impl Refusal {
+    /// Whether another sign-in could say otherwise: the refusal rests on what the provider said of the person, and on nothing of the request.
+    pub fn rests_on_sign_in(&self, policy: &Policy) -> bool {
+        let Self::Denied { reason, rule } = self else { return false };
+        match reason {
+            DenyReason::Groups | DenyReason::DenyGroups | DenyReason::Domains | DenyReason::EmailUnverified => true,
+            DenyReason::When => {
+                let gate = match rule {
+                    Rule::Path(index) => policy.paths.get(*index).map(|section| &section.gate),
+                    Rule::Access | Rule::Login => Some(&policy.access),
+                };
+                let of_request = |name: &String| name == "request" || name.starts_with("request.");
+                gate.and_then(|gate| gate.when.as_ref()).is_some_and(|when| !when.names().iter().all(of_request))
+            }
+            DenyReason::Networks
+            | DenyReason::MaxAge
+            | DenyReason::Required
+            | DenyReason::Methods
+            | DenyReason::Idp
+            | DenyReason::Origin
+            | DenyReason::LocalSignIn => false,
+        }
+    }
 }
 
 /// Which `[[path]]` sections match: each pattern is tried once a request, and nothing is allocated.
@@ -188,9 +230,9 @@ fn not_denied(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
 /// `domains` and `groups`.
 fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
     if !gate.domains.is_empty() {
-        // CVE-2026-40574: exactly one @, exact domain.
+        // CVE-2026-40574: exactly one @, whole domain.
         let domain = identity.email.as_deref().and_then(email::domain_part).ok_or(DenyReason::Domains)?;
-        if !gate.domains.iter().any(|accepted| !accepted.is_empty() && accepted.eq_ignore_ascii_case(domain)) {
+        if !gate.domains.iter().any(|accepted| domains::accepts(accepted, domain)) {
             return Err(DenyReason::Domains);
         }
         if !identity.email_verified {

@@ -20,7 +20,7 @@ use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::Identity;
 use crate::plan::Wanted;
-use crate::policy::Policy;
+use crate::policy::{Arrival, Policy};
 use crate::policy::mapping::{Mapped, desire};
 use crate::session::{AppSession, Pass};
 use crate::signer::Signer;
@@ -234,7 +234,7 @@ impl Desk {
             incident,
         };
         let pass = match &policy.provision {
-            None => self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, None)).map(Some),
+            None => self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, landing(policy, &mapped))).map(Some),
             Some(_) => self.provisioned(&order, hold_ms).await,
         };
         match pass {
@@ -259,7 +259,7 @@ impl Desk {
             let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
             let mapped = self.map(order, record.as_ref().and_then(|record| record.login.as_deref().filter(|_| record.account_id.is_some())))?;
             let standing = self.standing(order, record.as_ref(), &mapped);
-            let landing = record.as_ref().and_then(|record| landing_at(&order.policy, record, false));
+            let landing = record.as_ref().and_then(|record| landing_at(&order.policy, &mapped, record, false));
             if standing == Standing::Fresh {
                 return self.pass(order, &mapped, times.soft_ttl_ms, landing).map(Some);
             }
@@ -274,7 +274,7 @@ impl Desk {
                     // Rendered from this order's own identity, never from that of whoever began the job.
                     let mapped = self.map(order, record.login.as_deref())?;
                     if record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, &mapped)) {
-                        return self.pass(order, &mapped, times.soft_ttl_ms, landing_at(&order.policy, &record, made)).map(Some);
+                        return self.pass(order, &mapped, times.soft_ttl_ms, landing_at(&order.policy, &mapped, &record, made)).map(Some);
                     }
                 }
                 Flown::Ended(End::Failed(message)) => {
@@ -349,7 +349,7 @@ impl Desk {
         desire(&order.policy, &order.identity, recorded_login).map_err(|error| {
             tracing::warn!(app = %order.key.upstream, incident = %order.incident, %error, "this sign-in cannot become an account");
             self.audit_failed(order, &error.to_string());
-            PublicMessage::IncompleteSignIn
+            error.public()
         })
     }
 
@@ -360,7 +360,7 @@ impl Desk {
             self.audit_failed(order, &error.to_string());
             match error {
                 AnnounceError::Signer(_) => PublicMessage::Internal,
-                AnnounceError::Unusable { .. } | AnnounceError::Shape { .. } | AnnounceError::TooLarge { .. } => PublicMessage::IncompleteSignIn,
+                AnnounceError::Unusable { .. } | AnnounceError::Shape { .. } | AnnounceError::TooLarge { .. } => PublicMessage::UnusableSignIn,
             }
         })
     }
@@ -401,10 +401,16 @@ fn is_outdated(order: &Order, record: &AccountRecord, mapped: &Mapped) -> bool {
 }
 
 /// Where the person lands at the first page.
-fn landing_at(policy: &Policy, record: &AccountRecord, made: bool) -> Option<String> {
-    match record.origin {
-        Some(Origin::Adopted | Origin::Preexisting) => policy.login.landing_existing.clone(),
-        Some(Origin::Created) if made => policy.login.landing_new.clone(),
-        Some(Origin::Created) | None => None,
-    }
+fn landing_at(policy: &Policy, mapped: &Mapped, record: &AccountRecord, made: bool) -> Option<String> {
+    let arrival = match record.origin {
+        Some(Origin::Adopted | Origin::Preexisting) => Arrival::Existing,
+        Some(Origin::Created) if made => Arrival::New,
+        Some(Origin::Created) | None => Arrival::Known,
+    };
+    policy.login.landing_of(arrival, &mapped.scope)
+}
+
+/// Where the person lands at an app that needs no account made.
+fn landing(policy: &Policy, mapped: &Mapped) -> Option<String> {
+    policy.login.landing_of(Arrival::Known, &mapped.scope)
 }

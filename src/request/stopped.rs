@@ -1,7 +1,7 @@
 //! A request that goes no further, and what it is owed instead.
 
 use super::{Bearings, Route};
-use crate::fault::{Incident, PublicMessage};
+use crate::fault::{DenyReason, Incident, PublicMessage};
 use crate::identity::Identity;
 use crate::pages::RequestKind;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub enum Stop {
         /// Ask the provider to authenticate anew.
         fresh: bool,
     },
+    /// To the provider once more, without asking for a password there: the sign-in that refuses is not of this minute.
+    Recheck(DenyReason),
     /// Off to another page of the same app.
     Redirect(String),
 }

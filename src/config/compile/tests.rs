@@ -117,3 +117,14 @@ fn several_certificates_and_addresses() {
     assert_eq!((gateway.server.listen.len(), gateway.certificates.len()), (2, 2));
     assert_eq!(gateway.certificates[1].chain, PathBuf::from("/d.pem"));
 }
+
+#[test]
+fn row_09_row_19_what_policies_may_and_must_is_written_without_contradiction() {
+    check("", "[provisioning]\nallow = [\"grafana\"]\nlocked = [\"redmine\"]\n", &["contradiction 17"]);
+    check("", "[provisioning]\nlocked = []\n", &["empty-list 16"]);
+    check("", "[provisioning]\nallow = \"grafana\"\n", &["expected-list 16"]);
+    check("", "[provisioning]\nlock = [\"grafana\"]\n", &["unknown-key 16"]);
+    check("", "[provisioning]\nallow = []\n", &[]);
+    check("", "[provisioning]\nlocked = [\"redmine\"]\n", &[]);
+    check("", "[provisioning]\nallow = [\"grafana\", \"redmine\"]\nlocked = [\"redmine\"]\n", &[]);
+}

@@ -4,7 +4,7 @@ use crate::config::SecretRef;
 use crate::connector::model::{Credential, MemberVerb, Model, Steps, Verb};
 use crate::expr::{Env, FirstOf, Template};
 use crate::policy::schema::SIGN_IN_NAMES;
-use crate::policy::{Glob, MatchBy, OnCollision, OnExisting, Org, Pick, Provision, Roles, Sync, UserMapping};
+use crate::policy::{Glob, MatchBy, OnCollision, OnExisting, OnSuspect, Org, Pick, Provision, Roles, Sync, UserMapping};
 use crate::source::value::nearest;
 use crate::source::{Entry, Node, Reader, Severity, Span, Table, Written};
 use std::sync::Arc;
@@ -38,7 +38,8 @@ pub(super) fn user(reader: &mut Reader<'_>, tree: &Table) -> UserMapping {
         }
     }
     let on_collision = if table.text("on_collision") == Some("suffix") { OnCollision::Suffix } else { OnCollision::Refuse };
-    UserMapping { name, email, display, extra, required: table.texts("required"), on_collision }
+    let on_suspect = if table.text("on_suspect") == Some("accept") { OnSuspect::Accept } else { OnSuspect::Refuse };
+    UserMapping { name, email, display, extra, required: table.texts("required"), on_collision, on_suspect }
 }
 
 /// `[roles]`.

@@ -309,6 +309,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             extra: Vec::new(),
             required: Vec::new(),
             on_collision: OnCollision::Refuse,
+            on_suspect: OnSuspect::Refuse,
         },
         roles: Some(Roles { map, pick: Pick::All, default: None, sync: Sync::Login }),
         orgs: Vec::new(),
