@@ -28,7 +28,12 @@ pub(super) fn compile(reader: &mut Reader<'_>, tree: &Table) -> Provisioning {
         let name = node.as_text().unwrap_or_default();
         if allow.as_ref().is_some_and(|allowed| !allowed.iter().any(|known| known == name)) {
             let message = format!("`{name}` must make accounts (provisioning.locked) and may not (provisioning.allow)");
-            reader.error("contradiction", &node.span, message, &format!("add \"{name}\" to provisioning.allow, or take it out of provisioning.locked"));
+            reader.error(
+                "contradiction",
+                &node.span,
+                message,
+                &format!("add \"{name}\" to provisioning.allow, or take it out of provisioning.locked"),
+            );
         }
     }
     Provisioning { allow, locked: table.texts("locked") }
@@ -53,12 +58,15 @@ pub fn against<'p>(
         if policy.provision.is_some() && settings.allow.as_ref().is_some_and(|allowed| !allowed.contains(name)) {
             let message = format!("[provision] is not available to `{name}`: provisioning.allow in {} does not list it", gateway.name);
             let problem = at("provisioning-not-available", message);
-            problems.push(problem.help(format!("add \"{name}\" to provisioning.allow in {}, or leave [provision] out of {}", gateway.name, file.name)));
+            problems
+                .push(problem.help(format!("add \"{name}\" to provisioning.allow in {}, or leave [provision] out of {}", gateway.name, file.name)));
         }
         if settings.locked.contains(name) && !makes_accounts(policy) {
-            let message = format!("`{name}` must make accounts: provisioning.locked in {} lists it, and here is no [provision] that does", gateway.name);
+            let message =
+                format!("`{name}` must make accounts: provisioning.locked in {} lists it, and here is no [provision] that does", gateway.name);
             let problem = at("provisioning-locked", message);
-            problems.push(problem.help(format!("write [provision] in {}, or take \"{name}\" out of provisioning.locked in {}", file.name, gateway.name)));
+            problems
+                .push(problem.help(format!("write [provision] in {}, or take \"{name}\" out of provisioning.locked in {}", file.name, gateway.name)));
         }
     }
     problems
@@ -79,7 +87,12 @@ fn unknown_names(gateway: &SourceFile, names: &[String]) -> Vec<Problem> {
             if names.iter().any(|name| name == written) {
                 continue;
             }
-            let problem = Problem::warning("unknown-policy", gateway, node.span.clone(), format!("there is no policy `{written}`, which provisioning.{key} names"));
+            let problem = Problem::warning(
+                "unknown-policy",
+                gateway,
+                node.span.clone(),
+                format!("there is no policy `{written}`, which provisioning.{key} names"),
+            );
             let near = crate::source::value::nearest(written, names.iter().map(String::as_str)).map(|near| format!("did you mean \"{near}\"?"));
             problems.push(problem.help(near.unwrap_or_else(|| "a policy's name is that of its file, without .toml".to_owned())));
         }

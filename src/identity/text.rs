@@ -53,7 +53,10 @@ pub fn tidy(text: &str) -> Option<String> {
 
 /// Every claim in NFC, at any depth; blank ones are gone, blank elements of lists too. Identifiers of the protocol stay byte for byte.
 pub fn tidy_claims(claims: Map<String, Value>) -> Map<String, Value> {
-    claims.into_iter().filter_map(|(name, value)| if VERBATIM.contains(&name.as_str()) { Some((name, value)) } else { Some((name, tidy_value(value)?)) }).collect()
+    claims
+        .into_iter()
+        .filter_map(|(name, value)| if VERBATIM.contains(&name.as_str()) { Some((name, value)) } else { Some((name, tidy_value(value)?)) })
+        .collect()
 }
 
 fn tidy_value(value: Value) -> Option<Value> {
@@ -144,12 +147,10 @@ impl Sequence {
         std::str::from_utf8(&spelt).ok()?;
         let symbols_follow = whole.iter().skip(1).all(|byte| !byte.is_letter);
         let is_telling = match (lead.value, spelt.get(1)) {
-            // Ã before another sign of these: Latin letters with accents.
-            (0xc3, _) => true,
-            // Â, Ä, Å before a sign that is no letter.
+            // Â, Ä, Å before a sign that is no letter: Latin letters with accents, and signs.
             (0xc2 | 0xc4 | 0xc5, _) => symbols_follow,
-            // Quotation marks, dashes, the euro and trade marks; the byte order mark; most emoji.
-            (0xe2, Some(0x80 | 0x82 | 0x84)) | (0xef, Some(0xbb)) | (0xf0, Some(0x9f)) => true,
+            // Ã before any sign: most accented letters. Quotation marks, dashes, the euro and trade marks; the byte order mark; most emoji.
+            (0xc3, _) | (0xe2, Some(0x80 | 0x82 | 0x84)) | (0xef, Some(0xbb)) | (0xf0, Some(0x9f)) => true,
             _ => false,
         };
         Some(Self { length, is_telling })

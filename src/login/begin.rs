@@ -152,7 +152,13 @@ impl Desk {
             (allowed, Some(chosen)) if allowed.contains(&chosen) => chosen,
             (allowed, _) => return Ok(self.picker(request, Some(&app), allowed, |idp| login_path(&app.host, &ticket, Some(idp)))),
         };
-        let way = Way { app: Some(&app), idp: &chosen, retry: login_path(&app.host, &ticket, Some(&chosen)), again: is_again(&ticket), several: app.login.idp.len() > 1 };
+        let way = Way {
+            app: Some(&app),
+            idp: &chosen,
+            retry: login_path(&app.host, &ticket, Some(&chosen)),
+            again: is_again(&ticket),
+            several: app.login.idp.len() > 1,
+        };
         self.send_to_provider(request, way, pending).await
     }
 

@@ -54,10 +54,11 @@ impl Desk {
             format!("/.vestibule/login?{}", query.finish())
         };
         let all: Vec<String> = self.parts.providers.iter().map(|provider| provider.id().to_owned()).collect();
-        let chosen = match (all.as_slice(), parameter(&request.query, "idp")) {
-            ([only], _) => only.clone(),
-            (_, Some(chosen)) if all.contains(&chosen) => chosen,
-            _ => return Ok(self.picker(request, None, &all, link)),
+        let chosen = match (all.as_slice(), parameter(&request.query, "idp").filter(|chosen| all.contains(chosen))) {
+            (_, Some(chosen)) => chosen,
+            _ if has_parameter(&request.query, "idp") => return Ok(self.message(request, PublicMessage::LinkExpired)),
+            ([only], None) => only.clone(),
+            (_, None) => return Ok(self.picker(request, None, &all, link)),
         };
         let pending = PendingLogin {
             app: None,
@@ -83,6 +84,7 @@ impl Desk {
             return Ok(if page { self.redirect("/.vestibule/login") } else { self.message(request, PublicMessage::SignInRequired) });
         };
         let now = self.parts.clock.now();
+        sign_on.seen(now);
         let mut apps = self.parts.apps.all();
         apps.retain(|app| lets_in(app, &sign_on, request.peer, now));
         apps.sort_by(|a, b| (&a.title, &a.name).cmp(&(&b.title, &b.name)));

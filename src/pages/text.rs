@@ -218,19 +218,20 @@ const fn english_reason(reason: DenyReason) -> &'static str {
         DenyReason::Methods => "This kind of action is not allowed here.",
         DenyReason::Idp => "{app} does not accept the sign-in that you used.",
         DenyReason::Origin => "The page that asked belongs to another site.",
-        DenyReason::LocalSignIn => "This page of {app} is for passwords of its own. Everybody signs in before they get to {app}, with the account of their organisation.",
+        DenyReason::LocalSignIn => {
+            "This page of {app} is for passwords of its own. Everybody signs in before they get to {app}, with the account of their organisation."
+        }
     }
 }
 
 fn english_attribute(name: &str) -> Option<&'static str> {
     Some(match name {
         "email" => "e-mail address",
-        "name" => "name",
+        "name" | "display" => "name",
         "given_name" => "given name",
         "family_name" => "family name",
         "username" => "user name",
         "groups" => "groups",
-        "display" => "name",
         _ => return None,
     })
 }

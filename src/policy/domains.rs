@@ -16,7 +16,8 @@ pub(super) fn problem(written: &str) -> Option<&'static str> {
         return Some("a domain is compared whole, such as \"example.com\"; name every one");
     }
     // Everything below `com` is everybody.
-    (name != written && !name.contains('.')).then_some("name the organisation's own domain, such as \"*.example.com\": a top-level domain is everybody's")
+    (name != written && !name.contains('.'))
+        .then_some("name the organisation's own domain, such as \"*.example.com\": a top-level domain is everybody's")
 }
 
 /// Whether `domain`, the part of an address after its one `@`, fits `accepted`. Letter case does not matter; nothing is allocated.
@@ -64,9 +65,20 @@ mod tests {
     #[test]
     fn row_03_a_star_stands_for_sub_domains_and_nothing_else() {
         let check = |written: &str, fine: bool| assert_eq!(problem(written).is_none(), fine, "{written}: {:?}", problem(written));
-        for wrong in
-            ["*", "*.*", "*.com", "*example.com", "exa*mple.com", "example.*", "*.*.example.com", "a.*.example.com", "**.example.com", "*.", "", "@example.com"]
-        {
+        for wrong in [
+            "*",
+            "*.*",
+            "*.com",
+            "*example.com",
+            "exa*mple.com",
+            "example.*",
+            "*.*.example.com",
+            "a.*.example.com",
+            "**.example.com",
+            "*.",
+            "",
+            "@example.com",
+        ] {
             check(wrong, false);
         }
         for wrong in ["a b.com", ".example.com", "example.com.", "example..com", "a/b.com", "*..example.com", "*.example.com."] {

@@ -143,7 +143,8 @@ fn is_blocked(policy: &Policy, path: &CanonicalPath<'_>) -> bool {
 fn may_break_glass(policy: &Policy, signed_in: Option<SignedIn<'_>>) -> bool {
     let login = &policy.login;
     signed_in.is_some_and(|SignedIn { identity, .. }| {
-        login.idp.contains(&identity.idp) && identity.groups.listed().iter().any(|name| !name.is_empty() && login.break_glass.iter().any(|pattern| pattern.fits(name)))
+        login.idp.contains(&identity.idp)
+            && identity.groups.listed().iter().any(|name| !name.is_empty() && login.break_glass.iter().any(|pattern| pattern.fits(name)))
     })
 }
 

@@ -20,8 +20,8 @@ use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::Identity;
 use crate::plan::Wanted;
-use crate::policy::{Arrival, Policy};
 use crate::policy::mapping::{Mapped, desire};
+use crate::policy::{Arrival, Policy};
 use crate::session::{AppSession, Pass};
 use crate::signer::Signer;
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, StoreError};
@@ -234,7 +234,9 @@ impl Desk {
             incident,
         };
         let pass = match &policy.provision {
-            None => self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, landing(policy, &mapped))).map(Some),
+            None => {
+                self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, landing(policy, &mapped))).map(Some)
+            }
             Some(_) => self.provisioned(&order, hold_ms).await,
         };
         match pass {

@@ -50,7 +50,9 @@ impl<B> Authenticated<B> {
                 let person = session.as_ref().map(|session| Arc::clone(&session.sign_on.identity));
                 let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule).to_owned()) } else { None };
                 let stop = match refusal {
-                    Refusal::Denied { reason, .. } if is_worth_a_recheck(bearings.kind, refusal, &route, session.as_deref(), now) => Stop::Recheck(reason),
+                    Refusal::Denied { reason, .. } if is_worth_a_recheck(bearings.kind, refusal, &route, session.as_deref(), now) => {
+                        Stop::Recheck(reason)
+                    }
                     Refusal::Denied { .. } | Refusal::LoginRequired | Refusal::FreshLogin { .. } => answer(bearings.kind, refusal),
                 };
                 Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place)))

@@ -359,7 +359,8 @@ async fn what_is_too_old_or_unknown_or_used_is_not_fresh() {
     assert!(matches!(store.take_pending(hash("s"), later).await.unwrap(), Taken::Unknown), "known as used for five minutes");
     assert_eq!(store.sweep_logins(later).await.unwrap(), 1);
     assert_eq!(store.pending_count().await.unwrap(), 0);
-    let handover = Handover { sign_on: sign_on(1, T0).id, app: "wiki".to_owned(), app_binding: hash("binding"), return_to: "/a".to_owned(), lands: true };
+    let handover =
+        Handover { sign_on: sign_on(1, T0).id, app: "wiki".to_owned(), app_binding: hash("binding"), return_to: "/a".to_owned(), lands: true };
     store.put_handover(hash("s"), &handover, until).await.unwrap();
     assert!(matches!(other.take_handover(hash("s"), until).await.unwrap(), Taken::Unknown), "too old");
     let Taken::Fresh(taken) = other.take_handover(hash("s"), T0).await.unwrap() else { panic!("the first taker") };

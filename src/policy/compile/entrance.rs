@@ -25,19 +25,16 @@ pub(super) fn complete(reader: &mut Reader<'_>, tree: &Table, env: &Env, provisi
 fn landing(reader: &mut Reader<'_>, table: &Table, key: &str, env: &Env) -> Option<Landing> {
     let node = table.node(key)?;
     let nodes = node.as_list().unwrap_or(std::slice::from_ref(node));
-    if nodes.is_empty() {
-        reader.error("empty-list", &node.span, format!("login.{key} is an empty list"), "leave the key out, or name at least one page");
-    }
     let mut places = Vec::new();
     for node in nodes.iter().filter(|node| node.as_text().is_some_and(|text| !text.trim().is_empty())) {
         let Some(template) = reader.template(node, env) else { continue };
-        match Place::of(template) {
-            Some(place) => places.push(place),
-            None => {
-                let message = format!("`{}` is not a value of login.{key}", node.as_text().unwrap_or_default());
-                reader.error("bad-value", &node.span, message, "a path of this application, such as \"/projects\" or \"/org/{orgs[0]}\", or \"requested\"");
-            }
+        if let Some(place) = Place::of(template) {
+            places.push(place);
+            continue;
         }
+        let message = format!("`{}` is not a value of login.{key}", node.as_text().unwrap_or_default());
+        let help = "a path of this application, such as \"/projects\" or \"/org/{orgs[0]}\", or \"requested\"";
+        reader.error("bad-value", &node.span, message, help);
     }
     (!places.is_empty()).then_some(Landing(places))
 }
@@ -121,6 +118,11 @@ pub(super) fn provision_without_sign_in(reader: &mut Reader<'_>, tree: &Table, p
     if let Some(entry) = tree.get("provision").filter(|_| provision.is_some() && all_public) {
         let place = paths.iter().find(|section| section.patterns.iter().any(everything)).map_or("", |section| &section.place);
         let message = format!("[provision] makes accounts for people who sign in, and here nobody does: every path is public ({place})");
-        reader.error("provision-without-sign-in", &entry.key_span, message, "make the public section narrower, such as match = [\"/public/*\"], or leave [provision] out");
+        reader.error(
+            "provision-without-sign-in",
+            &entry.key_span,
+            message,
+            "make the public section narrower, such as match = [\"/public/*\"], or leave [provision] out",
+        );
     }
 }

@@ -138,7 +138,8 @@ fn gate(reader: &mut Reader<'_>, table: &Table, name: &str) -> Gate {
     if let Some(node) = table.node("recheck")
         && table.duration_ms("recheck").is_some_and(|ms| ms > 0 && ms < RECHECK_MS_MIN)
     {
-        let help = "at least \"10s\": a sign-in that has just been made must be found new enough, or people would go to the provider and back for ever";
+        let help =
+            "at least \"10s\": a sign-in that has just been made must be found new enough, or people would go to the provider and back for ever";
         reader.error("bad-value", &node.span, format!("{name}.recheck is too short"), help);
     }
     let globs = |key: &str| table.texts(key).into_iter().map(Glob::new).collect();

@@ -228,9 +228,17 @@ fn row_26_the_apps_own_sign_in_is_shut_for_all_but_those_who_may_break_the_glass
     let elsewhere = Identity { idp: "other".into(), ..operator.clone() };
     let unlisted = Identity { groups: Groups::Unknown, ..ada() };
     // As generously as anything that restricts, and whether or not a section opens it.
-    for request in
-        ["GET /login", "POST /login", "GET /LOGIN", "GET /login/", "GET /login;x=1", "GET /%6Cogin", "GET /log%2569n", "GET /public/signup2", "DELETE /login."]
-    {
+    for request in [
+        "GET /login",
+        "POST /login",
+        "GET /LOGIN",
+        "GET /login/",
+        "GET /login;x=1",
+        "GET /%6Cogin",
+        "GET /log%2569n",
+        "GET /public/signup2",
+        "DELETE /login.",
+    ] {
         for identity in [None, Some(&ada()), Some(&elsewhere), Some(&unlisted)] {
             assert_eq!(decide(&policy, identity, 0, request, "10.0.0.1"), refused, "{request} {identity:?}");
         }
@@ -249,7 +257,8 @@ fn row_37_only_what_the_sign_in_said_is_worth_asking_for_again() {
     use crate::expr::{Condition, Env};
     let when = |text: &str| Condition::compile(text, &Env::sign_in().with_request()).unwrap().0;
     let gate = |text: &str| Gate { when: Some(when(text)), ..Gate::default() };
-    let policy = policy(gate("'x' in groups"), vec![section(&["/a"], false, gate("request.method == 'PUT'")), section(&["/b"], false, gate("false"))]);
+    let policy =
+        policy(gate("'x' in groups"), vec![section(&["/a"], false, gate("request.method == 'PUT'")), section(&["/b"], false, gate("false"))]);
     let check = |reason: DenyReason, rule: Rule, expected: bool| {
         assert_eq!(Refusal::Denied { reason, rule }.rests_on_sign_in(&policy), expected, "{reason:?} {rule:?}");
     };

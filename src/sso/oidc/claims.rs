@@ -160,7 +160,10 @@ mod tests {
             false,
         );
         assert_eq!((found.name, found.given_name.as_deref(), found.family_name, found.username), (None, Some("Zoë"), None, None));
-        assert_eq!((found.groups, found.claims.get("office"), &found.claims["sub"]), (Groups::Known(vec!["Zürich".into()]), None, &json!("Zoe\u{308}")));
+        assert_eq!(
+            (found.groups, found.claims.get("office"), &found.claims["sub"]),
+            (Groups::Known(vec!["Zürich".into()]), None, &json!("Zoe\u{308}"))
+        );
         // What no policy uses is kept, whatever is in it: nobody is locked out by it here.
         let found = read(&json!({"nickname": "a\u{202e}\u{fffd}\n", "groups": ["x\u{0}"]}), None, false);
         assert_eq!((&found.claims["nickname"], found.groups), (&json!("a\u{202e}\u{fffd}\n"), Groups::Known(vec!["x\u{0}".into()])));
