@@ -125,6 +125,18 @@ pub enum PublicMessage {
     FreshSignInRequired,
     /// 403 with one of the fixed reasons.
     Denied(DenyReason),
+    /// 401 with `Bearer`: sign-in required, and an access token would do as well.
+    SignInOrTokenRequired,
+    /// 401 with `Bearer`: only an access token will do.
+    TokenRequired,
+    /// 401 with `invalid_token` (RFC 6750 3.1).
+    TokenInvalid,
+    /// 403 with `insufficient_scope` (RFC 6750 3.1).
+    TokenScope,
+    /// 401 with `insufficient_user_authentication` (RFC 9470 3): the sign-in behind the token is too old, or of unknown age.
+    TokenTooOld,
+    /// 403: the token holds, and the person has no account here yet.
+    TokenWithoutAccount,
     /// 400: sign-in link unknown, used or too old.
     LinkExpired,
     /// 403: the provider's answer did not hold.
@@ -147,6 +159,16 @@ pub enum PublicMessage {
     IncompleteSignIn,
     /// 403: an attribute of the sign-in cannot be used for an account.
     UnusableSignIn,
+    /// 403: no account, and none is made by signing in.
+    AccountsOff,
+    /// 403: no account, because as many as the policy allows are there.
+    AccountsFull,
+    /// 403: a human has to approve the account first.
+    AwaitingApproval,
+    /// 403: no account yet; only a page opened in a browser begins one.
+    OpenInBrowser,
+    /// 403: the app is switched off for everybody.
+    AppClosed,
     /// 502.
     AppUnreachable,
     /// 504.

@@ -29,7 +29,7 @@
 //! | core: data and functions; no IO, no clock, no random source | [`clock`] [`entropy`] [`fault`] [`identity`] [`source`] [`expr`] [`config`] [`policy`] [`plan`] |
 //! | ports and adapters | [`outbound`] [`connector`] [`state`] [`session`] [`secrets`] [`signer`] [`sso`] |
 //! | pipelines | [`pages`] [`provision`] [`login`] [`request`] |
-//! | edges | [`observe`] [`proxy`] [`admin`] |
+//! | edges | [`observe`] [`proxy`] [`admin`] [`manual`] |
 //! | composition root, the one place that names concrete adapters | [`app`] [`load`] |
 //! | what starts it | [`cli`] [`demo`] |
 //!
@@ -75,6 +75,7 @@ pub mod request;
 pub mod observe;
 pub mod proxy;
 pub mod admin;
+pub mod manual;
 
 // composition root
 pub mod app;

@@ -3,6 +3,10 @@
 //! Lives here: the only place that reads configuration files. `serve`, `check` and the demo call the same functions, so that what `check` accepts is what
 //! runs. Everything read goes to the pure compilers in `config/` and `policy/`.
 
+mod own;
+
+pub use own::connector_of;
+
 use crate::app::{Plan, Rejected};
 use crate::config::{self, Gateway};
 use crate::connector::builtin::builtin;
@@ -107,6 +111,14 @@ pub fn load(config: &Path) -> Result<Loaded, Report> {
     Ok(Loaded { gateway, policies, unavailable, report: look.report })
 }
 
+/// The gateway file and the policies it names, as far as they can be found.
+pub fn files(config: &Path) -> Vec<PathBuf> {
+    let mut look = Look::default();
+    let Some(file) = look.read(config) else { return vec![config.to_path_buf()] };
+    let (policies, _) = config::compile::outline(&file, config.parent().unwrap_or(Path::new("")));
+    std::iter::once(config.to_path_buf()).chain(look.policy_files(&policies).unwrap_or_default()).collect()
+}
+
 /// The policies of a folder by themselves, for a gateway whose configuration is not a file (the demo).
 ///
 /// # Errors
@@ -158,6 +170,8 @@ fn is_gateway_file(file: &SourceFile) -> bool {
 #[derive(Default)]
 struct Look {
     report: Report,
+    /// Connector files that policies have named, each read once.
+    own_connectors: own::Connectors,
 }
 
 impl Look {
@@ -187,7 +201,12 @@ impl Look {
     }
 
     fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
-        let (policy, problems) = policy::compile(file, around);
+        if self.is_connector(file) {
+            return None;
+        }
+        let own = self.own_connector(file);
+        let connectors: Vec<_> = around.connectors.iter().cloned().chain(own).collect();
+        let (policy, problems) = policy::compile(file, Surroundings { connectors: &connectors, ..around });
         self.report.problems.extend(problems);
         policy
     }

@@ -5,7 +5,8 @@ use crate::clock::Clock;
 use crate::config::SecretRef;
 use crate::connector::Connector;
 use crate::connector::engine::{Engine, Limits, ResolvedCredential};
-use crate::connector::model::Credential;
+use crate::connector::model::{Credential, InitialPassword};
+use crate::entropy::OsEntropy;
 use crate::outbound::Transport;
 use crate::policy::Policy;
 use secrecy::SecretString;
@@ -21,7 +22,8 @@ pub(super) fn engine(
     clock: &Arc<dyn Clock>,
     read: &Read<'_>,
 ) -> Result<Option<Arc<dyn Connector>>, StartError> {
-    let Some(provision) = &policy.provision else { return Ok(None) };
+    // Switched off, no admin call is made: not even its credential has to be there.
+    let Some(provision) = policy.provision.as_ref().filter(|provision| provision.switches.enabled) else { return Ok(None) };
     let engine = Engine::new(
         Arc::clone(&provision.connector),
         provision.steps.clone(),
@@ -32,6 +34,10 @@ pub(super) fn engine(
         Arc::clone(transport),
         Arc::clone(clock),
     );
+    let engine = match provision.initial_password {
+        InitialPassword::Random => engine.with_passwords(Arc::new(OsEntropy::default())),
+        InitialPassword::None => engine,
+    };
     Ok(Some(Arc::new(engine)))
 }
 

@@ -10,7 +10,7 @@ use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Gateway, SecretRef};
 use crate::entropy::{Entropy, OsEntropy};
-use crate::login::{self, Addresses, DeskParts};
+use crate::login::{self, Addresses, DeskParts, TokenDesk};
 use crate::observe::{self, Metrics};
 use crate::outbound::{HyperTransport, Transport};
 use crate::pages::Pages;
@@ -20,9 +20,10 @@ use crate::proxy::tls::{Acceptor, Certificates, Resolver};
 use crate::proxy::{Shared, Worker, listen, redirect, tls};
 use crate::request::{Limits, Routes, SharedSecrets};
 use crate::secrets::{self, SecretError};
-use crate::session::LiveSessions;
+use crate::session::{LiveSessions, TokenSessions};
 use crate::signer::Signer;
 use crate::sso::Provider;
+use crate::sso::bearer::AccessTokens;
 use crate::sso::oidc::OidcProvider;
 use crate::state::seal::Sealer;
 use crate::state::{LoginStore, Store, sqlite};
@@ -46,6 +47,9 @@ use wiring::{AppsByName, DeskAdmission};
 const PENDING_MAX: u64 = 100_000;
 /// How often sessions are flushed and what is over is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
+
+/// How often it is asked whether today's backup is there.
+const BACKUP_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// What names the address of the demo, which has no gateway file.
 pub(crate) const DEMO: &str = "--port";
@@ -239,7 +243,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
             }
             Err(error) => {
                 tracing::error!(app = policy.name, host = policy.host, %error, "this app is unavailable until its secret is there and the gateway restarted");
-                shared.push(Vec::new());
+                shared.push(SharedSecrets::default());
                 unavailable.push(policy.host.clone());
                 without.insert(policy.name.clone(), error.to_string());
             }
@@ -257,13 +261,16 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         entropy: Arc::clone(&entropy),
         sleeper: Arc::new(TokioSleeper),
         runtime: control.clone(),
+        meter: Arc::clone(&metrics) as Arc<dyn provision::Meter>,
         times: Times::default(),
     });
     provision.install(engines);
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    let (mut providers, mut issuers): (Vec<Arc<dyn Provider>>, Vec<Arc<dyn AccessTokens>>) = (Vec::new(), Vec::new());
     for idp in &gateway.idps {
         let secret = idp.client_secret.as_ref().map(|secret| read(&format_args!("[[idp]] {}: client_secret", idp.id), secret)).transpose()?;
-        providers.push(Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&transport), Arc::clone(&clock))));
+        let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&transport), Arc::clone(&clock)));
+        providers.push(Arc::clone(&provider) as Arc<dyn Provider>);
+        issuers.push(provider);
     }
     let jwks = bytes::Bytes::from(signer.jwks().to_string());
     let login = Arc::new(login::Desk::new(DeskParts {
@@ -281,6 +288,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         jwks: Arc::new(move || jwks.clone()),
         pending_max: PENDING_MAX,
     }));
+    let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
     let acceptor = if plain { None } else { Some(Arc::new(acceptor(&gateway, &read)?)) };
     let upstream_tls = tls::client_config(None).map_err(|cause| StartError::Tls { place: "outgoing TLS".to_owned(), cause })?;
     let shared = Arc::new(Shared {
@@ -294,6 +302,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         },
         live: Arc::clone(&live),
         login,
+        tokens,
         provision,
         pages,
         clock: Arc::clone(&clock),
@@ -309,11 +318,12 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let background = CancellationToken::new();
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
+    drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }
     if let Some(listener) = sockets.admin {
-        let admin = Arc::new(Admin { metrics, store: shared_store, show_metrics: gateway.telemetry.metrics });
+        let admin = Arc::new(Admin { metrics, store: shared_store, show_metrics: gateway.telemetry.metrics, clock: Arc::clone(&clock) });
         drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
     }
     let mut cores = Vec::new();
@@ -384,7 +394,12 @@ fn shared_secrets(policy: &Policy, read: &Read<'_>) -> Result<SharedSecrets, Sta
         value.set_sensitive(true);
         Ok((header.name.clone(), value))
     };
-    policy.secret_headers.iter().map(header).collect()
+    let of = |headers: &[SecretHeader]| headers.iter().map(header).collect::<Result<Vec<_>, StartError>>();
+    let mut paths = Vec::new();
+    if policy.paths.iter().any(|section| !section.secret_headers.is_empty()) {
+        paths = policy.paths.iter().map(|section| of(&section.secret_headers)).collect::<Result<_, _>>()?;
+    }
+    Ok(SharedSecrets { everywhere: of(&policy.secret_headers)?, paths })
 }
 
 fn acceptor(gateway: &Gateway, read: &Read<'_>) -> Result<Acceptor, StartError> {
@@ -397,7 +412,7 @@ fn acceptor(gateway: &Gateway, read: &Read<'_>) -> Result<Acceptor, StartError> 
         let key = read(&"[tls] key", &certificate.key)?;
         certificates.add(&chain, key.expose_secret().as_bytes()).map_err(|cause| StartError::Tls { place: place(), cause })?;
     }
-    Acceptor::new(Arc::new(Resolver::new(certificates))).map_err(|cause| StartError::Tls { place: "[tls]".to_owned(), cause })
+    Acceptor::new(Arc::new(Resolver::new(certificates)), gateway.min_tls).map_err(|cause| StartError::Tls { place: "[tls]".to_owned(), cause })
 }
 
 /// Every socket, bound before anything is answered: a port in use stops the start, not the first request.

@@ -4,7 +4,7 @@
 //! accepted with a warning; where doing nothing would weaken security or lose data they are an error. Pure: paths are resolved, not opened.
 
 use super::schema::GATEWAY;
-use super::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry};
+use super::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
 use crate::policy::Policy;
 use crate::policy::compile::{parse_network, with_syntax};
 use crate::source::value::size_bytes;
@@ -63,7 +63,11 @@ fn gateway(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Gatew
     let telemetry = telemetry(reader, tree);
     let pages = pages(reader, tree);
     let idps = idps(reader, tree, folder);
-    Some(Gateway { server: server?, certificates, admin, state: state?, session, provisioning, audit, telemetry, pages, idps })
+    let min_tls = section(tree, "tls").and_then(|(table, _)| table.text("min_version")).map_or(TlsVersion::V1_2, |version| match version {
+        "1.3" => TlsVersion::V1_3,
+        _ => TlsVersion::V1_2,
+    });
+    Some(Gateway { server: server?, certificates, min_tls, admin, state: state?, session, provisioning, audit, telemetry, pages, idps })
 }
 
 /// A key that is known and does nothing yet.
@@ -111,11 +115,6 @@ fn server(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Server
 
 fn certificates(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Certificate> {
     let Some((table, span)) = section(tree, "tls") else { return Vec::new() };
-    if let Some(node) = table.node("min_version")
-        && node.as_text() == Some("1.3")
-    {
-        reader.error("not-yet", &node.span, "tls.min_version = \"1.3\" is not supported yet", "TLS 1.2 and 1.3 are served");
-    }
     let pair = |table: &Table| {
         let key = secret(table, "key", folder)?;
         Some(Certificate { chain: folder.join(table.text("cert")?), key })
@@ -161,7 +160,6 @@ fn is_loopback(address: IpAddr) -> bool {
 
 fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> {
     let (table, _) = section(tree, "state")?;
-    not_yet(reader, table, "state", &["backup_keep"]);
     let node = table.node("url")?;
     let written = node.as_text()?;
     let url = match written.split_once(':') {
@@ -180,7 +178,8 @@ fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> 
             return None;
         }
     };
-    Some(State { url, key: secret(table, "key", folder)? })
+    let backup_keep = table.integer("backup_keep").and_then(|keep| usize::try_from(keep).ok()).unwrap_or(7);
+    Some(State { url, key: secret(table, "key", folder)?, backup_keep })
 }
 
 fn session(reader: &mut Reader<'_>, tree: &Table) -> Session {
@@ -276,7 +275,7 @@ fn oidc(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &
             reader.error("missing-key", span, format!("`idp.{key}` is missing"), &format!("`{key}`: {doc}"));
         }
     }
-    for key in ["metadata", "pin", "attributes"] {
+    for key in ["metadata", "pin"] {
         if let Some(entry) = table.get(key) {
             reader.error("contradiction", &entry.key_span, format!("idp.{key} belongs to SAML, and this is OpenID Connect"), "leave it out");
         }
@@ -318,7 +317,31 @@ fn oidc(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &
         groups: table.text("groups").unwrap_or("groups").to_owned(),
         trust_email: table.flag("trust_email") == Some(true),
         algorithms: listed("algorithms", &["RS256", "PS256", "ES256", "EdDSA"]),
+        attributes: attributes(reader, table),
+        userinfo: table.flag("userinfo").unwrap_or(true),
     })
+}
+
+/// `[idp.attributes]`. What names a person or a token to the gateway itself is no policy's to choose.
+fn attributes(reader: &mut Reader<'_>, table: &Table) -> Vec<(String, Vec<String>)> {
+    const PROTOCOL: [&str; 10] = ["sub", "iss", "aud", "exp", "iat", "nbf", "nonce", "auth_time", "sid", "idp"];
+    let mut attributes: Vec<(String, Vec<String>)> = Vec::new();
+    for entry in table.table("attributes").map(|attributes| attributes.entries.as_slice()).unwrap_or_default() {
+        let name = entry.key.strip_prefix("claims.").unwrap_or(&entry.key);
+        if PROTOCOL.contains(&name) || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            let help = "a name of policies: email, given_name, family_name, name, username, groups, or one of your own, which becomes claims.NAME";
+            reader.error("bad-value", &entry.key_span, format!("idp.attributes cannot set `{name}`"), help);
+        }
+        if entry.node.as_list().is_some_and(<[_]>::is_empty) {
+            reader.error("empty-list", &entry.node.span, format!("idp.attributes.{name} is an empty list"), "name at least one claim");
+        }
+        if name == "groups" && table.get("groups").is_some() {
+            reader.error("contradiction", &entry.key_span, "idp.groups and idp.attributes.groups contradict each other", "leave one of them out");
+        }
+        let nodes = entry.node.as_list().unwrap_or(std::slice::from_ref(&entry.node));
+        attributes.push((name.to_owned(), nodes.iter().filter_map(|node| node.as_text().map(str::to_owned)).collect()));
+    }
+    attributes
 }
 
 /// A secret; a relative `file:` starts in the folder of the gateway file.

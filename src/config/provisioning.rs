@@ -74,7 +74,7 @@ pub fn against<'p>(
 
 /// Whether accounts are made, as far as the policy says.
 fn makes_accounts(policy: &Policy) -> bool {
-    policy.provision.is_some()
+    policy.provision.as_ref().is_some_and(|provision| provision.switches.enabled)
 }
 
 fn unknown_names(gateway: &SourceFile, names: &[String]) -> Vec<Problem> {

@@ -14,6 +14,7 @@ mod verbs;
 use super::model::{Call, MemberVerb, Model, Steps, Verb, Way};
 use super::{Connector, Context, Observation, Outcome, Trouble};
 use crate::clock::Clock;
+use crate::entropy::Entropy;
 use crate::outbound::Transport;
 use crate::plan::{Account, Step};
 use crate::policy::MatchBy;
@@ -65,6 +66,8 @@ pub struct Engine {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     read_only: bool,
+    /// Where the passwords of new accounts come from; `None`: none is set.
+    passwords: Option<Arc<dyn Entropy>>,
     /// The token of a pre-step, until it is refused.
     token: tokio::sync::Mutex<Option<SecretString>>,
     /// Account id to the `ETag` it was last seen with.
@@ -85,7 +88,15 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let token = tokio::sync::Mutex::new(None);
-        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, token, etags: Mutex::new(HashMap::new()) }
+        let etags = Mutex::new(HashMap::new());
+        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, token, etags }
+    }
+
+    /// The same engine, which gives new accounts a password that nobody knows wherever a create has a place for one (`{random}`).
+    #[must_use]
+    pub fn with_passwords(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.passwords = Some(entropy);
+        self
     }
 
     /// The same engine for a dry run: a step that would write is refused as [`Outcome::Denied`] before anything is sent.
@@ -170,5 +181,9 @@ impl Connector for Engine {
             }
             Step::Remove { kind, member } => self.change_member(context, kind, member, None, MemberVerb::Remove).await.map(|outcome| (outcome, None)),
         }
+    }
+
+    async fn knows_role(&self, role: &str) -> Result<bool, Trouble> {
+        self.has_role(role).await
     }
 }

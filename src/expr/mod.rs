@@ -154,3 +154,8 @@ impl Condition {
         self.names.clone()
     }
 }
+
+/// The names of the functions, for the manual; `has` is not among them: it asks about its argument, not about the argument's value.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    functions::Function::ALL.into_iter().map(functions::Function::name)
+}

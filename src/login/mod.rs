@@ -2,8 +2,9 @@
 //!
 //! Lives here: [`Desk`], which answers everything under `/.vestibule/` on app hosts and everything on the auth host. In the order of a sign-in:
 //! `begin.rs` (app host to auth host to provider), `callback.rs` (provider to auth host), `handover.rs` (auth host to app host), `logout.rs`,
-//! `own_pages.rs` (whoami, wait), `launcher.rs` (an app's portal, the apps of a person). `return_to.rs`, `cookies.rs`, `addresses.rs` are the nouns under them; the ports it needs are in `ports.rs`.
-//! It does not know `connector` or `proxy::forward`.
+//! `own_pages.rs` (whoami, wait), `launcher.rs` (an app's portal, the apps of a person). `return_to.rs`, `cookies.rs`, `addresses.rs` are the nouns under
+//! them; the ports it needs are in `ports.rs`. `tokens.rs` has [`TokenDesk`], the short way of scripts that bring an access token. It does not know `connector`
+//! or `proxy::forward`.
 //!
 //! Three secrets travel through the browser: a *ticket* (app host to auth host), `state` (to the provider and back), a *code* (auth host to
 //! app host). Each is 256 bits, kept hashed, short-lived, and worth nothing without the binding cookie of the browser it was made for.
@@ -19,11 +20,13 @@ mod own_pages;
 mod ports;
 mod respond;
 mod return_to;
+mod tokens;
 
 pub use addresses::Addresses;
 pub use begin::Ask;
 pub use ports::{Admission, Apps, Visit};
 pub use return_to::ReturnTo;
+pub use tokens::TokenDesk;
 
 use crate::clock::Clock;
 use crate::config;

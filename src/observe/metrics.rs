@@ -1,11 +1,15 @@
 //! Counters (operators.md 7.1). No person, path or e-mail address in a label.
 
+use crate::clock::Timestamp;
+use crate::provision::Meter;
+use crate::state::{AccountState, Census};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -51,6 +55,9 @@ impl Durations {
     }
 }
 
+/// Upper bounds of the histogram of provisioning jobs, seconds: from an account that is only looked at to one that an app takes its time over.
+const JOB_BOUNDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0];
+
 type ByKey = HashMap<Key, Durations, foldhash::fast::FixedState>;
 
 /// One core's counts since the last flush.
@@ -84,6 +91,19 @@ struct ProvisioningLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JobLabels {
+    app: String,
+    action: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    app: String,
+    step: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AuditLabels {
     sink: &'static str,
 }
@@ -98,6 +118,40 @@ struct AppLabels {
     app: String,
 }
 
+/// What is counted of accounts.
+#[derive(Debug)]
+struct Accounts {
+    durations: Family<JobLabels, Histogram, fn() -> Histogram>,
+    step_failures: Family<StepLabels, Counter>,
+    slo_missed: Family<AppLabels, Counter>,
+    pending: Family<AppLabels, Gauge>,
+    waiting: Family<AppLabels, Gauge>,
+    failed: Family<AppLabels, Gauge>,
+    oldest_failed: Family<AppLabels, Gauge>,
+}
+
+impl Accounts {
+    fn register(registry: &mut Registry) -> Self {
+        let accounts = Self {
+            durations: Family::new_with_constructor(|| Histogram::new(JOB_BOUNDS)),
+            step_failures: Family::default(),
+            slo_missed: Family::default(),
+            pending: Family::default(),
+            waiting: Family::default(),
+            failed: Family::default(),
+            oldest_failed: Family::default(),
+        };
+        registry.register("vestibule_provisioning_duration_seconds", "How long jobs took, waiting included", accounts.durations.clone());
+        registry.register("vestibule_provisioning_step_failures", "Steps that did not go well, by outcome", accounts.step_failures.clone());
+        registry.register("vestibule_provisioning_slo_missed", "First sign-ins whose account took longer than slo", accounts.slo_missed.clone());
+        registry.register("vestibule_provisioning_pending", "People whose account is being made or will be tried again", accounts.pending.clone());
+        registry.register("vestibule_provisioning_awaiting_approval", "People whose account a human has to approve", accounts.waiting.clone());
+        registry.register("vestibule_provisioning_failed", "People whose account needs a human", accounts.failed.clone());
+        registry.register("vestibule_provisioning_oldest_failed_seconds", "How long the oldest of those has needed one", accounts.oldest_failed.clone());
+        accounts
+    }
+}
+
 /// All counters of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -109,6 +163,7 @@ pub struct Metrics {
     audit_dropped: Family<AuditLabels, Counter>,
     log_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
+    accounts: Accounts,
 }
 
 /// What the cores have flushed.
@@ -135,7 +190,8 @@ impl Default for Metrics {
         registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
         registry.register("vestibule_policy_loaded", "1 for every policy in force, 0 for one with errors", Family::clone(&policy_loaded));
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
-        Self { registry: Mutex::new(registry), requests, logins, provisioning, audit_events, audit_dropped, log_dropped, policy_loaded }
+        let accounts = Accounts::register(&mut registry);
+        Self { registry: Mutex::new(registry), requests, logins, provisioning, audit_events, audit_dropped, log_dropped, policy_loaded, accounts }
     }
 }
 
@@ -173,9 +229,34 @@ impl Metrics {
             "account.created" => drop(self.provisioning.get_or_create(&account("create", "ok")).inc()),
             "account.adopted" => drop(self.provisioning.get_or_create(&account("adopt", "ok")).inc()),
             "account.updated" => drop(self.provisioning.get_or_create(&account("update", "ok")).inc()),
+            "account.refused" => drop(self.provisioning.get_or_create(&account(attempt(text("attempt")), "refused")).inc()),
+            "approval.requested" => drop(self.provisioning.get_or_create(&account(attempt(text("attempt")), "waiting")).inc()),
             "account.degraded" => drop(self.provisioning.get_or_create(&account(attempt(text("attempt")), "partial")).inc()),
             "account.failed" => drop(self.provisioning.get_or_create(&account(attempt(text("attempt")), "failed")).inc()),
             _ => {}
+        }
+    }
+
+    /// Takes over how many account records are in which state, as counted at `now`.
+    pub fn take_census(&self, census: &[Census], now: Timestamp) {
+        let accounts = &self.accounts;
+        let gauges = [&accounts.pending, &accounts.waiting, &accounts.failed, &accounts.oldest_failed];
+        // An app without records of a state has none of them, rather than as many as last time.
+        gauges.iter().for_each(|gauge| gauge.clear());
+        for Census { upstream, state, count, oldest_failed_at } in census {
+            let labels = AppLabels { app: upstream.clone() };
+            gauges.iter().for_each(|gauge| drop(gauge.get_or_create(&labels)));
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            match state {
+                AccountState::Provisioning | AccountState::Pending => drop(accounts.pending.get_or_create(&labels).inc_by(count)),
+                AccountState::AwaitingApproval => drop(accounts.waiting.get_or_create(&labels).inc_by(count)),
+                AccountState::Conflict => {
+                    accounts.failed.get_or_create(&labels).inc_by(count);
+                    let age_ms = oldest_failed_at.map_or(0, |at| now.since_ms(at).max(0));
+                    accounts.oldest_failed.get_or_create(&labels).set(age_ms / 1000);
+                }
+                AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => {}
+            }
         }
     }
 
@@ -197,6 +278,21 @@ impl Metrics {
             tracing::error!(%error, "metrics could not be written");
         }
         text
+    }
+}
+
+impl Meter for Metrics {
+    fn ended(&self, app: &str, action: &'static str, elapsed_ms: i64) {
+        let elapsed = Duration::from_millis(u64::try_from(elapsed_ms).unwrap_or_default());
+        self.accounts.durations.get_or_create(&JobLabels { app: app.to_owned(), action }).observe(elapsed.as_secs_f64());
+    }
+
+    fn step_failed(&self, app: &str, step: &'static str, code: &'static str) {
+        self.accounts.step_failures.get_or_create(&StepLabels { app: app.to_owned(), step, code }).inc();
+    }
+
+    fn slo_missed(&self, app: &str) {
+        self.accounts.slo_missed.get_or_create(&AppLabels { app: app.to_owned() }).inc();
     }
 }
 

@@ -210,8 +210,8 @@ impl Pages {
             self.json(status, context, "application/problem+json", &problem::problem(message, status, context, sheet, &self.addresses))
         };
         let headers = response.headers_mut();
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, challenge(context));
+        if status == StatusCode::UNAUTHORIZED || message == PublicMessage::TokenScope {
+            headers.insert(WWW_AUTHENTICATE, challenge(message, context));
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
@@ -259,9 +259,23 @@ impl Pages {
     }
 }
 
-/// `Vestibule realm="redmine"`: never `Basic`, which opens a browser dialog.
-fn challenge(context: PageContext<'_>) -> HeaderValue {
+/// `Vestibule realm="redmine"`, or `Bearer` where tokens are accepted (RFC 6750 3): never `Basic`, which opens a browser dialog.
+fn challenge(message: PublicMessage, context: PageContext<'_>) -> HeaderValue {
     let realm: String =
         context.app.map_or("vestibule", |app| &app.name).chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect();
-    HeaderValue::try_from(format!("Vestibule realm=\"{realm}\"")).unwrap_or(HeaderValue::from_static("Vestibule"))
+    let scopes = || context.app.and_then(|app| app.bearer.as_ref()).map(|bearer| bearer.scopes.join(" ")).unwrap_or_default();
+    let takes_tokens = matches!(message, PublicMessage::SignInOrTokenRequired | PublicMessage::TokenRequired);
+    let (scheme, rest) = if takes_tokens {
+        ("Bearer", String::new())
+    } else if message == PublicMessage::TokenInvalid {
+        ("Bearer", ", error=\"invalid_token\"".to_owned())
+    } else if message == PublicMessage::TokenScope {
+        ("Bearer", format!(", error=\"insufficient_scope\", scope=\"{}\"", scopes()))
+    } else if message == PublicMessage::TokenTooOld {
+        // RFC 9470 3.
+        ("Bearer", ", error=\"insufficient_user_authentication\"".to_owned())
+    } else {
+        ("Vestibule", String::new())
+    };
+    HeaderValue::try_from(format!("{scheme} realm=\"{realm}\"{rest}")).unwrap_or(HeaderValue::from_static("Vestibule"))
 }

@@ -97,12 +97,25 @@ pub(super) const fn status(message: PublicMessage, kind: RequestKind) -> StatusC
         PublicMessage::NoSuchHost | PublicMessage::NoSuchPage => StatusCode::NOT_FOUND,
         PublicMessage::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         // RFC 9470 3: a sign-in that is too old is a 401 like a missing one, because signing in helps.
-        PublicMessage::SignInRequired | PublicMessage::SessionEnded | PublicMessage::FreshSignInRequired => StatusCode::UNAUTHORIZED,
+        PublicMessage::SignInRequired
+        | PublicMessage::SessionEnded
+        | PublicMessage::FreshSignInRequired
+        | PublicMessage::SignInOrTokenRequired
+        | PublicMessage::TokenRequired
+        | PublicMessage::TokenInvalid
+        | PublicMessage::TokenTooOld => StatusCode::UNAUTHORIZED,
         PublicMessage::Denied(_)
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenWithoutAccount
         | PublicMessage::SignInFailed
         | PublicMessage::SignInDeclined
         | PublicMessage::IncompleteSignIn
-        | PublicMessage::UnusableSignIn => StatusCode::FORBIDDEN,
+        | PublicMessage::UnusableSignIn
+        | PublicMessage::AccountsOff
+        | PublicMessage::AccountsFull
+        | PublicMessage::AwaitingApproval
+        | PublicMessage::OpenInBrowser
+        | PublicMessage::AppClosed => StatusCode::FORBIDDEN,
         PublicMessage::ProviderDown
         | PublicMessage::StoreDown
         | PublicMessage::AccountFailed
@@ -138,6 +151,12 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
         | PublicMessage::SignInRequired
         | PublicMessage::SessionEnded
         | PublicMessage::FreshSignInRequired
+        | PublicMessage::SignInOrTokenRequired
+        | PublicMessage::TokenRequired
+        | PublicMessage::TokenInvalid
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenTooOld
+        | PublicMessage::TokenWithoutAccount
         | PublicMessage::Denied(_)
         | PublicMessage::LinkExpired
         | PublicMessage::SignInFailed
@@ -145,6 +164,11 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
         | PublicMessage::AccountExists
         | PublicMessage::IncompleteSignIn
         | PublicMessage::UnusableSignIn
+        | PublicMessage::AccountsOff
+        | PublicMessage::AccountsFull
+        | PublicMessage::AwaitingApproval
+        | PublicMessage::OpenInBrowser
+        | PublicMessage::AppClosed
         | PublicMessage::SignedOut
         | PublicMessage::SignedIn
         | PublicMessage::Internal => None,
@@ -155,7 +179,12 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
 pub(super) const fn sign_in_helps(message: PublicMessage) -> bool {
     matches!(
         message,
-        PublicMessage::SignInRequired | PublicMessage::SessionEnded | PublicMessage::FreshSignInRequired | PublicMessage::Denied(DenyReason::MaxAge)
+        PublicMessage::SignInRequired
+            | PublicMessage::SessionEnded
+            | PublicMessage::FreshSignInRequired
+            | PublicMessage::SignInOrTokenRequired
+            | PublicMessage::TokenWithoutAccount
+            | PublicMessage::Denied(DenyReason::MaxAge)
     )
 }
 
@@ -185,13 +214,29 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         PublicMessage::Waiting => waiting(&mut sheet, context, held_before),
         PublicMessage::SessionEnded => session_ended(&mut sheet, context),
         PublicMessage::FreshSignInRequired => sheet.act(&[(links::login_fresh(to(context)), words.sign_in)]),
-        PublicMessage::SignInRequired => sheet.act(&[(links::login(to(context)), words.sign_in)]),
+        PublicMessage::SignInRequired | PublicMessage::SignInOrTokenRequired | PublicMessage::TokenWithoutAccount => {
+            sheet.act(&[(links::login(to(context)), words.sign_in)]);
+        }
         PublicMessage::Denied(reason) => denied(&mut sheet, reason, context, names),
         PublicMessage::IncompleteSignIn => incomplete(&mut sheet, context, names),
         PublicMessage::UnusableSignIn => unusable(&mut sheet, context, names),
         PublicMessage::AccountExists => {
             signed_in_as(&mut sheet, context);
             sheet.act(&[(links::login_other(to(context)), words.other_account)]);
+            ask(&mut sheet, context, names, Contact::App);
+        }
+        PublicMessage::AccountsOff | PublicMessage::AccountsFull => {
+            whoever(&mut sheet, context, names, words.made_by, words.made_by_others);
+            signed_in_as(&mut sheet, context);
+            sheet.act(&[(links::login_other(to(context)), words.other_account)]);
+        }
+        PublicMessage::AwaitingApproval => {
+            whoever(&mut sheet, context, names, words.approval_by, words.approval_by_others);
+            signed_in_as(&mut sheet, context);
+            again(&mut sheet, context, names, words.try_again);
+        }
+        PublicMessage::OpenInBrowser | PublicMessage::AppClosed => {
+            again(&mut sheet, context, names, words.try_again);
             ask(&mut sheet, context, names, Contact::App);
         }
         PublicMessage::AccountFailed | PublicMessage::AccountUnavailable => {
@@ -225,6 +270,10 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         | PublicMessage::MethodRefused
         | PublicMessage::NoSuchHost
         | PublicMessage::Misdirected
+        | PublicMessage::TokenRequired
+        | PublicMessage::TokenInvalid
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenTooOld
         | PublicMessage::NoSuchPage => ask(&mut sheet, context, names, Contact::App),
     }
     sheet
@@ -535,6 +584,15 @@ fn signed_in_as(sheet: &mut Sheet, context: PageContext<'_>) {
     if context.person.is_some() {
         sheet.blocks.push(Block::Text(fill(sheet.words.signed_in_as, context, &[])));
     }
+}
+
+/// A sentence about the people who can do something: with their contact, or without.
+fn whoever(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>, with: &str, without: &str) {
+    let text = match contact(context, names, Contact::App) {
+        Some(who) => fill(with, context, &[("contact", who)]),
+        None => fill(without, context, &[]),
+    };
+    sheet.blocks.push(Block::Text(text));
 }
 
 /// Whom to ask, and the policy's help link.

@@ -53,6 +53,11 @@ fn messages() -> Vec<PublicMessage> {
         M::AccountExists,
         M::IncompleteSignIn,
         M::UnusableSignIn,
+        M::AccountsOff,
+        M::AccountsFull,
+        M::AwaitingApproval,
+        M::OpenInBrowser,
+        M::AppClosed,
         M::AppUnreachable,
         M::AppTimeout,
         M::AppUnavailable,
@@ -82,12 +87,16 @@ fn app() -> Policy {
         contact: Some("it-apps@example.com".to_owned()),
         help: Some("https://intranet.example.com/redmine-access".to_owned()),
         paths: Vec::new(),
+        encoded_slashes: crate::policy::EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: FirstOf(Vec::new()),
             email: FirstOf(Vec::new()),
             display: FirstOf(Vec::new()),
             extra: Vec::new(),
             required: ["given_name", "family_name", "claims.employee_id"].map(str::to_owned).to_vec(),
+            name_max: None,
+            omit: Vec::new(),
             on_collision: OnCollision::Refuse,
             on_suspect: OnSuspect::Refuse,
         },
@@ -499,6 +508,10 @@ fn gallery() -> Vec<(&'static str, Response<Bytes>)> {
         ("local_sign_in", pages.respond(M::Denied(DenyReason::LocalSignIn), page)),
         ("local_sign_in_nobody", pages.respond(M::Denied(DenyReason::LocalSignIn), PageContext { person: None, ..page })),
         ("exists", pages.respond(M::AccountExists, page)),
+        ("accounts_off", pages.respond(M::AccountsOff, page)),
+        ("accounts_full", pages.respond(M::AccountsFull, page)),
+        ("awaiting_approval", pages.respond(M::AwaitingApproval, page)),
+        ("app_closed", pages.respond(M::AppClosed, page)),
         ("fresh", pages.respond(M::FreshSignInRequired, page)),
         ("session_ended", pages.respond(M::SignInRequired, form)),
         ("provider_down", pages.respond(M::ProviderDown, page)),
@@ -536,7 +549,13 @@ fn what_programs_read() {
     let (app, person, pages) = (app(), ada(), pages());
     let api = context(RequestKind::Api, &app, &person);
     let shown: Vec<String> =
-        [PublicMessage::SignInRequired, PublicMessage::Denied(DenyReason::Groups), PublicMessage::Waiting, PublicMessage::SignedOut]
+        [
+            PublicMessage::SignInRequired,
+            PublicMessage::Denied(DenyReason::Groups),
+            PublicMessage::Waiting,
+            PublicMessage::OpenInBrowser,
+            PublicMessage::SignedOut,
+        ]
             .iter()
             .map(|message| {
                 let value: Value = serde_json::from_slice(pages.respond(*message, api).body()).expect("JSON");

@@ -1,22 +1,26 @@
 //! A policy file as written, made into a [`Policy`] as meant.
 //!
 //! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
-//! `gate.rs` has `[access]` and `[[path]]`, `account.rs` `[user] [roles] [[org]] [provision]`, `send.rs` `[headers] [jwt]`, `entrance.rs` the rest of `[login]`. Pure: the text comes in,
-//! the policy goes out.
+//! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `switches.rs` what `[provision]` allows,
+//! `fit.rs` what those must be for the connector, `send.rs` `[headers] [jwt]`, `entrance.rs` the rest of `[login]`. Pure: the text comes in, the policy goes out.
 
 mod account;
+mod bearer;
 mod entrance;
+mod fit;
 mod gate;
 mod send;
+mod switches;
 
+pub(crate) use fit::connector_file;
 pub(crate) use gate::parse_network;
 
 use super::schema::POLICY;
-use super::{Login, Policy, PolicyTest, Upstream};
+use super::{EncodedSlashes, Login, Policy, PolicyTest, Upstream};
 use crate::connector::model::Model;
 use crate::expr::{Env, Type};
 use crate::source::value::nearest;
-use crate::source::{Problem, Reader, Severity, SourceFile, Table, in_order, parse, schema};
+use crate::source::{Node, Problem, Reader, Severity, SourceFile, Table, in_order, parse, schema};
 use serde_json::Map;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,7 +70,9 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     let upstream = upstream(reader, tree);
     let mut login = login(reader, tree, around.idps);
     let access = gate::access(reader, tree);
-    let paths = gate::paths(reader, tree);
+    let bearer = bearer::bearer(reader, tree, around.idps);
+    let encoded_slashes = if tree.text("encoded_slashes") == Some("keep") { EncodedSlashes::Keep } else { EncodedSlashes::Refuse };
+    let mut paths = gate::paths(reader, tree, encoded_slashes);
     let vars = tree.table("vars").map(Table::to_json).unwrap_or_default();
     let user = account::user(reader, tree);
     let roles = account::roles(reader, tree);
@@ -75,8 +81,9 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     let provision = account::provision(reader, tree, around.connectors, &env);
     entrance::complete(reader, tree, &env, provision.as_ref(), &mut login);
     entrance::provision_without_sign_in(reader, tree, &paths, provision.as_ref());
-    account::fits_connector(reader, tree, &user, roles.as_ref(), &orgs, provision.as_ref());
+    fit::fits_connector(reader, tree, &user, roles.as_ref(), &orgs, provision.as_ref());
     let (headers, secret_headers) = send::headers(reader, tree, &env);
+    send::path_headers(reader, tree, &env, &mut paths);
     let jwt = send::jwt(reader, tree, &env, host.as_deref().unwrap_or_default());
     send::distinct(reader, tree, jwt.as_ref());
     let tests = tests(reader, tree);
@@ -94,6 +101,8 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
         contact: tree.table("access").and_then(|access| access.text("contact")).map(str::to_owned),
         help: tree.table("access").and_then(|access| access.text("help")).map(str::to_owned),
         paths,
+        encoded_slashes,
+        bearer,
         user,
         roles,
         orgs,
@@ -115,7 +124,7 @@ fn revision(text: &str) -> String {
 
 /// Keys that are known and have no effect yet.
 fn not_yet(reader: &mut Reader<'_>, tree: &Table) {
-    for (key, what) in [("bearer", "bearer tokens are"), ("messages", "own texts for refusals are")] {
+    for (key, what) in [("messages", "own texts for refusals are")] {
         if let Some(entry) = tree.get(key) {
             reader.warning(
                 "not-yet",
@@ -151,12 +160,7 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
     let nothing = Table::default();
     let table = tree.table("login").unwrap_or(&nothing);
     for node in table.text_nodes("idp") {
-        let written = node.as_text().unwrap_or_default();
-        if let Some(known) = idps.filter(|known| !known.iter().any(|id| id == written)) {
-            let near = nearest(written, known.iter().map(String::as_str)).map(|near| format!("did you mean \"{near}\"?"));
-            let help = near.unwrap_or_else(|| format!("[[idp]] ids of the gateway: {}", known.join(", ")));
-            reader.error("unknown-idp", &node.span, format!("there is no identity provider `{written}`"), &help);
-        }
+        known_idp(reader, node, idps);
     }
     if let Some(node) = table.node("idp")
         && node.as_list().is_some_and(<[_]>::is_empty)
@@ -168,6 +172,16 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
         idp: if listed.is_empty() { idps.unwrap_or_default().to_vec() } else { listed },
         max_age_ms: table.duration_ms("max_age"),
         ..Login::default()
+    }
+}
+
+/// Whether the provider that `node` names is one of the gateway's, as far as they are known.
+fn known_idp(reader: &mut Reader<'_>, node: &Node, idps: Option<&[String]>) {
+    let written = node.as_text().unwrap_or_default();
+    if let Some(known) = idps.filter(|known| !known.iter().any(|id| id == written)) {
+        let near = nearest(written, known.iter().map(String::as_str)).map(|near| format!("did you mean \"{near}\"?"));
+        let help = near.unwrap_or_else(|| format!("[[idp]] ids of the gateway: {}", known.join(", ")));
+        reader.error("unknown-idp", &node.span, format!("there is no identity provider `{written}`"), &help);
     }
 }
 
@@ -207,7 +221,7 @@ fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
             ip,
             expect: table.table("expect").map(Table::to_json).unwrap_or_default(),
             calls: table.node("calls").map(|_| table.texts("calls")),
-            existing: table.node("existing").map(crate::source::Node::to_json),
+            existing: table.node("existing").map(Node::to_json),
         });
     }
     tests

@@ -3,11 +3,11 @@
 //! Lives here: [`evaluate`] and what goes in and out of it. Pure, and the only place that decides: live traffic, `test`, `explain` and the
 //! console call it. It knows no HTTP library, no session store and no account.
 
-use super::{Gate, PathSection, Policy, domains};
+use super::{Gate, PathSection, Policy, Ways, domains};
 use crate::clock::Timestamp;
 use crate::expr::Lookup;
 use crate::fault::DenyReason;
-use crate::identity::{Groups, Identity, email};
+use crate::identity::{Groups, Identity, Way, email};
 use crate::policy::path::CanonicalPath;
 use core::net::IpAddr;
 use serde_json::{Value, json};
@@ -63,6 +63,8 @@ pub struct Admitted {
 pub enum Refusal {
     /// Nobody is signed in and the path is not public.
     LoginRequired,
+    /// Only access tokens are accepted here, and none was shown: signing in in a browser does not help.
+    TokenRequired,
     /// All else holds, but the sign-in is older than this.
     FreshLogin {
         /// Milliseconds.
@@ -90,9 +92,18 @@ pub enum Refusal {
 /// * [`Refusal::LoginRequired`]: nobody is signed in, and no public section admits the request.
 /// * [`Refusal::Denied`]: a check failed; `reason` is the first that did.
 /// * [`Refusal::FreshLogin`]: everything holds except the age of the sign-in.
+/// * [`Refusal::TokenRequired`]: a session, or nobody, where `auth` accepts tokens only.
 pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
+    evaluate_by(policy, signed_in, Way::Session, facts, now)
+}
+
+/// As [`evaluate`], for somebody who showed who they are in the given `way`; without `signed_in` it means nothing.
+///
+/// # Errors
+/// As [`evaluate`]; [`Refusal::LoginRequired`] also for a token where none is accepted.
+pub fn evaluate_by(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
     let peer = facts.peer.to_canonical();
-    if is_blocked(policy, facts.path) && !may_break_glass(policy, signed_in) {
+    if is_blocked(policy, facts.path) && !may_break_glass(policy, signed_in, way) {
         return Err(Refusal::Denied { reason: DenyReason::LocalSignIn, rule: Rule::Login });
     }
     let matches = Matches::of(policy, facts.path);
@@ -102,9 +113,15 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
         }
         return Ok(Admitted { rule: Rule::Path(index), public: true });
     }
-    let SignedIn { identity, auth_time } = signed_in.ok_or(Refusal::LoginRequired)?;
+    let ways = matches.ways();
+    let elsewise = if ways.session { Refusal::LoginRequired } else { Refusal::TokenRequired };
+    let SignedIn { identity, auth_time } = signed_in.filter(|_| ways.accept(way)).ok_or(elsewise)?;
 
-    if !policy.login.idp.contains(&identity.idp) {
+    let idp_fits = match way {
+        Way::Session => policy.login.idp.contains(&identity.idp),
+        Way::Bearer => policy.bearer.as_ref().is_some_and(|bearer| bearer.idp == identity.idp),
+    };
+    if !idp_fits {
         return Err(Refusal::Denied { reason: DenyReason::Idp, rule: Rule::Login });
     }
     let sections =
@@ -134,15 +151,20 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
     Ok(Admitted { rule: last, public: false })
 }
 
+/// How people may show who they are at `path`: in no way but those that every matching section accepts. Public sections ask nobody, and say nothing.
+pub fn ways(policy: &Policy, path: &CanonicalPath<'_>) -> Ways {
+    if policy.bearer.is_none() { Ways::SESSION } else { Matches::of(policy, path).ways() }
+}
+
 /// `[login] block_paths`: generously, like everything that restricts, and before anything that opens.
 fn is_blocked(policy: &Policy, path: &CanonicalPath<'_>) -> bool {
     policy.login.block_paths.iter().any(|pattern| pattern.restricts(path))
 }
 
-/// `[login] break_glass`: of a sign-in that counts here, and only by groups that the provider listed.
-fn may_break_glass(policy: &Policy, signed_in: Option<SignedIn<'_>>) -> bool {
+/// `[login] break_glass`: of a sign-in in a browser that counts here, and only by groups that the provider listed.
+fn may_break_glass(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way) -> bool {
     let login = &policy.login;
-    signed_in.is_some_and(|SignedIn { identity, .. }| {
+    signed_in.filter(|_| way == Way::Session).is_some_and(|SignedIn { identity, .. }| {
         login.idp.contains(&identity.idp)
             && identity.groups.listed().iter().any(|name| !name.is_empty() && login.break_glass.iter().any(|pattern| pattern.fits(name)))
     })
@@ -195,6 +217,22 @@ impl<'a> Matches<'a> {
             Ok(index) if index < u128::BITS => self.bits >> index & 1 == 1,
             _ => applies(section, self.path),
         })
+    }
+
+    /// What all that match accept. The way in by a token is opened like a public path: by exact bytes only.
+    fn ways(&self) -> Ways {
+        let mut ways = Ways::SESSION;
+        if self.policy.bearer.is_none() {
+            return ways;
+        }
+        let (mut opened, mut closed) = (false, false);
+        for (_, section) in self.sections().filter(|(_, section)| !section.public) {
+            ways.session &= section.auth.session;
+            closed |= !section.auth.bearer;
+            opened |= section.auth.bearer && section.gives(self.path);
+        }
+        ways.bearer = opened && !closed;
+        ways
     }
 
     /// The first public section, when every section that matches is public.

@@ -12,16 +12,20 @@ pub mod landing;
 pub mod mapping;
 pub mod path;
 pub mod schema;
+pub mod switches;
 
+pub(crate) use compile::connector_file;
 pub use compile::{Surroundings, compile};
-pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate};
+pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
 pub use landing::{Arrival, Landing};
-pub use path::{CanonicalPath, PathPattern, PathProblem};
+pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
+pub use switches::Switches;
 
 use crate::config::SecretRef;
-use crate::connector::model::{Credential, Model, Steps};
+use crate::connector::model::{Credential, InitialPassword, Model, Steps};
 use crate::expr::{Condition, FirstOf};
+use crate::identity::Way;
 use core::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
@@ -56,6 +60,10 @@ pub struct Policy {
     pub help: Option<String>,
     /// `[[path]]` sections, all of which apply where they match.
     pub paths: Vec<PathSection>,
+    /// `encoded_slashes`.
+    pub encoded_slashes: EncodedSlashes,
+    /// `[bearer]`; absent means that tokens are nothing here.
+    pub bearer: Option<Bearer>,
     /// `[user]`.
     pub user: UserMapping,
     /// `[roles]`.
@@ -186,6 +194,60 @@ pub struct PathSection {
     pub public: bool,
     /// What else must hold here.
     pub gate: Gate,
+    /// `auth`: how people may show who they are.
+    pub auth: Ways,
+    /// `headers`, besides those of `[headers]`.
+    pub headers: Vec<Header>,
+    /// `headers` whose value is a secret; sent to these paths and no others.
+    pub secret_headers: Vec<SecretHeader>,
+}
+
+impl PathSection {
+    /// Whether what the section *gives* (headers, the way in by a token) is given for `path`: only where its exact bytes fit, as a public section opens.
+    pub fn gives(&self, path: &CanonicalPath<'_>) -> bool {
+        self.patterns.iter().any(|pattern| pattern.opens(path))
+    }
+}
+
+/// Ways to show who one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ways {
+    /// The cookie of a session.
+    pub session: bool,
+    /// An access token.
+    pub bearer: bool,
+}
+
+impl Ways {
+    /// Browsers only: what a section says that says nothing.
+    pub const SESSION: Self = Self { session: true, bearer: false };
+
+    /// Whether `way` is one of them.
+    pub const fn accept(self, way: Way) -> bool {
+        match way {
+            Way::Session => self.session,
+            Way::Bearer => self.bearer,
+        }
+    }
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self::SESSION
+    }
+}
+
+/// `[bearer]`: access tokens that the provider issued for this application's API (RFC 9068).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The provider, by id.
+    pub idp: String,
+    /// `aud` that a token must carry.
+    pub audience: String,
+    /// Scopes that a token must carry, all of them.
+    pub scopes: Vec<String>,
+    /// Whether a token may make an account, as a sign-in does.
+    pub provision: bool,
 }
 
 /// `[user]`: the account as the app should see it.
@@ -201,6 +263,10 @@ pub struct UserMapping {
     pub extra: Vec<(String, FirstOf)>,
     /// Attributes that must be present before anything is created: names of the sign-in's attributes (`given_name`, `claims.x`).
     pub required: Vec<String>,
+    /// Longest login, in characters; a longer one is cut. The connector's own limit counts besides.
+    pub name_max: Option<usize>,
+    /// Attributes of the connector that are not sent. (`email` and `display` of `[user]` have no template then.)
+    pub omit: Vec<String>,
     /// What to do when the login is taken by an account that is not this person's.
     pub on_collision: OnCollision,
     /// What to do with a value that looks wrongly decoded.
@@ -225,6 +291,8 @@ pub enum OnCollision {
     Refuse,
     /// `ada-lovelace-2`.
     Suffix,
+    /// `ada-lovelace-9f2c01ab3d`: the same person always gets the same.
+    Hash,
 }
 
 /// `[roles]`.
@@ -234,6 +302,8 @@ pub struct Roles {
     pub map: Vec<(Glob, String)>,
     /// One role, or all that apply.
     pub pick: Pick,
+    /// Roles from highest to lowest, where the connector has no order; empty: the order of the map.
+    pub order: Vec<String>,
     /// Given when no group maps.
     pub default: Option<String>,
     /// When roles are applied.
@@ -269,7 +339,7 @@ pub struct Org {
     pub id: Value,
     /// Whom it is for; empty: everyone.
     pub groups: Vec<Glob>,
-    /// Role in it; may use `{role}`.
+    /// Role in it; may use `{role}`. No candidate at all: the connector's default role.
     pub role: FirstOf,
 }
 
@@ -288,12 +358,16 @@ pub struct Provision {
     pub on_existing: OnExisting,
     /// How an existing account is recognised; empty: an existing account is a conflict.
     pub match_by: Vec<MatchBy>,
+    /// Who gets an account, when, and what may be done with one that is there.
+    pub switches: Switches,
     /// Milliseconds for one admin call.
     pub timeout_ms: u64,
     /// Further tries after a transient failure.
     pub retries: u32,
     /// The policy's own find and steps, for `connector = "rest"`.
     pub steps: Option<Steps>,
+    /// What becomes of the password of a new account.
+    pub initial_password: InitialPassword,
 }
 
 /// `on_existing`.

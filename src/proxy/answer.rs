@@ -139,6 +139,11 @@ const fn decision(stop: &Stop) -> &'static str {
 const fn reason(stop: &Stop) -> &'static str {
     match stop {
         Stop::Say(PublicMessage::Denied(reason)) | Stop::Recheck(reason) => reason.key(),
+        Stop::Say(PublicMessage::AccountsOff) => "accounts_off",
+        Stop::Say(PublicMessage::AccountsFull) => "accounts_full",
+        Stop::Say(PublicMessage::AwaitingApproval) => "awaiting_approval",
+        Stop::Say(PublicMessage::OpenInBrowser) => "open_in_browser",
+        Stop::Say(PublicMessage::AppClosed) => "app_closed",
         Stop::SignIn { fresh: true } => "max_age",
         Stop::SignIn { fresh: false } | Stop::Redirect(_) | Stop::Say(_) => "",
     }

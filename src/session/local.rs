@@ -70,13 +70,14 @@ impl LocalSessions {
 mod tests {
     use super::LocalSessions;
     use crate::clock::Timestamp;
+    use crate::identity::Way;
     use crate::session::{AppSession, LiveSignOn, tests::stored};
     use crate::state::SecretHash;
     use std::sync::Arc;
 
     fn session(n: u8) -> Arc<AppSession> {
         let sign_on = Arc::new(LiveSignOn::of(stored(n, Timestamp::from_seconds(1), 1000), 1000));
-        Arc::new(AppSession::of(&format!("app-{n}"), sign_on))
+        Arc::new(AppSession::of(&format!("app-{n}"), sign_on, Way::Session))
     }
 
     fn cookie(n: usize) -> SecretHash {

@@ -8,10 +8,12 @@
 pub mod problem;
 pub mod read;
 pub mod schema;
+pub mod tidy;
 pub mod value;
 
 pub use problem::{Problem, Report, Severity, in_order};
 pub use read::Reader;
+pub use tidy::tidy;
 
 use std::ops::Range;
 use std::sync::Arc;

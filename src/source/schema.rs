@@ -80,6 +80,10 @@ pub enum Kind {
     Table(&'static Section),
     /// `[[section]]`, any number of times.
     Tables(&'static Section),
+    /// As [`Kind::Table`], but another reader checks it; named here for the manual and for editors.
+    OwnTable(&'static Section),
+    /// As [`Kind::Tables`], but another reader checks it; named here for the manual and for editors.
+    OwnTables(&'static Section),
     /// Anything; another reader checks it.
     Free,
 }
@@ -109,6 +113,11 @@ impl Section {
     /// The key called `name`.
     pub fn key(&self, name: &str) -> Option<&Key> {
         self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The names of its keys.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.keys.iter().map(|key| key.name).collect()
     }
 
     fn dotted(&self, key: &str) -> String {
@@ -162,7 +171,7 @@ impl Walk<'_> {
         let place = if section.title.is_empty() { "above the first [section]".to_owned() } else { format!("in {}", section.title) };
         let mut problem = Problem::error("unknown-key", self.file, entry.key_span.clone(), format!("unknown key `{}` {place}", entry.key))
             .label("not a setting here, so it would have no effect");
-        let sections = |key: &&Key| matches!(key.kind, Kind::Table(_) | Kind::Tables(_) | Kind::Map(_));
+        let sections = |key: &&Key| matches!(key.kind, Kind::Table(_) | Kind::Tables(_) | Kind::OwnTable(_) | Kind::OwnTables(_) | Kind::Map(_));
         let root_key = self.root.key(&entry.key).filter(|_| !std::ptr::eq(section, self.root));
         if let Some(key) = root_key.filter(|key| !sections(key)) {
             self.misplaced.push(key.name);
@@ -202,7 +211,7 @@ impl Walk<'_> {
 
     fn value(&mut self, node: &Node, kind: Kind, dotted: &str) {
         match kind {
-            Kind::Free => {}
+            Kind::Free | Kind::OwnTable(_) | Kind::OwnTables(_) => {}
             Kind::Text => {
                 self.text(node, dotted, "a string");
             }
@@ -431,13 +440,14 @@ fn one_of(written: &str, words: &[&str]) -> Option<String> {
     (!words.contains(&written)).then(|| format!("one of: {}", words.join(", ")))
 }
 
-fn is_http_url(written: &str) -> bool {
+/// Whether `written` is an absolute `http` or `https` address.
+pub fn is_http_url(written: &str) -> bool {
     url::Url::parse(written)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty() && url.password().is_none())
 }
 
-/// A DNS name (or `localhost`): letters, digits, `-` and `.`; no scheme, port, path.
-fn is_host(written: &str) -> bool {
+/// Whether `written` is a DNS name (or `localhost`): letters, digits, `-` and `.`; no scheme, port, path.
+pub fn is_host(written: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63

@@ -79,6 +79,7 @@ fn render(problems: &[Problem]) -> String {
 
 pub(crate) fn engine(fake: &FakeAdmin, flavour: Flavour, settings: &Value) -> Engine {
     let (name, steps) = match flavour {
+        Flavour::Grafana => ("grafana", None),
         Flavour::Scim => ("scim", None),
         Flavour::Hub => ("jupyterhub", None),
         Flavour::Redmine => {

@@ -2,6 +2,7 @@
 
 mod access;
 mod admin;
+mod bearer;
 mod cli;
 mod connector;
 mod fake_admin;
@@ -10,6 +11,7 @@ mod forward;
 mod house;
 mod login;
 mod oidc;
+mod own;
 mod pages;
 mod policy;
 mod provision;
@@ -17,5 +19,7 @@ mod proxy;
 mod request;
 mod serve;
 mod session;
+mod settings;
 mod state;
+mod tools;
 mod whole;

@@ -1,7 +1,7 @@
 //! The store in one SQLite file.
 //!
 //! Lives here: [`Store`] (open, refuse, hand out connections) and [`OpenError`]. The traits are implemented one file each: `sessions.rs`,
-//! `logins.rs`, `accounts.rs`, `keys.rs`; `create.rs` makes a new file, `schema.sql` is what it makes. Statements are written so that PostgreSQL would
+//! `logins.rs`, `accounts.rs`, `keys.rs`; `backup.rs` copies the file while it is in use, `create.rs` makes a new file, `schema.sql` is what it makes. Statements are written so that PostgreSQL would
 //! take them too (`$1`, `on conflict`, integers for times, bytes for hashes); only DDL and pragmas are SQLite's own.
 //!
 //! **Durability.** WAL with `synchronous = NORMAL`: a commit survives the death of the process (kill -9) at once, and the loss of power from the
@@ -12,10 +12,13 @@
 //! **A file that cannot be trusted is refused**, never replaced: an empty store in the place of a damaged one would forget who was locked out.
 
 mod accounts;
+mod backup;
 mod create;
 mod keys;
 mod logins;
 mod sessions;
+
+pub use backup::BackupError;
 
 use crate::clock::Timestamp;
 use crate::state::StoreError;
@@ -26,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Version of `schema.sql` that this build reads and writes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long a writer waits for another one before it says that the store is not available.
 const BUSY: Duration = Duration::from_secs(5);
 /// Reads under way at a time; memory answers nearly all of them.

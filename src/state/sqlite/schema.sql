@@ -1,4 +1,4 @@
--- The store, version 1. Times are milliseconds since the epoch. `sealed` columns are AES-256-GCM under [state] key (state/seal.rs).
+-- The store, version 2. Times are milliseconds since the epoch. `sealed` columns are AES-256-GCM under [state] key (state/seal.rs).
 -- Small rows that are looked up by a hash are kept in the index itself (without rowid); rows with a sealed body are not, as
 -- SQLite wants such rows below a twentieth of a page.
 
@@ -69,6 +69,10 @@ create table account (
   attempts integer not null default 0,
   last_error text,
   verified_at integer,
+  awaiting text,
+  approved_at integer,
+  failed_at integer,
+  seat integer not null default 0, -- 1: counts against max_accounts
   lease_owner text,
   lease_until integer,
   leased_at integer not null,
@@ -79,6 +83,7 @@ create table account (
 create unique index account_owner on account (upstream, account_id) where account_id is not null;
 create unique index account_login on account (upstream, login_folded) where login_folded is not null;
 create index account_state on account (upstream, state, leased_at);
+create index account_seat on account (upstream) where seat = 1;
 
 create table signing_key (
   kid text not null primary key,

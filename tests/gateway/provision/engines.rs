@@ -25,6 +25,7 @@ async fn start(flavour: Flavour, change: impl FnOnce(&mut Policy)) -> (World, Fa
             Flavour::Scim => "scim",
             Flavour::Hub => "jupyterhub",
             Flavour::Redmine => "rest",
+            Flavour::Grafana => "grafana",
         };
         provision.connector = builtin::named(name).expect("built in");
         if flavour == Flavour::Redmine {
@@ -55,6 +56,7 @@ fn create(flavour: Flavour) -> &'static str {
         Flavour::Scim => "POST /Users",
         Flavour::Hub => "POST /hub/api/users/ada",
         Flavour::Redmine => "POST /users.json",
+        Flavour::Grafana => "POST /api/admin/users",
     }
 }
 
