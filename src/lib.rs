@@ -28,7 +28,7 @@
 //! |---|---|
 //! | core: data and functions; no IO, no clock, no random source | [`clock`] [`entropy`] [`fault`] [`identity`] [`source`] [`expr`] [`config`] [`policy`] [`plan`] |
 //! | ports and adapters | [`outbound`] [`connector`] [`state`] [`session`] [`secrets`] [`signer`] [`sso`] |
-//! | pipelines | [`pages`] [`provision`] [`login`] [`request`] |
+//! | pipelines | [`pages`] [`provision`] [`rehearse`] [`login`] [`request`] |
 //! | edges | [`observe`] [`proxy`] [`admin`] [`manual`] |
 //! | composition root, the one place that names concrete adapters | [`app`] [`load`] |
 //! | what starts it | [`cli`] [`demo`] |
@@ -68,6 +68,7 @@ pub mod sso;
 // pipelines
 pub mod pages;
 pub mod provision;
+pub mod rehearse;
 pub mod login;
 pub mod request;
 

@@ -41,7 +41,8 @@ pub(super) fn engine(
     Ok(Some(Arc::new(engine)))
 }
 
-fn resolve(file: &str, credential: &Credential, read: &Read<'_>) -> Result<ResolvedCredential, StartError> {
+/// The credential of an admin API, read from where the policy says.
+pub(super) fn resolve(file: &str, credential: &Credential, read: &Read<'_>) -> Result<ResolvedCredential, StartError> {
     let read = |key: &str, reference: &SecretRef| read(&format_args!("{file}: provision.{key}"), reference);
     let token = credential.token.as_ref().map(|token| read("token", token)).transpose()?;
     let basic = match &credential.basic {

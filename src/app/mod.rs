@@ -1,9 +1,12 @@
 //! The composition root: the one place that names concrete adapters.
 //!
 //! [`start`] reads secrets and certificates, opens the store, makes the desks and starts the cores; [`Running`] stops it all again. No decision is made in
-//! here. `wiring.rs` fits ports that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions.
+//! here. `wiring.rs` fits ports that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions, `online.rs` looks at everything
+//! that a start would need without starting.
 
 mod connectors;
+pub mod look;
+pub mod online;
 mod wiring;
 
 use crate::admin::{self, Admin};
@@ -11,11 +14,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Gateway, SecretRef};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::login::{self, Addresses, DeskParts, TokenDesk};
-use crate::observe::{self, Metrics};
+use crate::observe::{self, Incidents, Metrics};
 use crate::outbound::{HyperTransport, Transport};
 use crate::pages::Pages;
 use crate::policy::{Policy, SecretHeader};
 use crate::provision::{self, ClockedSigner, Times, TokioSleeper};
+use crate::rehearse::perform::Real;
 use crate::proxy::tls::{Acceptor, Certificates, Resolver};
 use crate::proxy::{Shared, Worker, listen, redirect, tls};
 use crate::request::{Limits, Routes, SharedSecrets};
@@ -49,7 +53,7 @@ const PENDING_MAX: u64 = 100_000;
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
 /// How often it is asked whether today's backup is there.
-const BACKUP_EVERY: Duration = Duration::from_secs(10 * 60);
+const BACKUP_EVERY: Duration = Duration::from_mins(10);
 
 /// What names the address of the demo, which has no gateway file.
 pub(crate) const DEMO: &str = "--port";
@@ -205,6 +209,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     background: CancellationToken,
     sweeper: tokio::task::JoinHandle<()>,
+    keeper: tokio::task::JoinHandle<()>,
     cores: Vec<JoinHandle<std::io::Result<()>>>,
     store: sqlite::Store,
     /// Last, so that what the others say at their end is written.
@@ -265,7 +270,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         times: Times::default(),
     });
     provision.install(engines);
-    let (mut providers, mut issuers): (Vec<Arc<dyn Provider>>, Vec<Arc<dyn AccessTokens>>) = (Vec::new(), Vec::new());
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    let mut issuers: Vec<Arc<dyn AccessTokens>> = Vec::new();
     for idp in &gateway.idps {
         let secret = idp.client_secret.as_ref().map(|secret| read(&format_args!("[[idp]] {}: client_secret", idp.id), secret)).transpose()?;
         let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&transport), Arc::clone(&clock)));
@@ -281,6 +287,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         logins: Arc::new(store.clone()),
         sessions: Arc::clone(&live),
         session_store: Arc::new(store.clone()),
+        sign_ins: Arc::new(store.clone()),
         pages: Arc::clone(&pages),
         providers,
         apps: Arc::new(AppsByName(Arc::clone(&routes))),
@@ -289,6 +296,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         pending_max: PENDING_MAX,
     }));
     let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
+    let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
     let acceptor = if plain { None } else { Some(Arc::new(acceptor(&gateway, &read)?)) };
     let upstream_tls = tls::client_config(None).map_err(|cause| StartError::Tls { place: "outgoing TLS".to_owned(), cause })?;
     let shared = Arc::new(Shared {
@@ -309,6 +317,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         entropy,
         control,
         metrics: Arc::clone(&metrics),
+        incidents,
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
     });
@@ -317,6 +326,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
+    let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), gateway.state.sign_ins_keep_ms, background.clone()));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {
@@ -334,7 +344,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, sweeper, cores, store, _flush: flush })
+    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, sweeper, keeper, cores, store, _flush: flush })
 }
 
 impl Running {
@@ -363,8 +373,22 @@ impl Running {
         if let Err(error) = self.sweeper.await {
             tracing::error!(%error, "the sweeper of sessions panicked; please report this");
         }
+        if let Err(error) = self.keeper.await {
+            tracing::error!(%error, "the keeper of incidents panicked; please report this");
+        }
         self.store.close().await;
     }
+}
+
+/// What reading the admin API of `policy`'s app takes, for a dry run; `None` when it makes no accounts.
+///
+/// # Errors
+/// A secret that cannot be read, or outgoing TLS.
+pub fn admin_reader(policy: &Policy) -> Result<Option<Real>, StartError> {
+    let Some(provision) = &policy.provision else { return Ok(None) };
+    let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, &|name| std::env::var_os(name));
+    let transport = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    Ok(Some(Real { transport, credential: connectors::resolve(&policy.file, &provision.credential, &read)? }))
 }
 
 /// What is in force and what is not, for the audit log and the counters.

@@ -3,11 +3,14 @@
 mod check;
 mod connectors;
 mod demo;
+mod explain;
 mod fmt;
 mod help;
 mod init;
+mod plan;
 mod schema;
 mod serve;
+mod test;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -54,14 +57,29 @@ enum Command {
         folder: PathBuf,
     },
     /// Find every problem in the configuration.
-    Check {
-        /// The gateway's configuration file; its policies are checked with it.
+    Check(check::Arguments),
+    /// Why a request is allowed or not, or what stood behind an incident code.
+    Explain(explain::Arguments),
+    /// Run the tests inside the policies.
+    Test {
+        /// The gateway's configuration file; the tests of its policies are run.
         #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
         config: PathBuf,
         /// Only these policy files.
         #[arg(value_name = "POLICY")]
         files: Vec<PathBuf>,
+        /// Show times, decisions and calls.
+        #[arg(short, long)]
+        verbose: bool,
+        /// Show which rules no test reaches.
+        #[arg(long)]
+        coverage: bool,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
     },
+    /// What provisioning would do for somebody, without doing it.
+    Plan(plan::Question),
     /// Tidy the files: spaces, blank lines, aligned `=`; never what they say.
     Fmt {
         /// Change nothing; exit 1 when a file is not tidy.
@@ -113,7 +131,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(match arguments.command {
         Command::Serve { config } => serve::serve(&config),
         Command::Init { what, folder } => init::run(what, &folder),
-        Command::Check { config, files } => check::run(&config, &files),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Test { config, files, verbose, coverage, json } => test::run(&config, &files, test::Options { verbose, coverage, json }),
+        Command::Plan(question) => plan::run(&question),
         Command::Fmt { check, files, config } => fmt::run(&config, &files, check),
         Command::Connectors { what } => connectors::run(&what),
         Command::Schema { which } => schema::run(which),

@@ -4,6 +4,7 @@
 //! references ([`SecretRef`]), certificates still paths; `app.rs` reads both.
 
 pub mod compile;
+pub mod environment;
 pub mod provisioning;
 pub mod schema;
 
@@ -99,6 +100,8 @@ pub struct State {
     pub key: SecretRef,
     /// Daily backups beside the file to keep; 0: none are made.
     pub backup_keep: usize,
+    /// How long the last sign-in of each person is kept.
+    pub sign_ins_keep_ms: i64,
 }
 
 /// `[session]`.

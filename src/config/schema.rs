@@ -81,6 +81,7 @@ const STATE: Section = Section {
     keys: &[
         Key::new("url", Kind::Text, "sqlite:PATH").required(),
         Key::new("key", Kind::Secret, "key that seals secrets at rest").required(),
+        Key::new("sign_ins_keep", Kind::Duration, "how long the last sign-in of each person is kept, for `explain` and `plan`").default("90d"),
         Key::new("backup_keep", Kind::Int(0, 1000), "backups to keep: one a day beside the file, such as vestibule.db.2026-11-22; 0: none")
             .default("7"),
     ],

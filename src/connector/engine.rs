@@ -2,14 +2,17 @@
 //!
 //! Lives here: [`Engine`], which is a [`Connector`] made of a [`Model`], a policy's own [`Steps`], and a [`Transport`]. `run.rs` runs one step, `request.rs`
 //! builds it, `classify.rs` says what the answer means, `select.rs` finds the account in it, `paginate.rs` goes through lists, `verbs.rs` is what
-//! is done with steps. It knows no app by name, and it never decides whether an account may be taken over (`provision/`).
+//! is done with steps, `stage.rs` runs them for show. It knows no app by name, and it never decides whether an account may be taken over (`provision/`).
 
 mod classify;
 mod paginate;
 mod request;
 mod run;
 mod select;
+mod stage;
 mod verbs;
+
+pub use stage::{Cue, Stage, Staged};
 
 use super::model::{Call, MemberVerb, Model, Steps, Verb, Way};
 use super::{Connector, Context, Observation, Outcome, Trouble};
@@ -68,6 +71,8 @@ pub struct Engine {
     read_only: bool,
     /// Where the passwords of new accounts come from; `None`: none is set.
     passwords: Option<Arc<dyn Entropy>>,
+    /// Who answers instead of the app, in a dry run.
+    stage: Option<Arc<dyn Stage>>,
     /// The token of a pre-step, until it is refused.
     token: tokio::sync::Mutex<Option<SecretString>>,
     /// Account id to the `ETag` it was last seen with.
@@ -89,7 +94,7 @@ impl Engine {
     ) -> Self {
         let token = tokio::sync::Mutex::new(None);
         let etags = Mutex::new(HashMap::new());
-        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, token, etags }
+        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, stage: None, token, etags }
     }
 
     /// The same engine, which gives new accounts a password that nobody knows wherever a create has a place for one (`{random}`).

@@ -59,7 +59,12 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
         certificates: Vec::new(),
         min_tls: TlsVersion::V1_2,
         admin: None,
-        state: State { url: format!("sqlite:{}", dir.join("vestibule.db").display()), key: SecretRef::File(state_key), backup_keep: 0 },
+        state: State {
+            url: format!("sqlite:{}", dir.join("vestibule.db").display()),
+            key: SecretRef::File(state_key),
+            backup_keep: 0,
+            sign_ins_keep_ms: 90 * 86_400_000,
+        },
         // Without TLS there is no `__Host-` and no `Secure`: the demo only.
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: "vestibule".to_owned(), same_site: "Lax" },
         provisioning: Provisioning::default(),

@@ -109,6 +109,7 @@ pub enum EvalError {
 /// A boolean expression.
 #[derive(Debug, Clone)]
 pub struct Condition {
+    text: Box<str>,
     code: evaluate::Code,
     names: Vec<String>,
 }
@@ -122,7 +123,7 @@ impl Condition {
         let mut problems = Vec::new();
         let (code, names) = Self::checked(text, env, &mut problems);
         match (code, template::in_order_of_place(problems)) {
-            (Some(code), problems) if problems.iter().all(|problem| problem.warning) => Ok((Self { code, names }, problems)),
+            (Some(code), problems) if problems.iter().all(|problem| problem.warning) => Ok((Self { text: text.into(), code, names }, problems)),
             (_, problems) => Err(problems),
         }
     }
@@ -139,6 +140,11 @@ impl Condition {
             problems.push(ExprProblem::error("wrong-type", tree.span.clone(), message).label("not true or false"));
         }
         (Some(typed.code), names)
+    }
+
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// Whether it holds.

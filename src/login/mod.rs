@@ -36,7 +36,7 @@ use crate::pages::{Pages, RequestKind};
 use crate::policy::Policy;
 use crate::session::{LiveSessions, LiveSignOn};
 use crate::sso::Provider;
-use crate::state::{LoginStore, SecretHash, SessionStore, StoreError};
+use crate::state::{LoginStore, SecretHash, SessionStore, SignInStore, StoreError};
 use bytes::Bytes;
 use cookies::{Cookies, Kind};
 use http::{HeaderMap, Method, Response};
@@ -103,6 +103,8 @@ pub struct DeskParts {
     pub sessions: Arc<LiveSessions>,
     /// The store behind them, to say which apps a sign-on was used in.
     pub session_store: Arc<dyn SessionStore>,
+    /// Where the last sign-in of each person is kept.
+    pub sign_ins: Arc<dyn SignInStore>,
     /// Pages.
     pub pages: Arc<Pages>,
     /// Every `[[idp]]`, in the order of the file.

@@ -72,6 +72,41 @@ pub struct PageContext<'a> {
     pub continue_to: Option<&'a str>,
 }
 
+/// What an answer of ours says, for whoever keeps incidents: travels with the response, in its extensions, and never on the wire.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What the person was told.
+    pub message: PublicMessage,
+    /// Policy name and revision of the app that was asked for.
+    pub app: Option<(String, String)>,
+    /// Who was signed in.
+    pub person: Option<Box<Identity>>,
+    /// Path that the person wants to get to, without query, where the page knows.
+    pub wanted: Option<String>,
+    /// The provider, where a sign-in failed.
+    pub idp: Option<String>,
+    /// Why, in the words of the audit log; empty when the message says it all.
+    pub reason: String,
+    /// Why, in the words of the log.
+    pub detail: Option<String>,
+}
+
+impl Told {
+    /// `None`: nothing that anybody would ask about.
+    fn of(message: PublicMessage, context: PageContext<'_>) -> Option<Self> {
+        let reason = if let PublicMessage::Denied(reason) = message { reason.key() } else { "" };
+        (!matches!(message, PublicMessage::SignedIn | PublicMessage::SignedOut)).then(|| Self {
+            message,
+            app: context.app.map(|app| (app.name.clone(), app.revision.clone())),
+            person: context.person.cloned().map(Box::new),
+            wanted: context.continue_to.and_then(|to| to.split('?').next()).map(str::to_owned),
+            idp: None,
+            reason: reason.to_owned(),
+            detail: None,
+        })
+    }
+}
+
 /// A provider on the picker, an app on the launcher.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice<'a> {
@@ -126,6 +161,13 @@ impl Pages {
     /// The waiting page after the first hold: as [`Self::respond`] with [`PublicMessage::Waiting`], in the words for a longer wait.
     pub fn still_waiting(&self, context: PageContext<'_>) -> Response<Bytes> {
         self.answer(PublicMessage::Waiting, context, &sheet::of_message(PublicMessage::Waiting, context, self.names(), true))
+    }
+
+    /// Status, heading and first paragraph of what [`Self::respond`] gives: for operators who ask what somebody saw.
+    pub fn headline(&self, message: PublicMessage, context: PageContext<'_>) -> (StatusCode, String, String) {
+        let sheet = sheet::of_message(message, context, self.names(), false);
+        let first = sheet.first_words();
+        (sheet::status(message, context.kind), sheet.title, first)
     }
 
     /// Which provider to sign in with: links, never forms (Chrome applies `form-action` to the redirect that follows). JSON kinds get
@@ -220,6 +262,9 @@ impl Pages {
             && !status.is_success()
         {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(told) = Told::of(message, context) {
+            response.extensions_mut().insert(told);
         }
         response
     }

@@ -235,10 +235,6 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
             signed_in_as(&mut sheet, context);
             again(&mut sheet, context, names, words.try_again);
         }
-        PublicMessage::OpenInBrowser | PublicMessage::AppClosed => {
-            again(&mut sheet, context, names, words.try_again);
-            ask(&mut sheet, context, names, Contact::App);
-        }
         PublicMessage::AccountFailed | PublicMessage::AccountUnavailable => {
             match contact(context, names, Contact::App) {
                 Some(who) => sheet.blocks.push(Block::Text(fill(words.recorded_contact, context, &[("contact", who)]))),
@@ -254,7 +250,12 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
             again(&mut sheet, context, names, words.try_again);
             ask(&mut sheet, context, names, Contact::SignIn);
         }
-        PublicMessage::AppUnreachable | PublicMessage::AppTimeout | PublicMessage::AppUnavailable | PublicMessage::Internal => {
+        PublicMessage::AppUnreachable
+        | PublicMessage::AppTimeout
+        | PublicMessage::AppUnavailable
+        | PublicMessage::OpenInBrowser
+        | PublicMessage::AppClosed
+        | PublicMessage::Internal => {
             again(&mut sheet, context, names, words.try_again);
             ask(&mut sheet, context, names, Contact::App);
         }
@@ -560,6 +561,13 @@ impl Sheet {
             }
         });
         said.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The first paragraph.
+    pub(super) fn first_words(&self) -> String {
+        let texts =
+            self.blocks.iter().filter_map(|block| if let Block::Text(pieces) | Block::Status(pieces) = block { Some(plain(pieces)) } else { None });
+        texts.into_iter().next().unwrap_or_default()
     }
 }
 

@@ -16,11 +16,11 @@ pub(crate) use fit::connector_file;
 pub(crate) use gate::parse_network;
 
 use super::schema::POLICY;
-use super::{EncodedSlashes, Login, Policy, PolicyTest, Upstream};
+use super::{EncodedSlashes, Login, Policy, PolicyTest, TestSpans, Upstream};
 use crate::connector::model::Model;
 use crate::expr::{Env, Type};
 use crate::source::value::nearest;
-use crate::source::{Node, Problem, Reader, Severity, SourceFile, Table, in_order, parse, schema};
+use crate::source::{Node, Problem, Reader, Severity, SourceFile, Span, Table, in_order, in_words_of_the_file, parse, schema};
 use serde_json::Map;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,15 +45,24 @@ pub fn compile(file: &SourceFile, around: Surroundings<'_>) -> (Option<Policy>, 
     let policy = policy(&mut reader, &tree, around);
     let mut problems = reader.problems;
     in_order(&mut problems);
+    in_words_of_the_file(file, &mut problems);
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
     (policy.filter(|_| !broken), problems)
 }
 
 /// Problems of a file that could not be read whole: nothing is called missing that may stand in the part that was not read.
 pub(crate) fn with_syntax(mut syntax: Vec<Problem>, found: Vec<Problem>) -> Vec<Problem> {
-    let lines: Vec<usize> = syntax.iter().map(|problem| problem.line_column().0).collect();
-    syntax.extend(found.into_iter().filter(|problem| problem.code != "missing-key" && !lines.contains(&problem.line_column().0)));
+    let places: Vec<(usize, Option<Span>)> = syntax.iter().map(|problem| (problem.line_column().0, problem.span.clone())).collect();
+    // A mistake throws a parser of TOML off for its line; JSON may be all on one.
+    let thrown_off = |problem: &Problem| {
+        let json = problem.file.is_json();
+        places.iter().any(|(line, span)| if json { *span == problem.span } else { *line == problem.line_column().0 })
+    };
+    syntax.extend(found.into_iter().filter(|problem| problem.code != "missing-key" && !thrown_off(problem)));
     in_order(&mut syntax);
+    if let Some(file) = syntax.first().map(|problem| problem.file.clone()) {
+        in_words_of_the_file(&file, &mut syntax);
+    }
     syntax
 }
 
@@ -115,8 +124,8 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     })
 }
 
-/// First 12 hexadecimal digits of the SHA-256 of the text.
-fn revision(text: &str) -> String {
+/// What a file is told apart by: the first 12 hexadecimal digits of the SHA-256 of the text.
+pub(crate) fn revision(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     let start = digest.as_ref().iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     format!("{start:012x}")
@@ -133,9 +142,6 @@ fn not_yet(reader: &mut Reader<'_>, tree: &Table) {
                 &format!("{what} not supported yet; everything else in this file works"),
             );
         }
-    }
-    if let Some((span, _)) = tree.sections("test").first() {
-        reader.warning("not-yet", span, "tests in policies are read but not run yet", "what they expect is not checked; nothing else changes");
     }
 }
 
@@ -169,7 +175,7 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
     }
     let listed = table.texts("idp");
     Login {
-        idp: if listed.is_empty() { idps.unwrap_or_default().to_vec() } else { listed },
+        idp: if listed.is_empty() { idps.map_or_else(|| on_trust(tree), <[_]>::to_vec) } else { listed },
         max_age_ms: table.duration_ms("max_age"),
         ..Login::default()
     }
@@ -183,6 +189,12 @@ fn known_idp(reader: &mut Reader<'_>, node: &Node, idps: Option<&[String]>) {
         let help = near.unwrap_or_else(|| format!("[[idp]] ids of the gateway: {}", known.join(", ")));
         reader.error("unknown-idp", &node.span, format!("there is no identity provider `{written}`"), &help);
     }
+}
+
+/// Providers of a policy that is looked at without its gateway: whichever its tests name, and any.
+fn on_trust(tree: &Table) -> Vec<String> {
+    let named = tree.sections("test").into_iter().filter_map(|(_, test)| test.table("user")?.text("idp"));
+    std::iter::once(super::ANY_IDP).chain(named).map(str::to_owned).collect()
 }
 
 /// The names of headers, JWT claims, organisation roles and steps: the sign-in, and what the policy made of it.
@@ -206,6 +218,11 @@ fn outgoing(extra: &[(String, crate::expr::FirstOf)], vars: &Map<String, serde_j
 fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
     let mut tests = Vec::new();
     for (span, table) in tree.sections("test") {
+        let nothing = table.table("expect").is_some_and(|expect| expect.entries.is_empty()) && table.node("calls").is_none();
+        if nothing {
+            let at = table.node("name").map_or(span, |name| &name.span);
+            reader.error("test-empty", at, "this test expects nothing, so it cannot fail", "expect = { access = \"allow\" }, or calls = [\"GET /users\"]");
+        }
         let ip = table.node("ip").and_then(|node| {
             let parsed = node.as_text()?.parse();
             if parsed.is_err() {
@@ -222,7 +239,21 @@ fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
             expect: table.table("expect").map(Table::to_json).unwrap_or_default(),
             calls: table.node("calls").map(|_| table.texts("calls")),
             existing: table.node("existing").map(Node::to_json),
+            age_ms: table.duration_ms("age").unwrap_or(0),
+            spans: test_spans(span, table),
         });
     }
     tests
+}
+
+fn test_spans(span: &Span, table: &Table) -> TestSpans {
+    let at = |key: &str| table.node(key).map(|node| node.span.clone());
+    let expect = table.table("expect").map(|expect| expect.entries.as_slice()).unwrap_or_default();
+    TestSpans {
+        name: at("name").unwrap_or_else(|| span.clone()),
+        user: at("user"),
+        get: at("get"),
+        expect: expect.iter().map(|entry| (entry.key.clone(), entry.node.span.clone())).collect(),
+        calls: at("calls"),
+    }
 }

@@ -5,7 +5,7 @@
 
 use super::{Gate, PathSection, Policy, Ways, domains};
 use crate::clock::Timestamp;
-use crate::expr::Lookup;
+use crate::expr::{Condition, EvalError, Lookup};
 use crate::fault::DenyReason;
 use crate::identity::{Groups, Identity, Way, email};
 use crate::policy::path::CanonicalPath;
@@ -137,14 +137,14 @@ pub fn evaluate_by(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way, f
         person_holds(gate, identity).map_err(denied(rule))?;
         request_holds(gate, facts.method, peer).map_err(denied(rule))?;
         // An expression that has no value (an absent claim) denies.
-        if gate.when.as_ref().is_some_and(|when| when.holds(names.get_or_init(|| Names::new(identity, facts))) != Ok(true)) {
+        if gate.when.as_ref().is_some_and(|when| when_holds(when, names.get_or_init(|| Names::new(identity, facts))) != Ok(true)) {
             return Err(denied(rule)(DenyReason::When));
         }
         max_age_ms = [max_age_ms, gate.max_age_ms].into_iter().flatten().min();
         last = rule;
     }
     if let Some(max_age_ms) = max_age_ms
-        && !(-SKEW_MS..=max_age_ms).contains(&now.since_ms(auth_time))
+        && !is_fresh(max_age_ms, auth_time, now)
     {
         return Err(Refusal::FreshLogin { max_age_ms });
     }
@@ -157,12 +157,12 @@ pub fn ways(policy: &Policy, path: &CanonicalPath<'_>) -> Ways {
 }
 
 /// `[login] block_paths`: generously, like everything that restricts, and before anything that opens.
-fn is_blocked(policy: &Policy, path: &CanonicalPath<'_>) -> bool {
+pub(super) fn is_blocked(policy: &Policy, path: &CanonicalPath<'_>) -> bool {
     policy.login.block_paths.iter().any(|pattern| pattern.restricts(path))
 }
 
 /// `[login] break_glass`: of a sign-in in a browser that counts here, and only by groups that the provider listed.
-fn may_break_glass(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way) -> bool {
+pub(super) fn may_break_glass(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way) -> bool {
     let login = &policy.login;
     signed_in.filter(|_| way == Way::Session).is_some_and(|SignedIn { identity, .. }| {
         login.idp.contains(&identity.idp)
@@ -196,7 +196,7 @@ impl Refusal {
 }
 
 /// Which `[[path]]` sections match: each pattern is tried once a request, and nothing is allocated.
-struct Matches<'a> {
+pub(super) struct Matches<'a> {
     policy: &'a Policy,
     path: &'a CanonicalPath<'a>,
     /// One bit for each of the first sections; any further ones are tried when asked for.
@@ -204,7 +204,7 @@ struct Matches<'a> {
 }
 
 impl<'a> Matches<'a> {
-    fn of(policy: &'a Policy, path: &'a CanonicalPath<'a>) -> Self {
+    pub(super) fn of(policy: &'a Policy, path: &'a CanonicalPath<'a>) -> Self {
         let mut bits = 0;
         for (index, section) in policy.paths.iter().enumerate().take(u128::BITS as usize) {
             bits |= u128::from(applies(section, path)) << index;
@@ -212,7 +212,7 @@ impl<'a> Matches<'a> {
         Self { policy, path, bits }
     }
 
-    fn sections(&self) -> impl Iterator<Item = (usize, &'a PathSection)> {
+    pub(super) fn sections(&self) -> impl Iterator<Item = (usize, &'a PathSection)> {
         self.policy.paths.iter().enumerate().filter(|(index, section)| match u32::try_from(*index) {
             Ok(index) if index < u128::BITS => self.bits >> index & 1 == 1,
             _ => applies(section, self.path),
@@ -236,7 +236,7 @@ impl<'a> Matches<'a> {
     }
 
     /// The first public section, when every section that matches is public.
-    fn public(&self) -> Option<usize> {
+    pub(super) fn public(&self) -> Option<usize> {
         let mut first = None;
         for (index, section) in self.sections() {
             if !section.public {
@@ -254,7 +254,7 @@ fn applies(section: &PathSection, path: &CanonicalPath<'_>) -> bool {
 }
 
 /// `deny_groups`. A provider that did not say which groups there are has not said that this person is in none of these.
-fn not_denied(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
+pub(super) fn not_denied(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
     if gate.deny_groups.is_empty() {
         return Ok(());
     }
@@ -268,6 +268,12 @@ fn not_denied(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
 
 /// `domains` and `groups`.
 fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
+    domains_hold(gate, identity)?;
+    groups_hold(gate, &identity.groups)
+}
+
+/// `domains`.
+pub(super) fn domains_hold(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
     if !gate.domains.is_empty() {
         // CVE-2026-40574: exactly one @, whole domain.
         let domain = identity.email.as_deref().and_then(email::domain_part).ok_or(DenyReason::Domains)?;
@@ -278,9 +284,12 @@ fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
             return Err(DenyReason::EmailUnverified);
         }
     }
-    if !gate.groups.is_empty()
-        && !identity.groups.listed().iter().any(|name| !name.is_empty() && gate.groups.iter().any(|pattern| pattern.fits(name)))
-    {
+    Ok(())
+}
+
+/// `groups`.
+pub(super) fn groups_hold(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
+    if !gate.groups.is_empty() && !groups.listed().iter().any(|name| !name.is_empty() && gate.groups.iter().any(|pattern| pattern.fits(name))) {
         return Err(DenyReason::Groups);
     }
     Ok(())
@@ -288,17 +297,38 @@ fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
 
 /// `networks` and `methods`.
 fn request_holds(gate: &Gate, method: &str, peer: IpAddr) -> Result<(), DenyReason> {
+    networks_hold(gate, peer)?;
+    methods_hold(gate, method)
+}
+
+/// `networks`; `peer` in its canonical form.
+pub(super) fn networks_hold(gate: &Gate, peer: IpAddr) -> Result<(), DenyReason> {
     if !gate.networks.is_empty() && !gate.networks.iter().any(|network| network.contains(&peer)) {
         return Err(DenyReason::Networks);
     }
+    Ok(())
+}
+
+/// `methods`.
+pub(super) fn methods_hold(gate: &Gate, method: &str) -> Result<(), DenyReason> {
     if !gate.methods.is_empty() && !gate.methods.iter().any(|accepted| accepted == method) {
         return Err(DenyReason::Methods);
     }
     Ok(())
 }
 
+/// `when`; [`Names`] say what is known.
+pub(super) fn when_holds(when: &Condition, names: &Names<'_>) -> Result<bool, EvalError> {
+    when.holds(names)
+}
+
+/// `max_age`: whether a sign-in is recent enough. One of unknown age (the epoch) never is.
+pub(super) fn is_fresh(max_age_ms: i64, auth_time: Timestamp, now: Timestamp) -> bool {
+    (-SKEW_MS..=max_age_ms).contains(&now.since_ms(auth_time))
+}
+
 /// Answers for the names of a `when`, each made on first use.
-struct Names<'a> {
+pub(super) struct Names<'a> {
     identity: &'a Identity,
     facts: &'a Facts<'a>,
     values: [OnceCell<Option<Value>>; NAMES.len()],
@@ -308,7 +338,7 @@ struct Names<'a> {
 const NAMES: [&str; 10] = ["email", "email_verified", "name", "given_name", "family_name", "username", "groups", "idp", "claims", "request"];
 
 impl<'a> Names<'a> {
-    const fn new(identity: &'a Identity, facts: &'a Facts<'a>) -> Self {
+    pub(super) const fn new(identity: &'a Identity, facts: &'a Facts<'a>) -> Self {
         Self { identity, facts, values: [const { OnceCell::new() }; NAMES.len()] }
     }
 

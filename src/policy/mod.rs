@@ -1,12 +1,13 @@
 //! What an upstream's policy file means.
 //!
 //! Lives here: [`Policy`] and its parts, compiled and ready to evaluate. `schema.rs` is the table of keys, `compile.rs` turns a file as
-//! written into these types, `evaluate.rs` decides, `mapping.rs` makes the account an identity should have. Pure: no IO, no
+//! written into these types, `evaluate.rs` decides, `explain.rs` says why, `mapping.rs` makes the account an identity should have. Pure: no IO, no
 //! clock, no random source. A value of type [`Policy`] cannot be wrong; every problem was reported when it was compiled.
 
 pub mod compile;
 mod domains;
 pub mod evaluate;
+pub mod explain;
 pub mod glob;
 pub mod landing;
 pub mod mapping;
@@ -14,7 +15,7 @@ pub mod path;
 pub mod schema;
 pub mod switches;
 
-pub(crate) use compile::connector_file;
+pub(crate) use compile::{connector_file, revision};
 pub use compile::{Surroundings, compile};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
@@ -26,10 +27,14 @@ use crate::config::SecretRef;
 use crate::connector::model::{Credential, InitialPassword, Model, Steps};
 use crate::expr::{Condition, FirstOf};
 use crate::identity::Way;
+use crate::source::Span;
 use core::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+
+/// The provider of a policy that is looked at without its gateway.
+pub const ANY_IDP: &str = "any";
 
 /// One upstream's policy.
 #[derive(Debug)]
@@ -80,7 +85,7 @@ pub struct Policy {
     pub secret_headers: Vec<SecretHeader>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
-    /// `[[test]]` blocks, as written. Nothing runs them yet; the compiler says so.
+    /// `[[test]]` blocks, as written; `rehearse/` runs them.
     pub tests: Vec<PolicyTest>,
 }
 
@@ -97,12 +102,31 @@ pub struct PolicyTest {
     pub get: String,
     /// Address of the client.
     pub ip: Option<IpAddr>,
+    /// How long ago they signed in, milliseconds.
+    pub age_ms: i64,
     /// What must come of it: `access`, `because`, `name`, `role`, `roles`, `orgs`, `extra`, `landing`, `headers`…
     pub expect: Map<String, Value>,
     /// Calls to the admin API, in order.
     pub calls: Option<Vec<String>>,
-    /// An account that is there already, as the app shows it.
+    /// An account that is there already, as the app shows it, or a list of such.
     pub existing: Option<Value>,
+    /// Where its parts stand in the file.
+    pub spans: TestSpans,
+}
+
+/// Where the parts of a `[[test]]` stand.
+#[derive(Debug, Clone, Default)]
+pub struct TestSpans {
+    /// Its name.
+    pub name: Span,
+    /// Its user.
+    pub user: Option<Span>,
+    /// Its path.
+    pub get: Option<Span>,
+    /// Values of `expect`, by key.
+    pub expect: Vec<(String, Span)>,
+    /// Its calls.
+    pub calls: Option<Span>,
 }
 
 impl Policy {

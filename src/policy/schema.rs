@@ -37,7 +37,7 @@ pub const POLICY: Section = Section {
         Key::new("headers", Kind::Map(&Kind::Header), "headers to inject, name = value"),
         Key::new("jwt", Kind::Table(&JWT), "a signed token to inject"),
         Key::new("messages", Kind::Free, "texts for refusals, by reason and language"),
-        Key::new("test", Kind::Tables(&TEST), "expectations; read and checked for form, not run yet"),
+        Key::new("test", Kind::Tables(&TEST), "expectations; a policy whose tests fail is not loaded"),
     ],
 };
 
@@ -109,7 +109,11 @@ const PATH: Section = Section {
         Key::new("max_age", Kind::Duration, "sign-in no older than this"),
         Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate; every section that matches must accept the one used")
             .default("[\"session\"]"),
-        Key::new("headers", Kind::Map(&Kind::Header), "headers to inject into requests to these paths only, besides [headers]"),
+        Key::new(
+            "headers",
+            Kind::Map(&Kind::Header),
+            "headers to inject into requests to these paths only, besides [headers]; a secret goes along only when all others here have a value",
+        ),
     ],
 };
 
@@ -302,15 +306,20 @@ const JWT: Section = Section {
 const TEST: Section = Section {
     title: "[[test]]",
     name: "test",
-    doc: "An expectation: read and checked for form, not run yet.",
+    doc: "An expectation, tried by `check`, by `test` and before the policy is loaded: with one that fails the policy is not loaded.",
     keys: &[
         Key::new("name", Kind::Text, "what it shows").required(),
         Key::new("user", Kind::Table(&TEST_USER), "who asks; left out: nobody has signed in"),
         Key::new("get", Kind::Text, "path that is asked for").required(),
-        Key::new("ip", Kind::Text, "address of the client"),
+        Key::new("ip", Kind::Text, "address of the client").default("192.0.2.1"),
+        Key::new("age", Kind::DurationOrZero, "how long ago they signed in").default("0s"),
         Key::new("expect", Kind::Table(&EXPECT), "what must come of it").required(),
-        Key::new("calls", Kind::TextList, "calls to the admin API, in order"),
-        Key::new("existing", Kind::Free, "an account that is there already"),
+        Key::new(
+            "calls",
+            Kind::TextList,
+            "all calls to the admin API in order, \"METHOD /path\" below its base address without query; a read that repeats an earlier one may be left out; {id} is the id of the account made; [] means none",
+        ),
+        Key::new("existing", Kind::Free, "an account that is there already, as the application shows it, or a list of such; left out: there is none"),
     ],
 };
 
@@ -325,8 +334,8 @@ const TEST_USER: Section = Section {
         Key::new("given_name", Kind::Text, "given name"),
         Key::new("family_name", Kind::Text, "family name"),
         Key::new("username", Kind::Text, "user name at the provider"),
-        Key::new("groups", Kind::TextList, "groups"),
-        Key::new("idp", Kind::Text, "identity provider, by id"),
+        Key::new("groups", Kind::TextList, "groups").default("[]"),
+        Key::new("idp", Kind::Text, "identity provider, by id").default("the first of login.idp"),
         Key::new("sub", Kind::Text, "subject"),
         Key::new("claims", Kind::Free, "further claims"),
     ],
@@ -337,32 +346,21 @@ const EXPECT: Section = Section {
     name: "test.expect",
     doc: "What must come of it.",
     keys: &[
-        Key::new("access", Kind::Enum(&["allow", "deny", "public", "login"]), "the decision"),
+        Key::new("access", Kind::Enum(&["allow", "deny", "public", "login"]), "the decision; login: they are sent to sign in, for the first time or again"),
         Key::new(
             "because",
-            Kind::Enum(&[
-                "groups",
-                "deny_groups",
-                "domains",
-                "email_unverified",
-                "networks",
-                "when",
-                "max_age",
-                "required",
-                "methods",
-                "idp",
-                "block_paths",
-            ]),
-            "the key that refuses",
+            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "unusable", "methods", "idp", "auth", "block_paths", "conflict", "enabled", "max_accounts", "approval", "account"]),
+            "the key that refuses; conflict: an account is there that is not theirs; approval: a human has to say yes first; account: it cannot be made; unusable: a value that no application should get",
         ),
         Key::new("name", Kind::Text, "login name"),
         Key::new("email", Kind::Text, "e-mail address"),
         Key::new("display", Kind::Text, "display name"),
         Key::new("role", Kind::Text, "role"),
-        Key::new("roles", Kind::TextList, "roles"),
-        Key::new("orgs", Kind::Free, "organisations"),
+        Key::new("roles", Kind::TextList, "roles, in any order"),
+        Key::new("orgs", Kind::Free, "ids of organisations, in any order"),
         Key::new("extra", Kind::Map(&Kind::Text), "further attributes"),
         Key::new("landing", Kind::Text, "page people land on"),
         Key::new("headers", Kind::Map(&Kind::Text), "headers the application gets"),
+        Key::new("jwt", Kind::Free, "claims of the token the application gets"),
     ],
 };

@@ -30,10 +30,10 @@ use crate::clock::{Clock, Timestamp};
 use crate::connector::Connector;
 use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
-use crate::identity::Identity;
+use crate::identity::{Identity, Way};
 use crate::plan::Wanted;
 use crate::policy::mapping::{Mapped, desire};
-use crate::policy::switches::Trigger;
+use crate::policy::switches::{Switches, Trigger, WhenDisabled};
 use crate::policy::{Arrival, Policy};
 use crate::session::{AppSession, Pass};
 use crate::signer::Signer;
@@ -264,20 +264,28 @@ impl Desk {
             tracing::error!(app = %policy.name, %incident, "a session of another app was shown to the desk");
             return Ensured::Refused(PublicMessage::Internal);
         }
+        // A token that may make accounts (`[bearer] provision`) has no page to open.
+        let switches = policy.provision.as_ref().map(|provision| &provision.switches);
+        let may_create =
+            asking.interactive || session.way == Way::Bearer || switches.is_some_and(|switches| switches.trigger == Trigger::FirstRequest);
         let order = Order {
             key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
             identity: Arc::clone(&session.sign_on.identity),
             as_of: session.sign_on.created_at,
             policy: Arc::clone(policy),
             incident,
-            may_create: asking.interactive || policy.provision.as_ref().is_some_and(|provision| provision.switches.trigger == Trigger::FirstRequest),
+            may_create,
         };
-        let pass = match policy.provision.as_ref().map(|provision| &provision.switches) {
+        let pass = match switches {
             None => {
                 self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, landing(policy, &mapped))).map(Some)
             }
-            Some(switches) if !switches.enabled => self.switched_off(&order, switches.when_disabled).await.map(Some),
+            Some(Switches { enabled: false, when_disabled: WhenDisabled::DenyAll, .. }) => {
+                self.switched_off(&order, WhenDisabled::DenyAll).await.map(Some)
+            }
+            // No admin call is made for these anyway.
             Some(_) if recorded::only(session, policy) => self.recorded(&order).await.map(Some),
+            Some(switches) if !switches.enabled => self.switched_off(&order, switches.when_disabled).await.map(Some),
             Some(_) => self.provisioned(&order, asking.hold_ms).await,
         };
         match pass {
@@ -446,6 +454,31 @@ impl Desk {
     /// The people with accounts, for operators.
     pub fn people(&self) -> People {
         People::new(Arc::clone(&self.parts.accounts), Arc::clone(&self.parts.clock), &self.parts.owner, Arc::clone(&self.flights))
+    }
+}
+
+/// What the app of `policy` would be told about the person of `mapped`, names as written: for `explain`, so that it cannot disagree. A token is shown by what it
+/// claims; nothing is signed.
+///
+/// # Errors
+/// Why the app cannot be told, in words.
+pub fn preview(policy: &Policy, mapped: &Mapped) -> Result<Vec<(String, String)>, String> {
+    let terms = Terms { now: Timestamp::default(), life_ms: 0, landing: None };
+    let pass = announce(policy, mapped, &Unsigned, terms).map_err(|error| error.to_string())?;
+    let written = |name: &http::HeaderName| {
+        let header = policy.headers.iter().find(|header| header.name == *name);
+        header.map_or_else(|| name.to_string(), |header| header.written.clone())
+    };
+    Ok(pass.headers.iter().map(|(name, value)| (written(name), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect())
+}
+
+/// Shows what would be signed.
+#[derive(Debug)]
+struct Unsigned;
+
+impl TokenSigner for Unsigned {
+    fn sign(&self, audience: &str, _ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(format!("[token for {audience}] {}", Value::Object(claims.clone())))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
 use crate::login;
-use crate::observe::{Metrics, Tally};
+use crate::observe::{Incidents, Metrics, Tally};
 use crate::pages::Pages;
 use crate::provision::{self, Asking, Ensured};
 use crate::request::{Doors, Limits, Route, Routes};
@@ -59,6 +59,8 @@ pub struct Shared {
     pub control: Handle,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Where what stood behind a refusal goes.
+    pub incidents: Incidents,
     /// What applications' certificates are checked against.
     pub upstream_tls: Arc<ClientConfig>,
     /// How long in-flight requests may take after a stop.

@@ -52,7 +52,7 @@ impl<B> Authenticated<B> {
             }
             Ok(admitted) => Ok(Authorized::new(bearings, body, route, session, admitted)),
             Err(refusal) => {
-                let person = session.as_ref().map(|session| Arc::clone(&session.sign_on.identity));
+                let auth_time = session.as_ref().map(|session| session.sign_on.auth_time);
                 let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule).to_owned()) } else { None };
                 let stop = match refusal {
                     Refusal::Denied { reason, .. } if is_worth_a_recheck(bearings.kind, refusal, &route, session.as_deref(), now) => {
@@ -62,7 +62,8 @@ impl<B> Authenticated<B> {
                         answer(bearings.kind, way, refusal, takes_tokens)
                     }
                 };
-                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place)))
+                let person = session.map(|session| Arc::clone(&session.sign_on.identity));
+                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).signed_in_at(auth_time)))
             }
         }
     }

@@ -97,7 +97,7 @@ pub struct AppSession {
 
 impl AppSession {
     /// Nothing is known yet of its account.
-    fn of(app: &str, sign_on: Arc<LiveSignOn>, way: Way) -> Self {
+    pub(crate) fn of(app: &str, sign_on: Arc<LiveSignOn>, way: Way) -> Self {
         Self { app: app.to_owned(), sign_on, pass: ArcSwapOption::empty(), way, landing_due: AtomicBool::new(false) }
     }
 

@@ -1,13 +1,18 @@
 //! What the gateway remembers, as ports.
 //!
-//! Lives here: one trait for each kind of thing that is kept ([`SessionStore`], [`LoginStore`], [`AccountStore`], [`KeyStore`]), their rows, and
-//! [`StoreError`]. Adapters: `sqlite/` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
+//! Lives here: one trait for each kind of thing that is kept ([`SessionStore`], [`LoginStore`], [`AccountStore`], [`KeyStore`], [`SignInStore`],
+//! [`IncidentStore`]), their rows, and [`StoreError`]. Adapters: `sqlite/` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
 //! AEAD that both use. A bearer secret never arrives here: callers hash it first ([`SecretHash`]).
 //!
 //! To add a store: implement the traits, run `tests/gateway/state.rs` against it.
 
+mod incidents;
 pub mod seal;
+mod sign_ins;
 pub mod sqlite;
+
+pub use incidents::{IncidentBounds, IncidentFacts, IncidentRecord, IncidentStore};
+pub use sign_ins::{RecordedSignIn, SignInStore, newest_of_each};
 
 use crate::clock::Timestamp;
 use crate::identity::{Identity, SubjectId};
@@ -394,8 +399,8 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
 }
 
 /// Everything a store does, for `app.rs` to hand out in parts.
-pub trait Store: SessionStore + LoginStore + AccountStore + KeyStore {}
-impl<T: SessionStore + LoginStore + AccountStore + KeyStore> Store for T {}
+pub trait Store: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + IncidentStore {}
+impl<T: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + IncidentStore> Store for T {}
 
 #[cfg(test)]
 mod tests {

@@ -177,6 +177,7 @@ impl House {
             logins,
             sessions: Arc::clone(&sessions),
             session_store,
+            sign_ins: store.clone(),
             providers: options.providers.iter().map(|id| provider(id)).collect(),
             apps: Arc::new(Directory(apps.clone())),
             admission: doorman.clone(),

@@ -5,6 +5,7 @@ mod apps;
 mod engines;
 mod faults;
 mod people;
+mod rehearsal;
 mod rows;
 mod switches;
 mod world;

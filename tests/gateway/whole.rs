@@ -200,7 +200,12 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
         certificates: vec![pair("vestibule.test.pem", "VESTIBULE_KEY"), pair("other.test.pem", "OTHER_KEY")],
         min_tls: TlsVersion::V1_2,
         admin: Some(Admin { listen: anywhere }),
-        state: State { url: format!("sqlite:{}", folder.path().join("v.db").display()), key: SecretRef::Env("STATE_KEY".into()), backup_keep: 0 },
+        state: State {
+            url: format!("sqlite:{}", folder.path().join("v.db").display()),
+            key: SecretRef::Env("STATE_KEY".into()),
+            backup_keep: 0,
+            sign_ins_keep_ms: 90 * 86_400_000,
+        },
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" },
         provisioning: Provisioning::default(),
         audit: Audit { sink: AuditSink::Stdout },

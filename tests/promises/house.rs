@@ -431,7 +431,12 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
         certificates: if options.tls { vec![certificate()] } else { Vec::new() },
         min_tls: TlsVersion::V1_2,
         admin: None,
-        state: State { url: format!("sqlite:{}", folder.join("v.db").display()), key: SecretRef::Env("STATE_KEY".into()), backup_keep: 0 },
+        state: State {
+            url: format!("sqlite:{}", folder.join("v.db").display()),
+            key: SecretRef::Env("STATE_KEY".into()),
+            backup_keep: 0,
+            sign_ins_keep_ms: 90 * 86_400_000,
+        },
         session: Session {
             idle_ms: IDLE_MS,
             max_ms: MAX_MS,

@@ -237,7 +237,14 @@ impl Engine {
             }
             request.timeout_ms = self.limits.timeout_ms;
             request.response_bytes_max = self.limits.response_bytes_max;
+            if let Some(response) = self.on_stage(step, call, names, &request)? {
+                return Ok(response);
+            }
+            let shown = self.stage.is_some().then(|| request.clone());
             let response = self.transport.send(request).await.map_err(|error| classify::no_answer(step, call.effect, &error))?;
+            if let Some(request) = shown {
+                self.tell_stage(step, call, names, &request, &response);
+            }
             if fresh || token.is_none() || !matches!(response.status.as_u16(), 401 | 403) {
                 return Ok(response);
             }
@@ -268,7 +275,10 @@ impl Engine {
             let mut request = build(&step, call, &names, &names, &self.model.http, &self.base, &Authority::None, &[])?;
             request.timeout_ms = self.limits.timeout_ms;
             request.response_bytes_max = self.limits.response_bytes_max;
-            let response = self.transport.send(request).await.map_err(|error| classify::no_answer(&step, call.effect, &error))?;
+            let response = match self.on_stage(&step, call, &names, &request)? {
+                Some(response) => response,
+                None => self.transport.send(request).await.map_err(|error| classify::no_answer(&step, call.effect, &error))?,
+            };
             let verdict = classify::classify(call, &response);
             if !classify::is_success(verdict.outcome) {
                 return Err(trouble(&step, verdict.outcome, verdict.reason));

@@ -1,7 +1,8 @@
 //! OpenID Connect, on `openidconnect`: authorization code flow with PKCE, nothing else.
 //!
 //! Lives here: [`OidcProvider`], one configured `[[idp]]`. Around it: `discovery.rs` (metadata), `jwks.rs` (keys), `token.rs` (the exchange),
-//! `id_token.rs` (every check on the token), `access_token.rs` (the same for tokens of scripts), `claims.rs` (claims to identity), `http.rs` (bounds). The library's types stop at
+//! `id_token.rs` (every check on the token), `access_token.rs` (the same for tokens of scripts), `probe.rs` (is it there, and is it fit), `claims.rs` (claims
+//! to identity), `http.rs` (bounds). The library's types stop at
 //! `id_token.rs`. Start reading at [`Provider::finish`].
 
 mod access_token;
@@ -10,12 +11,14 @@ mod discovery;
 mod http;
 mod id_token;
 mod jwks;
+mod probe;
 mod token;
 
 use super::response::{AuthorizationResponse, Outcome};
 use super::{Begin, Finish, Provider, SsoFault, VerifiedAssertion};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
+use crate::identity::Identity;
 use crate::outbound::Transport;
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -195,6 +198,11 @@ impl Provider for OidcProvider {
         drop(query);
         Some(url)
     }
+}
+
+/// The person that these claims of an ID token would be at `idp`: for tests of policies and dry runs, which have no assertion. Vouches for nothing.
+pub fn identity_of(idp: &config::Idp, sub: String, claims: Map<String, Value>) -> Identity {
+    claims::identity(sub, claims, None, &claims::Reading::of(idp))
 }
 
 fn printable(text: &str) -> String {
