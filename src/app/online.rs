@@ -290,7 +290,7 @@ fn as_far_as_known(file: &SourceFile, tree: &Table, policy: &Arc<Policy>) -> (Pl
             lines.push(at(&["provision", "enabled"]).ok("accounts: switched off (enabled = false)"));
         }
         (Some(provision), _) => {
-            lines.push(whole.ok(format_args!("accounts: switched on, made by \"{}\" at the first sign-in", provision.connector.name)))
+            lines.push(whole.ok(format_args!("accounts: switched on, made by \"{}\" at the first sign-in", provision.connector.name)));
         }
     }
     let providers = policy.login.idp.join(", ");
