@@ -56,7 +56,7 @@ impl<B> Authenticated<B> {
                 let person = session.map(|session| Arc::clone(&session.sign_on.identity));
                 let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule).to_owned()) } else { None };
                 let stop = answer(bearings.kind, way, refusal, takes_tokens);
-                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).signed_in_at(auth_time)))
+                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).shown(auth_time, way)))
             }
         }
     }
