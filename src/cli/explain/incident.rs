@@ -117,16 +117,16 @@ fn recorded(facts: &IncidentFacts) -> (Verdict, String) {
         PublicMessage::SignInRequired | PublicMessage::SessionEnded | PublicMessage::SignInOrTokenRequired => {
             (Verdict::SignIn, "nobody is signed in".to_owned())
         }
-        PublicMessage::TokenTooOld => (Verdict::SignIn, "max_age".to_owned()),
         PublicMessage::TokenRequired => (Verdict::Deny, "auth".to_owned()),
-        PublicMessage::TokenInvalid | PublicMessage::TokenScope => (Verdict::Deny, words(facts.message)),
-        PublicMessage::TokenWithoutAccount
+        PublicMessage::TokenInvalid
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenWithoutAccount
         | PublicMessage::AccountsOff
         | PublicMessage::AccountsFull
         | PublicMessage::AwaitingApproval
         | PublicMessage::OpenInBrowser
         | PublicMessage::AppClosed => (Verdict::Deny, words(facts.message)),
-        PublicMessage::FreshSignInRequired => (Verdict::SignIn, "max_age".to_owned()),
+        PublicMessage::FreshSignInRequired | PublicMessage::TokenTooOld => (Verdict::SignIn, "max_age".to_owned()),
         PublicMessage::Waiting => (Verdict::Waiting, "the account is being made".to_owned()),
         failed @ (PublicMessage::BadRequest
         | PublicMessage::BodyTooLarge
