@@ -3,11 +3,11 @@
 //! Lives here: [`untested`], for the commands that run the tests themselves and show how, or that look ahead. Apart from the loader because what comes from here is
 //! never served.
 
-use super::Look;
-use crate::config::{self, Gateway};
+use super::{Look, variables};
+use crate::config::{self, Gateway, environment};
 use crate::connector::builtin::builtin;
-use crate::policy::{self, Policy, Surroundings};
-use crate::source::{Problem, Report, SourceFile};
+use crate::policy::{Policy, Surroundings};
+use crate::source::{Report, SourceFile};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,10 +31,11 @@ pub fn untested(config: &Path, files: &[PathBuf]) -> Untested {
         && let Some(file) = look.read(config)
     {
         let folder = config.parent().unwrap_or(Path::new(""));
-        let (compiled, problems) = config::compile(&file, folder);
+        let over = environment::overlay(&file, &variables());
+        let (compiled, problems) = config::compile::compile_over(&over, folder);
         look.report.problems.extend(problems);
         gateway = compiled;
-        let (policies, known) = config::compile::outline(&file, folder);
+        let (policies, known) = config::compile::outline(&over, folder);
         idps = known;
         paths = look.policy_files(&policies).unwrap_or_default();
     }
@@ -42,8 +43,7 @@ pub fn untested(config: &Path, files: &[PathBuf]) -> Untested {
     let mut policies = Vec::new();
     for path in &paths {
         let Some(file) = look.read(path) else { continue };
-        let (policy, problems) = policy::compile(&file, around);
-        look.report.problems.extend(problems);
+        let policy = look.compiled(&file, around);
         policies.extend(policy.map(|policy| (file, Arc::new(policy))));
     }
     Untested { gateway, policies, report: look.report }
@@ -56,7 +56,6 @@ pub fn untested(config: &Path, files: &[PathBuf]) -> Untested {
 pub fn untested_file(path: &Path, idps: Option<&[String]>) -> Result<Arc<Policy>, Report> {
     let mut look = Look::default();
     let Some(file) = look.read(path) else { return Err(look.report) };
-    let (policy, problems): (Option<Policy>, Vec<Problem>) = policy::compile(&file, Surroundings { idps, connectors: builtin() });
-    look.report.problems.extend(problems);
+    let policy = look.compiled(&file, Surroundings { idps, connectors: builtin() });
     policy.map(Arc::new).ok_or(look.report)
 }

@@ -90,7 +90,11 @@ const PATH: Section = Section {
         Key::new("max_age", Kind::Duration, "sign-in no older than this"),
         Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate; every section that matches must accept the one used")
             .default("[\"session\"]"),
-        Key::new("headers", Kind::Map(&Kind::Header), "headers to inject into requests to these paths only, besides [headers]"),
+        Key::new(
+            "headers",
+            Kind::Map(&Kind::Header),
+            "headers to inject into requests to these paths only, besides [headers]; a secret goes along only when all others here have a value",
+        ),
     ],
 };
 
@@ -325,8 +329,8 @@ const EXPECT: Section = Section {
         Key::new("access", Kind::Enum(&["allow", "deny", "public", "login"]), "the decision; login: they are sent to sign in, for the first time or again"),
         Key::new(
             "because",
-            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "unusable", "methods", "auth", "idp", "conflict", "account"]),
-            "the key that refuses; conflict: an account is there that is not theirs; account: it cannot be made; unusable: a value that no application should get",
+            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "unusable", "methods", "idp", "auth", "conflict", "enabled", "max_accounts", "approval", "account"]),
+            "the key that refuses; conflict: an account is there that is not theirs; approval: a human has to say yes first; account: it cannot be made; unusable: a value that no application should get",
         ),
         Key::new("name", Kind::Text, "login name"),
         Key::new("email", Kind::Text, "e-mail address"),

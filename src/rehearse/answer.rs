@@ -10,7 +10,10 @@ use crate::connector::model::{Call, Extract, Place, Pointer, Rule, Test};
 use crate::outbound::OutboundResponse;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use regex::Regex;
 use serde_json::{Map, Value, json};
+use std::iter::Peekable;
+use std::str::Chars;
 
 /// The answer with which the step ends well, showing `element` where the step looks for it.
 pub(super) fn good(cue: &Cue<'_>, element: Value) -> OutboundResponse {
@@ -118,6 +121,9 @@ fn by_rule(cue: &Cue<'_>, wanted: impl Fn(Outcome) -> bool, body: impl Fn(&Rule)
         for (pointer, test) in &rule.json {
             satisfy(&mut whole, pointer, test);
         }
+        if let (Some(regex), true) = (&rule.body, whole.is_object()) {
+            put(&mut whole, &Pointer(vec!["message".to_owned()]), Value::from(example(regex)));
+        }
         let response = respond(status, &whole);
         wanted(cue.means(&response)).then_some(response)
     })
@@ -128,14 +134,56 @@ fn satisfy(whole: &mut Value, pointer: &Pointer, test: &Test) {
         Test::Exists(true) if pointer.first(whole).is_none_or(Value::is_null) => put(whole, pointer, Value::from(0)),
         Test::Exists(_) => {}
         Test::Equals(value) => put(whole, pointer, value.clone()),
-        Test::Matches(regex) => {
-            // The pattern's own words are what it looks for.
-            let words = regex.as_str().trim_start_matches("(?i)").split(['|', '^', '$', '(', ')', '*', '+', '?', '\\', '[', ']', '.']);
-            if let Some(word) = words.filter(|word| regex.is_match(word)).max_by_key(|word| word.len()) {
-                put(whole, pointer, Value::from(word));
+        Test::Matches(regex) => put(whole, pointer, Value::from(example(regex))),
+    }
+}
+
+/// A text that the pattern matches: the pattern read literally, first alternatives first. Patterns of connectors are words that an app says; what is cleverer
+/// than that comes out as a text that does not match, and the step is then not understood, which is said.
+fn example(regex: &Regex) -> String {
+    let pattern = regex.as_str();
+    let bare = pattern.strip_prefix("(?i)").unwrap_or(pattern);
+    literal(&mut bare.chars().peekable())
+}
+
+/// The first alternative up to a closing parenthesis or the end, which is consumed.
+fn literal(rest: &mut Peekable<Chars<'_>>) -> String {
+    let (mut out, mut first) = (String::new(), true);
+    while let Some(c) = rest.next() {
+        let piece = match c {
+            ')' => break,
+            '(' => {
+                // `(?:…)` and `(?i:…)` group like any other.
+                if rest.next_if_eq(&'?').is_some() {
+                    while rest.next_if(|c| *c != ':').is_some() {}
+                    rest.next();
+                }
+                literal(rest)
             }
+            '[' => {
+                let class: Vec<char> = rest.by_ref().take_while(|c| *c != ']').collect();
+                class.first().filter(|c| **c != '^').map(ToString::to_string).unwrap_or_default()
+            }
+            '|' => {
+                first = false;
+                String::new()
+            }
+            '\\' => match rest.next() {
+                Some('d') => "0".to_owned(),
+                Some('s') => " ".to_owned(),
+                Some('w') => "x".to_owned(),
+                Some('b') | None => String::new(),
+                Some(escaped) => escaped.to_string(),
+            },
+            '.' => "x".to_owned(),
+            '^' | '$' | '*' | '+' | '?' => String::new(),
+            other => other.to_string(),
+        };
+        if first {
+            out.push_str(&piece);
         }
     }
+    out
 }
 
 fn respond(status: u16, whole: &Value) -> OutboundResponse {
@@ -146,7 +194,7 @@ fn respond(status: u16, whole: &Value) -> OutboundResponse {
 
 #[cfg(test)]
 mod tests {
-    use super::put;
+    use super::{example, put};
     use crate::connector::model::Pointer;
     use serde_json::{Value, json};
 
@@ -164,5 +212,21 @@ mod tests {
         check(json!({}), "/emails/0/value", &json!({"emails": [{"value": "x"}]}));
         check(json!({"emails": [{"type": "work"}]}), "/emails/*/value", &json!({"emails": [{"type": "work", "value": "x"}]}));
         check(json!({}), "", &json!("x"));
+    }
+
+    #[test]
+    fn a_pattern_of_words_has_an_example() {
+        for pattern in [
+            "(?i)user not found",
+            "(?i)organi[sz]ation not found",
+            "(?i)external|sync",
+            "^/hub/login",
+            r"status: \d+ \(gone\)",
+            "a (big|small) (?:one|two).*$",
+            "",
+        ] {
+            let regex = regex::Regex::new(pattern).unwrap();
+            assert!(regex.is_match(&example(&regex)), "{pattern}: {:?}", example(&regex));
+        }
     }
 }

@@ -143,7 +143,7 @@ fn chosen(value: &FirstOf, came: &Came) -> Option<usize> {
 
 /// Sections that a test's path matches, in the order of a decision: restricting ones generously, public ones exactly.
 fn matched(policy: &Policy, ran: &Ran) -> Vec<Rule> {
-    let Ok(path) = CanonicalPath::parse(&ran.path) else { return Vec::new() };
+    let Ok(path) = CanonicalPath::parse_as(&ran.path, policy.encoded_slashes) else { return Vec::new() };
     let applies = |section: &crate::policy::PathSection| {
         section.patterns.iter().any(|pattern| if section.public { pattern.opens(&path) } else { pattern.restricts(&path) })
     };

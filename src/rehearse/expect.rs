@@ -5,9 +5,9 @@
 
 use super::app::MADE_ID;
 use super::perform::Performance;
-use super::test::{Came, Verdict};
+use super::test::{Came, Verdict, path_of};
 use crate::connector::model::Effect;
-use crate::policy::{Policy, PolicyTest, Rule};
+use crate::policy::{CanonicalPath, Policy, PolicyTest, Rule};
 use crate::source::{Problem, SourceFile, Span};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -124,10 +124,13 @@ impl Look<'_> {
         self.came.performance.as_ref()
     }
 
+    /// What the app is told at this path: `[headers]`, and those of the sections that give them here.
     fn headers(&self) -> Map<String, Value> {
-        let pass = self.performance().and_then(|done| done.ensured.as_ref().ok());
-        let headers = pass.map(|pass| pass.headers.as_slice()).unwrap_or_default();
-        headers.iter().map(|(name, value)| (name.as_str().to_owned(), Value::from(String::from_utf8_lossy(value.as_bytes())))).collect()
+        let Some(pass) = self.performance().and_then(|done| done.ensured.as_ref().ok()) else { return Map::new() };
+        let path = CanonicalPath::parse_as(path_of(self.test), self.policy.encoded_slashes).ok();
+        let given = self.policy.paths.iter().zip(&pass.path_headers).filter(|(section, _)| path.as_ref().is_some_and(|path| section.gives(path)));
+        let all = pass.headers.iter().chain(given.flat_map(|(_, headers)| headers));
+        all.map(|(name, value)| (name.as_str().to_owned(), Value::from(String::from_utf8_lossy(value.as_bytes())))).collect()
     }
 
     fn same(&mut self, key: &str, expected: &Value, came: &Value) {

@@ -9,15 +9,15 @@ use super::app::{App, Call};
 use super::records::Records;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::connector::engine::{Engine, Limits, ResolvedCredential};
+use crate::connector::model::InitialPassword;
 use crate::connector::{Connector, Context, Observation, Outcome, Trouble};
-use crate::entropy::SeededEntropy;
+use crate::entropy::{Entropy, SeededEntropy};
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::{Identity, Way};
 use crate::outbound::{OutboundError, OutboundRequest, OutboundResponse, Transport};
 use crate::plan::{Account, Step};
 use crate::policy::mapping::{Mapped, MappingError, desire};
 use crate::policy::{MatchBy, Policy, Provision};
-use crate::connector::model::InitialPassword;
 use crate::provision::{Asking, Desk, Ensured, NoMeter, Parts, Sleeper, Times, TokenSigner};
 use crate::session::{AppSession, LiveSignOn, Pass};
 use crate::state::{AccountKey, AccountRecord, SignOnId};
@@ -33,6 +33,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const HOLD_MS: u64 = 120_000;
 /// What stands where a credential would.
 const NO_SECRET: &str = "secret";
+/// What an engine without randomness gives as a password.
+pub(super) const NO_PASSWORD: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA-aA1";
 
 /// Who, where, and what is there.
 #[derive(Debug)]
@@ -168,7 +170,7 @@ fn engine(scene: &Scene, provision: &Provision, clock: &Arc<dyn Clock>) -> Engin
     let (connector, steps) = (Arc::clone(&provision.connector), provision.steps.clone());
     let engine = Engine::new(connector, steps, provision.url.clone(), credential, provision.settings.clone(), limits, transport, Arc::clone(clock));
     let engine = match provision.initial_password {
-        InitialPassword::Random => engine.with_passwords(Arc::new(SeededEntropy::new(1))),
+        InitialPassword::Random => engine.with_passwords(Arc::new(Blank)),
         InitialPassword::None => engine,
     };
     engine.staged(Arc::clone(&scene.app) as _)
@@ -254,6 +256,16 @@ impl Connector for Witness {
         let came_to = applied.as_ref().map(|(outcome, _)| *outcome).map_err(Clone::clone);
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).1.push((step.clone(), came_to));
         applied
+    }
+}
+
+/// No randomness at all: a password that is printed must not look like one to be used.
+#[derive(Debug)]
+struct Blank;
+
+impl Entropy for Blank {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(0);
     }
 }
 

@@ -6,6 +6,7 @@
 use super::app::{Call, MADE_ID};
 use super::coverage::Covered;
 use super::expect::said;
+use super::perform::NO_PASSWORD;
 use super::plan::{Outlook, Tally};
 use super::test::Ran;
 use crate::connector::model::Effect;
@@ -129,7 +130,7 @@ fn target(call: &Call) -> String {
 }
 
 fn unmade(text: &str) -> String {
-    text.replace(&MADE_ID.to_string(), "{id}")
+    text.replace(&MADE_ID.to_string(), "{id}").replace(NO_PASSWORD, "{random}")
 }
 
 /// The call as a command; a secret header is a variable that whoever runs it sets.

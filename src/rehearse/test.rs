@@ -105,7 +105,7 @@ pub fn run(policy: &Arc<Policy>, file: &SourceFile) -> Vec<Ran> {
     let ran = policy.tests.iter().zip(played).map(|(test, (came, took))| Ran {
         name: test.name.clone(),
         place: test.place.clone(),
-        path: test.get.split('?').next().unwrap_or_default().to_owned(),
+        path: path_of(test).to_owned(),
         problems: expect::compare(file, policy, test, &came),
         took,
         came,
@@ -121,6 +121,11 @@ pub fn gate(policy: &Arc<Policy>, file: &SourceFile) -> Vec<Problem> {
     run(policy, file).into_iter().flat_map(|ran| ran.problems).collect()
 }
 
+/// The path that a test asks for: no query ever takes part in a decision.
+pub(super) fn path_of(test: &PolicyTest) -> &str {
+    test.get.split('?').next().unwrap_or_default()
+}
+
 fn timed<T>(what: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
     let done = what();
@@ -134,8 +139,8 @@ fn decide(policy: &Policy, test: &PolicyTest) -> Came {
         Ok(identity) => identity.map(Arc::new),
         Err(problem) => return unplayable(problem.to_string()),
     };
-    let raw = test.get.split('?').next().unwrap_or_default();
-    let path = match CanonicalPath::parse(raw) {
+    let raw = path_of(test);
+    let path = match CanonicalPath::parse_as(raw, policy.encoded_slashes) {
         Ok(path) => path,
         Err(problem) => return unplayable(format!("`{raw}` is answered with 400: {problem}")),
     };
@@ -155,6 +160,10 @@ fn decide(policy: &Policy, test: &PolicyTest) -> Came {
         Err(Refusal::LoginRequired) => Verdict::Login,
         Err(Refusal::TokenRequired) => Verdict::Deny { because: "auth", rule: None, why: Some("only access tokens are accepted here".to_owned()) },
         Err(Refusal::FreshLogin { .. }) => Verdict::Again,
+        // Signing in does not help: only a token would.
+        Err(Refusal::TokenRequired) => {
+            Verdict::Deny { because: "auth", rule: None, why: Some("only access tokens are accepted here: auth = [\"bearer\"]".to_owned()) }
+        }
         Err(Refusal::Denied { reason, rule }) => Verdict::Deny { because: reason.key(), rule: Some(rule), why: None },
     };
     Came { verdict, identity, mapped, performance: None }
@@ -168,7 +177,11 @@ fn unmapped(error: &MappingError) -> Verdict {
 /// Whether the test asks about what only the account, or what the app is told, can answer.
 fn asks(test: &PolicyTest, came: &Came) -> bool {
     let told = ["landing", "headers", "jwt"].iter().any(|key| test.expect.contains_key(*key));
-    let because_of_it = test.expect.get("because").and_then(Value::as_str).is_some_and(|because| matches!(because, "conflict" | "account"));
+    let because_of_it = test
+        .expect
+        .get("because")
+        .and_then(Value::as_str)
+        .is_some_and(|because| matches!(because, "conflict" | "account" | "enabled" | "max_accounts" | "approval"));
     matches!(came.verdict, Verdict::Allow(_)) && (test.calls.is_some() || test.existing.is_some() || told || because_of_it)
 }
 
@@ -209,6 +222,12 @@ pub(super) fn because(message: PublicMessage) -> &'static str {
         "conflict"
     } else if message == PublicMessage::IncompleteSignIn {
         "unusable"
+    } else if matches!(message, PublicMessage::AccountsOff | PublicMessage::AppClosed) {
+        "enabled"
+    } else if message == PublicMessage::AccountsFull {
+        "max_accounts"
+    } else if message == PublicMessage::AwaitingApproval {
+        "approval"
     } else {
         "account"
     }

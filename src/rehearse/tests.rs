@@ -217,6 +217,27 @@ fn a_connector_file_is_played_like_own_steps() {
     passes(&format!("{SCIM}{unmade}"), &ask("expect = {}\ncalls = [\"GET /Users\", \"POST /Users\", \"GET /Groups\", \"PATCH /Groups/readers\"]"));
 }
 
+/// Whatever connector is built in: an application that is made of its file understands its steps.
+#[test]
+fn every_built_in_connector_can_be_played() {
+    for model in builtin().iter().filter(|model| model.name != "rest") {
+        let text = format!(
+            "host = \"app.example.com\"\nupstream = \"http://127.0.0.1:1\"\n[access]\neveryone = true\n[user]\nname = \"{{slug(given_name)}}\"\n\
+             [roles]\nmap = {{ staff = \"{}\" }}\n[[org]]\nid = 4\nrole = \"{{role}}\"\n[provision]\nconnector = \"{}\"\nurl = \"http://127.0.0.1:1/api\"\nusername = \"x\"\npassword = \"env:X\"\n\
+             [[test]]\nname = \"t\"\nuser = {{ given_name = \"Ada\", email = \"ada@example.com\", groups = [\"staff\"] }}\nget = \"/\"\nexpect = {{}}\ncalls = []\n",
+            model.role_order.last().map_or("devs", String::as_str),
+            model.name
+        );
+        let (file, policy) = compile(&text);
+        let ran = run(&policy, &file);
+        let done = ran[0].came.performance.as_ref().unwrap();
+        assert_eq!(done.ensured.as_ref().map(|pass| pass.login.as_str()), Ok("ada"), "{}: {:?} {:?}", model.name, done.why(), ran[0].came.calls());
+        let state = done.record.as_ref().map(|record| (record.state, record.last_error.clone()));
+        assert_eq!(state, Some((AccountState::Active, None)), "{}: {:?}", model.name, ran[0].came.calls());
+        assert!(done.steps.len() >= 2, "{}: made and granted a role: {:?}", model.name, done.steps);
+    }
+}
+
 #[test]
 fn a_person_is_read_as_a_provider_would_have_said_it() {
     let (_, policy) = compile(OWN);

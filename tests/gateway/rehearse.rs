@@ -126,10 +126,10 @@ fn a_policy_whose_tests_fail_is_not_loaded_and_check_says_why() {
 /// Shipped policies and examples, as they are written.
 #[test]
 fn every_shipped_test_passes() {
-    let examples = ["tests/policies/example-redmine.toml", "policies/wiki.toml", "policies/redmine.toml", "policies/jupyterhub.toml"];
+    let examples = ["tests/policies/example-redmine.toml", "tests/policies/example-grafana.toml", "policies/wiki.toml", "policies/redmine.toml", "policies/jupyterhub.toml"];
     let (code, text, _) = run(Path::new("."), &[&["test"], examples.as_slice()].concat());
     assert_eq!(code, 0, "{text}");
-    assert!(text.ends_with("15 tests in 4 files: all passed. 1 file has no tests.\n"), "{text}");
+    assert!(text.ends_with("20 tests in 5 files: all passed. 1 file has no tests.\n"), "{text}");
 }
 
 #[test]
