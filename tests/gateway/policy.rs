@@ -189,7 +189,9 @@ fn as_json(text: &str) -> String {
 fn meaning(policy: &Policy) -> String {
     let places = Regex::new(r"(?:policies/)?app\.(?:toml|json)(?::\d+)?").unwrap();
     let revision = Regex::new(r#"revision: "[0-9a-f]{12}""#).unwrap();
-    revision.replace(&places.replace_all(&format!("{policy:#?}"), "PLACE"), "revision").into_owned()
+    let spans = Regex::new(r"\b\d+\.\.\d+\b").unwrap();
+    let text = format!("{policy:#?}");
+    revision.replace(&spans.replace_all(&places.replace_all(&text, "PLACE"), "SPAN"), "revision").into_owned()
 }
 
 #[test]
