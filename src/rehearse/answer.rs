@@ -16,28 +16,26 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 /// The answer with which the step ends well, showing `element` where the step looks for it.
-pub(super) fn good(cue: &Cue<'_>, element: Value) -> OutboundResponse {
-    by_rule(cue, is_good, |_| wrapped(&cue.call.at, element.clone())).unwrap_or_else(|| respond(200, &element))
+pub(super) fn good(cue: &Cue<'_>, element: &Value) -> OutboundResponse {
+    by_rule(cue, is_good, |_| wrapped(&cue.call.at, element.clone())).unwrap_or_else(|| respond(200, element))
 }
 
 /// The answer that says: there is none.
 pub(super) fn absent(cue: &Cue<'_>) -> OutboundResponse {
     if list_of(cue.call).is_some() {
-        return listing(cue, Vec::new());
+        return listing(cue, &[]);
     }
     by_rule(cue, |outcome| matches!(outcome, Outcome::Absent | Outcome::Gone), |_| json!({})).unwrap_or_else(|| respond(404, &json!({})))
 }
 
 /// The answer to a search: `elements`, all on one page.
-pub(super) fn listing(cue: &Cue<'_>, elements: Vec<Value>) -> OutboundResponse {
+pub(super) fn listing(cue: &Cue<'_>, elements: &[Value]) -> OutboundResponse {
     let call = cue.call;
     let count = elements.len();
     let whole = || {
-        let mut whole = match list_of(call) {
-            Some(at) if at.0.is_empty() => return Value::Array(elements.clone()),
-            Some(at) => wrapped(&at, Value::Array(elements.clone())),
-            None => Value::Array(elements.clone()),
-        };
+        let at = list_of(call).filter(|at| !at.0.is_empty());
+        let Some(at) = at else { return Value::Array(elements.to_vec()) };
+        let mut whole = wrapped(&at, Value::Array(elements.to_vec()));
         if let Some(total) = call.paginate.as_ref().and_then(|paginate| paginate.total.as_ref()) {
             put(&mut whole, total, Value::from(count));
         }

@@ -164,10 +164,9 @@ fn looked_at(policy: &Policy, ran: &Ran, rule: Rule, key: &str) -> bool {
     let sections = matched(policy, ran);
     let Some(here) = sections.iter().position(|section| *section == rule) else { return false };
     match &ran.came.verdict {
-        Verdict::Allow(_) | Verdict::Public(_) | Verdict::Again => true,
+        // Without a section: only the account, or the sign-in itself, was not as it must be.
+        Verdict::Allow(_) | Verdict::Public(_) | Verdict::Again | Verdict::Deny { rule: None, .. } => true,
         Verdict::Login | Verdict::Unplayable(_) => false,
-        // Past the policy: only the account, or the sign-in itself, was not as it must be.
-        Verdict::Deny { rule: None, .. } => true,
         Verdict::Deny { rule: Some(by), because, .. } => {
             let Some(there) = sections.iter().position(|section| section == by) else { return false };
             if *because == "deny_groups" {
