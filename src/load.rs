@@ -10,6 +10,7 @@ pub use own::connector_of;
 pub use untested::{Untested, untested, untested_file};
 
 use crate::app::{Plan, Rejected};
+use crate::config::environment::{self, Variable};
 use crate::config::{self, Gateway};
 use crate::connector::builtin::builtin;
 use crate::policy::{self, Policy, Surroundings};
@@ -77,13 +78,22 @@ pub(crate) const UNREADABLE: &str = "unreadable";
 /// # Errors
 /// The report, when the gateway file is missing or has errors, or the folder of policies cannot be read: nothing is served then.
 pub fn load(config: &Path) -> Result<Loaded, Report> {
+    load_over(config, &variables())
+}
+
+/// As [`load`], with the environment as an argument.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over(config: &Path, variables: &[Variable]) -> Result<Loaded, Report> {
     let mut look = Look::default();
     let Some(file) = look.read(config) else { return Err(look.report) };
     let folder = config.parent().unwrap_or(Path::new(""));
-    let (gateway, problems) = config::compile(&file, folder);
+    let over = environment::overlay(&file, variables);
+    let (gateway, problems) = config::compile::compile_over(&over, folder);
     look.report.problems.extend(problems);
     // Policies are looked at even when the gateway file is broken, so that one run shows everything.
-    let (policies, idps) = config::compile::outline(&file, folder);
+    let (policies, idps) = config::compile::outline(&over, folder);
     let around = Surroundings { idps: idps.as_deref(), connectors: builtin() };
     let paths = look.policy_files(&policies);
     let mut compiled: Vec<(SourceFile, Policy)> = Vec::new();
@@ -111,8 +121,17 @@ pub fn load(config: &Path) -> Result<Loaded, Report> {
 pub fn files(config: &Path) -> Vec<PathBuf> {
     let mut look = Look::default();
     let Some(file) = look.read(config) else { return vec![config.to_path_buf()] };
-    let (policies, _) = config::compile::outline(&file, config.parent().unwrap_or(Path::new("")));
+    let (policies, _) = config::compile::outline(&environment::overlay(&file, &variables()), config.parent().unwrap_or(Path::new("")));
     std::iter::once(config.to_path_buf()).chain(look.policy_files(&policies).unwrap_or_default()).collect()
+}
+
+/// What this process's environment says about the gateway file.
+pub fn variables() -> Vec<Variable> {
+    let ours = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let ours = ours.filter(|(name, _)| name.starts_with(environment::PREFIX));
+    let mut found: Vec<Variable> = ours.map(|(name, value)| Variable { name, value: value.into_string().ok() }).collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
 }
 
 /// The policies of a folder by themselves, for a gateway whose configuration is not a file (the demo).
@@ -216,7 +235,7 @@ impl Look {
         Arc::into_inner(policy).filter(|_| passed)
     }
 
-    /// `*.toml` directly in the folder, by name. `None`: the folder cannot be read.
+    /// `*.toml` and `*.json` directly in the folder, by name. `None`: the folder cannot be read.
     fn policy_files(&mut self, folder: &Path) -> Option<Vec<PathBuf>> {
         let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>());
         let mut paths = match listed {
@@ -230,19 +249,19 @@ impl Look {
         paths.retain(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let ends = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end)) && !name.starts_with('.');
-            if ends("json") || ends("yaml") || ends("yml") {
+            if ends("yaml") || ends("yml") {
                 let file = SourceFile::new(path.display().to_string(), "");
-                let mut problem = Problem::error("not-yet", &file, 0..0, "this file is not loaded: policies are TOML files");
+                let mut problem = Problem::error("not-a-policy", &file, 0..0, "this file is not loaded: policies are TOML or JSON, never YAML");
                 problem.span = None;
-                self.report.problems.push(problem.help("write it as *.toml, or move it out of the folder"));
+                self.report.problems.push(problem.help("write it as *.toml or *.json, or move it out of the folder"));
             }
-            ends("toml") && path.is_file()
+            (ends("toml") || ends("json")) && path.is_file()
         });
         if paths.is_empty() {
             let file = SourceFile::new(folder.display().to_string(), "");
             let mut problem = Problem::warning("no-policies", &file, 0..0, "there is no policy in this folder, so no application is served");
             problem.span = None;
-            self.report.problems.push(problem.help("one *.toml file for each application"));
+            self.report.problems.push(problem.help("one *.toml or *.json file for each application"));
         }
         Some(paths)
     }

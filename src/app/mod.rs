@@ -1,10 +1,12 @@
 //! The composition root: the one place that names concrete adapters.
 //!
 //! [`start`] reads secrets and certificates, opens the store, makes the desks and starts the cores; [`Running`] stops it all again. No decision is made in
-//! here. `wiring.rs` fits ports that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions.
+//! here. `wiring.rs` fits ports that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions, `online.rs` looks at everything
+//! that a start would need without starting.
 
 mod connectors;
 pub mod look;
+pub mod online;
 mod wiring;
 
 use crate::admin::{self, Admin};
@@ -51,7 +53,7 @@ const PENDING_MAX: u64 = 100_000;
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
 /// How often it is asked whether today's backup is there.
-const BACKUP_EVERY: Duration = Duration::from_secs(10 * 60);
+const BACKUP_EVERY: Duration = Duration::from_mins(10);
 
 /// What names the address of the demo, which has no gateway file.
 pub(crate) const DEMO: &str = "--port";
@@ -268,7 +270,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         times: Times::default(),
     });
     provision.install(engines);
-    let (mut providers, mut issuers): (Vec<Arc<dyn Provider>>, Vec<Arc<dyn AccessTokens>>) = (Vec::new(), Vec::new());
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    let mut issuers: Vec<Arc<dyn AccessTokens>> = Vec::new();
     for idp in &gateway.idps {
         let secret = idp.client_secret.as_ref().map(|secret| read(&format_args!("[[idp]] {}: client_secret", idp.id), secret)).transpose()?;
         let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&transport), Arc::clone(&clock)));

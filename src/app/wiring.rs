@@ -91,7 +91,10 @@ pub(super) async fn sweep_logins(logins: Arc<dyn LoginStore>, clock: Arc<dyn Clo
 
 /// Keeps `keep` daily backups of the store; none are made for 0.
 pub(super) async fn back_up(store: sqlite::Store, keep: usize, clock: Arc<dyn Clock>, every: Duration, stop: CancellationToken) {
-    while keep > 0 {
+    if keep == 0 {
+        return;
+    }
+    loop {
         match store.back_up(clock.now(), keep).await {
             Ok(Some(path)) => tracing::info!(path = %path.display(), "the store is backed up"),
             Ok(None) => {}

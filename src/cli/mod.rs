@@ -57,14 +57,7 @@ enum Command {
         folder: PathBuf,
     },
     /// Find every problem in the configuration.
-    Check {
-        /// The gateway's configuration file; its policies are checked with it.
-        #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
-        config: PathBuf,
-        /// Only these policy files.
-        #[arg(value_name = "POLICY")]
-        files: Vec<PathBuf>,
-    },
+    Check(check::Arguments),
     /// Why a request is allowed or not, or what stood behind an incident code.
     Explain(explain::Arguments),
     /// Run the tests inside the policies.
@@ -138,7 +131,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(match arguments.command {
         Command::Serve { config } => serve::serve(&config),
         Command::Init { what, folder } => init::run(what, &folder),
-        Command::Check { config, files } => check::run(&config, &files),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test { config, files, verbose, coverage, json } => test::run(&config, &files, test::Options { verbose, coverage, json }),
         Command::Plan(question) => plan::run(&question),

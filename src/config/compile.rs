@@ -3,50 +3,77 @@
 //! Lives here: [`compile`], one function a section, and [`together`], what several files may not say at once. Keys whose function comes later are
 //! accepted with a warning; where doing nothing would weaken security or lose data they are an error. Pure: paths are resolved, not opened.
 
+use super::environment::{self, Overlaid};
 use super::schema::GATEWAY;
 use super::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
 use crate::policy::Policy;
 use crate::policy::compile::{parse_network, with_syntax};
 use crate::source::value::size_bytes;
-use crate::source::{Problem, Reader, Severity, SourceFile, Span, Table, in_order, parse, schema};
+use crate::source::{Problem, Reader, Severity, SourceFile, Span, Table, in_order, in_words_of_the_file, parse, schema};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Compiles the gateway file. `folder` is where it lies: relative paths start there. The gateway comes even with warnings, never with an error.
 pub fn compile(file: &SourceFile, folder: &Path) -> (Option<Gateway>, Vec<Problem>) {
-    let (tree, syntax) = parse(file);
-    let found = schema::check(file, &tree, &GATEWAY);
-    if !syntax.is_empty() {
-        return (None, with_syntax(syntax, found));
+    compile_over(&environment::overlay(file, &[]), folder)
+}
+
+/// As [`compile`], with the environment over the file.
+pub fn compile_over(over: &Overlaid, folder: &Path) -> (Option<Gateway>, Vec<Problem>) {
+    let (file, tree) = (&over.file, &over.tree);
+    let mut found = schema::check(file, tree, &GATEWAY);
+    found.extend(over.problems.iter().cloned());
+    if !over.syntax.is_empty() {
+        return (None, over.named(with_syntax(over.syntax.clone(), found)));
     }
     let mut reader = Reader::new(file, found);
-    let gateway = gateway(&mut reader, &tree, folder);
+    let gateway = gateway(&mut reader, tree, folder);
     let mut problems = reader.problems;
     in_order(&mut problems);
+    in_words_of_the_file(file, &mut problems);
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
-    (gateway.filter(|_| !broken), problems)
+    (gateway.filter(|_| !broken), over.named(problems))
 }
 
 /// Where the policies are, and which providers there are, as far as the file says it: so that policies can be checked even when the gateway file is
 /// not in order.
-pub fn outline(file: &SourceFile, folder: &Path) -> (PathBuf, Option<Vec<String>>) {
-    let (tree, _) = parse(file);
+pub fn outline(over: &Overlaid, folder: &Path) -> (PathBuf, Option<Vec<String>>) {
+    let tree = &over.tree;
     let policies = tree.table("server").and_then(|server| server.text("policies")).unwrap_or("policies");
     let idps: Vec<String> = tree.sections("idp").iter().filter_map(|(_, idp)| idp.text("id")).map(str::to_owned).collect();
     (folder.join(policies), (!idps.is_empty()).then_some(idps))
 }
 
-/// What files may not say at once: one host, one app. The first file in the list keeps the host.
+/// What files may not say at once: one host, one app. The first file in the list keeps the host, and the name where two of one folder differ in their
+/// ending only.
 pub fn together<'p>(auth_host: Option<&str>, policies: impl IntoIterator<Item = (&'p SourceFile, &'p Policy)>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut seen: Vec<(&str, &str)> = auth_host.map(|host| (host, "[server] auth_host")).into_iter().collect();
+    let mut seen: HashMap<&str, &str> = auth_host.map(|host| (host, "[server] auth_host")).into_iter().collect();
+    let mut names: HashMap<PathBuf, &str> = HashMap::new();
     for (file, policy) in policies {
-        if let Some((_, owner)) = seen.iter().find(|(host, _)| *host == policy.host) {
-            let span = parse(file).0.node("host").map_or(0..0, |node| node.span.clone());
-            let problem = Problem::error("duplicate-host", file, span, format!("`{}` is taken by {owner}", policy.host));
-            problems.push(problem.help("one host, one application"));
-        } else {
-            seen.push((&policy.host, &policy.file));
+        // Sessions and accounts go by the name: two of one name would be one app.
+        match names.entry(Path::new(&policy.file).with_extension("")) {
+            Entry::Occupied(owner) => {
+                let mut problem = Problem::error("duplicate-app", file, 0..0, format!("there is an app `{}` already: {}", policy.name, owner.get()));
+                problem.span = None;
+                problems.push(problem.help("the file's name without its ending is the app's name: rename one of them"));
+                continue;
+            }
+            Entry::Vacant(free) => {
+                free.insert(&policy.file);
+            }
+        }
+        match seen.entry(&policy.host) {
+            Entry::Occupied(owner) => {
+                let span = parse(file).0.node("host").map_or(0..0, |node| node.span.clone());
+                let problem = Problem::error("duplicate-host", file, span, format!("`{}` is taken by {}", policy.host, owner.get()));
+                problems.push(problem.help("one host, one application"));
+            }
+            Entry::Vacant(free) => {
+                free.insert(&policy.file);
+            }
         }
     }
     problems

@@ -4,6 +4,7 @@
 //! references ([`SecretRef`]), certificates still paths; `app.rs` reads both.
 
 pub mod compile;
+pub mod environment;
 pub mod schema;
 
 pub use compile::compile;

@@ -77,6 +77,8 @@ pub struct Model {
     pub initial_password: Vec<InitialPassword>,
     /// The file it was read from, as printed; `None`: built in.
     pub file: Option<Arc<str>>,
+    /// First 12 hex digits of the SHA-256 of that file; empty: built in. Accounts are looked at again when it changes.
+    pub revision: String,
     /// What it can do; a verb that is missing is a thing the app cannot do.
     pub verbs: BTreeMap<Verb, Vec<Call>>,
     /// What is known of signing in to the app.

@@ -5,7 +5,7 @@
 
 use super::Look;
 use crate::connector::model::Model;
-use crate::policy::connector_file;
+use crate::policy::{connector_file, revision};
 use crate::source::{SourceFile, parse};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -49,6 +49,6 @@ impl Look {
     fn parse_connector(&mut self, file: &SourceFile) -> Option<Arc<Model>> {
         let (model, problems) = Model::parse(file);
         self.report.problems.extend(problems);
-        model.map(|model| Arc::new(Model { file: Some(Arc::clone(&file.name)), ..model }))
+        model.map(|model| Arc::new(Model { file: Some(Arc::clone(&file.name)), revision: revision(&file.text), ..model }))
     }
 }

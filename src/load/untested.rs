@@ -3,8 +3,8 @@
 //! Lives here: [`untested`], for the commands that run the tests themselves and show how, or that look ahead. Apart from the loader because what comes from here is
 //! never served.
 
-use super::Look;
-use crate::config::{self, Gateway};
+use super::{Look, variables};
+use crate::config::{self, Gateway, environment};
 use crate::connector::builtin::builtin;
 use crate::policy::{Policy, Surroundings};
 use crate::source::{Report, SourceFile};
@@ -31,10 +31,11 @@ pub fn untested(config: &Path, files: &[PathBuf]) -> Untested {
         && let Some(file) = look.read(config)
     {
         let folder = config.parent().unwrap_or(Path::new(""));
-        let (compiled, problems) = config::compile(&file, folder);
+        let over = environment::overlay(&file, &variables());
+        let (compiled, problems) = config::compile::compile_over(&over, folder);
         look.report.problems.extend(problems);
         gateway = compiled;
-        let (policies, known) = config::compile::outline(&file, folder);
+        let (policies, known) = config::compile::outline(&over, folder);
         idps = known;
         paths = look.policy_files(&policies).unwrap_or_default();
     }

@@ -147,7 +147,11 @@ impl Accounts {
         registry.register("vestibule_provisioning_pending", "People whose account is being made or will be tried again", accounts.pending.clone());
         registry.register("vestibule_provisioning_awaiting_approval", "People whose account a human has to approve", accounts.waiting.clone());
         registry.register("vestibule_provisioning_failed", "People whose account needs a human", accounts.failed.clone());
-        registry.register("vestibule_provisioning_oldest_failed_seconds", "How long the oldest of those has needed one", accounts.oldest_failed.clone());
+        registry.register(
+            "vestibule_provisioning_oldest_failed_seconds",
+            "How long the oldest of those has needed one",
+            accounts.oldest_failed.clone(),
+        );
         accounts
     }
 }
@@ -256,10 +260,14 @@ impl Metrics {
         let accounts = &self.accounts;
         let gauges = [&accounts.pending, &accounts.waiting, &accounts.failed, &accounts.oldest_failed];
         // An app without records of a state has none of them, rather than as many as last time.
-        gauges.iter().for_each(|gauge| gauge.clear());
+        for gauge in gauges {
+            gauge.clear();
+        }
         for Census { upstream, state, count, oldest_failed_at } in census {
             let labels = AppLabels { app: upstream.clone() };
-            gauges.iter().for_each(|gauge| drop(gauge.get_or_create(&labels)));
+            for gauge in gauges {
+                drop(gauge.get_or_create(&labels));
+            }
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
             match state {
                 AccountState::Provisioning | AccountState::Pending => drop(accounts.pending.get_or_create(&labels).inc_by(count)),
@@ -367,6 +375,9 @@ impl Collector for Collected {
 #[cfg(test)]
 mod tests {
     use super::{Metrics, Tally};
+    use crate::clock::Timestamp;
+    use crate::provision::Meter as _;
+    use crate::state::{AccountState, Census};
     use std::time::Duration;
 
     #[test]
@@ -393,11 +404,56 @@ mod tests {
     }
 
     #[test]
+    fn row_57_a_census_replaces_the_one_before_and_jobs_add_up() {
+        use AccountState::{Active, AwaitingApproval, Conflict, Pending, Provisioning};
+        let metrics = Metrics::default();
+        let now = Timestamp::from_seconds(1_000);
+        let of = |upstream: &str, state, count, at: Option<i64>| Census {
+            upstream: upstream.to_owned(),
+            state,
+            count,
+            oldest_failed_at: at.map(Timestamp::from_seconds),
+        };
+        let first =
+            [of("wiki", Conflict, 3, Some(900)), of("wiki", Pending, 2, Some(1)), of("wiki", Provisioning, 1, None), of("crm", Active, 9, None)];
+        metrics.take_census(&first, now);
+        metrics.slo_missed("wiki");
+        metrics.step_failed("wiki", "create", "in_doubt");
+        metrics.ended("wiki", "create", 2_500);
+        metrics.ended("wiki", "create", -1);
+        let text = metrics.text();
+        for line in [
+            r#"vestibule_provisioning_failed{app="wiki"} 3"#,
+            r#"vestibule_provisioning_oldest_failed_seconds{app="wiki"} 100"#,
+            r#"vestibule_provisioning_pending{app="wiki"} 3"#,
+            r#"vestibule_provisioning_failed{app="crm"} 0"#,
+            r#"vestibule_provisioning_slo_missed_total{app="wiki"} 1"#,
+            r#"vestibule_provisioning_step_failures_total{app="wiki",step="create",code="in_doubt"} 1"#,
+            r#"vestibule_provisioning_duration_seconds_bucket{le="3.0",app="wiki",action="create"} 2"#,
+            r#"vestibule_provisioning_duration_seconds_bucket{le="2.0",app="wiki",action="create"} 1"#,
+            r#"vestibule_provisioning_duration_seconds_sum{app="wiki",action="create"} 2.5"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        metrics.take_census(&[of("wiki", AwaitingApproval, 1, None)], now);
+        let text = metrics.text();
+        for line in [r#"vestibule_provisioning_failed{app="wiki"} 0"#, r#"vestibule_provisioning_awaiting_approval{app="wiki"} 1"#] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("vestibule_provisioning_failed{app=\"crm\"}"), "{text}");
+    }
+
+    #[test]
     fn what_was_tried_when_an_account_failed_is_a_label() {
         let metrics = Metrics::default();
-        for (action, attempt) in
-            [("account.failed", "adopt"), ("account.failed", "ensure"), ("account.failed", "x\"y"), ("account.degraded", "update")]
-        {
+        for (action, attempt) in [
+            ("account.failed", "adopt"),
+            ("account.failed", "ensure"),
+            ("account.failed", "x\"y"),
+            ("account.degraded", "update"),
+            ("account.refused", "create"),
+            ("approval.requested", "create"),
+        ] {
             let event = serde_json::json!({ "action": action, "app": "wiki", "attempt": attempt });
             metrics.audited(event.as_object().unwrap());
         }
@@ -406,6 +462,8 @@ mod tests {
             r#"vestibule_provisioning_total{app="wiki",action="adopt",result="failed"} 1"#,
             r#"vestibule_provisioning_total{app="wiki",action="ensure",result="failed"} 2"#,
             r#"vestibule_provisioning_total{app="wiki",action="update",result="partial"} 1"#,
+            r#"vestibule_provisioning_total{app="wiki",action="create",result="refused"} 1"#,
+            r#"vestibule_provisioning_total{app="wiki",action="create",result="waiting"} 1"#,
         ] {
             assert!(text.contains(line), "{text}");
         }

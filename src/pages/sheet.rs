@@ -231,10 +231,6 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
             signed_in_as(&mut sheet, context);
             again(&mut sheet, context, names, words.try_again);
         }
-        PublicMessage::OpenInBrowser | PublicMessage::AppClosed => {
-            again(&mut sheet, context, names, words.try_again);
-            ask(&mut sheet, context, names, Contact::App);
-        }
         PublicMessage::AccountFailed | PublicMessage::AccountUnavailable => {
             match contact(context, names, Contact::App) {
                 Some(who) => sheet.blocks.push(Block::Text(fill(words.recorded_contact, context, &[("contact", who)]))),
@@ -250,7 +246,12 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
             again(&mut sheet, context, names, words.try_again);
             ask(&mut sheet, context, names, Contact::SignIn);
         }
-        PublicMessage::AppUnreachable | PublicMessage::AppTimeout | PublicMessage::AppUnavailable | PublicMessage::Internal => {
+        PublicMessage::AppUnreachable
+        | PublicMessage::AppTimeout
+        | PublicMessage::AppUnavailable
+        | PublicMessage::OpenInBrowser
+        | PublicMessage::AppClosed
+        | PublicMessage::Internal => {
             again(&mut sheet, context, names, words.try_again);
             ask(&mut sheet, context, names, Contact::App);
         }

@@ -530,19 +530,18 @@ fn what_people_read() {
 fn what_programs_read() {
     let (app, person, pages) = (app(), ada(), pages());
     let api = context(RequestKind::Api, &app, &person);
-    let shown: Vec<String> =
-        [
-            PublicMessage::SignInRequired,
-            PublicMessage::Denied(DenyReason::Groups),
-            PublicMessage::Waiting,
-            PublicMessage::OpenInBrowser,
-            PublicMessage::SignedOut,
-        ]
-            .iter()
-            .map(|message| {
-                let value: Value = serde_json::from_slice(pages.respond(*message, api).body()).expect("JSON");
-                serde_json::to_string_pretty(&value).expect("JSON")
-            })
-            .collect();
+    let shown: Vec<String> = [
+        PublicMessage::SignInRequired,
+        PublicMessage::Denied(DenyReason::Groups),
+        PublicMessage::Waiting,
+        PublicMessage::OpenInBrowser,
+        PublicMessage::SignedOut,
+    ]
+    .iter()
+    .map(|message| {
+        let value: Value = serde_json::from_slice(pages.respond(*message, api).body()).expect("JSON");
+        serde_json::to_string_pretty(&value).expect("JSON")
+    })
+    .collect();
     insta::assert_snapshot!(shown.join("\n"));
 }

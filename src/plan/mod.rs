@@ -112,7 +112,8 @@ impl Account {
     /// and the connector's attributes.
     pub fn names(&self) -> Value {
         let mut names = self.shown.0.clone();
-        let texts = [("id", Some(&self.id)), ("login", Some(&self.login)), ("email", self.email.as_ref()), ("external_id", self.external_id.as_ref())];
+        let texts =
+            [("id", Some(&self.id)), ("login", Some(&self.login)), ("email", self.email.as_ref()), ("external_id", self.external_id.as_ref())];
         let texts = texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text.filter(|text| !text.is_empty())?.as_str()))));
         let flags = [("admin", Value::from(self.admin)), ("disabled", Value::from(self.disabled))];
         for (name, value) in texts.chain(flags) {

@@ -19,7 +19,7 @@ use super::{EncodedSlashes, Login, Policy, PolicyTest, TestSpans, Upstream};
 use crate::connector::model::Model;
 use crate::expr::{Env, Type};
 use crate::source::value::nearest;
-use crate::source::{Node, Problem, Reader, Severity, SourceFile, Span, Table, in_order, parse, schema};
+use crate::source::{Node, Problem, Reader, Severity, SourceFile, Span, Table, in_order, in_words_of_the_file, parse, schema};
 use serde_json::Map;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,15 +44,24 @@ pub fn compile(file: &SourceFile, around: Surroundings<'_>) -> (Option<Policy>, 
     let policy = policy(&mut reader, &tree, around);
     let mut problems = reader.problems;
     in_order(&mut problems);
+    in_words_of_the_file(file, &mut problems);
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
     (policy.filter(|_| !broken), problems)
 }
 
 /// Problems of a file that could not be read whole: nothing is called missing that may stand in the part that was not read.
 pub(crate) fn with_syntax(mut syntax: Vec<Problem>, found: Vec<Problem>) -> Vec<Problem> {
-    let lines: Vec<usize> = syntax.iter().map(|problem| problem.line_column().0).collect();
-    syntax.extend(found.into_iter().filter(|problem| problem.code != "missing-key" && !lines.contains(&problem.line_column().0)));
+    let places: Vec<(usize, Option<Span>)> = syntax.iter().map(|problem| (problem.line_column().0, problem.span.clone())).collect();
+    // A mistake throws a parser of TOML off for its line; JSON may be all on one.
+    let thrown_off = |problem: &Problem| {
+        let json = problem.file.is_json();
+        places.iter().any(|(line, span)| if json { *span == problem.span } else { *line == problem.line_column().0 })
+    };
+    syntax.extend(found.into_iter().filter(|problem| problem.code != "missing-key" && !thrown_off(problem)));
     in_order(&mut syntax);
+    if let Some(file) = syntax.first().map(|problem| problem.file.clone()) {
+        in_words_of_the_file(&file, &mut syntax);
+    }
     syntax
 }
 
@@ -112,8 +121,8 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     })
 }
 
-/// First 12 hexadecimal digits of the SHA-256 of the text.
-fn revision(text: &str) -> String {
+/// What a file is told apart by: the first 12 hexadecimal digits of the SHA-256 of the text.
+pub(crate) fn revision(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     let start = digest.as_ref().iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     format!("{start:012x}")

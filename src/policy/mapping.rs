@@ -206,11 +206,7 @@ fn roles(roles: Option<&Roles>, identity: &Identity, order: &[String]) -> Option
     }
     // The connector lists roles from lowest to highest, a policy from highest to lowest. What is not listed ranks below, in the order of the map.
     let rank = |role: &String| {
-        if order.is_empty() {
-            roles.order.iter().rev().position(|known| known == role)
-        } else {
-            order.iter().position(|known| known == role)
-        }
+        if order.is_empty() { roles.order.iter().rev().position(|known| known == role) } else { order.iter().position(|known| known == role) }
     };
     given.sort_by_key(|role| std::cmp::Reverse(rank(role).map_or(0, |at| at + 1)));
     if roles.pick == Pick::Highest {

@@ -90,7 +90,11 @@ const PATH: Section = Section {
         Key::new("max_age", Kind::Duration, "sign-in no older than this"),
         Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate; every section that matches must accept the one used")
             .default("[\"session\"]"),
-        Key::new("headers", Kind::Map(&Kind::Header), "headers to inject into requests to these paths only, besides [headers]"),
+        Key::new(
+            "headers",
+            Kind::Map(&Kind::Header),
+            "headers to inject into requests to these paths only, besides [headers]; a secret goes along only when all others here have a value",
+        ),
     ],
 };
 

@@ -224,8 +224,8 @@ impl Ledger {
 
 /// Fingerprint of what is wanted: 64 hex digits.
 pub(super) fn fingerprint(policy: &Policy, mapped: &Mapped) -> String {
-    let connector = policy.provision.as_ref().map_or("", |provision| provision.connector.name.as_str());
-    let SecretHash(digest) = SecretHash::of(mapped.desired.canonical(connector, &policy.revision).as_bytes());
+    let connector = policy.provision.as_ref().map(|provision| format!("{}{}", provision.connector.name, provision.connector.revision));
+    let SecretHash(digest) = SecretHash::of(mapped.desired.canonical(&connector.unwrap_or_default(), &policy.revision).as_bytes());
     hex(&digest)
 }
 

@@ -83,14 +83,14 @@ mod tests {
     use super::{Joined, joins, protected};
     use crate::expr::{Condition, Env, Type};
     use crate::plan::{Account, Shown};
-    use crate::policy::switches::{Join, Switches};
     use crate::policy::Glob;
+    use crate::policy::switches::{Join, Switches};
     use crate::state::Origin;
     use serde_json::{Map, Value, json};
 
-    fn when(text: &str) -> Option<Condition> {
+    fn when(text: &str) -> Condition {
         let env = Env::sign_in().with("account", Type::Dynamic, false).with("origin", Type::Text, false);
-        Some(Condition::compile(text, &env).unwrap().0)
+        Condition::compile(text, &env).unwrap().0
     }
 
     fn account(shown: &Value) -> Account {
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn what_cannot_be_said_protects_and_does_not_join() {
         let check = |text: &str, shown: Value, is_protected: bool, joined: bool| {
-            let switches = Switches { join_when: when(text), protect_when: when(text), ..Switches::default() };
+            let switches = Switches { join_when: Some(when(text)), protect_when: Some(when(text)), ..Switches::default() };
             assert_eq!(protected(&switches, &scope(), &account(&shown)).is_some(), is_protected, "{text} {shown}");
             assert_eq!(joins(&switches, Origin::Adopted, false, &scope(), &account(&shown)) == Joined::Yes, joined, "{text} {shown}");
         };
@@ -140,7 +140,7 @@ mod tests {
         check(Join::Approval, Origin::Created, false, "yes");
         check(Join::Created, Origin::Created, false, "yes");
         check(Join::Always, Origin::Adopted, false, "yes");
-        let switches = Switches { join: Join::Approval, join_when: when("origin == 'created'"), ..Switches::default() };
+        let switches = Switches { join: Join::Approval, join_when: Some(when("origin == 'created'")), ..Switches::default() };
         // Nobody is asked about what would not happen anyway.
         assert!(matches!(joins(&switches, Origin::Adopted, false, &scope(), &account(&json!({}))), Joined::No(_)));
     }

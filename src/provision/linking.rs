@@ -227,7 +227,12 @@ mod tests {
         let protected = |c: &mut Claim<'_>| (c.match_by, c.protected) = (&[MatchBy::Login], true);
         check(&ada(), MatchBy::Login, protected, Verdict::Refused(Why::Protected));
         check(&ada(), MatchBy::Login, |c| (c.making, c.protected) = (Making::Doubtful, true), Verdict::Refused(Why::Protected));
-        check(&ada(), MatchBy::Login, |c| (c.match_by, c.protected, c.on_existing) = (&[MatchBy::Login], true, OnExisting::Leave), Verdict::Refused(Why::Protected));
+        check(
+            &ada(),
+            MatchBy::Login,
+            |c| (c.match_by, c.protected, c.on_existing) = (&[MatchBy::Login], true, OnExisting::Leave),
+            Verdict::Refused(Why::Protected),
+        );
         check(&Account { disabled: true, ..ada() }, MatchBy::Login, by_login, Verdict::Refused(Why::Disabled));
         check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, MatchBy::Login, by_login, Verdict::Taken);
         check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, MatchBy::Email, by_email, Verdict::Refused(Why::AnotherPerson));

@@ -179,7 +179,10 @@ impl Work<'_> {
             return Err(Stop::Refused { message: PublicMessage::AccountsOff, why: "no account is recognised, and this mode makes none" });
         }
         if !self.job.order.may_create {
-            return Err(Stop::Refused { message: PublicMessage::OpenInBrowser, why: "only a page begins the making of an account: trigger = \"sign_in\"" });
+            return Err(Stop::Refused {
+                message: PublicMessage::OpenInBrowser,
+                why: "only a page begins the making of an account: trigger = \"sign_in\"",
+            });
         }
         if switches.protects_login(&mapped.desired.login) {
             return Err(Stop::exists("the login is protected by the policy: no account of that name is made"));
@@ -191,7 +194,9 @@ impl Work<'_> {
     fn full(&self) -> Stop {
         match self.provision.switches.on_exceed {
             OnExceed::Refuse => Stop::Refused { message: PublicMessage::AccountsFull, why: "max_accounts are there" },
-            OnExceed::Approve => Stop::Refused { message: PublicMessage::AwaitingApproval, why: "max_accounts are there, and on_exceed = \"approve\"" },
+            OnExceed::Approve => {
+                Stop::Refused { message: PublicMessage::AwaitingApproval, why: "max_accounts are there, and on_exceed = \"approve\"" }
+            }
         }
     }
 

@@ -30,11 +30,11 @@ use crate::clock::{Clock, Timestamp};
 use crate::connector::Connector;
 use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
-use crate::identity::Identity;
+use crate::identity::{Identity, Way};
 use crate::plan::Wanted;
 use crate::policy::Policy;
 use crate::policy::mapping::{Mapped, desire};
-use crate::policy::switches::Trigger;
+use crate::policy::switches::{Switches, Trigger, WhenDisabled};
 use crate::session::{AppSession, Pass};
 use crate::signer::Signer;
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, StoreError};
@@ -264,18 +264,26 @@ impl Desk {
             tracing::error!(app = %policy.name, %incident, "a session of another app was shown to the desk");
             return Ensured::Refused(PublicMessage::Internal);
         }
+        // A token that may make accounts (`[bearer] provision`) has no page to open.
+        let switches = policy.provision.as_ref().map(|provision| &provision.switches);
+        let may_create =
+            asking.interactive || session.way == Way::Bearer || switches.is_some_and(|switches| switches.trigger == Trigger::FirstRequest);
         let order = Order {
             key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
             identity: Arc::clone(&session.sign_on.identity),
             as_of: session.sign_on.created_at,
             policy: Arc::clone(policy),
             incident,
-            may_create: asking.interactive || policy.provision.as_ref().is_some_and(|provision| provision.switches.trigger == Trigger::FirstRequest),
+            may_create,
         };
-        let pass = match policy.provision.as_ref().map(|provision| &provision.switches) {
+        let pass = match switches {
             None => self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, None)).map(Some),
-            Some(switches) if !switches.enabled => self.switched_off(&order, switches.when_disabled).await.map(Some),
+            Some(Switches { enabled: false, when_disabled: WhenDisabled::DenyAll, .. }) => {
+                self.switched_off(&order, WhenDisabled::DenyAll).await.map(Some)
+            }
+            // No admin call is made for these anyway.
             Some(_) if recorded::only(session, policy) => self.recorded(&order).await.map(Some),
+            Some(switches) if !switches.enabled => self.switched_off(&order, switches.when_disabled).await.map(Some),
             Some(_) => self.provisioned(&order, asking.hold_ms).await,
         };
         match pass {

@@ -170,7 +170,7 @@ impl People {
     }
 
     /// Forgets the record; the account at the app stays as it is. The person's next sign-in is a first one: the account is found again by what this gateway
-    /// wrote there, or by `match`.
+    /// wrote there, or by `match`. A session that is open goes on until its pass is to be renewed, within the hour.
     ///
     /// # Errors
     /// As [`Self::show`]; [`PeopleError::Busy`].

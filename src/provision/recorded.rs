@@ -8,7 +8,7 @@ use crate::identity::Way;
 use crate::policy::Policy;
 use crate::policy::mapping::recognise;
 use crate::session::{AppSession, Pass};
-use crate::state::{AccountRecord, AccountState};
+use crate::state::AccountRecord;
 
 /// Whether only the record counts for this session.
 pub(super) fn only(session: &AppSession, policy: &Policy) -> bool {
@@ -19,7 +19,8 @@ impl Desk {
     /// A pass for somebody whose account was made, or taken over, at a sign-in in a browser. The login is the recorded one; all else is what the token says.
     pub(super) async fn recorded(&self, order: &Order) -> Result<Pass, PublicMessage> {
         let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
-        let Some(login) = record.filter(is_known).and_then(|record| record.login) else {
+        // Linked once, however long ago: scripts run for months after a sign-in, and the app itself refuses whom it has removed.
+        let Some(login) = record.filter(AccountRecord::is_linked).and_then(|record| record.login) else {
             self.audit_failed(order, "a token for somebody without an account");
             return Err(PublicMessage::TokenWithoutAccount);
         };
@@ -31,13 +32,4 @@ impl Desk {
         // Looked up again before long: a record that is withdrawn withdraws the way in.
         self.pass(order, &mapped, STALE_MS, None)
     }
-}
-
-/// Whether there was an account when it was last looked for, however long ago: scripts run for months after a sign-in, and the app itself refuses whom it has removed.
-fn is_known(record: &AccountRecord) -> bool {
-    let usable = matches!(
-        record.state,
-        AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged | AccountState::Pending | AccountState::Provisioning
-    );
-    usable && record.account_id.is_some() && record.verified_at.is_some()
 }

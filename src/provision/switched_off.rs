@@ -6,6 +6,7 @@ use super::{Desk, Order, landing_at};
 use crate::fault::PublicMessage;
 use crate::policy::switches::WhenDisabled;
 use crate::session::Pass;
+use crate::state::AccountRecord;
 
 impl Desk {
     /// A pass without a look at the app.
@@ -15,7 +16,7 @@ impl Desk {
             return Err(PublicMessage::AppClosed);
         }
         let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
-        if let Some(record) = record.filter(|record| record.is_linked()) {
+        if let Some(record) = record.filter(AccountRecord::is_linked) {
             let mapped = self.map(order, record.login.as_deref())?;
             return self.pass(order, &mapped, self.parts.times.soft_ttl_ms, landing_at(&order.policy, &record, false));
         }

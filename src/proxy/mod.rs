@@ -7,6 +7,7 @@
 
 mod answer;
 mod body;
+pub mod certificate;
 mod forward;
 pub mod listen;
 mod pool;

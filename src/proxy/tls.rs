@@ -68,7 +68,7 @@ impl Certificates {
     }
 }
 
-fn names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, TlsError> {
+pub(super) fn names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, TlsError> {
     let parsed = webpki::EndEntityCert::try_from(leaf).map_err(|error| TlsError::Names(error.to_string()))?;
     Ok(parsed.valid_dns_names().map(str::to_ascii_lowercase).collect())
 }

@@ -124,7 +124,8 @@ impl<B> UpstreamRequest<B> {
     }
 }
 
-/// Adds what the sections of `path` give: their secrets, and what they announce of the person.
+/// Adds what the sections of `path` give: what they announce of the person, and their secrets. A secret goes along only with every other header of its section:
+/// an application that takes "this key, on behalf of that user" would take the key alone for its owner.
 fn give(headers: &mut HeaderMap, path: &str, route: &Route, pass: Option<&Pass>) {
     let announced = pass.map_or(&[] as &[_], |pass| &pass.path_headers);
     if announced.is_empty() && route.shared.paths.is_empty() {
@@ -132,9 +133,11 @@ fn give(headers: &mut HeaderMap, path: &str, route: &Route, pass: Option<&Pass>)
     }
     let Ok(path) = CanonicalPath::parse_as(path, route.policy.encoded_slashes) else { return };
     for (index, section) in route.policy.paths.iter().enumerate() {
-        let given = [announced.get(index), route.shared.paths.get(index)];
-        if given.iter().flatten().any(|given| !given.is_empty()) && section.gives(&path) {
-            for (name, value) in given.into_iter().flatten().flatten() {
+        let announced = announced.get(index).map_or(&[] as &[_], Vec::as_slice);
+        let whole = announced.len() == section.headers.len();
+        let secrets = route.shared.paths.get(index).filter(|_| whole).map_or(&[] as &[_], Vec::as_slice);
+        if !(announced.is_empty() && secrets.is_empty()) && section.gives(&path) {
+            for (name, value) in announced.iter().chain(secrets) {
                 headers.insert(name.clone(), value.clone());
             }
         }

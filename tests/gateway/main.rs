@@ -2,6 +2,7 @@
 
 mod admin;
 mod bearer;
+mod check;
 mod cli;
 mod connector;
 mod explain;

@@ -1,7 +1,7 @@
 //! Whole policies in live traffic, from the file on disk to the application and its admin API: the shipped Grafana policy, two instances of one app, a connector of
 //! one's own.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on should stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use crate::fake_admin::{FakeAdmin, Flavour, User};
 use crate::fake_op::CLIENT_SECRET;
@@ -164,16 +164,23 @@ fn folder(names: &[&str], change: impl FnOnce(String) -> String) -> (tempfile::T
 
 #[test]
 fn row_47_what_is_wrong_with_a_connector_file_is_said_there_and_once() {
-    let (folder, paths) = folder(&["app", "wiki"], |text| text.replace("effect   = \"read\"\nget      = \"/users?limit=1\"", "efect = \"read\"\nget = \"/users?limit=1\""));
+    let (folder, paths) = folder(&["app", "wiki"], |text| {
+        text.replace("effect   = \"read\"\nget      = \"/users?limit=1\"", "efect = \"read\"\nget = \"/users?limit=1\"")
+    });
     let report = check_files(&paths);
-    let said: Vec<String> = report.problems.iter().map(|problem| format!("{} {}", problem.code, problem.file.name.rsplit('/').next().unwrap())).collect();
+    let said: Vec<String> =
+        report.problems.iter().map(|problem| format!("{} {}", problem.code, problem.file.name.rsplit('/').next().unwrap())).collect();
     let (mut inside, mut outside): (Vec<&String>, Vec<&String>) = said.iter().partition(|said| said.ends_with("my-app.toml"));
     inside.sort();
     outside.sort();
     assert_eq!(inside, ["missing-key my-app.toml", "unknown-key my-app.toml"], "{}", report.render());
     assert_eq!(outside, ["connector-file app.toml", "connector-file wiki.toml"]);
     let slip = report.problems.iter().find(|problem| problem.code == "unknown-key").unwrap();
-    assert!(slip.line_column().0 > 10 && slip.render().contains("efect = \"read\"") && slip.render().contains("did you mean `effect`?"), "{}", slip.render());
+    assert!(
+        slip.line_column().0 > 10 && slip.render().contains("efect = \"read\"") && slip.render().contains("did you mean `effect`?"),
+        "{}",
+        slip.render()
+    );
     // No such file.
     fs::remove_file(folder.path().join("my-app.toml")).unwrap();
     let codes: Vec<&str> = check_files(&paths[..1]).problems.iter().map(|problem| problem.code).collect();
@@ -213,7 +220,11 @@ fn row_47_a_connector_file_is_looked_for_beside_the_policy_that_names_it() {
     }
     let absolute = folder.path().join("connectors/my-app.toml");
     fs::write(&paths[0], text.replace("./my-app.toml", &absolute.display().to_string())).unwrap();
-    assert_eq!(model(&paths[0]).name, "my-app");
+    let before = model(&paths[0]);
+    assert_eq!(before.name, "my-app");
+    // Whoever changes the file has accounts looked at again.
+    fs::write(&absolute, fs::read_to_string(&absolute).unwrap() + "# changed\n").unwrap();
+    assert_ne!(model(&paths[0]).revision, before.revision);
 }
 
 #[tokio::test]

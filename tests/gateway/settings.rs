@@ -1,5 +1,5 @@
 //! Keys of the gateway file, seen from outside: TLS versions, cookies, backups, how a provider's claims are read.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use crate::fake_op::Answer as OpAnswer;
 use crate::whole::{APP, AUTH, Person, Tls, Whole, get, policy, policy_with, within};

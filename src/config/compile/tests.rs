@@ -53,7 +53,8 @@ fn everything_wrong_with_a_gateway_file_is_named() {
     check("url = \"sqlite:x.db\"", "url = \"postgres://db/v\"", &["not-yet 9"]);
     check("url = \"sqlite:x.db\"", "url = \"x.db\"", &["bad-value 9"]);
     check("key = \"cred:state-key\"", "key = \"0123456789abcdef\"", &["literal-secret 10"]);
-    check("key = \"cred:state-key\"", "key = \"vault:a#b\"", &["not-yet 10"]);
+    check("key = \"cred:state-key\"", "key = \"vault:a#b\"", &["bad-value 10"]);
+    check("key = \"cred:state-key\"", "key = \"cred:../state-key\"", &["bad-value 10"]);
     check("key = \"cred:state-key\"\n", "", &["missing-key 8"]);
     check("issuer = \"https://idp.example.com\"", "issuer = \"http://idp.example.com\"", &["bad-value 13"]);
     check("issuer = \"https://idp.example.com\"", "issuer = \"https://idp.example.com/?x\"", &["bad-value 13"]);

@@ -118,7 +118,9 @@ impl Engine {
     async fn read_whole(&self, context: Context<'_>, seen: Account, way: Way) -> Result<Observation, Trouble> {
         // Boxed: without a `get`, reading by id comes down to looking.
         match Box::pin(self.read_one(Context { account_id: Some(&seen.id), ..context })).await? {
-            Observation::Found(account, _) if self.model.identity.fold.same(&account.login, &seen.login) => Ok(Observation::Found(account, way.into())),
+            Observation::Found(account, _) if self.model.identity.fold.same(&account.login, &seen.login) => {
+                Ok(Observation::Found(account, way.into()))
+            }
             Observation::Found(..) => Err(trouble("get", Outcome::Conflict, "the answer is about another account than the one asked for")),
             gone @ (Observation::Absent | Observation::Ambiguous) => Ok(gone),
         }
@@ -447,7 +449,8 @@ impl Engine {
         if self.resolve(kind, role, &mut names, false).await?.is_some() {
             return Ok(true);
         }
-        let makes = |call: &Call| call.effect != Effect::Read && call.condition.as_ref().is_none_or(|condition| matches!(condition.holds(&names), Ok(true)));
+        let makes =
+            |call: &Call| call.effect != Effect::Read && call.condition.as_ref().is_none_or(|condition| matches!(condition.holds(&names), Ok(true)));
         Ok(self.verb(&Verb::Resolve(kind.clone())).iter().any(makes))
     }
 

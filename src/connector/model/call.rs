@@ -37,16 +37,18 @@ pub(super) const OUTCOMES: [(&str, Outcome); 16] = [
 ];
 
 /// What is expected of a step where it stands.
-#[derive(Clone, Copy)]
-pub(super) struct Expect {
-    /// It looks for somebody: an exact filter is mandatory.
-    pub(super) select: bool,
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// It looks for an account: only reads, an exact filter is mandatory, and `then = "get"` may follow.
+    Lookup,
+    /// It looks for something else by name: an exact filter is mandatory.
+    Resolve,
     /// It must not change anything.
-    pub(super) read: bool,
+    Read,
     /// It makes an account: its body may have `{random}` in it.
-    pub(super) create: bool,
-    /// It looks for an account: `then = "get"` may follow.
-    pub(super) lookup: bool,
+    Create,
+    /// Nothing in particular.
+    Any,
 }
 
 /// A step of a connector.
@@ -54,7 +56,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
     let table = reader.table(node)?;
     let mut known = CALL_KEYS.to_vec();
     known.push("at");
-    if expect.lookup {
+    if expect == Expect::Lookup {
         known.push("then");
     }
     reader.keys(table, "a step", &known);
@@ -70,7 +72,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         }
         return None;
     };
-    if expect.read && effect != Effect::Read {
+    if matches!(expect, Expect::Lookup | Expect::Read) && effect != Effect::Read {
         reader.error("effect", &node.span, "this verb only reads: `effect` must be \"read\"");
     }
     let (method, path, mut query) = request(reader, table, node, env)?;
@@ -86,11 +88,11 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         reader.error_help("missing-key", &node.span, "a step must `classify` its answers", "classify = [{ status = 200, outcome = \"found\" }]");
     }
     let select = table.get("select").and_then(|entry| select(reader, &entry.node, env));
-    if expect.select && select.is_none() && effect == Effect::Read {
+    if matches!(expect, Expect::Lookup | Expect::Resolve) && select.is_none() && effect == Effect::Read {
         let help = "select = { where = { \"/login\" = \"{want.login}\" }, fold = \"login\" }";
         reader.error_help("missing-key", &node.span, "a lookup must say what it takes for an exact match: `select`", help);
     }
-    let body = if expect.create { body(reader, table, &with_random(env)) } else { body(reader, table, env) };
+    let body = if expect == Expect::Create { body(reader, table, &with_random(env)) } else { body(reader, table, env) };
     Some(Call {
         name,
         effect,

@@ -157,6 +157,7 @@ pub(super) fn rest() -> Model {
         joined_on_create: Vec::new(),
         initial_password: Vec::new(),
         file: None,
+        revision: String::new(),
         verbs: BTreeMap::new(),
         sign_in: SignIn::default(),
     }
@@ -433,13 +434,23 @@ fn verbs(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
 
 fn add(reader: &mut Reader<'_>, model: &mut Model, verb: Verb, node: &Node) {
     let env = env(model, &verb);
-    let looks = matches!(verb, Verb::Lookup(_) | Verb::Resolve(_));
-    let expect = Expect { select: looks, read: false, create: verb == Verb::Create, lookup: matches!(verb, Verb::Lookup(_)) };
-    let read = matches!(verb, Verb::Token | Verb::Probe | Verb::Lookup(_) | Verb::Get | Verb::List | Verb::Members(_, MemberVerb::List));
+    let expect = match verb {
+        Verb::Lookup(_) => Expect::Lookup,
+        Verb::Resolve(_) => Expect::Resolve,
+        Verb::Create => Expect::Create,
+        Verb::Token | Verb::Probe | Verb::Get | Verb::List | Verb::Members(_, MemberVerb::List) => Expect::Read,
+        Verb::Update
+        | Verb::Rename
+        | Verb::Enable
+        | Verb::Disable
+        | Verb::Delete
+        | Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set)
+        | Verb::RevokeSessions => Expect::Any,
+    };
     let nodes = reader.list(node);
     if nodes.is_empty() {
         reader.error("missing-key", &node.span, "a verb needs at least one step");
     }
-    let calls: Vec<Call> = nodes.iter().filter_map(|one| call::parse(reader, one, &env, Expect { read, ..expect })).collect();
+    let calls: Vec<Call> = nodes.iter().filter_map(|one| call::parse(reader, one, &env, expect)).collect();
     model.verbs.insert(verb, calls);
 }

@@ -1,8 +1,8 @@
 //! `[user]`, `[roles]`, `[[org]]` and `[provision]`: the account a person should have, and how it is made. What these must be so that a connector can do
 //! its work is in `fit.rs`.
 
-use crate::config::SecretRef;
 use super::fit;
+use crate::config::SecretRef;
 use crate::connector::model::{Credential, Model, Steps};
 use crate::expr::{Env, FirstOf, Template};
 use crate::policy::schema::SIGN_IN_NAMES;

@@ -67,7 +67,12 @@ fn mode(reader: &mut Reader<'_>, section: &Node, table: &Table) -> (Mode, OnExis
         if mode.creates() {
             reader.warning("no-effect", &span, "without `match` no existing account is recognised: each one is a conflict", help);
         } else {
-            reader.error("missing-key", &span, format!("mode = \"{}\" needs `match`: without it nobody is recognised, and nobody gets in", mode.word()), help);
+            reader.error(
+                "missing-key",
+                &span,
+                format!("mode = \"{}\" needs `match`: without it nobody is recognised, and nobody gets in", mode.word()),
+                help,
+            );
         }
     }
     (mode, mode.on_existing())

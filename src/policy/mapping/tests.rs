@@ -174,7 +174,8 @@ fn what_is_required_and_missing_is_named() {
 #[test]
 fn j9_a_claim_reaches_the_app_only_where_the_policy_names_it() {
     let mut policy = provisioned(granting("role"));
-    policy.roles = Some(Roles { map: vec![(Glob::new("dev-*"), "Editor".into())], pick: Pick::Highest, order: Vec::new(), default: None, sync: Sync::Login });
+    policy.roles =
+        Some(Roles { map: vec![(Glob::new("dev-*"), "Editor".into())], pick: Pick::Highest, order: Vec::new(), default: None, sync: Sync::Login });
     let claims =
         json!({"is_admin": true, "role": "Admin", "roles": ["Admin"], "id": 1, "user": {"name": "root"}, "vars": {"x": 1}, "groups": ["admins"]});
     let mapped = desire(&policy, &Identity { claims: claims.as_object().unwrap().clone(), ..ada() }, None).unwrap();
@@ -207,8 +208,13 @@ fn roles_are_mapped_picked_and_given_by_default() {
 #[test]
 fn organisations_carry_roles_and_are_unknown_when_a_group_would_decide() {
     let mut policy = provisioned(granting("role"));
-    policy.roles =
-        Some(Roles { map: vec![(Glob::new("sre"), "Admin".into())], pick: Pick::Highest, order: Vec::new(), default: Some("Viewer".into()), sync: Sync::Create });
+    policy.roles = Some(Roles {
+        map: vec![(Glob::new("sre"), "Admin".into())],
+        pick: Pick::Highest,
+        order: Vec::new(),
+        default: Some("Viewer".into()),
+        sync: Sync::Create,
+    });
     policy.orgs = vec![
         Org { id: json!(1), groups: Vec::new(), role: first(&["{role}"]) },
         Org { id: json!(4), groups: vec![Glob::new("dev-data")], role: first(&["Viewer"]) },

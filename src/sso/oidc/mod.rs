@@ -1,7 +1,8 @@
 //! OpenID Connect, on `openidconnect`: authorization code flow with PKCE, nothing else.
 //!
 //! Lives here: [`OidcProvider`], one configured `[[idp]]`. Around it: `discovery.rs` (metadata), `jwks.rs` (keys), `token.rs` (the exchange),
-//! `id_token.rs` (every check on the token), `access_token.rs` (the same for tokens of scripts), `claims.rs` (claims to identity), `http.rs` (bounds). The library's types stop at
+//! `id_token.rs` (every check on the token), `access_token.rs` (the same for tokens of scripts), `probe.rs` (is it there, and is it fit), `claims.rs` (claims
+//! to identity), `http.rs` (bounds). The library's types stop at
 //! `id_token.rs`. Start reading at [`Provider::finish`].
 
 mod access_token;
@@ -10,6 +11,7 @@ mod discovery;
 mod http;
 mod id_token;
 mod jwks;
+mod probe;
 mod token;
 
 use super::response::{AuthorizationResponse, Outcome};

@@ -104,8 +104,8 @@ impl AccountStore for Store {
 
     async fn accounts_after(&self, upstream: Option<&str>, after: Option<&AccountKey>, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
         // Every key comes after three empty texts: a record has a name in each column.
-        let (after_upstream, issuer, subject) = after
-            .map_or(("", "", ""), |key| (key.upstream.as_str(), key.subject.issuer.as_str(), key.subject.subject.as_str()));
+        let (after_upstream, issuer, subject) =
+            after.map_or(("", "", ""), |key| (key.upstream.as_str(), key.subject.issuer.as_str(), key.subject.subject.as_str()));
         let rows = sqlx::query(
             "select * from account where state is not null and ($1 is null or upstream = $1) and (upstream, issuer, subject) > ($2, $3, $4)
              order by upstream, issuer, subject limit $5",

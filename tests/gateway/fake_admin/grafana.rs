@@ -1,6 +1,6 @@
 //! Grafana's admin API in its own manners: one lookup for login and e-mail, 412 for a duplicate, a default organisation for everybody new.
 //!
-//! Written after its sources (pkg/api/{user,admin_users,org_users}.go). An organisation is a [`Group`](super::Group) whose members are `id role`.
+//! Written after its sources (`pkg/api/{user,admin_users,org_users}.go`). An organisation is a [`Group`](super::Group) whose members are `id role`.
 
 use super::{Flavour, Reply, State, User};
 use serde_json::{Value, json};

@@ -319,7 +319,10 @@ async fn row_20_a_person_is_put_into_one_or_more_organisations_by_their_numbers(
     assert_eq!((scene.org("1").len(), scene.org("4").len(), scene.org("7").len()), (1, 1, 0));
     // Grafana knows organisations by number, and says so before anybody signs in.
     let named = format!("[[org]]\nid = \"General\"\n[provision]\nconnector = \"grafana\"\nurl = \"http://x\"\n{CREDENTIAL}");
-    assert_eq!(said(&named), ["bad-value connector `grafana` knows organisations by number the application shows the number of an organisation: id = 1"]);
+    assert_eq!(
+        said(&named),
+        ["bad-value connector `grafana` knows organisations by number the application shows the number of an organisation: id = 1"]
+    );
 }
 
 #[tokio::test]
@@ -379,7 +382,9 @@ async fn row_13_more_than_the_policy_gives_is_no_way_in() {
 async fn grafana_is_believed_only_about_the_person_who_was_asked_for() {
     let policy_of = |scene: &Scene, more: &str| scene.policy("grafana", &format!("{EVERYONE_VIEWS}{more}"));
     // Somebody's address is Ada's login, somebody's login is her address: nobody is taken for anybody.
-    for other in [User { login: "eve".into(), email: Some("ada".into()), ..User::default() }, User { login: "ada@example.com".into(), ..User::default() }] {
+    for other in
+        [User { login: "eve".into(), email: Some("ada".into()), ..User::default() }, User { login: "ada@example.com".into(), ..User::default() }]
+    {
         let scene = Scene::new(Flavour::Grafana).await;
         scene.fake.add_user(other);
         assert_eq!(refused(&scene.world.sign_in(&ada(&[]), &policy_of(&scene, "")).await), PublicMessage::AccountExists);
@@ -445,7 +450,9 @@ fn named(subject: &str, given: &str, family: &str) -> Identity {
 
 #[tokio::test]
 async fn row_24_a_login_is_first_name_and_last_name_in_plain_letters() {
-    for (given, family, expected) in [("Ada", "Lovelace", "ada-lovelace"), ("Zoë", "Brontë-Núñez", "zoe-bronte-nunez"), ("Łukasz", "Groß", "lukasz-gross")] {
+    for (given, family, expected) in
+        [("Ada", "Lovelace", "ada-lovelace"), ("Zoë", "Brontë-Núñez", "zoe-bronte-nunez"), ("Łukasz", "Groß", "lukasz-gross")]
+    {
         let scene = Scene::new(Flavour::Grafana).await;
         let policy = scene.policy("grafana", &format!("{FIRST_LAST}{EVERYONE_VIEWS}"));
         assert_eq!(scene.enters(&named("s1", given, family), &policy).await, expected);
@@ -465,7 +472,10 @@ async fn row_24_namesakes_are_refused_or_told_apart() {
     let scene = Scene::new(Flavour::Grafana).await;
     let policy = scene.policy("grafana", &format!("{FIRST_LAST}on_collision = \"suffix\"\n{EVERYONE_VIEWS}"));
     scene.enters(&one, &policy).await;
-    assert_eq!((scene.enters(&others[0], &policy).await, scene.enters(&others[1], &policy).await), ("ada-lovelace-2".into(), "ada-lovelace-3".into()));
+    assert_eq!(
+        (scene.enters(&others[0], &policy).await, scene.enters(&others[1], &policy).await),
+        ("ada-lovelace-2".into(), "ada-lovelace-3".into())
+    );
 
     // The hash is the person's: the same at every app, in whatever order they come.
     let mut seen = Vec::new();
@@ -477,7 +487,8 @@ async fn row_24_namesakes_are_refused_or_told_apart() {
         for at in order {
             names[at] = scene.enters(&others[at], &policy).await;
         }
-        let hashed = |name: &String| name.strip_prefix("ada-lovelace-").is_some_and(|hash| hash.len() == 10 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
+        let hashed =
+            |name: &String| name.strip_prefix("ada-lovelace-").is_some_and(|hash| hash.len() == 10 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
         assert!(names.iter().all(hashed) && names[0] != names[1], "{names:?}");
         assert_eq!(scene.enters(&others[0], &policy).await, names[0], "and at the next sign-in");
         seen.push(names);
@@ -511,13 +522,17 @@ async fn row_25_a_password_that_an_app_insists_on_is_random_and_nobody_ever_sees
     for name in ["ada", "bo"] {
         let pass = ready(&scene.world.sign_in(&person(name, name, &[]), &policy).await);
         let seen = scene.fake.take_seen();
-        let made: Vec<Value> = seen.iter().filter(|seen| seen.line() == "POST /api/admin/users").map(|seen| serde_json::from_str(&seen.body).unwrap()).collect();
+        let made: Vec<Value> =
+            seen.iter().filter(|seen| seen.line() == "POST /api/admin/users").map(|seen| serde_json::from_str(&seen.body).unwrap()).collect();
         let password = made[0]["password"].as_str().unwrap().to_owned();
         assert!(made.len() == 1 && password.len() >= 43 && password.len() <= 72, "{made:?}");
-        for class in [|c: char| c.is_ascii_uppercase(), |c: char| c.is_ascii_lowercase(), |c: char| c.is_ascii_digit(), |c: char| c.is_ascii_punctuation()] {
+        for class in
+            [|c: char| c.is_ascii_uppercase(), |c: char| c.is_ascii_lowercase(), |c: char| c.is_ascii_digit(), |c: char| c.is_ascii_punctuation()]
+        {
             assert!(password.contains(class));
         }
-        let elsewhere = seen.iter().any(|seen| seen.target.contains(&password) || (seen.line() != "POST /api/admin/users" && seen.body.contains(&password)));
+        let elsewhere =
+            seen.iter().any(|seen| seen.target.contains(&password) || (seen.line() != "POST /api/admin/users" && seen.body.contains(&password)));
         let record = format!("{:?}", scene.world.record(name).await);
         assert!(!elsewhere && !record.contains(&password) && !format!("{pass:?}").contains(&password) && !scene.log().contains(&password));
         passwords.push(password);
@@ -535,7 +550,11 @@ fn row_25_what_cannot_be_done_about_a_password_is_an_error() {
         let policy = format!("[provision]\nconnector = \"{connector}\"\nurl = \"http://x\"\ntoken = \"cred:x\"\ninitial_password = \"{written}\"\n");
         assert_eq!(said(&policy), expected, "{connector} {written}");
     };
-    check("grafana", "none", &["bad-value connector `grafana` makes no account without a password leave the key out: one that nobody knows is set, and never kept"]);
+    check(
+        "grafana",
+        "none",
+        &["bad-value connector `grafana` makes no account without a password leave the key out: one that nobody knows is set, and never kept"],
+    );
     check("scim", "random", &["bad-value connector `scim` has no place for a password leave the key out: people sign in through the gateway"]);
     check("grafana", "random", &[]);
     check("scim", "none", &[]);

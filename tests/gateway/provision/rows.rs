@@ -13,7 +13,9 @@ async fn start(keys: &str, sections: &str) -> (Whole, FakeAdmin) {
     admin.require(&format!("Bearer {ADMIN_TOKEN}"));
     admin.add_group("14", "Developer");
     let url = admin.url.as_str().trim_end_matches('/');
-    let text = format!("[provision]\nconnector = \"scim\"\nurl = \"{url}\"\ntoken = \"env:ADMIN_TOKEN\"\n{keys}\n[roles]\nmap = {{ staff = \"Developer\" }}\n{sections}");
+    let text = format!(
+        "[provision]\nconnector = \"scim\"\nurl = \"{url}\"\ntoken = \"env:ADMIN_TOKEN\"\n{keys}\n[roles]\nmap = {{ staff = \"Developer\" }}\n{sections}"
+    );
     (Whole::app("", &text).await, admin)
 }
 
@@ -127,12 +129,7 @@ async fn row_35_an_account_from_before_sso_is_linked_and_joins_by_its_date() {
     let keys = "mode = \"create_and_update\"\nmatch = [\"email\"]\njoin_when = \"origin == 'created' || account.meta.created >= '2024-01-01'\"";
     for (created, joined) in [("2023-12-31T23:59:59Z", 0), ("2024-01-01T00:00:00Z", 1)] {
         let (whole, admin) = start(keys, "").await;
-        admin.add_user(User {
-            login: "al".into(),
-            email: Some("ada@example.com".into()),
-            record: json!({ "created": created }),
-            ..User::default()
-        });
+        admin.add_user(User { login: "al".into(), email: Some("ada@example.com".into()), record: json!({ "created": created }), ..User::default() });
         let ada = whole.sign_in(APP).await;
         assert_eq!(page(&whole, &ada, "/").await.status(), 200);
         assert_eq!(whole.app.one().get("x-remote-user").as_deref(), Some("al"));

@@ -32,9 +32,9 @@ fn recognising(on_existing: OnExisting, change: impl FnOnce(&mut Switches)) -> A
     })
 }
 
-fn condition(text: &str) -> Option<Condition> {
+fn condition(text: &str) -> Condition {
     let env = Env::sign_in().with("account", Type::Dynamic, false).with("origin", Type::Text, false);
-    Some(Condition::compile(text, &env).unwrap().0)
+    Condition::compile(text, &env).unwrap().0
 }
 
 fn ada() -> Identity {
@@ -400,7 +400,7 @@ async fn row_34_who_was_there_before_joins_once_a_human_has_approved() {
 
 #[tokio::test]
 async fn row_35_a_condition_over_the_account_says_who_joins_and_every_record_says_where_it_came_from() {
-    let dated = |text: &str| recognising(OnExisting::Adopt, |switches| switches.join_when = condition(text));
+    let dated = |text: &str| recognising(OnExisting::Adopt, |switches| switches.join_when = Some(condition(text)));
     let rule = dated("origin == 'created' || account.created_at >= '2024-01-01'");
     let world = World::new().await;
     world.app.put("old", |account| account.attributes = [("created_at".to_owned(), json!("2019-05-04T10:00:00Z"))].into());
@@ -433,7 +433,7 @@ async fn row_54_protected_accounts_are_nobodys_by_whatever_way() {
             })
         };
         let by_name = rule(|switches| switches.protect = vec![Glob::new("svc-*"), Glob::new("root")]);
-        let by_rule = rule(|switches| switches.protect_when = condition("account.is_admin == true"));
+        let by_rule = rule(|switches| switches.protect_when = Some(condition("account.is_admin == true")));
         let world = World::new().await;
         world.app.put("SVC-backup", |account| account.email = Some("ada@example.com".into()));
         world.app.put("boss", |account| account.attributes = [("is_admin".to_owned(), json!(true))].into());
@@ -524,13 +524,18 @@ async fn operators_list_show_retry_and_forget() {
     assert_eq!(world.record("ada").await, None);
     assert!(matches!(people.show("wiki", "ada").await, Err(PeopleError::NotFound { .. })));
     ready(&world.sign_in(&ada(), &policy).await);
-    assert_eq!((world.app.logins().iter().filter(|login| *login == "ada").count(), world.record("ada").await.unwrap().origin), (1, Some(Origin::Created)));
+    assert_eq!(
+        (world.app.logins().iter().filter(|login| *login == "ada").count(), world.record("ada").await.unwrap().origin),
+        (1, Some(Origin::Created))
+    );
 
     // Nothing is changed under the hands of a job.
     world.app.slow.store(true, Ordering::SeqCst);
     let desk = world.desk.clone();
     let (session, slow) = (world.session(&person("bo", "bo", &[])).await, policy.clone());
-    let job = tokio::spawn(async move { desk.ensure(&session, &slow, vestibule::fault::Incident::from_bytes([2; 5]), vestibule::provision::Asking::page(20_000)).await });
+    let job = tokio::spawn(async move {
+        desk.ensure(&session, &slow, vestibule::fault::Incident::from_bytes([2; 5]), vestibule::provision::Asking::page(20_000)).await
+    });
     let calls = world.app.all_calls();
     while world.app.all_calls() == calls {
         tokio::task::yield_now().await;
