@@ -58,28 +58,23 @@ pub(super) fn put(whole: &mut Value, pointer: &Pointer, value: Value) {
     let mut here = whole;
     for part in &pointer.0 {
         let index = if part == "*" { Some(0) } else { part.parse::<usize>().ok().filter(|_| !here.is_object()) };
-        here = match index {
-            Some(index) => {
-                if !here.is_array() {
-                    *here = json!([]);
-                }
-                let Value::Array(list) = here else { return };
-                // A pointer of a connector names one of the first few; anything else is not worth the memory.
-                while list.len() <= index.min(16) {
-                    list.push(Value::Null);
-                }
-                match list.get_mut(index) {
-                    Some(slot) => slot,
-                    None => return,
-                }
+        here = if let Some(index) = index {
+            if !here.is_array() {
+                *here = json!([]);
             }
-            None => {
-                if !here.is_object() {
-                    *here = Value::Object(Map::new());
-                }
-                let Value::Object(fields) = here else { return };
-                fields.entry(part.as_str()).or_insert(Value::Null)
+            let Value::Array(list) = here else { return };
+            // A pointer of a connector names one of the first few; anything else is not worth the memory.
+            while list.len() <= index.min(16) {
+                list.push(Value::Null);
             }
+            let Some(slot) = list.get_mut(index) else { return };
+            slot
+        } else {
+            if !here.is_object() {
+                *here = Value::Object(Map::new());
+            }
+            let Value::Object(fields) = here else { return };
+            fields.entry(part.as_str()).or_insert(Value::Null)
         };
     }
     *here = value;

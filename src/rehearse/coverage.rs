@@ -69,8 +69,8 @@ impl List<'_> {
             for entry in keys {
                 let refused = ran.iter().any(|ran| refused_by(ran, rule, &entry.key));
                 let reached = refused || ran.iter().any(|ran| looked_at(policy, ran, rule, &entry.key));
-                let refuses = (entry.key != "everyone").then_some(refused);
-                self.add(&entry.key_span, format!("{title} {}", entry.key), reached, refuses);
+                let may_refuse = (entry.key != "everyone").then_some(refused);
+                self.add(&entry.key_span, format!("{title} {}", entry.key), reached, may_refuse);
             }
         }
     }

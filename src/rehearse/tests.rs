@@ -104,11 +104,11 @@ fn failures(base: &str, test: &str) -> Vec<Problem> {
 fn fails(base: &str, test: &str, expected: &[&str]) {
     let found = failures(base, test);
     assert_eq!(found.len(), 1, "{test}: {:?}", found.iter().map(|problem| &problem.message).collect::<Vec<_>>());
-    let text = found[0].render();
+    let said = found[0].render();
     for part in expected {
-        assert!(text.contains(part), "{test}: {part:?} should be in\n{text}");
+        assert!(said.contains(part), "{test}: {part:?} should be in\n{said}");
     }
-    assert!(found[0].code == "test-failed" && found[0].span.is_some(), "{text}");
+    assert!(found[0].code == "test-failed" && found[0].span.is_some(), "{said}");
 }
 
 fn passes(base: &str, test: &str) {
