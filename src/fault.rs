@@ -108,11 +108,13 @@ pub enum DenyReason {
     Idp,
     /// A WebSocket that a page of another origin opened.
     Origin,
+    /// The app's own sign-in: signing in happens at the gateway.
+    LocalSignIn,
 }
 
 impl DenyReason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Groups,
         Self::DenyGroups,
         Self::Domains,
@@ -124,6 +126,7 @@ impl DenyReason {
         Self::Methods,
         Self::Idp,
         Self::Origin,
+        Self::LocalSignIn,
     ];
 
     /// The key of the policy that refused: what `expect.because` and the audit log say.
@@ -140,6 +143,7 @@ impl DenyReason {
             Self::Methods => "methods",
             Self::Idp => "idp",
             Self::Origin => "origin",
+            Self::LocalSignIn => "block_paths",
         }
     }
 }
@@ -202,6 +206,8 @@ pub enum PublicMessage {
     AccountExists,
     /// 403: an attribute that the account needs is missing from the sign-in.
     IncompleteSignIn,
+    /// 403: an attribute of the sign-in cannot be used for an account.
+    UnusableSignIn,
     /// 403: no account, and none is made by signing in.
     AccountsOff,
     /// 403: no account, because as many as the policy allows are there.

@@ -6,10 +6,12 @@
 pub mod compile;
 pub mod environment;
 pub mod language;
+pub mod provisioning;
 pub mod schema;
 
 pub use compile::compile;
 pub use language::Language;
+pub use provisioning::Provisioning;
 
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -30,6 +32,8 @@ pub struct Gateway {
     pub state: State,
     /// `[session]`.
     pub session: Session,
+    /// `[provisioning]`.
+    pub provisioning: Provisioning,
     /// `[audit]`.
     pub audit: Audit,
     /// `[telemetry]`.

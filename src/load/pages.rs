@@ -34,7 +34,9 @@ fn logo(path: &Path, problems: &mut Vec<Problem>) -> Option<String> {
             problems.push(unreadable(path, &error, "[pages] logo names it: an SVG or PNG file, readable by the user that runs vestibule"));
             None
         }
-        Ok(bytes) => pages::logo_address(&bytes).map_err(|error| problems.push(whole_file("bad-logo", path, error.to_string(), "[pages] logo names it"))).ok(),
+        Ok(bytes) => {
+            pages::logo_address(&bytes).map_err(|error| problems.push(whole_file("bad-logo", path, error.to_string(), "[pages] logo names it"))).ok()
+        }
     }
 }
 

@@ -36,8 +36,7 @@ pub(super) fn security_policy<S: AsRef<str>>(styles: &[S]) -> HeaderValue {
     let hash = |style: &S| format!("'sha256-{}'", STANDARD.encode(digest::digest(&digest::SHA256, style.as_ref().as_bytes())));
     let hashes: Vec<String> = styles.iter().map(hash).collect();
     let styles = if hashes.is_empty() { "'none'".to_owned() } else { hashes.join(" ") };
-    let policy =
-        format!("default-src 'none'; style-src {styles}; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
+    let policy = format!("default-src 'none'; style-src {styles}; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'"))
 }
 

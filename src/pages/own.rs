@@ -21,7 +21,11 @@ pub(super) struct Look {
 impl Look {
     /// Templates that are not in order are left out: [`check`] has said so, and the built-in page is a page.
     pub(super) fn new(settings: config::Pages) -> Self {
-        let compiled = settings.files.templates.iter().filter_map(|(name, text)| Some((name.clone(), Template::compile(name, &file(&settings, name, text)).ok()?)));
+        let compiled = settings
+            .files
+            .templates
+            .iter()
+            .filter_map(|(name, text)| Some((name.clone(), Template::compile(name, &file(&settings, name, text)).ok()?)));
         Self { templates: compiled.collect(), settings }
     }
 

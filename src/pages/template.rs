@@ -265,18 +265,31 @@ impl Compiler<'_> {
     fn attribute(&mut self, tag: &Tag, attribute: &Attribute) {
         let value = self.file.text.get(attribute.value.clone()).unwrap_or_default().trim();
         let lower = value.to_ascii_lowercase();
-        let address = matches!(attribute.name.as_str(), "href" | "xlink:href" | "src" | "srcset" | "action" | "formaction" | "poster" | "data" | "background" | "ping");
+        let address = matches!(
+            attribute.name.as_str(),
+            "href" | "xlink:href" | "src" | "srcset" | "action" | "formaction" | "poster" | "data" | "background" | "ping"
+        );
         if attribute.name.contains('{') {
             self.error(&attribute.range, "a placeholder cannot be the name of an attribute", "");
         } else if attribute.name.starts_with("on") {
             self.error(&attribute.range, format!("the event handler {} does not work on these pages: they run nothing", attribute.name), "");
         } else if attribute.name == "style" {
-            self.error(&attribute.range, "a style attribute does not work on these pages", "give the element a class, and write the rule into <style>");
+            self.error(
+                &attribute.range,
+                "a style attribute does not work on these pages",
+                "give the element a class, and write the rule into <style>",
+            );
         } else if attribute.name == "http-equiv" && lower != "x-ua-compatible" && lower != "content-type" {
             self.error(&attribute.range, "http-equiv does not work on these pages", "{refresh} is the element that goes on by itself");
         } else if address && tag.name != "a" && !lower.starts_with("data:image/") && !value.starts_with('#') && tag.name != "form" {
-            self.error(&attribute.range, "a page loads nothing from elsewhere", "write an image as a data: address; [pages] logo does it for the logo");
-        } else if address && lower.bytes().filter(|byte| !byte.is_ascii_whitespace() && !byte.is_ascii_control()).collect::<Vec<_>>().starts_with(b"javascript:") {
+            self.error(
+                &attribute.range,
+                "a page loads nothing from elsewhere",
+                "write an image as a data: address; [pages] logo does it for the logo",
+            );
+        } else if address
+            && lower.bytes().filter(|byte| !byte.is_ascii_whitespace() && !byte.is_ascii_control()).collect::<Vec<_>>().starts_with(b"javascript:")
+        {
             self.error(&attribute.range, "an address that runs something does not work on these pages", "");
         }
         let spot = if address || attribute.name == "srcdoc" {
@@ -323,7 +336,9 @@ impl Compiler<'_> {
         match spot {
             Where::Text => {}
             Where::Plain | Where::Quoted if !hole.is_markup() => {}
-            Where::Plain | Where::Quoted => self.error(span, format!("{{{name}}} is markup, and cannot stand here"), "put it between the tags of <body>"),
+            Where::Plain | Where::Quoted => {
+                self.error(span, format!("{{{name}}} is markup, and cannot stand here"), "put it between the tags of <body>")
+            }
             Where::Unquoted => self.error(span, "a placeholder in an attribute needs quotes around it", "such as lang=\"{lang}\""),
             Where::Address => self.error(span, "a placeholder cannot be part of an address", "the links that a page needs are in {content}"),
         }

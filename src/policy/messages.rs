@@ -51,6 +51,7 @@ pub const fn key(message: PublicMessage) -> Option<&'static str> {
         PublicMessage::Denied(reason) => reason.key(),
         PublicMessage::FreshSignInRequired => "max_age",
         PublicMessage::IncompleteSignIn => "required",
+        PublicMessage::UnusableSignIn => "unusable",
         PublicMessage::AccountExists => "conflict",
         PublicMessage::AccountsOff => "accounts_off",
         PublicMessage::AccountsFull => "accounts_full",
@@ -103,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_text_is_given_for_its_reason_and_language_only() {
-        let messages = read("groups = { en = \"Ask Mia.\", de = \"Fragen Sie Mia.\" }\nnetworks = \"VPN!\"\nnonsense = \"x\"\ndomains = { it = \"x\" }");
+        let messages =
+            read("groups = { en = \"Ask Mia.\", de = \"Fragen Sie Mia.\" }\nnetworks = \"VPN!\"\nnonsense = \"x\"\ndomains = { it = \"x\" }");
         let check = |reason, language, expected: Option<&str>| {
             assert_eq!(messages.text(PublicMessage::Denied(reason), language), expected, "{reason:?} {language:?}");
         };
@@ -121,6 +123,7 @@ mod tests {
         use PublicMessage as M;
         let of_reasons = DenyReason::ALL.map(M::Denied);
         let of_accounts = [
+            M::UnusableSignIn,
             M::AccountExists,
             M::AccountsOff,
             M::AccountsFull,

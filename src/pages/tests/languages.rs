@@ -164,7 +164,10 @@ fn hash(style: &str) -> String {
 fn a_template_that_is_not_in_order_leaves_the_built_in_page() {
     let settings = with_files(&[("denied", "{titel}")], None);
     assert_eq!(super::super::check(&settings).len(), 1);
-    let page = text(&Pages::new(settings, "https://auth.example.com").respond(PublicMessage::Denied(DenyReason::Groups), context(RequestKind::Page, &app(), &ada())));
+    let page = text(
+        &Pages::new(settings, "https://auth.example.com")
+            .respond(PublicMessage::Denied(DenyReason::Groups), context(RequestKind::Page, &app(), &ada())),
+    );
     assert!(page.contains("<main>") && !page.contains("{titel}"), "{page}");
 }
 

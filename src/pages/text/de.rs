@@ -38,10 +38,14 @@ pub(in crate::pages) static DE: Words = Words {
     approval_by_others: "Ihr Konto muss noch von denen freigegeben werden, die {app} betreiben.",
     not_sent: "Die Anmeldung Ihrer Organisation hat nicht übermittelt: {missing}.",
     not_sent_unknown: "Die Anmeldung Ihrer Organisation hat nicht alles übermittelt, was {app} braucht.",
+    unusable: "Die Anmeldung Ihrer Organisation hat etwas übermittelt, das für ein Konto nicht verwendbar ist: {attribute}.",
+    unusable_unknown: "Die Anmeldung Ihrer Organisation hat etwas übermittelt, das für ein Konto nicht verwendbar ist.",
     picker_title: "Anmelden: {app}",
     picker_title_here: "Anmelden",
     picker_text: "Wählen Sie das Konto, das Sie verwenden möchten.",
     last_used: "zuletzt verwendet",
+    launcher_title: "Ihre Anwendungen",
+    launcher_none: "Für Ihr Konto ist noch keine Anwendung freigegeben.",
     whoami_title: "Was {app} über Sie weiß",
     whoami_text: "Das wird mit jeder Seite weitergegeben, die Sie öffnen.",
     whoami_name: "Name",
@@ -65,6 +69,7 @@ pub(in crate::pages) static DE: Words = Words {
     provider_sign_out: "Auch dort abmelden",
 };
 
+#[rustfmt::skip] // one line a message
 fn message(message: M) -> Said {
     let (heading, text): (_, &[_]) = match message {
         M::BadRequest => ("Diese Anfrage war nicht verständlich", &["Die Adresse oder die Anfrage ist fehlerhaft. Bitte prüfen Sie den Link, dem Sie gefolgt sind."]),
@@ -84,6 +89,8 @@ fn message(message: M) -> Said {
         M::SessionEnded => ("Ihre Sitzung ist beendet", &["Ihr Text ist nicht verloren:"]),
         M::FreshSignInRequired => ("Bitte melden Sie sich erneut an", &["{app} verlangt hier eine frische Anmeldung."]),
         M::Denied(R::Required) | M::IncompleteSignIn => ("Ihre Anmeldung ist unvollständig", &[]),
+        M::UnusableSignIn => ("Ihre Anmeldung ist hier nicht verwendbar", &[]),
+        M::Denied(R::LocalSignIn) => ("Angemeldet wird am Gateway", &[]),
         M::Denied(R::MaxAge) => ("Bitte melden Sie sich erneut an", &[]),
         M::Denied(R::Groups | R::DenyGroups | R::Domains | R::EmailUnverified | R::Networks | R::When | R::Methods | R::Idp | R::Origin) => {
             ("Sie haben keinen Zugriff auf {app}", &[])
@@ -125,6 +132,9 @@ const fn reason(reason: R) -> &'static str {
         R::Methods => "Diese Art von Aktion ist hier nicht erlaubt.",
         R::Idp => "{app} nimmt die Anmeldung nicht an, die Sie verwendet haben.",
         R::Origin => "Die Seite, von der die Anfrage kam, gehört zu einer anderen Website.",
+        R::LocalSignIn => {
+            "Diese Seite ist für eigene Passwörter gedacht. Angemeldet wird hier mit dem Konto der eigenen Organisation, bevor man {app} erreicht."
+        }
     }
 }
 

@@ -38,10 +38,14 @@ pub(in crate::pages) static ES: Words = Words {
     approval_by_others: "Su cuenta está pendiente de aprobación por parte de quienes gestionan {app}.",
     not_sent: "El inicio de sesión de su organización no ha enviado: {missing}.",
     not_sent_unknown: "El inicio de sesión de su organización no ha enviado todo lo que {app} necesita.",
+    unusable: "El inicio de sesión de su organización ha enviado un dato que no sirve para una cuenta: {attribute}.",
+    unusable_unknown: "El inicio de sesión de su organización ha enviado un dato que no sirve para una cuenta.",
     picker_title: "Iniciar sesión en {app}",
     picker_title_here: "Iniciar sesión",
     picker_text: "Elija la cuenta que desea usar.",
     last_used: "la última usada",
+    launcher_title: "Sus aplicaciones",
+    launcher_none: "Su cuenta todavía no tiene acceso a ninguna aplicación.",
     whoami_title: "Lo que {app} sabe de usted",
     whoami_text: "Esto es lo que se transmite con cada página que abre.",
     whoami_name: "Nombre",
@@ -65,6 +69,7 @@ pub(in crate::pages) static ES: Words = Words {
     provider_sign_out: "Cerrarla también allí",
 };
 
+#[rustfmt::skip] // one line a message
 fn message(message: M) -> Said {
     let (heading, text): (_, &[_]) = match message {
         M::BadRequest => ("No se ha podido entender esta solicitud", &["La dirección o la solicitud tiene un formato incorrecto. Compruebe el enlace que ha seguido."]),
@@ -84,6 +89,8 @@ fn message(message: M) -> Said {
         M::SessionEnded => ("Su sesión ha terminado", &["Su texto no se ha perdido:"]),
         M::FreshSignInRequired => ("Inicie sesión de nuevo", &["{app} pide aquí un inicio de sesión reciente."]),
         M::Denied(R::Required) | M::IncompleteSignIn => ("Su inicio de sesión está incompleto", &[]),
+        M::UnusableSignIn => ("Su inicio de sesión no se puede usar aquí", &[]),
+        M::Denied(R::LocalSignIn) => ("La sesión se inicia en la pasarela", &[]),
         M::Denied(R::MaxAge) => ("Inicie sesión de nuevo", &[]),
         M::Denied(R::Groups | R::DenyGroups | R::Domains | R::EmailUnverified | R::Networks | R::When | R::Methods | R::Idp | R::Origin) => {
             ("No tiene acceso a {app}", &[])
@@ -125,6 +132,9 @@ const fn reason(reason: R) -> &'static str {
         R::Methods => "Este tipo de acción no está permitido aquí.",
         R::Idp => "{app} no acepta el inicio de sesión que ha usado.",
         R::Origin => "La página que hizo la solicitud pertenece a otro sitio.",
+        R::LocalSignIn => {
+            "Esta página es para contraseñas propias de la aplicación. Aquí se inicia sesión con la cuenta de la organización antes de llegar a {app}."
+        }
     }
 }
 

@@ -38,10 +38,14 @@ pub(in crate::pages) static FR: Words = Words {
     approval_by_others: "Votre compte attend d’être approuvé par les personnes qui gèrent {app}.",
     not_sent: "La connexion de votre organisation n’a pas transmis : {missing}.",
     not_sent_unknown: "La connexion de votre organisation n’a pas transmis tout ce qu’il faut pour {app}.",
+    unusable: "La connexion de votre organisation a transmis une donnée inutilisable pour un compte : {attribute}.",
+    unusable_unknown: "La connexion de votre organisation a transmis une donnée inutilisable pour un compte.",
     picker_title: "Se connecter à {app}",
     picker_title_here: "Se connecter",
     picker_text: "Choisissez le compte que vous souhaitez utiliser.",
     last_used: "utilisé en dernier",
+    launcher_title: "Vos applications",
+    launcher_none: "Aucune application n’est encore ouverte à votre compte.",
     whoami_title: "Ce que {app} sait de vous",
     whoami_text: "Voici ce qui est transmis avec chaque page que vous ouvrez.",
     whoami_name: "Nom",
@@ -65,6 +69,7 @@ pub(in crate::pages) static FR: Words = Words {
     provider_sign_out: "S’y déconnecter aussi",
 };
 
+#[rustfmt::skip] // one line a message
 fn message(message: M) -> Said {
     let (heading, text): (_, &[_]) = match message {
         M::BadRequest => ("Cette requête n’a pas été comprise", &["L’adresse ou la requête est mal formée. Vérifiez le lien que vous avez suivi."]),
@@ -84,6 +89,8 @@ fn message(message: M) -> Said {
         M::SessionEnded => ("Votre session est terminée", &["Votre texte n’est pas perdu :"]),
         M::FreshSignInRequired => ("Veuillez vous reconnecter", &["{app} demande ici une connexion récente."]),
         M::Denied(R::Required) | M::IncompleteSignIn => ("Votre connexion est incomplète", &[]),
+        M::UnusableSignIn => ("Votre connexion ne peut pas être utilisée ici", &[]),
+        M::Denied(R::LocalSignIn) => ("La connexion se fait sur la passerelle", &[]),
         M::Denied(R::MaxAge) => ("Veuillez vous reconnecter", &[]),
         M::Denied(R::Groups | R::DenyGroups | R::Domains | R::EmailUnverified | R::Networks | R::When | R::Methods | R::Idp | R::Origin) => {
             ("Vous n’avez pas accès à {app}", &[])
@@ -125,6 +132,9 @@ const fn reason(reason: R) -> &'static str {
         R::Methods => "Ce type d’action n’est pas autorisé ici.",
         R::Idp => "{app} n’accepte pas la connexion que vous avez utilisée.",
         R::Origin => "La page à l’origine de la demande appartient à un autre site.",
+        R::LocalSignIn => {
+            "Cette page est prévue pour des mots de passe propres à l’application. Ici, on se connecte avec le compte de son organisation avant d’atteindre {app}."
+        }
     }
 }
 

@@ -38,10 +38,14 @@ pub(in crate::pages) static JA: Words = Words {
     approval_by_others: "お使いのアカウントは {app} の管理者の承認を待っています。",
     not_sent: "所属組織のサインインから次の情報が送られませんでした: {missing}",
     not_sent_unknown: "{app} に必要な情報の一部が、所属組織のサインインから送られませんでした。",
+    unusable: "所属組織のサインインから、アカウントに使えない情報が送られました: {attribute}",
+    unusable_unknown: "所属組織のサインインから、アカウントに使えない情報が送られました。",
     picker_title: "{app} にサインイン",
     picker_title_here: "サインイン",
     picker_text: "使用するアカウントを選択してください。",
     last_used: "前回使用",
+    launcher_title: "ご利用いただけるアプリ",
+    launcher_none: "お使いのアカウントで利用できるアプリはまだありません。",
     whoami_title: "{app} に伝わるあなたの情報",
     whoami_text: "ページを開くたびに、次の情報が渡されます。",
     whoami_name: "名前",
@@ -65,6 +69,7 @@ pub(in crate::pages) static JA: Words = Words {
     provider_sign_out: "そちらからもサインアウトする",
 };
 
+#[rustfmt::skip] // one line a message
 fn message(message: M) -> Said {
     let (heading, text): (_, &[_]) = match message {
         M::BadRequest => ("リクエストを理解できませんでした", &["アドレスまたはリクエストの形式が正しくありません。開いたリンクをご確認ください。"]),
@@ -84,6 +89,8 @@ fn message(message: M) -> Said {
         M::SessionEnded => ("セッションが終了しました", &["入力した内容は失われていません。"]),
         M::FreshSignInRequired => ("もう一度サインインしてください", &["{app} のこの部分では最近のサインインが必要です。"]),
         M::Denied(R::Required) | M::IncompleteSignIn => ("サインインの情報が不足しています", &[]),
+        M::UnusableSignIn => ("このサインインはここでは使えません", &[]),
+        M::Denied(R::LocalSignIn) => ("サインインはゲートウェイで行います", &[]),
         M::Denied(R::MaxAge) => ("もう一度サインインしてください", &[]),
         M::Denied(R::Groups | R::DenyGroups | R::Domains | R::EmailUnverified | R::Networks | R::When | R::Methods | R::Idp | R::Origin) => {
             ("{app} へのアクセス権がありません", &[])
@@ -125,6 +132,7 @@ const fn reason(reason: R) -> &'static str {
         R::Methods => "この種類の操作はここでは許可されていません。",
         R::Idp => "{app} では、使用されたサインインを受け付けていません。",
         R::Origin => "リクエスト元のページは別のサイトのものです。",
+        R::LocalSignIn => "このページは {app} 独自のパスワード用です。どなたも {app} に入る前に、所属組織のアカウントでサインインします。",
     }
 }
 

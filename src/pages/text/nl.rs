@@ -38,10 +38,14 @@ pub(in crate::pages) static NL: Words = Words {
     approval_by_others: "Uw account wacht op goedkeuring door de beheerders van {app}.",
     not_sent: "De aanmelding van uw organisatie heeft niet doorgegeven: {missing}.",
     not_sent_unknown: "De aanmelding van uw organisatie heeft niet alles doorgegeven wat {app} nodig heeft.",
+    unusable: "De aanmelding van uw organisatie heeft iets doorgegeven dat niet bruikbaar is voor een account: {attribute}.",
+    unusable_unknown: "De aanmelding van uw organisatie heeft iets doorgegeven dat niet bruikbaar is voor een account.",
     picker_title: "Aanmelden bij {app}",
     picker_title_here: "Aanmelden",
     picker_text: "Kies het account dat u wilt gebruiken.",
     last_used: "laatst gebruikt",
+    launcher_title: "Uw toepassingen",
+    launcher_none: "Er is nog geen toepassing opengesteld voor uw account.",
     whoami_title: "Wat {app} over u weet",
     whoami_text: "Dit wordt doorgegeven bij elke pagina die u opent.",
     whoami_name: "Naam",
@@ -65,6 +69,7 @@ pub(in crate::pages) static NL: Words = Words {
     provider_sign_out: "Ook daar afmelden",
 };
 
+#[rustfmt::skip] // one line a message
 fn message(message: M) -> Said {
     let (heading, text): (_, &[_]) = match message {
         M::BadRequest => ("Dit verzoek was niet te begrijpen", &["Het adres of het verzoek is onjuist opgebouwd. Controleer de link die u hebt gevolgd."]),
@@ -84,6 +89,8 @@ fn message(message: M) -> Said {
         M::SessionEnded => ("Uw sessie is beëindigd", &["Uw tekst is niet verloren:"]),
         M::FreshSignInRequired => ("Meld u opnieuw aan", &["{app} vraagt hier een recente aanmelding."]),
         M::Denied(R::Required) | M::IncompleteSignIn => ("Uw aanmelding is onvolledig", &[]),
+        M::UnusableSignIn => ("Uw aanmelding is hier niet bruikbaar", &[]),
+        M::Denied(R::LocalSignIn) => ("Aanmelden gebeurt bij de gateway", &[]),
         M::Denied(R::MaxAge) => ("Meld u opnieuw aan", &[]),
         M::Denied(R::Groups | R::DenyGroups | R::Domains | R::EmailUnverified | R::Networks | R::When | R::Methods | R::Idp | R::Origin) => {
             ("U hebt geen toegang tot {app}", &[])
@@ -125,6 +132,9 @@ const fn reason(reason: R) -> &'static str {
         R::Methods => "Dit soort handeling is hier niet toegestaan.",
         R::Idp => "{app} accepteert de aanmelding die u hebt gebruikt niet.",
         R::Origin => "De pagina waar het verzoek vandaan kwam, hoort bij een andere site.",
+        R::LocalSignIn => {
+            "Deze pagina is voor eigen wachtwoorden van de toepassing. Hier meldt iedereen zich aan met het account van de eigen organisatie, vóór {app} in beeld komt."
+        }
     }
 }
 
