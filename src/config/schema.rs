@@ -136,8 +136,8 @@ const TELEMETRY: Section = Section {
 /// What the manual says of own pages. The names are those of `pages/template.rs`; a test there compares.
 pub(crate) const TEMPLATES: &str = "folder of own pages: NAME.html, where NAME is page (stands for all pages without a file of their own), picker, launcher, whoami, \
     logout, onward, or the last part of the problem type of a message, such as denied, account-exists, account-in-progress. In it stand {title} and {content} (both required), {refresh} (required \
-    in the head of page.html, onward.html, account-in-progress.html), {lang}, {dir}, {style} (inside <style>: the built-in style sheet), {logo}, {name}, {app}, {person}, {contact}, {incident}; \
-    values are escaped. Scripts, event handlers, style attributes and anything loaded from elsewhere are refused; an own <style> is allowed. A page that has no file is the built-in one";
+    in the head of page.html, onward.html, account-in-progress.html), {lang}, {dir}, {style} (the built-in style sheet, inside a style element), {logo}, {name}, {app}, {person}, {contact}, {incident}; \
+    values are escaped. Scripts, event handlers, style attributes and anything loaded from elsewhere are refused; a style element is allowed. A page that has no file is the built-in one";
 
 const PAGES: Section = Section {
     title: "[pages]",

@@ -176,7 +176,7 @@ const fn english_reason(reason: DenyReason) -> &'static str {
 fn english_attribute(name: &str) -> Option<&'static str> {
     Some(match name {
         "email" => "e-mail address",
-        "name" => "name",
+        "name" | "display" => "name",
         "given_name" => "given name",
         "family_name" => "family name",
         "username" => "user name",
