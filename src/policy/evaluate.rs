@@ -117,11 +117,7 @@ pub fn evaluate_by(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way, f
     let elsewise = if ways.session { Refusal::LoginRequired } else { Refusal::TokenRequired };
     let SignedIn { identity, auth_time } = signed_in.filter(|_| ways.accept(way)).ok_or(elsewise)?;
 
-    let idp_fits = match way {
-        Way::Session => policy.login.idp.contains(&identity.idp),
-        Way::Bearer => policy.bearer.as_ref().is_some_and(|bearer| bearer.idp == identity.idp),
-    };
-    if !idp_fits {
+    if !idp_fits(policy, identity, way) {
         return Err(Refusal::Denied { reason: DenyReason::Idp, rule: Rule::Login });
     }
     let sections =
@@ -220,7 +216,7 @@ impl<'a> Matches<'a> {
     }
 
     /// What all that match accept. The way in by a token is opened like a public path: by exact bytes only.
-    fn ways(&self) -> Ways {
+    pub(super) fn ways(&self) -> Ways {
         let mut ways = Ways::SESSION;
         if self.policy.bearer.is_none() {
             return ways;
@@ -251,6 +247,14 @@ impl<'a> Matches<'a> {
 /// Restricting sections apply generously, public ones exactly.
 fn applies(section: &PathSection, path: &CanonicalPath<'_>) -> bool {
     section.patterns.iter().any(|pattern| if section.public { pattern.opens(path) } else { pattern.restricts(path) })
+}
+
+/// `[login] idp`, and `[bearer] idp` for tokens.
+pub(super) fn idp_fits(policy: &Policy, identity: &Identity, way: Way) -> bool {
+    match way {
+        Way::Session => policy.login.idp.contains(&identity.idp),
+        Way::Bearer => policy.bearer.as_ref().is_some_and(|bearer| bearer.idp == identity.idp),
+    }
 }
 
 /// `deny_groups`. A provider that did not say which groups there are has not said that this person is in none of these.

@@ -34,7 +34,7 @@ use crate::identity::{Identity, Way};
 use crate::plan::Wanted;
 use crate::policy::mapping::{Mapped, desire};
 use crate::policy::switches::{Switches, Trigger, WhenDisabled};
-use crate::policy::{Arrival, Policy};
+use crate::policy::{Arrival, CanonicalPath, Policy};
 use crate::session::{AppSession, Pass};
 use crate::signer::Signer;
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, StoreError};
@@ -457,19 +457,24 @@ impl Desk {
     }
 }
 
-/// What the app of `policy` would be told about the person of `mapped`, names as written: for `explain`, so that it cannot disagree. A token is shown by what it
+/// What the app of `policy` would be told at `path` about the person of `mapped`, names as written: for `explain`, so that it cannot disagree. A token is shown by what it
 /// claims; nothing is signed.
 ///
 /// # Errors
 /// Why the app cannot be told, in words.
-pub fn preview(policy: &Policy, mapped: &Mapped) -> Result<Vec<(String, String)>, String> {
+pub fn preview(policy: &Policy, mapped: &Mapped, path: &CanonicalPath<'_>) -> Result<Vec<(String, String)>, String> {
     let terms = Terms { now: Timestamp::default(), life_ms: 0, landing: None };
     let pass = announce(policy, mapped, &Unsigned, terms).map_err(|error| error.to_string())?;
     let written = |name: &http::HeaderName| {
-        let header = policy.headers.iter().find(|header| header.name == *name);
+        let header = policy.headers.iter().chain(policy.paths.iter().flat_map(|section| &section.headers)).find(|header| header.name == *name);
         header.map_or_else(|| name.to_string(), |header| header.written.clone())
     };
-    Ok(pass.headers.iter().map(|(name, value)| (written(name), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect())
+    let mut headers = http::HeaderMap::new();
+    let of_sections = policy.paths.iter().zip(&pass.path_headers).filter(|(section, _)| section.gives(path)).flat_map(|(_, headers)| headers);
+    for (name, value) in pass.headers.iter().chain(of_sections) {
+        headers.insert(name, value.clone());
+    }
+    Ok(headers.iter().map(|(name, value)| (written(name), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect())
 }
 
 /// Shows what would be signed.

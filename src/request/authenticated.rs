@@ -63,7 +63,7 @@ impl<B> Authenticated<B> {
                     }
                 };
                 let person = session.map(|session| Arc::clone(&session.sign_on.identity));
-                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).signed_in_at(auth_time)))
+                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).shown(auth_time, way)))
             }
         }
     }

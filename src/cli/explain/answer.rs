@@ -5,7 +5,7 @@ use super::place::{Lines, Place};
 use crate::clock::Timestamp;
 use crate::config::Gateway;
 use crate::fault::{DenyReason, Incident, PublicMessage};
-use crate::identity::{Groups, Identity};
+use crate::identity::{Groups, Identity, Way};
 use crate::pages::{PageContext, Pages, RequestKind};
 use crate::policy::evaluate::{Facts, Refusal, Rule, SignedIn};
 use crate::policy::explain::{Check, Explanation, Outcome, explain, span};
@@ -23,6 +23,8 @@ pub(super) struct Question<'a> {
     pub(super) url: &'a Url,
     pub(super) method: &'a str,
     pub(super) ip: Option<IpAddr>,
+    /// How the person shows who they are.
+    pub(super) way: Way,
     pub(super) now: Timestamp,
 }
 
@@ -135,22 +137,25 @@ impl Answer {
 
 /// Asks.
 pub(super) fn ask(gateway: &Gateway, policy: &Policy, who: &Who, question: Question<'_>) -> Result<Answer, String> {
-    let Question { url, method, ip, now } = question;
-    let path = CanonicalPath::parse(url.path()).map_err(|problem| format!("{url}: {problem}: the gateway answers 400, whoever asks"))?;
+    let Question { url, method, ip, way, now } = question;
+    let path = CanonicalPath::parse_as(url.path(), policy.encoded_slashes)
+        .map_err(|problem| format!("{url}: {problem}: the gateway answers 400, whoever asks"))?;
     if path.as_str() == "/.vestibule" || path.as_str().starts_with("/.vestibule/") {
         return Err(format!("{url}: everything under /.vestibule/ is answered by the gateway itself: no policy decides there"));
     }
     // An address that is in no network, for questions that do not name one.
     let facts = Facts { method, path: &path, peer: ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), host: &policy.host };
     let signed_in = who.person.as_ref().map(|person| SignedIn { identity: &person.identity, auth_time: person.auth_time });
-    let found = explain(policy, signed_in, &facts, now);
-    Ok(Asked { gateway, policy, person: who.person.as_ref(), lines: Lines::of(policy), found }.answer())
+    let found = explain(policy, signed_in, way, &facts, now);
+    Ok(Asked { gateway, policy, path: &path, way, person: who.person.as_ref(), lines: Lines::of(policy), found }.answer())
 }
 
 /// What the engine said, to be put into words.
 struct Asked<'a> {
     gateway: &'a Gateway,
     policy: &'a Policy,
+    path: &'a CanonicalPath<'a>,
+    way: Way,
     person: Option<&'a Person>,
     lines: Lines,
     found: Explanation,
@@ -177,7 +182,7 @@ impl Asked<'_> {
                 (answer.why, answer.place) = (titled(policy, admitted.rule), Some(Place::of(policy.place(admitted.rule))));
                 if admitted.public {
                     answer.verdict = Verdict::Public;
-                    answer.gets = Some(Gets { headers: shared(policy), account: String::new(), ..Gets::default() });
+                    answer.gets = Some(Gets { headers: shared(policy, self.path), account: String::new(), ..Gets::default() });
                 } else if let Some(person) = person {
                     self.mapped(person, &mut answer);
                 }
@@ -194,20 +199,30 @@ impl Asked<'_> {
                 answer.verdict = Verdict::SignIn;
                 answer.why = format!("max_age {}", span(max_age_ms));
                 answer.place = found.deciding().map(|check| lines.of_key(policy, check.rule, check.key));
-                answer.sees = Some(self.sees(PublicMessage::FreshSignInRequired));
-                answer.fix = Some("a new sign-in is all it takes: navigations are sent to the provider by themselves".to_owned());
+                let token = self.way == Way::Bearer;
+                answer.sees = Some(self.sees(if token { PublicMessage::TokenTooOld } else { PublicMessage::FreshSignInRequired }));
+                let fix = if token {
+                    "a newer token is all it takes"
+                } else {
+                    "a new sign-in is all it takes: navigations are sent to the provider by themselves"
+                };
+                answer.fix = Some(fix.to_owned());
             }
             Err(Refusal::TokenRequired) => {
                 answer.verdict = Verdict::Deny;
                 "auth".clone_into(&mut answer.why);
-                let closed = found.matched.iter().find(|rule| matches!(rule, Rule::Path(index) if policy.paths.get(*index).is_some_and(|section| !section.auth.session)));
+                let closed = found
+                    .matched
+                    .iter()
+                    .find(|rule| matches!(rule, Rule::Path(index) if policy.paths.get(*index).is_some_and(|section| !section.auth.session)));
                 answer.place = closed.map(|rule| lines.of_key(policy, *rule, "auth"));
                 answer.sees = Some(self.sees(PublicMessage::TokenRequired));
                 answer.fix = Some("only access tokens are accepted here: let `auth` name \"session\" too, or send a token".to_owned());
             }
             Err(Refusal::LoginRequired) => {
                 answer.verdict = Verdict::SignIn;
-                "nobody is signed in".clone_into(&mut answer.why);
+                let why = if person.is_none() { "nobody is signed in" } else { "no access token is accepted here" };
+                why.clone_into(&mut answer.why);
                 answer.place = Some(Place::of(&policy.login_place));
                 answer.sees = Some(self.sees(PublicMessage::SignInRequired));
             }
@@ -219,7 +234,7 @@ impl Asked<'_> {
     fn mapped(&self, person: &Person, answer: &mut Answer) {
         let recorded = person.account.as_ref().filter(|record| record.account_id.is_some()).and_then(|record| record.login.as_deref());
         let (key, why, fix) = match desire(self.policy, &person.identity, recorded) {
-            Ok(mapped) => match preview(self.policy, &mapped) {
+            Ok(mapped) => match preview(self.policy, &mapped, self.path) {
                 Ok(headers) => {
                     answer.gets = Some(self.gets(person, &mapped, headers));
                     return;
@@ -261,7 +276,7 @@ impl Asked<'_> {
             account: account(policy, person),
             roles,
             orgs,
-            headers: headers.into_iter().chain(shared(policy)).collect(),
+            headers: headers.into_iter().chain(shared(policy, self.path)).collect(),
             lands: lands(policy, mapped, person),
         }
     }
@@ -269,7 +284,7 @@ impl Asked<'_> {
     fn line(&self, check: &Check) -> Line {
         let state = match check.outcome {
             Outcome::Holds => State::Ok,
-            Outcome::Fails(_) => State::Fail,
+            Outcome::Fails(_) | Outcome::OtherWay => State::Fail,
             Outcome::Open => State::Open,
         };
         let place = self.lines.of_key(self.policy, check.rule, check.key).text;
@@ -365,8 +380,9 @@ fn role_in(policy: &Policy, mapped: &Mapped, id: &Value) -> Option<String> {
 }
 
 /// Headers with a secret, without it.
-fn shared(policy: &Policy) -> Vec<(String, String)> {
-    policy.secret_headers.iter().map(|header| (header.name.to_string(), "[redacted]".to_owned())).collect()
+fn shared(policy: &Policy, path: &CanonicalPath<'_>) -> Vec<(String, String)> {
+    let of_sections = policy.paths.iter().filter(|section| section.gives(path)).flat_map(|section| &section.secret_headers);
+    policy.secret_headers.iter().chain(of_sections).map(|header| (header.name.to_string(), "[redacted]".to_owned())).collect()
 }
 
 fn account(policy: &Policy, person: &Person) -> String {
