@@ -207,7 +207,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             sign_ins_keep_ms: 90 * 86_400_000,
         },
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" },
-        audit: Audit { sink: AuditSink::Stdout },
+        audit: Audit::to(AuditSink::Stdout),
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true },
         pages: Pages::default(),
         idps: vec![Idp {

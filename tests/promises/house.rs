@@ -443,7 +443,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
             cookie: if options.tls { "__Host-vestibule" } else { "vestibule" }.into(),
             same_site: "Lax",
         },
-        audit: Audit { sink: AuditSink::Stdout },
+        audit: Audit::to(AuditSink::Stdout),
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: false },
         pages: Pages { name: "Example sign-in".into(), contact: None },
         idps: vec![Idp {
