@@ -109,6 +109,14 @@ pub fn load_over(config: &Path, variables: &[Variable]) -> Result<Loaded, Report
     let clashes = config::compile::together(auth_host, compiled.iter().map(|(file, policy)| (file, policy)));
     compiled.retain(|(file, _)| !clashes.iter().any(|problem| problem.file.name == file.name));
     look.report.problems.extend(clashes);
+    if let Some(gateway) = &gateway {
+        let names: Vec<String> = paths.iter().flatten().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+        let unfit = config::provisioning::against(&file, &gateway.provisioning, &names, compiled.iter().map(|(file, policy)| (file, policy)));
+        let is_unfit = |name: &str| unfit.iter().any(|problem| problem.severity == Severity::Error && *problem.file.name == *name);
+        unavailable.extend(compiled.iter().filter(|(file, _)| is_unfit(&file.name)).map(|(_, policy)| policy.host.clone()));
+        compiled.retain(|(file, _)| !is_unfit(&file.name));
+        look.report.problems.extend(unfit);
+    }
     let (Some(gateway), Some(_)) = (gateway, paths) else { return Err(look.report) };
     let policies: Vec<Policy> = compiled.into_iter().map(|(_, policy)| policy).collect();
     unavailable.retain(|host| *host != gateway.server.auth_host && !policies.iter().any(|policy| policy.host == *host));

@@ -7,7 +7,6 @@ use super::{AppSession, LiveSignOn};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::{Identity, Way};
 use crate::state::{SecretHash, SignOnId};
-use arc_swap::ArcSwapOption;
 use moka::future::Cache;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
@@ -81,7 +80,7 @@ impl AppSession {
             last_seen: AtomicI64::new(now.millis()),
             ended: AtomicBool::new(false),
         };
-        Self { app: app.to_owned(), sign_on: Arc::new(sign_on), pass: ArcSwapOption::empty(), way: Way::Bearer }
+        Self::of(app, Arc::new(sign_on), Way::Bearer)
     }
 }
 
