@@ -198,9 +198,15 @@ mod tests {
     #[test]
     fn every_format_tells_the_same_events() {
         let (_, plain) = lines(AuditFormat::Plain, false);
-        assert_eq!(plain[0], json!({ "time": "2026-11-21T22:20:17.123Z", "action": "login.failed", "incident": "7KQ4-M2XD", "reason": "state_unknown", "app": "" }));
+        assert_eq!(
+            plain[0],
+            json!({ "time": "2026-11-21T22:20:17.123Z", "action": "login.failed", "incident": "7KQ4-M2XD", "reason": "state_unknown", "app": "" })
+        );
         let (_, ocsf) = lines(AuditFormat::Ocsf, false);
-        assert_eq!((&ocsf[0]["type_uid"], &ocsf[1]["type_uid"], &ocsf[1]["user"]["email_addr"]), (&json!(300_201), &json!(300_101), &json!("ada@example.com")));
+        assert_eq!(
+            (&ocsf[0]["type_uid"], &ocsf[1]["type_uid"], &ocsf[1]["user"]["email_addr"]),
+            (&json!(300_201), &json!(300_101), &json!("ada@example.com"))
+        );
         let (_, ecs) = lines(AuditFormat::Ecs, false);
         assert_eq!((&ecs[1]["event"]["type"], &ecs[1]["user"]["id"], ecs.len()), (&json!(["error"]), &json!("u-1"), 2));
     }

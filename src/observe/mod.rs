@@ -82,8 +82,7 @@ pub fn install(
     let not_audit = tracing_subscriber::filter::filter_fn(|event| event.target() != audit::TARGET);
     let write = |line: &[u8]| std::io::stderr().lock().write_all(line);
     let log = lines::Queue::open("log", lines::LINES_MAX, metrics, Metrics::log_dropped, write).map_err(ObserveError::Thread)?;
-    let layer =
-        AuditLayer::open(audit, pseudonyms, log.clone(), json, Arc::clone(metrics), clock).map_err(|error| opened(&audit.sink, error))?;
+    let layer = AuditLayer::open(audit, pseudonyms, log.clone(), json, Arc::clone(metrics), clock).map_err(|error| opened(&audit.sink, error))?;
     let flush = Flush(vec![layer.lines().clone(), log.clone()]);
     let writer = move || log.clone();
     let lines = if json {

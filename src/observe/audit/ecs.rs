@@ -126,7 +126,10 @@ mod tests {
             &[("action", "approval.granted"), ("actor", "root"), ("user.sub", "u1"), ("account.login", "ada"), ("account.id", "7")],
             &[("/user", json!({ "name": "root", "target": { "id": "u1", "name": "ada" } })), ("/labels/account_id", json!("7"))],
         );
-        check(&[("action", "approval.requested"), ("app", "")], &[("/event/outcome", json!("unknown")), ("/labels", Value::Null), ("/user", Value::Null)]);
+        check(
+            &[("action", "approval.requested"), ("app", "")],
+            &[("/event/outcome", json!("unknown")), ("/labels", Value::Null), ("/user", Value::Null)],
+        );
         check(&[("action", "session.expired")], &[("/event/category", json!(["authentication", "session"])), ("/event/type", json!(["end"]))]);
     }
 }

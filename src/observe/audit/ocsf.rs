@@ -77,7 +77,9 @@ pub(super) fn shape(mut event: Fields, meaning: &Meaning, at: Timestamp) -> Valu
             set("http_request", Some(object([("http_method", event.take("http.method")), ("url", url)]).unwrap_or_else(|| json!({}))));
             set("dst_endpoint", object([("svc_name", event.take("app"))]));
             set("policy", object([("name", event.take("rule")), ("uid", event.take("policy.revision"))]));
-            for (name, value) in [("action_id", json!(2)), ("action", json!("Denied")), ("disposition_id", json!(2)), ("disposition", json!("Blocked"))] {
+            for (name, value) in
+                [("action_id", json!(2)), ("action", json!("Denied")), ("disposition_id", json!(2)), ("disposition", json!("Blocked"))]
+            {
                 set(name, Some(value));
             }
         }
@@ -229,7 +231,14 @@ mod tests {
     #[test]
     fn accounts_are_changed_by_operators_or_by_the_gateway() {
         check(
-            &[("action", "account.failed"), ("attempt", "create"), ("app", "wiki"), ("user.sub", "u1"), ("policy.file", "wiki.toml"), ("reason", "no")],
+            &[
+                ("action", "account.failed"),
+                ("attempt", "create"),
+                ("app", "wiki"),
+                ("user.sub", "u1"),
+                ("policy.file", "wiki.toml"),
+                ("reason", "no"),
+            ],
             &[
                 ("/type_uid", json!(300_101)),
                 ("/status", json!("Failure")),

@@ -168,7 +168,8 @@ mod tests {
     #[test]
     fn no_value_begins_a_field_of_its_own_in_the_journal() {
         let wrapped = Frame::Journald.wrap(label("login.failed", "wiki\nPRIORITY=0"), "{}");
-        let plain = "MESSAGE={}\nPRIORITY=5\nSYSLOG_FACILITY=10\nSYSLOG_IDENTIFIER=vestibule\nVESTIBULE_ACTION=login.failed\nVESTIBULE_INCIDENT=7KQ4-M2XD\n";
+        let plain =
+            "MESSAGE={}\nPRIORITY=5\nSYSLOG_FACILITY=10\nSYSLOG_IDENTIFIER=vestibule\nVESTIBULE_ACTION=login.failed\nVESTIBULE_INCIDENT=7KQ4-M2XD\n";
         let mut expected = plain.as_bytes().to_vec();
         expected.extend_from_slice(b"VESTIBULE_APP\n\x0f\0\0\0\0\0\0\0wiki\nPRIORITY=0\n");
         assert_eq!(wrapped, expected);
