@@ -6,7 +6,7 @@
 
 use super::fields::Fields;
 use crate::state::seal::Sealer;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
 /// Fields that say nothing of a person. Every other text is hashed: a field that somebody adds to an event is private until it is listed here.
@@ -41,32 +41,29 @@ impl Pseudonyms {
     /// Hashes everything that may say who somebody is.
     pub(super) fn hide(&self, event: &mut Fields) {
         let mut names = Vec::new();
-        for (name, value) in &mut event.0 {
-            match value {
-                Value::Object(group) => {
-                    for (key, value) in group {
-                        self.hide_one(&format!("{name}.{key}"), value, &mut names);
-                    }
-                }
-                value => self.hide_one(name, value, &mut names),
-            }
-        }
+        self.hide_within("", &mut event.0, &mut names);
         if let Some(Value::String(reason)) = event.0.get_mut(REASON) {
             *reason = self.scrub(reason, &names);
         }
     }
 
     /// What is hashed is noted in `names`, lower case.
-    fn hide_one(&self, path: &str, value: &mut Value, names: &mut Vec<String>) {
-        let Value::String(text) = value else { return };
-        if text.is_empty() || path == REASON || PLAIN.contains(&path) {
-            return;
+    fn hide_within(&self, prefix: &str, fields: &mut Map<String, Value>, names: &mut Vec<String>) {
+        for (name, value) in fields {
+            let path = format!("{prefix}{name}");
+            match value {
+                Value::Object(group) => self.hide_within(&format!("{path}."), group, names),
+                Value::String(text) if !text.is_empty() && path != REASON && !PLAIN.contains(&path.as_str()) => {
+                    let lower = text.to_lowercase();
+                    // A login is often what stands before the @; and words are what is looked for below (`CORP\ada`, `auth0|5f3`).
+                    names.extend(
+                        lower.split('@').next().into_iter().chain(lower.split(|c| !in_name(c))).filter(|name| !name.is_empty()).map(str::to_owned),
+                    );
+                    *text = self.of(text);
+                }
+                Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {}
+            }
         }
-        let lower = text.to_lowercase();
-        // A login is often what stands before the @.
-        names.extend(lower.split('@').next().map(str::to_owned));
-        names.extend(lower.split_whitespace().map(str::to_owned));
-        *text = self.of(text);
     }
 
     /// `text` without addresses and without these names, whole or within a longer word (`ada2`, `team-ada`).
@@ -186,6 +183,9 @@ mod tests {
         check("add group team-adal; add group al", &format!("add group {}; add group {}", h("team-adal"), h("al")));
         check("ada.l is not there", &format!("{} is not there", h("ada.l")));
         check("al.", &h("al."));
+        let mut event = fields(&[("account.login", "CORP\\adal"), ("user.sub.alias", "zoe"), ("reason", "no CORP\\adal, no zoe - none")]);
+        made.hide(&mut event);
+        assert_eq!(event.text("reason"), format!("no {}\\{}, no {} - none", h("CORP"), h("adal"), h("zoe")));
         check("final", "final");
         check("", "");
     }
