@@ -4,6 +4,7 @@
 //! runs. Everything read goes to the pure compilers in `config/` and `policy/`.
 
 mod own;
+mod pages;
 mod untested;
 
 pub use own::connector_of;
@@ -92,6 +93,7 @@ pub fn load_over(config: &Path, variables: &[Variable]) -> Result<Loaded, Report
     let over = environment::overlay(&file, variables);
     let (gateway, problems) = config::compile::compile_over(&over, folder);
     look.report.problems.extend(problems);
+    let gateway = gateway.and_then(|gateway| pages::read(gateway, &mut look.report.problems));
     // Policies are looked at even when the gateway file is broken, so that one run shows everything.
     let (policies, idps) = config::compile::outline(&over, folder);
     let around = Surroundings { idps: idps.as_deref(), connectors: builtin() };

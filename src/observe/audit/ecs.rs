@@ -61,9 +61,10 @@ pub(super) fn shape(mut event: Fields, meaning: &Meaning, at: Timestamp) -> Valu
 fn labels(event: Fields) -> Option<Value> {
     let mut out = Map::new();
     for (name, value) in event.rest() {
-        match value {
-            Value::Object(group) => out.extend(group.into_iter().map(|(key, value)| (format!("{name}_{key}"), text(value)))),
-            value => drop(out.insert(name, text(value))),
+        if let Value::Object(group) = value {
+            out.extend(group.into_iter().map(|(key, value)| (format!("{name}_{key}"), text(value))));
+        } else {
+            out.insert(name, text(value));
         }
     }
     (!out.is_empty()).then_some(Value::Object(out))
