@@ -223,10 +223,13 @@ pub struct Running {
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let Plan { gateway, policies, mut unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
-    let install = || observe::install(&gateway.telemetry, &gateway.audit.sink, &metrics, Arc::clone(&clock));
-    let flush = if install_logging { Some(install()?) } else { None };
     let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, environment.as_ref());
-    let sealer = Sealer::new(&read(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
+    let sealer = || Ok::<_, StartError>(Sealer::new(&read(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?);
+    // The key is read once more below, when there is a log that can say who else may read it.
+    let pseudonyms = if gateway.audit.hash { Some(observe::Pseudonyms::new(sealer()?)) } else { None };
+    let install = || observe::install(&gateway.telemetry, &gateway.audit, pseudonyms, &metrics, Arc::clone(&clock));
+    let flush = if install_logging { Some(install()?) } else { None };
+    let sealer = sealer()?;
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
     let limits_of_sessions = gateway.session.clone();

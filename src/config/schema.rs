@@ -115,9 +115,24 @@ const AUDIT: Section = Section {
     name: "audit",
     doc: "Where audit events go.",
     keys: &[
-        Key::new("file", Kind::Text, "a file, or \"stdout\"").default("stdout"),
-        Key::new("format", Kind::Enum(&["plain", "ocsf", "ecs"]), "shape of the events").default("plain"),
-        Key::new("pii", Kind::Enum(&["full", "hash"]), "whether names are written or hashed").default("full"),
+        Key::new(
+            "file",
+            Kind::Text,
+            "a file, relative to this one; \"stdout\"; \"syslog\" (RFC 5424 to /dev/log, facility authpriv); or \"journald\" (its native protocol, with VESTIBULE_ACTION, VESTIBULE_INCIDENT and VESTIBULE_APP as fields)",
+        )
+        .default("stdout"),
+        Key::new(
+            "format",
+            Kind::Enum(&["plain", "ocsf", "ecs"]),
+            "whose names events have: our own, those of the Open Cybersecurity Schema Framework (1.3.0) or of the Elastic Common Schema (8.17.0); one JSON object each",
+        )
+        .default("plain"),
+        Key::new(
+            "pii",
+            Kind::Enum(&["full", "hash"]),
+            "\"hash\": subjects, e-mail addresses, names, logins, account ids and paths are written as h: and 32 hex digits of an HMAC-SHA-256 under a key derived from [state] key; equal values stay equal, also after a restart",
+        )
+        .default("full"),
     ],
 };
 

@@ -208,7 +208,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
         },
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" },
         provisioning: Provisioning::default(),
-        audit: Audit { sink: AuditSink::Stdout },
+        audit: Audit::to(AuditSink::Stdout),
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true },
         pages: Pages::default(),
         idps: vec![Idp {
