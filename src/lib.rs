@@ -30,7 +30,7 @@
 //! | ports and adapters | [`outbound`] [`connector`] [`state`] [`session`] [`secrets`] [`signer`] [`sso`] |
 //! | pipelines | [`pages`] [`provision`] [`login`] [`request`] |
 //! | edges | [`observe`] [`proxy`] [`admin`] |
-//! | composition root, the one place that names concrete adapters | [`app`] [`load`] |
+//! | composition root, the one place that names concrete adapters | [`app`] [`load`] [`reload`] |
 //! | what starts it | [`cli`] [`demo`] |
 //!
 //! # Invariants
@@ -79,6 +79,7 @@ pub mod admin;
 // composition root
 pub mod app;
 pub mod load;
+pub mod reload;
 
 // what starts it
 pub mod cli;

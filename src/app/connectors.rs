@@ -14,25 +14,29 @@ use std::sync::Arc;
 /// Reads a secret for the key that is named.
 pub(super) type Read<'a> = dyn Fn(&dyn std::fmt::Display, &SecretRef) -> Result<SecretString, StartError> + 'a;
 
+/// What the engine of one policy shows to the app; `None` when it makes no accounts.
+pub(super) fn credential(policy: &Policy, read: &Read<'_>) -> Result<Option<ResolvedCredential>, StartError> {
+    policy.provision.as_ref().map(|provision| resolve(&policy.file, &provision.credential, read)).transpose()
+}
+
 /// The engine of one policy; `None` when it makes no accounts.
 pub(super) fn engine(
     policy: &Policy,
+    credential: Option<ResolvedCredential>,
     transport: &Arc<dyn Transport>,
     clock: &Arc<dyn Clock>,
-    read: &Read<'_>,
-) -> Result<Option<Arc<dyn Connector>>, StartError> {
-    let Some(provision) = &policy.provision else { return Ok(None) };
-    let engine = Engine::new(
+) -> Option<Arc<dyn Connector>> {
+    let provision = policy.provision.as_ref()?;
+    Some(Arc::new(Engine::new(
         Arc::clone(&provision.connector),
         provision.steps.clone(),
         provision.url.clone(),
-        resolve(&policy.file, &provision.credential, read)?,
+        credential?,
         provision.settings.clone(),
         Limits { timeout_ms: provision.timeout_ms, ..Limits::default() },
         Arc::clone(transport),
         Arc::clone(clock),
-    );
-    Ok(Some(Arc::new(engine)))
+    )))
 }
 
 fn resolve(file: &str, credential: &Credential, read: &Read<'_>) -> Result<ResolvedCredential, StartError> {

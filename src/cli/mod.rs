@@ -2,7 +2,11 @@
 
 mod check;
 mod demo;
+mod reload;
 mod serve;
+mod socket;
+mod status;
+mod table;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -47,6 +51,22 @@ enum Command {
         #[arg(value_name = "POLICY")]
         files: Vec<PathBuf>,
     },
+    /// Check the configuration of a running gateway again, then swap; or say why not.
+    Reload {
+        #[command(flatten)]
+        which: socket::Which,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a running gateway has loaded, what is up and what is pending.
+    Status {
+        #[command(flatten)]
+        which: socket::Which,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Gateway, identity provider and two legacy apps on this machine, in one process.
     Demo {
         /// Drive the whole story headless, print a line for each step, exit 0 or 1.
@@ -71,6 +91,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(match arguments.command {
         Command::Serve { config } => serve::serve(&config),
         Command::Check { config, files } => check::run(&config, &files),
+        Command::Reload { which, json } => reload::run(&which, json),
+        Command::Status { which, json } => status::run(&which, json),
         Command::Demo { check, port } => demo::run(check, port),
     })
 }

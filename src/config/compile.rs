@@ -9,6 +9,8 @@ use crate::policy::Policy;
 use crate::policy::compile::{parse_network, with_syntax};
 use crate::source::value::size_bytes;
 use crate::source::{Problem, Reader, Severity, SourceFile, Span, Table, in_order, parse, schema};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -36,17 +38,40 @@ pub fn outline(file: &SourceFile, folder: &Path) -> (PathBuf, Option<Vec<String>
     (folder.join(policies), (!idps.is_empty()).then_some(idps))
 }
 
-/// What files may not say at once: one host, one app. The first file in the list keeps the host.
+/// `[admin] socket`, as far as the file says it: for the command line, which asks a gateway that runs, whatever the file has come to since.
+pub fn socket(file: &SourceFile, folder: &Path) -> Option<PathBuf> {
+    let (tree, _) = parse(file);
+    tree.table("admin")?.text("socket").map(|path| folder.join(path))
+}
+
+/// What files may not say at once: one host, one app. The first file in the list keeps the host, and the name where two of one folder differ in their
+/// ending only.
 pub fn together<'p>(auth_host: Option<&str>, policies: impl IntoIterator<Item = (&'p SourceFile, &'p Policy)>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut seen: Vec<(&str, &str)> = auth_host.map(|host| (host, "[server] auth_host")).into_iter().collect();
+    let mut seen: HashMap<&str, &str> = auth_host.map(|host| (host, "[server] auth_host")).into_iter().collect();
+    let mut names: HashMap<PathBuf, &str> = HashMap::new();
     for (file, policy) in policies {
-        if let Some((_, owner)) = seen.iter().find(|(host, _)| *host == policy.host) {
-            let span = parse(file).0.node("host").map_or(0..0, |node| node.span.clone());
-            let problem = Problem::error("duplicate-host", file, span, format!("`{}` is taken by {owner}", policy.host));
-            problems.push(problem.help("one host, one application"));
-        } else {
-            seen.push((&policy.host, &policy.file));
+        // Sessions and accounts go by the name: two of one name would be one app.
+        match names.entry(Path::new(&policy.file).with_extension("")) {
+            Entry::Occupied(owner) => {
+                let mut problem = Problem::error("duplicate-app", file, 0..0, format!("there is an app `{}` already: {}", policy.name, owner.get()));
+                problem.span = None;
+                problems.push(problem.help("the file's name without its ending is the app's name: rename one of them"));
+                continue;
+            }
+            Entry::Vacant(free) => {
+                free.insert(&policy.file);
+            }
+        }
+        match seen.entry(&policy.host) {
+            Entry::Occupied(owner) => {
+                let span = parse(file).0.node("host").map_or(0..0, |node| node.span.clone());
+                let problem = Problem::error("duplicate-host", file, span, format!("`{}` is taken by {}", policy.host, owner.get()));
+                problems.push(problem.help("one host, one application"));
+            }
+            Entry::Vacant(free) => {
+                free.insert(&policy.file);
+            }
         }
     }
     problems
@@ -55,7 +80,7 @@ pub fn together<'p>(auth_host: Option<&str>, policies: impl IntoIterator<Item = 
 fn gateway(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Gateway> {
     let server = server(reader, tree, folder);
     let certificates = certificates(reader, tree, folder);
-    let admin = admin(reader, tree);
+    let admin = admin(reader, tree, folder);
     let state = state(reader, tree, folder);
     let session = session(reader, tree);
     let audit = audit(reader, tree, folder);
@@ -132,9 +157,9 @@ fn certificates(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Cer
     certificates
 }
 
-fn admin(reader: &mut Reader<'_>, tree: &Table) -> Option<Admin> {
+fn admin(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Admin> {
     let (table, _) = section(tree, "admin")?;
-    not_yet(reader, table, "admin", &["host", "idp", "groups", "viewers", "socket"]);
+    not_yet(reader, table, "admin", &["host", "idp", "groups", "viewers"]);
     let listen = match table.node("listen").map(|node| (node, table.texts("listen"))) {
         None => SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
         Some((node, written)) => {
@@ -151,7 +176,12 @@ fn admin(reader: &mut Reader<'_>, tree: &Table) -> Option<Admin> {
         let help = "it has no sign-in of its own yet: use a loopback address, and a tunnel or an agent on this machine";
         reader.error("admin-exposed", &node.span, "admin.listen is not a loopback address", help);
     }
-    Some(Admin { listen })
+    Some(Admin {
+        listen,
+        socket: table.text("socket").map(|path| folder.join(path)),
+        socket_group: table.text("socket_group").map(str::to_owned),
+        socket_viewers: table.text("socket_viewers").map(str::to_owned),
+    })
 }
 
 fn is_loopback(address: IpAddr) -> bool {

@@ -135,8 +135,9 @@ impl Desk {
     /// Links, never forms; the last used first.
     fn picker(&self, request: &OwnRequest, app: &Policy, ticket: &str, allowed: &[String]) -> Response<Bytes> {
         let last = self.cookies.read(&request.headers, Kind::LastIdp);
-        let known = allowed.iter().filter_map(|id| self.provider(id));
+        let known: Vec<_> = allowed.iter().filter_map(|id| self.provider(id)).collect();
         let mut choices: Vec<(&str, &str, String, bool)> = known
+            .iter()
             .map(|provider| {
                 let id = provider.id();
                 (id, provider.name(), login_path(&app.host, ticket, Some(id)), last.as_deref() == Some(id))

@@ -65,7 +65,7 @@ impl Desk {
             // Signed out in the last minute, or replaced by a sign-on of another tab.
             return self.begin_again(request, app, return_to, &code).await;
         }
-        let cookie = self.cookies.set(Kind::Session, &cookie, self.parts.session.max_ms / 1000);
+        let cookie = self.cookies.set(Kind::Session, &cookie, self.parts.sessions.max_ms() / 1000);
         // A strict cookie is not sent along a chain of redirects that another site began: one more navigation, from here, and it is.
         let response = if self.parts.session.same_site == "Strict" {
             match format!("{}{return_to}", self.parts.addresses.app_origin(app)).parse() {

@@ -5,19 +5,21 @@
 //! once a second (`metrics.rs`).
 
 pub mod audit;
+mod level;
 mod lines;
 mod metrics;
 
+pub use level::Level;
 pub use lines::Flush;
-pub use metrics::{Metrics, Tally};
+pub use metrics::{Counted, Metrics, Tally};
 
 use crate::clock::Clock;
 use crate::config::{AuditSink, Telemetry};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -44,12 +46,12 @@ fn sink_name(sink: &AuditSink) -> String {
 }
 
 /// Sends logs to standard error and audit events to their sink, for the whole process. Nobody who logs waits for them: see `lines.rs`. The last lines are
-/// written when the [`Flush`] is dropped.
+/// written when the [`Flush`] is dropped; [`Level`] changes how much is logged.
 ///
 /// # Errors
 /// [`ObserveError`] by cause.
-pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, clock: Arc<dyn Clock>) -> Result<Flush, ObserveError> {
-    let filter = EnvFilter::builder().parse(&telemetry.log).map_err(|error| ObserveError::Filter(telemetry.log.clone(), error))?;
+pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, clock: Arc<dyn Clock>) -> Result<(Flush, Level), ObserveError> {
+    let level = Level::parse(&telemetry.log)?;
     let json = match telemetry.format.as_str() {
         "json" => true,
         "text" => false,
@@ -69,9 +71,9 @@ pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, 
     };
     let only_audit = tracing_subscriber::filter::filter_fn(|event| event.target() == audit::TARGET);
     tracing_subscriber::registry()
-        .with(lines.with_filter(not_audit).with_filter(filter))
+        .with(lines.with_filter(not_audit).with_filter(level.clone()))
         .with(audit.with_filter(only_audit))
         .try_init()
         .map_err(|_already| ObserveError::Twice)?;
-    Ok(flush)
+    Ok((flush, level))
 }

@@ -24,6 +24,7 @@ use crate::config;
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::Identity;
 use crate::policy::Policy;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -31,6 +32,7 @@ use http::header::{
 use http::header::{STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 use sheet::Sheet;
+use std::sync::Arc;
 
 /// Carries the incident code of every answer made here.
 const INCIDENT_HEADER: HeaderName = HeaderName::from_static("x-vestibule-incident");
@@ -103,7 +105,8 @@ pub struct WhoAmI<'a> {
 /// Renders pages.
 #[derive(Debug)]
 pub struct Pages {
-    settings: config::Pages,
+    /// `[pages]`; a reload changes it.
+    settings: ArcSwap<config::Pages>,
     addresses: links::Addresses,
     security_policy: HeaderValue,
 }
@@ -112,7 +115,12 @@ impl Pages {
     /// `auth_origin` is what browsers call the auth host, scheme and port included: `https://auth.example.com`,
     /// `http://auth.localhost:8080`. App hosts are taken to be served with the same scheme and port.
     pub fn new(settings: config::Pages, auth_origin: &str) -> Self {
-        Self { settings, addresses: links::Addresses::new(auth_origin), security_policy: html::security_policy() }
+        Self { settings: ArcSwap::from_pointee(settings), addresses: links::Addresses::new(auth_origin), security_policy: html::security_policy() }
+    }
+
+    /// From now on with these settings.
+    pub fn change(&self, settings: config::Pages) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// The answer to a person, with the status that belongs to the message and kind.
@@ -120,12 +128,14 @@ impl Pages {
     /// [`PublicMessage::Waiting`] for a page refreshes, without delay and once, to `/.vestibule/wait?to=CONTINUE_TO`, which has to hold its
     /// answer. [`PublicMessage::SignInRequired`] for a form is the page that saves the typed text.
     pub fn respond(&self, message: PublicMessage, context: PageContext<'_>) -> Response<Bytes> {
-        self.answer(message, context, &sheet::of_message(message, context, self.names(), false))
+        let settings = self.settings.load();
+        self.answer(message, context, &sheet::of_message(message, context, self.names(&settings), false))
     }
 
     /// The waiting page after the first hold: as [`Self::respond`] with [`PublicMessage::Waiting`], in the words for a longer wait.
     pub fn still_waiting(&self, context: PageContext<'_>) -> Response<Bytes> {
-        self.answer(PublicMessage::Waiting, context, &sheet::of_message(PublicMessage::Waiting, context, self.names(), true))
+        let settings = self.settings.load();
+        self.answer(PublicMessage::Waiting, context, &sheet::of_message(PublicMessage::Waiting, context, self.names(&settings), true))
     }
 
     /// Which provider to sign in with: links, never forms (Chrome applies `form-action` to the redirect that follows). JSON kinds get
@@ -185,8 +195,8 @@ impl Pages {
         self.respond(PublicMessage::SignedIn, context)
     }
 
-    fn names(&self) -> sheet::Names<'_> {
-        sheet::Names { settings: &self.settings, addresses: &self.addresses }
+    fn names<'a>(&'a self, settings: &'a config::Pages) -> sheet::Names<'a> {
+        sheet::Names { settings, addresses: &self.addresses }
     }
 
     fn answer(&self, message: PublicMessage, context: PageContext<'_>, sheet: &Sheet) -> Response<Bytes> {
@@ -214,7 +224,7 @@ impl Pages {
     }
 
     fn page(&self, status: StatusCode, context: PageContext<'_>, sheet: &Sheet) -> Response<Bytes> {
-        let body = html::render(sheet, &self.settings.name, context.incident);
+        let body = html::render(sheet, &self.settings.load().name, context.incident);
         self.dress(status, context, "text/html; charset=utf-8", body)
     }
 

@@ -205,6 +205,12 @@ fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
     Ok(())
 }
 
+/// Whether a person may still be in the app, as far as that rests on who they are alone: for answers under way when a policy changes. Requests are decided by
+/// [`evaluate`].
+pub fn may_stay(policy: &Policy, identity: &Identity) -> bool {
+    policy.login.idp.contains(&identity.idp) && not_denied(&policy.access, &identity.groups).is_ok() && person_holds(&policy.access, identity).is_ok()
+}
+
 /// `networks` and `methods`.
 fn request_holds(gate: &Gate, method: &str, peer: IpAddr) -> Result<(), DenyReason> {
     if !gate.networks.is_empty() && !gate.networks.iter().any(|network| network.contains(&peer)) {

@@ -35,8 +35,8 @@ const SESSIONS_MAX: usize = 16_384;
 pub struct Shared {
     /// Hosts and policies; swapped whole.
     pub routes: Arc<ArcSwap<Routes>>,
-    /// Bounds of every request.
-    pub limits: Limits,
+    /// Bounds of every request; swapped whole.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// Sessions.
     pub live: Arc<LiveSessions>,
     /// Our own pages.
@@ -143,7 +143,7 @@ impl Doors for Worker {
     async fn session(&self, cookie: SecretHash) -> Result<Option<Arc<AppSession>>, StoreError> {
         let generation = self.shared.live.generation();
         // One that has run out is asked about once more, so that it is ended for good: a clock set back must not revive it (C9).
-        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.idle_ms);
+        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.load().idle_ms);
         if let Some(known) = self.sessions.borrow_mut().get(&cookie, generation).filter(alive) {
             return Ok(Some(known));
         }

@@ -278,6 +278,8 @@ pub trait AccountStore: Send + Sync + fmt::Debug {
     async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError>;
     /// Records of an upstream in `state`, at most `limit`, those leased last first.
     async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError>;
+    /// How many records each upstream has in each state; states without a record are left out.
+    async fn account_counts(&self) -> Result<Vec<(String, AccountState, u64)>, StoreError>;
 }
 
 /// A signing key of the gateway.

@@ -12,6 +12,7 @@ mod oidc;
 mod pages;
 mod policy;
 mod provision;
+mod reload;
 mod proxy;
 mod request;
 mod serve;

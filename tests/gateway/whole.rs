@@ -194,7 +194,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             workers: 1,
         },
         certificates: vec![pair("vestibule.test.pem", "VESTIBULE_KEY"), pair("other.test.pem", "OTHER_KEY")],
-        admin: Some(Admin { listen: anywhere }),
+        admin: Some(Admin { listen: anywhere, socket: None, socket_group: None, socket_viewers: None }),
         state: State { url: format!("sqlite:{}", folder.path().join("v.db").display()), key: SecretRef::Env("STATE_KEY".into()) },
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" },
         audit: Audit { sink: AuditSink::Stdout },

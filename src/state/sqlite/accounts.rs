@@ -116,6 +116,16 @@ impl AccountStore for Store {
         let rows = rows.bind(upstream).bind(word(&state)?).bind(i64::from(limit)).fetch_all(&self.readers).await.map_err(unavailable)?;
         rows.iter().filter_map(|row| self.record_from(row).transpose()).collect()
     }
+
+    async fn account_counts(&self) -> Result<Vec<(String, AccountState, u64)>, StoreError> {
+        let rows = sqlx::query("select upstream, state, count(*) as records from account where state is not null group by upstream, state");
+        let rows = rows.fetch_all(&self.readers).await.map_err(unavailable)?;
+        let count = |row: &SqliteRow| {
+            let records: i64 = row.try_get("records").map_err(unavailable)?;
+            Ok((row.try_get("upstream").map_err(unavailable)?, read_word(row.try_get("state").map_err(unavailable)?)?, records.unsigned_abs()))
+        };
+        rows.iter().map(count).collect()
+    }
 }
 
 impl Store {

@@ -246,6 +246,9 @@ impl AccountStore for Watched {
     async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
         self.inner.accounts_in(upstream, state, limit).await
     }
+    async fn account_counts(&self) -> Result<Vec<(String, AccountState, u64)>, StoreError> {
+        self.inner.account_counts().await
+    }
 }
 
 /// Moves the clock instead of sleeping.
