@@ -97,8 +97,8 @@ fn reload_of_one_among_1000(bencher: Bencher<'_, '_>) {
     let house = House::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut loader = Loader::new(&house.config());
-    let loaded = loader.look(&no_gate).unwrap_or_else(|report| panic!("{}", report.render())).first();
-    let mut plan = loaded.into_plan();
+    let first = loader.look(&no_gate).unwrap_or_else(|report| panic!("{}", report.render())).first();
+    let mut plan = first.into_plan();
     plan.install_logging = false;
     plan.environment = Arc::new(|name| (name == "STATE_KEY").then(|| OsString::from("a key for a benchmark that is long enough to be one")));
     let running = runtime.block_on(app::start(plan)).unwrap_or_else(|error| panic!("{error}"));

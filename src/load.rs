@@ -25,6 +25,8 @@ use std::sync::Arc;
 pub struct Loaded {
     /// The gateway file.
     pub gateway: Gateway,
+    /// Its text.
+    pub text: Arc<str>,
     /// The policies that are in order, by file name. A policy with errors is not among them: its app is not served, all others are.
     pub policies: Vec<Arc<Policy>>,
     /// Hosts of the policies that were left out, as far as they can be read and nobody else has them: their apps are unavailable, not unknown.
@@ -52,7 +54,7 @@ impl Loaded {
     /// What to start.
     pub fn into_plan(self) -> Plan {
         let rejected = self.rejected();
-        Plan { rejected, policies: self.policies, ..Plan::new(self.gateway, Vec::new(), self.unavailable) }
+        Plan { rejected, policies: self.policies, text: Some(self.text), ..Plan::new(self.gateway, Vec::new(), self.unavailable) }
     }
 
     /// Policy files with errors, each with the first of them.
@@ -167,7 +169,7 @@ impl Found {
         let mut problems = self.problems;
         problems.extend(self.candidates.into_iter().flat_map(|candidate| candidate.problems));
         problems.extend(clashes);
-        Loaded { gateway: self.gateway, policies, unavailable, report: Report { problems, files: self.files } }
+        Loaded { gateway: self.gateway, text: self.file.text, policies, unavailable, report: Report { problems, files: self.files } }
     }
 }
 

@@ -68,6 +68,7 @@ pub(super) struct Handles {
 /// What a gateway starts with.
 pub(super) struct First {
     pub(super) gateway: Gateway,
+    pub(super) text: Option<Arc<str>>,
     pub(super) policies: Vec<Arc<Policy>>,
     pub(super) unavailable: Vec<String>,
     pub(super) rejected: Vec<Rejected>,
@@ -166,7 +167,7 @@ struct Told<'a> {
 impl Swap {
     /// With what a gateway starts with; from the return on it is served.
     pub(super) fn begin(builder: Builder, handles: Handles, first: First) -> Self {
-        let First { gateway, policies, unavailable, rejected, idps, certificates } = first;
+        let First { gateway, text, policies, unavailable, rejected, idps, certificates } = first;
         let now = handles.clock.now();
         let (mut apps, mut refused) = (Vec::new(), Vec::new());
         for Rejected { app, file, reason } in rejected {
@@ -183,8 +184,7 @@ impl Swap {
             }
         }
         let last_ok = refused.is_empty();
-        let force =
-            Force { gateway, text: None, apps, refused, retired: HashMap::new(), idps, certificates, restart: Vec::new(), last_ok, last_at: now };
+        let force = Force { gateway, text, apps, refused, retired: HashMap::new(), idps, certificates, restart: Vec::new(), last_ok, last_at: now };
         let swap = Self { builder, handles, force: Mutex::new(force), recent: super::status::Recent::default(), started_at: now };
         let force = swap.force();
         let by = By::source(Source::Start);
@@ -220,7 +220,7 @@ impl Swap {
             let name = &*candidate.file.name;
             let (served, was_wrong) = (known.get(name), wrong.get(name));
             if let (Choice::Now, Some(policy), Some(parts)) = (choice, &candidate.policy, parts.remove(name)) {
-                force.apps.push(told.served(policy, parts, served, was_wrong, now));
+                force.apps.push(told.served(candidate, policy, parts, served, was_wrong, now));
             } else {
                 let clash = clashes.iter().find(|problem| *problem.file.name == *name);
                 let refused = Refused::of(candidate, clash, lacking.remove(name).filter(|_| served.is_none()));
@@ -470,13 +470,24 @@ impl Told<'_> {
     }
 
     /// A policy is served as its file says.
-    fn served(&mut self, policy: &Arc<Policy>, parts: AppParts, known: Option<&Served>, wrong: Option<&Refused>, now: Timestamp) -> Served {
+    fn served(
+        &mut self,
+        candidate: &Candidate,
+        policy: &Arc<Policy>,
+        parts: AppParts,
+        known: Option<&Served>,
+        wrong: Option<&Refused>,
+        now: Timestamp,
+    ) -> Served {
         let same = known.filter(|known| known.policy.revision == policy.revision);
-        let change = match (known, same) {
-            (None, _) if wrong.is_none() => Some(Change::Added),
-            (_, None) => Some(Change::Changed),
-            (_, Some(known)) if known.parts.secrets != parts.secrets => Some(Change::Secret),
-            (_, Some(_)) => wrong.map(|_| Change::Unchanged),
+        let lacked = |wrong: &Refused| wrong.reserves.as_ref().is_some_and(|lacking| lacking.revision == policy.revision);
+        let change = match (known, same, wrong) {
+            (None, _, None) => Some(Change::Added),
+            (None, _, Some(wrong)) if lacked(wrong) => Some(Change::Secret),
+            (None, _, Some(wrong)) if wrong.text.as_ref() == Some(&candidate.file.text) => Some(Change::Unchanged),
+            (_, None, _) => Some(Change::Changed),
+            (_, Some(known), _) if known.parts.secrets != parts.secrets => Some(Change::Secret),
+            (_, Some(_), wrong) => wrong.map(|_| Change::Unchanged),
         };
         let served = Served { policy: Arc::clone(policy), parts, since: same.map_or(now, |known| known.since) };
         let Some(change) = change else {
@@ -537,7 +548,7 @@ impl Told<'_> {
                 entry.errors = 1;
                 entry.serving_since = since.map(rfc3339);
                 entry.why = error.to_string();
-                self.others += &format!("error: {error}\n\n");
+                self.others.extend(["error: ", &error.to_string(), "\n\n"]);
                 audit_rejected(None, place, SECRET, self.by);
                 tracing::error!(place, %error, "NOT loaded: what was there before stays");
             }
@@ -551,7 +562,9 @@ impl Told<'_> {
         let problems = problems.into_iter().filter(|problem| problem.severity == Severity::Error || named.contains(&*problem.file.name)).collect();
         let report = Report { problems, files };
         let text = if report.problems.is_empty() { String::new() } else { report.render_with("") };
-        if !self.entries.is_empty() {
+        // What was wrong before is not news to those who watch.
+        let news = |entry: &Entry| entry.loaded || entry.change != Change::Unchanged || self.by.source != Source::Watch;
+        if self.entries.iter().any(news) {
             let not = self.entries.iter().filter(|entry| !entry.loaded).count();
             let (loaded, unchanged) = (self.entries.len() - not, self.unchanged);
             tracing::info!(source = self.by.source.key(), operator = self.by.operator, loaded, not_loaded = not, unchanged, "reloaded");

@@ -61,6 +61,8 @@ pub(crate) const DEMO: &str = "--port";
 pub struct Plan {
     /// The gateway file.
     pub gateway: Gateway,
+    /// Its text, where there is one: by it a reload sees whether it has changed.
+    pub text: Option<Arc<str>>,
     /// The policies that are in order.
     pub policies: Vec<Arc<Policy>>,
     /// Hosts whose policy is not. Those of policies that lack a secret are added at the start.
@@ -98,6 +100,7 @@ impl Plan {
     pub fn new(gateway: Gateway, policies: Vec<Policy>, unavailable: Vec<String>) -> Self {
         Self {
             gateway,
+            text: None,
             policies: policies.into_iter().map(Arc::new).collect(),
             unavailable,
             rejected: Vec::new(),
@@ -222,7 +225,7 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]: nothing runs then.
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
-    let Plan { gateway, policies, unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
+    let Plan { gateway, text, policies, unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
     let install = || observe::install(&gateway.telemetry, &gateway.audit.sink, &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
@@ -298,7 +301,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
     }
     let handles = Handles { routes, provision, login, pages, live, limits, metrics, store: shared_store, level, resolver, clock, scheme };
-    let swap = Arc::new(Swap::begin(builder, handles, First { gateway, policies, unavailable, rejected, idps, certificates }));
+    let swap = Arc::new(Swap::begin(builder, handles, First { gateway, text, policies, unavailable, rejected, idps, certificates }));
     drop(tokio::spawn(Arc::clone(&swap).sample(background.clone())));
     let mut cores = Vec::new();
     for (number, listeners) in sockets.cores.into_iter().enumerate() {

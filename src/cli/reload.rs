@@ -32,7 +32,7 @@ fn text(reloaded: &Reloaded, now: Timestamp) -> String {
         out += "nothing has changed\n";
     }
     if !reloaded.restart.is_empty() {
-        out += &format!("only a restart changes {}\n", reloaded.restart.join(", "));
+        out.extend(["only a restart changes ", &reloaded.restart.join(", "), "\n"]);
     }
     if !reloaded.problems.is_empty() {
         out += "\n";

@@ -12,14 +12,14 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Runs the gateway until SIGTERM or SIGINT; returns the exit code.
 pub(super) fn serve(config: &Path) -> u8 {
     let mut loader = Loader::new(config);
-    let loaded = match loader.look(&no_gate) {
+    let first = match loader.look(&no_gate) {
         Ok(found) => found.first(),
         Err(report) => {
             say(&report.render());
             return CONFIG;
         }
     };
-    if let Some(broken) = loaded.report() {
+    if let Some(broken) = first.report() {
         say(&broken);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build() {
@@ -30,7 +30,7 @@ pub(super) fn serve(config: &Path) -> u8 {
         }
     };
     let code = runtime.block_on(async move {
-        match Following::start(loader, Arc::new(no_gate), loaded.into_plan()).await {
+        match Following::start(loader, Arc::new(no_gate), first.into_plan()).await {
             Ok(following) => until_told(following).await,
             Err(error) => {
                 say(&format!("error: {error}\n"));

@@ -88,9 +88,9 @@ impl Door {
     }
 
     fn ask<T: DeserializeOwned>(&self, method: &str, path: &str, body: &[u8]) -> Result<T, Failed> {
-        let lost = |cause: io::Error| match cause.kind() {
-            ErrorKind::PermissionDenied => Failed::Forbidden(self.0.clone()),
-            _ => Failed::Nobody { path: self.0.clone(), cause },
+        let lost = |cause: io::Error| {
+            let path = self.0.clone();
+            if cause.kind() == ErrorKind::PermissionDenied { Failed::Forbidden(path) } else { Failed::Nobody { path, cause } }
         };
         let mut stream = UnixStream::connect(&self.0).map_err(lost)?;
         let exchanged = exchange(&mut stream, method, path, body).map_err(lost)?;
@@ -125,7 +125,7 @@ fn answer(bytes: &[u8]) -> Result<(u16, &[u8]), Failed> {
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| nonsense("it has no status"))?;
     let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
     let body = body.get(4..).unwrap_or_default();
-    if length != Some(body.len()) { Err(nonsense("it ends early")) } else { Ok((status, body)) }
+    if length == Some(body.len()) { Ok((status, body)) } else { Err(nonsense("it ends early")) }
 }
 
 #[cfg(test)]

@@ -43,16 +43,16 @@ fn text(status: &Status, now: Timestamp) -> String {
     out += &table.render();
     for provider in &status.providers {
         let keys = provider.keys_age_s.map_or_else(|| "not needed yet".to_owned(), |age_s| format!("keys {} old", span(age_s)));
-        out += &format!("PROVIDER  {}  {keys}\n", provider.id);
+        out.extend(["PROVIDER  ", &provider.id, "  ", &keys, "\n"]);
     }
     if !overview.store_ok {
         out += "the state store is not answering\n";
     }
     if !overview.restart.is_empty() {
-        out += &format!("only a restart changes {}\n", overview.restart.join(", "));
+        out.extend(["only a restart changes ", &overview.restart.join(", "), "\n"]);
     }
     if !overview.last_reload_ok {
-        out += &format!("not everything was loaded at {}: `vestibule check` says why\n", moment(&overview.last_reload_at, now));
+        out.extend(["not everything was loaded at ", &moment(&overview.last_reload_at, now), ": `vestibule check` says why\n"]);
     }
     out
 }

@@ -8,6 +8,7 @@ use crate::config::compile::together;
 use crate::policy::Policy;
 use crate::source::{Problem, Severity, SourceFile, parse};
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// A policy file as it is now.
@@ -55,7 +56,7 @@ impl Candidate {
 /// candidate that has one is not served as it is now.
 ///
 /// A host belongs to whom it is served for already; among newcomers the first file has it.
-pub fn settle(auth_host: Option<&str>, candidates: &[Candidate], before: &HashMap<&str, &Policy>) -> (Vec<Choice>, Vec<Problem>) {
+pub fn settle<S: BuildHasher>(auth_host: Option<&str>, candidates: &[Candidate], before: &HashMap<&str, &Policy, S>) -> (Vec<Choice>, Vec<Problem>) {
     let last = |candidate: &Candidate| before.get(&*candidate.file.name).copied();
     let otherwise = |candidate: &Candidate| if last(candidate).is_some() { Choice::Before } else { Choice::Nothing };
     let mut choices: Vec<Choice> =
@@ -148,5 +149,19 @@ mod tests {
         check("a=one b=two", "a= b=one", "a=before b=before");
         check("a=one b=two c=three", "a= b=one c=two", "a=before b=before c=before");
         check("a=one", "b=one", "b=now");
+    }
+
+    #[test]
+    fn two_files_of_one_name_are_not_two_apps() {
+        let named = |name: &str, host: &str| {
+            let text = candidate(&format!("x={host}")).file.text;
+            let file = SourceFile::new(name, text);
+            let (policy, problems) = compile(&file, Surroundings { idps: None, connectors: &[] });
+            Candidate { file, policy: policy.map(Arc::new), problems }
+        };
+        let (choices, problems) =
+            settle(None, &[named("p/a.TOML", "one"), named("p/a.toml", "two"), named("q/a.toml", "three")], &HashMap::<&str, &Policy>::new());
+        assert_eq!(choices, [Choice::Now, Choice::Nothing, Choice::Now]);
+        assert_eq!(problems.iter().map(|problem| (problem.code, &*problem.file.name)).collect::<Vec<_>>(), [("duplicate-app", "p/a.toml")]);
     }
 }

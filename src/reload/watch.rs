@@ -26,12 +26,12 @@ pub(super) async fn follow(reloader: Arc<Reloader>, mut stop: watch::Receiver<bo
     // One place is enough: a change that finds it taken is part of the one before.
     let (tell, mut changes) = channel(1);
     let fits = Arc::clone(&wanted);
-    let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+    let made = notify::recommended_watcher(move |event: notify::Result<Event>| {
         if event.map_or(true, |event| fits.lock().unwrap_or_else(PoisonError::into_inner).concerns(&event)) {
             let _full_is_told = tell.try_send(());
         }
     });
-    let mut watched = match watcher {
+    let mut watched = match made {
         Ok(watcher) => Watched { watcher, folders: HashSet::new() },
         Err(error) => return tracing::warn!(%error, "changed files are not noticed; `vestibule reload` works"),
     };
@@ -39,9 +39,9 @@ pub(super) async fn follow(reloader: Arc<Reloader>, mut stop: watch::Receiver<bo
     count.mark_unchanged();
     watched.arm(&reloader, &wanted);
     // What has changed between the start and now, nobody has told us.
-    let mut changed = true;
+    let mut due = true;
     loop {
-        if changed {
+        if due {
             reloader.reload(By::source(Source::Watch)).await;
         }
         tokio::select! {
@@ -50,7 +50,7 @@ pub(super) async fn follow(reloader: Arc<Reloader>, mut stop: watch::Receiver<bo
                 if told.is_none() {
                     return;
                 }
-                changed = true;
+                due = true;
             }
             // Somebody has reloaded, and other files may count from now on.
             there = count.changed() => {
@@ -58,7 +58,7 @@ pub(super) async fn follow(reloader: Arc<Reloader>, mut stop: watch::Receiver<bo
                     return;
                 }
                 watched.arm(&reloader, &wanted);
-                changed = false;
+                due = false;
                 continue;
             }
         }

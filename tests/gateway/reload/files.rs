@@ -166,7 +166,7 @@ async fn row_06_the_policy_revision_is_stamped_on_every_record() {
     // The secret comes later, and that is enough.
     admin.require("Bearer first");
     followed.write("admin.token", "first\n");
-    assert_eq!(followed.reloaded().await, ["app.toml unchanged loaded"]);
+    assert_eq!(followed.reloaded().await, ["app.toml secret loaded"]);
     let person = followed.street.sign_in(APP).await;
     assert_eq!(followed.get(&person, APP, "/").await.status(), 200);
     let stamped = || async {

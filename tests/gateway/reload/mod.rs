@@ -1,6 +1,7 @@
 //! A gateway whose files change while it runs.
 //!
 //! [`Followed`] is the whole gateway in this process, started from files as `serve` does, with an application and a provider; tests write files and reload.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod files;
 mod load;
@@ -78,8 +79,8 @@ scopes = ["openid"]
             fs::write(folder.path().join(format!("policies/{name}.toml")), text).unwrap();
         }
         let mut loader = Loader::new(&folder.path().join("vestibule.toml"));
-        let loaded = loader.look(gate.as_ref()).unwrap_or_else(|report| panic!("{}", report.render())).first();
-        let mut plan = loaded.into_plan();
+        let first = loader.look(gate.as_ref()).unwrap_or_else(|report| panic!("{}", report.render())).first();
+        let mut plan = first.into_plan();
         plan.install_logging = false;
         plan.clock = clock.clone();
         plan.environment = Arc::new(|name| (name == "STATE_KEY").then(|| OsString::from("a key for tests that is long enough to be one")));

@@ -236,7 +236,7 @@ fn the_command_line_says_what_came_of_a_reload() {
     let rejected = served.audited(|event| event["action"] == "config.rejected");
     assert_eq!((&rejected["app"], rejected["source"].as_str().is_some()), (&json!("wiki"), true));
     let asked = served.audited(|event| event["action"] == "admin.command");
-    assert_eq!((&asked["peer"]["uid"], &asked["url"]["path"]), (&json!(getuid().as_raw().to_string()), &json!("/api/v1/reload")), "{asked}");
+    assert_eq!((&asked["peer"]["uid"], &asked["url"]["path"]), (&json!(getuid().as_raw()), &json!("/api/v1/reload")), "{asked}");
     let (code, text) = said(&served.command(&["reload", "--json"]).output().unwrap());
     let reloaded: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((code, &reloaded["ok"], &reloaded["entries"][0]["app"]), (Some(1), &json!(false), &json!("wiki")));
