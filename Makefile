@@ -5,11 +5,12 @@
 #   make lint     format and lints alone
 #   make bench    the measurements: pure functions, then side by side with other proxies
 #   make certs    the test certificates anew
+#   make manual   the manual's reference pages anew, from the tables they are made of
 
 SHELL := /bin/bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: demo test lint bench certs setup-build setup-lint setup-lab setup-bench
+.PHONY: demo test lint bench certs manual setup-build setup-lint setup-lab setup-bench
 
 demo: setup-build
 	cargo run --release --locked -- demo
@@ -27,6 +28,9 @@ bench: setup-build setup-lab setup-bench
 
 certs: setup-build
 	certs/make.sh
+
+manual: setup-build
+	VESTIBULE_WRITE_MANUAL=1 cargo test --locked --lib manual::
 
 setup-build:
 	@tests/setup/build.sh

@@ -14,7 +14,7 @@ use vestibule::identity::{Groups, Identity, SubjectId};
 use vestibule::policy::evaluate::{Facts, SignedIn, evaluate};
 use vestibule::policy::path::CanonicalPath;
 use vestibule::policy::{Policy, Surroundings, compile};
-use vestibule::provision::Ensured;
+use vestibule::provision::{Asking, Ensured};
 use vestibule::request::{Arrival, Doors, Limits, Route, Routes, Walked, walk};
 use vestibule::session::{AppSession, LiveSessions, Pass};
 use vestibule::source::{Problem, SourceFile};
@@ -78,7 +78,11 @@ impl Doors for Memory {
         Ok(Some(Arc::clone(&self.0)))
     }
 
-    async fn ensure(&self, _: &Arc<AppSession>, _: &Arc<Route>, _: Incident, _: u64) -> Ensured {
+    async fn token(&self, _: &str, _: &Arc<Route>, _: Incident) -> Result<Arc<AppSession>, vestibule::fault::PublicMessage> {
+        unreachable!("no policy here takes tokens")
+    }
+
+    async fn ensure(&self, _: &Arc<AppSession>, _: &Arc<Route>, _: Incident, _: Asking) -> Ensured {
         unreachable!("the pass is good")
     }
 }
@@ -112,6 +116,7 @@ fn session(runtime: &tokio::runtime::Runtime, revision: &str) -> Arc<AppSession>
             login: "ada".to_owned(),
             roles: Vec::new(),
             headers,
+            path_headers: Vec::new(),
             good_until: NOW.plus_ms(3_600_000),
             landing: None,
         };

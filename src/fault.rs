@@ -5,6 +5,7 @@
 //! kept apart: a *refusal* is a correct no, a *fault* broke, a *problem* is a configuration mistake (`source/`).
 
 use crate::entropy::Entropy;
+use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::fmt;
 
@@ -24,6 +25,36 @@ impl Incident {
     /// From five random bytes.
     pub fn from_bytes(bytes: [u8; 5]) -> Self {
         Self(bytes.into_iter().fold(0, |number, byte| (number << 8) | u64::from(byte)))
+    }
+
+    /// As a number of forty bits: what a store keeps it by.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// From [`Self::number`]; further bits are dropped.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number & 0xff_ffff_ffff)
+    }
+
+    /// As somebody writes it down: any letter case, with or without the dash, and `O`, `I`, `L` for what they were taken for (Crockford). `None`: not a code.
+    pub fn parse(written: &str) -> Option<Self> {
+        let mut number = 0;
+        let mut letters = 0;
+        for letter in written.trim().chars().filter(|letter| !matches!(letter, '-' | ' ')) {
+            let letter = match letter.to_ascii_uppercase() {
+                'O' => '0',
+                'I' | 'L' => '1',
+                other => other,
+            };
+            let value = CROCKFORD.iter().position(|known| char::from(*known) == letter)?;
+            number = number << 5 | u64::try_from(value).ok()?;
+            letters += 1;
+            if letters > 8 {
+                return None;
+            }
+        }
+        (letters == 8).then_some(Self(number))
     }
 
     /// `7KQ4-M2XD` as bytes, without allocating.
@@ -52,7 +83,8 @@ impl fmt::Debug for Incident {
 }
 
 /// Why a signed-in person may not pass: a few fixed reasons. Group names, expressions and file names stay with ops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DenyReason {
     /// Not in a group with access.
     Groups,
@@ -98,7 +130,8 @@ impl DenyReason {
 }
 
 /// Everything a person can be told that is not the app's own answer. No free text by construction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PublicMessage {
     /// 400: not HTTP as we accept it, or an ambiguous path.
     BadRequest,
@@ -122,6 +155,18 @@ pub enum PublicMessage {
     FreshSignInRequired,
     /// 403 with one of the fixed reasons.
     Denied(DenyReason),
+    /// 401 with `Bearer`: sign-in required, and an access token would do as well.
+    SignInOrTokenRequired,
+    /// 401 with `Bearer`: only an access token will do.
+    TokenRequired,
+    /// 401 with `invalid_token` (RFC 6750 3.1).
+    TokenInvalid,
+    /// 403 with `insufficient_scope` (RFC 6750 3.1).
+    TokenScope,
+    /// 401 with `insufficient_user_authentication` (RFC 9470 3): the sign-in behind the token is too old, or of unknown age.
+    TokenTooOld,
+    /// 403: the token holds, and the person has no account here yet.
+    TokenWithoutAccount,
     /// 400: sign-in link unknown, used or too old.
     LinkExpired,
     /// 403: the provider's answer did not hold.
@@ -142,6 +187,16 @@ pub enum PublicMessage {
     AccountExists,
     /// 403: an attribute that the account needs is missing from the sign-in.
     IncompleteSignIn,
+    /// 403: no account, and none is made by signing in.
+    AccountsOff,
+    /// 403: no account, because as many as the policy allows are there.
+    AccountsFull,
+    /// 403: a human has to approve the account first.
+    AwaitingApproval,
+    /// 403: no account yet; only a page opened in a browser begins one.
+    OpenInBrowser,
+    /// 403: the app is switched off for everybody.
+    AppClosed,
     /// 502.
     AppUnreachable,
     /// 504.
@@ -193,5 +248,19 @@ mod tests {
         assert_eq!(Incident::from_bytes([0; 5]).to_string(), "0000-0000");
         assert_eq!(Incident::from_bytes([0xff; 5]).to_string(), "ZZZZ-ZZZZ");
         assert_eq!(Incident::from_bytes([0b0000_0000, 0b0100_0100, 0, 0, 1]).to_string(), "0120-0001");
+    }
+
+    #[test]
+    fn a_code_is_understood_as_people_write_it_and_nothing_else_is() {
+        for no in ["", "7KQ4-M2X", "7KQ4-M2XDD", "7KQ4-M2XU", "7KQ4_M2XD", "ada@example.com", "https://a", "--------", "7KQ4M2X\u{664}"] {
+            assert_eq!(Incident::parse(no), None, "{no:?}");
+        }
+        let code = Incident::from_bytes([0x3d, 0x2e, 0x4a, 0x0b, 0xad]);
+        let written = code.to_string();
+        for as_written in [written.clone(), written.to_lowercase(), written.replace('-', ""), format!(" {} ", written.replace('-', " "))] {
+            assert_eq!(Incident::parse(&as_written), Some(code), "{as_written:?}");
+        }
+        assert_eq!(Incident::parse("oiL0-0000").map(|code| code.to_string()).as_deref(), Some("0110-0000"));
+        assert_eq!(Incident::from_number(code.number()), code);
     }
 }

@@ -28,8 +28,8 @@
 //! |---|---|
 //! | core: data and functions; no IO, no clock, no random source | [`clock`] [`entropy`] [`fault`] [`identity`] [`source`] [`expr`] [`config`] [`policy`] [`plan`] |
 //! | ports and adapters | [`outbound`] [`connector`] [`state`] [`session`] [`secrets`] [`signer`] [`sso`] |
-//! | pipelines | [`pages`] [`provision`] [`login`] [`request`] |
-//! | edges | [`observe`] [`proxy`] [`admin`] |
+//! | pipelines | [`pages`] [`provision`] [`rehearse`] [`login`] [`request`] |
+//! | edges | [`observe`] [`proxy`] [`admin`] [`manual`] |
 //! | composition root, the one place that names concrete adapters | [`app`] [`load`] [`reload`] |
 //! | what starts it | [`cli`] [`demo`] |
 //!
@@ -68,6 +68,7 @@ pub mod sso;
 // pipelines
 pub mod pages;
 pub mod provision;
+pub mod rehearse;
 pub mod login;
 pub mod request;
 
@@ -75,6 +76,7 @@ pub mod request;
 pub mod observe;
 pub mod proxy;
 pub mod admin;
+pub mod manual;
 
 // composition root
 pub mod app;

@@ -9,10 +9,18 @@ mod settle;
 
 pub use settle::{Candidate, Choice, settle};
 
+mod own;
+mod untested;
+
+pub use own::connector_of;
+pub use untested::{Untested, untested, untested_file};
+
 use crate::app::{Plan, Rejected};
+use crate::config::environment::{self, Variable};
 use crate::config::{self, Gateway};
 use crate::connector::builtin::builtin;
 use crate::policy::{self, Policy, Surroundings};
+use crate::rehearse;
 use crate::source::{Problem, Report, Severity, SourceFile, parse};
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -69,11 +77,12 @@ impl Loaded {
 /// A file or folder that cannot be read.
 pub(crate) const UNREADABLE: &str = "unreadable";
 
-/// What else must hold of a compiled policy before it is served (its own tests): the problems that are found. One with an error is not loaded.
-pub type Gate = dyn Fn(&Policy, &SourceFile) -> Vec<Problem> + Send + Sync;
+/// What else must hold of a compiled policy before it is served: the problems that are found. One with an error is not loaded. What is served must pass
+/// [`rehearse::gate`], its own tests.
+pub type Gate = dyn Fn(&Arc<Policy>, &SourceFile) -> Vec<Problem> + Send + Sync;
 
-/// Everything that compiles may be served.
-pub const fn no_gate(_policy: &Policy, _file: &SourceFile) -> Vec<Problem> {
+/// Everything that compiles may be served: for tests and measurements.
+pub const fn no_gate(_policy: &Arc<Policy>, _file: &SourceFile) -> Vec<Problem> {
     Vec::new()
 }
 
@@ -82,13 +91,23 @@ pub const fn no_gate(_policy: &Policy, _file: &SourceFile) -> Vec<Problem> {
 /// # Errors
 /// The report, when the gateway file is missing or has errors, or the folder of policies cannot be read: nothing is served then.
 pub fn load(config: &Path) -> Result<Loaded, Report> {
-    Ok(Loader::new(config).look(&no_gate)?.first())
+    load_over(config, &variables())
+}
+
+/// As [`load`], with the environment as an argument.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over(config: &Path, variables: &[Variable]) -> Result<Loaded, Report> {
+    Ok(Loader::over(config, variables.to_vec()).look(&rehearse::gate)?.first())
 }
 
 /// Loads again and again, and compiles only what has changed.
 #[derive(Debug)]
 pub struct Loader {
     config: PathBuf,
+    /// What the environment says over the gateway file.
+    variables: Vec<Variable>,
     /// Text of the gateway file that `known` was compiled beside: providers, for one, are its affair.
     around: Arc<str>,
     /// Policy files as they were at the last look, with what came of them.
@@ -104,7 +123,7 @@ pub struct Found {
     pub file: SourceFile,
     /// The policy files, by name.
     pub candidates: Vec<Candidate>,
-    /// What is to be said of the gateway file and the folder; none of it an error.
+    /// What is to be said of the gateway file, the folder and the connectors in it.
     pub problems: Vec<Problem>,
     /// Files that were looked at.
     pub files: usize,
@@ -113,12 +132,22 @@ pub struct Found {
 impl Loader {
     /// A loader that has looked at nothing yet.
     pub fn new(config: &Path) -> Self {
-        Self { config: config.to_owned(), around: Arc::from(""), known: HashMap::new() }
+        Self::over(config, variables())
+    }
+
+    /// As [`Self::new`], with the environment as an argument.
+    pub fn over(config: &Path, variables: Vec<Variable>) -> Self {
+        Self { config: config.to_owned(), variables, around: Arc::from(""), known: HashMap::new() }
     }
 
     /// The gateway file.
     pub fn config(&self) -> &Path {
         &self.config
+    }
+
+    /// Connector files that policies name, whether or not they are there: what is served changes when they do.
+    pub fn connectors(&self) -> Vec<PathBuf> {
+        self.known.values().filter_map(|candidate| candidate.connector.as_ref()).map(|(path, _)| path.clone()).collect()
     }
 
     /// Reads every file; compiles, and puts through `gate`, those whose text has changed since the last look.
@@ -129,10 +158,11 @@ impl Loader {
         let mut look = Look::default();
         let Some(file) = look.read(&self.config) else { return Err(look.report) };
         let folder = self.config.parent().unwrap_or(Path::new(""));
-        let (gateway, problems) = config::compile(&file, folder);
+        let over = environment::overlay(&file, &self.variables);
+        let (gateway, problems) = config::compile::compile_over(&over, folder);
         look.report.problems.extend(problems);
         // Policies are looked at even when the gateway file is broken, so that one run shows everything.
-        let (policies, idps) = config::compile::outline(&file, folder);
+        let (policies, idps) = config::compile::outline(&over, folder);
         let around = Surroundings { idps: idps.as_deref(), connectors: builtin() };
         let paths = look.policy_files(&policies);
         if self.around != file.text {
@@ -142,7 +172,7 @@ impl Loader {
         let mut before = std::mem::take(&mut self.known);
         let mut candidates = Vec::new();
         for path in paths.as_deref().unwrap_or_default() {
-            let candidate = look.candidate(path, around, gate, before.remove(path));
+            let Some(candidate) = look.candidate(path, around, gate, before.remove(path)) else { continue };
             if !candidate.is_unreadable() {
                 self.known.insert(path.clone(), candidate.clone());
             }
@@ -191,6 +221,23 @@ pub(crate) fn unavailable<'p>(
 /// The app that a policy file is of.
 pub(crate) fn app_of(file: &SourceFile) -> String {
     Path::new(&*file.name).file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The gateway file and the policies it names, as far as they can be found.
+pub fn files(config: &Path) -> Vec<PathBuf> {
+    let mut look = Look::default();
+    let Some(file) = look.read(config) else { return vec![config.to_path_buf()] };
+    let (policies, _) = config::compile::outline(&environment::overlay(&file, &variables()), config.parent().unwrap_or(Path::new("")));
+    std::iter::once(config.to_path_buf()).chain(look.policy_files(&policies).unwrap_or_default()).collect()
+}
+
+/// What this process's environment says about the gateway file.
+pub fn variables() -> Vec<Variable> {
+    let ours = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let ours = ours.filter(|(name, _)| name.starts_with(environment::PREFIX));
+    let mut found: Vec<Variable> = ours.map(|(name, value)| Variable { name, value: value.into_string().ok() }).collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
 }
 
 /// The policies of a folder by themselves, for a gateway whose configuration is not a file (the demo).
@@ -244,6 +291,10 @@ fn is_gateway_file(file: &SourceFile) -> bool {
 #[derive(Default)]
 struct Look {
     report: Report,
+    /// Connector files that policies have named, each read once.
+    own_connectors: own::Connectors,
+    /// Their texts; `None`: not to be read.
+    connector_texts: HashMap<PathBuf, Option<Arc<str>>>,
 }
 
 impl Look {
@@ -262,36 +313,71 @@ impl Look {
         }
     }
 
+    fn connector_text(&mut self, path: &Path) -> Option<Arc<str>> {
+        if let Some(known) = self.connector_texts.get(path) {
+            return known.clone();
+        }
+        let text: Option<Arc<str>> = fs::read_to_string(path).ok().map(Arc::from);
+        self.connector_texts.insert(path.to_owned(), text.clone());
+        text
+    }
+
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
         self.report.problems.push(unreadable(path, error));
     }
 
-    /// A policy file as it is now; what was made of the very same text `before` is that of now.
-    fn candidate(&mut self, path: &Path, around: Surroundings<'_>, gate: &Gate, before: Option<Candidate>) -> Candidate {
+    /// A policy file as it is now; what was made of the very same text `before` is that of now. `None`: it is no policy but a connector.
+    fn candidate(&mut self, path: &Path, around: Surroundings<'_>, gate: &Gate, before: Option<Candidate>) -> Option<Candidate> {
         self.files();
         let file = match fs::read_to_string(path) {
             Ok(text) => SourceFile::new(path.display().to_string(), text),
             Err(error) => {
                 let problem = unreadable(path, &error);
-                return Candidate { file: problem.file.clone(), policy: None, problems: vec![problem] };
+                return Some(Candidate { file: problem.file.clone(), policy: None, problems: vec![problem], connector: None });
             }
         };
-        if let Some(before) = before.filter(|before| before.file.text == file.text) {
-            return before;
+        if let Some(before) = before.filter(|before| before.file.text == file.text)
+            && before.connector.as_ref().is_none_or(|(path, text)| self.connector_text(path) == *text)
+        {
+            return Some(before);
         }
-        let (policy, mut problems) = policy::compile(&file, around);
-        problems.extend(policy.iter().flat_map(|policy| gate(policy, &file)));
-        let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
-        Candidate { file, policy: policy.filter(|_| !broken).map(Arc::new), problems }
+        if self.is_connector(&file) {
+            return None;
+        }
+        let connector = connector_of(&file).map(|path| {
+            let text = self.connector_text(&path);
+            (path, text)
+        });
+        let said = self.report.problems.len();
+        let policy = self.compiled(&file, around).map(Arc::new);
+        let mut problems = self.report.problems.split_off(said);
+        let failed = policy.iter().flat_map(|policy| gate(policy, &file)).collect::<Vec<_>>();
+        let passed = !failed.iter().any(|problem| problem.severity == Severity::Error);
+        problems.extend(failed);
+        Some(Candidate { file, policy: policy.filter(|_| passed), problems, connector })
     }
 
-    fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
-        let (policy, problems) = policy::compile(file, around);
+    fn compiled(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
+        if self.is_connector(file) {
+            return None;
+        }
+        let own = self.own_connector(file);
+        let connectors: Vec<_> = around.connectors.iter().cloned().chain(own).collect();
+        let (policy, problems) = policy::compile(file, Surroundings { connectors: &connectors, ..around });
         self.report.problems.extend(problems);
         policy
     }
 
-    /// `*.toml` directly in the folder, by name. `None`: the folder cannot be read.
+    /// A policy that does not do what it says it does is not served.
+    fn policy(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
+        let policy = Arc::new(self.compiled(file, around)?);
+        let failed = rehearse::gate(&policy, file);
+        let passed = failed.is_empty();
+        self.report.problems.extend(failed);
+        Arc::into_inner(policy).filter(|_| passed)
+    }
+
+    /// `*.toml` and `*.json` directly in the folder, by name. `None`: the folder cannot be read.
     fn policy_files(&mut self, folder: &Path) -> Option<Vec<PathBuf>> {
         let listed = fs::read_dir(folder).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>());
         let mut paths = match listed {
@@ -305,19 +391,19 @@ impl Look {
         paths.retain(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let ends = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end)) && !name.starts_with('.');
-            if ends("json") || ends("yaml") || ends("yml") {
+            if ends("yaml") || ends("yml") {
                 let file = SourceFile::new(path.display().to_string(), "");
-                let mut problem = Problem::error("not-yet", &file, 0..0, "this file is not loaded: policies are TOML files");
+                let mut problem = Problem::error("not-a-policy", &file, 0..0, "this file is not loaded: policies are TOML or JSON, never YAML");
                 problem.span = None;
-                self.report.problems.push(problem.help("write it as *.toml, or move it out of the folder"));
+                self.report.problems.push(problem.help("write it as *.toml or *.json, or move it out of the folder"));
             }
-            ends("toml") && path.is_file()
+            (ends("toml") || ends("json")) && path.is_file()
         });
         if paths.is_empty() {
             let file = SourceFile::new(folder.display().to_string(), "");
             let mut problem = Problem::warning("no-policies", &file, 0..0, "there is no policy in this folder, so no application is served");
             problem.span = None;
-            self.report.problems.push(problem.help("one *.toml file for each application"));
+            self.report.problems.push(problem.help("one *.toml or *.json file for each application"));
         }
         Some(paths)
     }

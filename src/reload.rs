@@ -171,7 +171,10 @@ impl Reloader {
     /// Every file whose change means a reload, beside the policies; and the folder of those.
     fn files(&self) -> (Vec<PathBuf>, PathBuf) {
         let mut files = self.swap.references();
-        files.push(self.loader.lock().unwrap_or_else(PoisonError::into_inner).config().to_owned());
+        let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
+        files.push(loader.config().to_owned());
+        files.extend(loader.connectors());
+        drop(loader);
         (files, self.swap.policies())
     }
 }

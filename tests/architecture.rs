@@ -66,6 +66,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("pool.connect(", &["proxy/forward.rs", "proxy/pool.rs"]),
     // Only `sso` vouches.
     ("VerifiedAssertion::vouch(", &["sso/oidc"]),
+    ("VerifiedToken::vouch(", &["sso/oidc"]),
     // One composition root.
     ("sqlite::Store::open(", &["app.rs", "app/"]),
 ];

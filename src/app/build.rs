@@ -13,7 +13,6 @@ use crate::policy::{Policy, SecretHeader};
 use crate::proxy::tls::Certificates;
 use crate::request::SharedSecrets;
 use crate::secrets::{self, OpenToOthers};
-use crate::sso::Provider;
 use crate::sso::oidc::OidcProvider;
 use crate::state::SecretHash;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -45,9 +44,9 @@ pub(super) struct AppParts {
 /// A provider, and what it was made of.
 #[derive(Clone)]
 pub(super) struct KnownIdp {
-    idp: Idp,
+    pub(super) idp: Idp,
     secrets: SecretHash,
-    pub(super) provider: Arc<dyn Provider>,
+    pub(super) provider: Arc<OidcProvider>,
 }
 
 /// Certificates that have changed; what they were read from is their name.
@@ -70,7 +69,10 @@ impl Builder {
     pub(super) fn app(&self, policy: &Policy, before: Option<(&Policy, &AppParts)>) -> Result<AppParts, StartError> {
         let ((shared, credential), secrets) = self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?)))?;
         let same = |(known, parts): &(&Policy, &AppParts)| {
-            let accounts = known.provision.is_some() == policy.provision.is_some();
+            // Its text names the connector; what that says may stand in a file of its own.
+            let model =
+                |policy: &Policy| policy.provision.as_ref().map(|provision| (provision.connector.name.clone(), provision.connector.revision.clone()));
+            let accounts = model(known) == model(policy);
             known.name == policy.name && known.revision == policy.revision && parts.secrets == secrets && accounts
         };
         if let Some((_, parts)) = before.filter(same) {
@@ -156,5 +158,10 @@ fn shared_secrets(policy: &Policy, read: &Read<'_>) -> Result<SharedSecrets, Sta
         value.set_sensitive(true);
         Ok((header.name.clone(), value))
     };
-    policy.secret_headers.iter().map(header).collect()
+    let of = |headers: &[SecretHeader]| headers.iter().map(header).collect::<Result<Vec<_>, StartError>>();
+    let mut paths = Vec::new();
+    if policy.paths.iter().any(|section| !section.secret_headers.is_empty()) {
+        paths = policy.paths.iter().map(|section| of(&section.secret_headers)).collect::<Result<_, _>>()?;
+    }
+    Ok(SharedSecrets { everywhere: of(&policy.secret_headers)?, paths })
 }

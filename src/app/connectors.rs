@@ -5,7 +5,8 @@ use crate::clock::Clock;
 use crate::config::SecretRef;
 use crate::connector::Connector;
 use crate::connector::engine::{Engine, Limits, ResolvedCredential};
-use crate::connector::model::Credential;
+use crate::connector::model::{Credential, InitialPassword};
+use crate::entropy::OsEntropy;
 use crate::outbound::Transport;
 use crate::policy::Policy;
 use secrecy::SecretString;
@@ -16,7 +17,9 @@ pub(super) type Read<'a> = dyn Fn(&dyn std::fmt::Display, &SecretRef) -> Result<
 
 /// What the engine of one policy shows to the app; `None` when it makes no accounts.
 pub(super) fn credential(policy: &Policy, read: &Read<'_>) -> Result<Option<ResolvedCredential>, StartError> {
-    policy.provision.as_ref().map(|provision| resolve(&policy.file, &provision.credential, read)).transpose()
+    // Switched off, no admin call is made: not even its credential has to be there.
+    let provision = policy.provision.as_ref().filter(|provision| provision.switches.enabled);
+    provision.map(|provision| resolve(&policy.file, &provision.credential, read)).transpose()
 }
 
 /// The engine of one policy; `None` when it makes no accounts.
@@ -27,7 +30,7 @@ pub(super) fn engine(
     clock: &Arc<dyn Clock>,
 ) -> Option<Arc<dyn Connector>> {
     let provision = policy.provision.as_ref()?;
-    Some(Arc::new(Engine::new(
+    let engine = Engine::new(
         Arc::clone(&provision.connector),
         provision.steps.clone(),
         provision.url.clone(),
@@ -36,10 +39,16 @@ pub(super) fn engine(
         Limits { timeout_ms: provision.timeout_ms, ..Limits::default() },
         Arc::clone(transport),
         Arc::clone(clock),
-    )))
+    );
+    let engine = match provision.initial_password {
+        InitialPassword::Random => engine.with_passwords(Arc::new(OsEntropy::default())),
+        InitialPassword::None => engine,
+    };
+    Some(Arc::new(engine))
 }
 
-fn resolve(file: &str, credential: &Credential, read: &Read<'_>) -> Result<ResolvedCredential, StartError> {
+/// The credential of an admin API, read from where the policy says.
+pub(super) fn resolve(file: &str, credential: &Credential, read: &Read<'_>) -> Result<ResolvedCredential, StartError> {
     let read = |key: &str, reference: &SecretRef| read(&format_args!("{file}: provision.{key}"), reference);
     let token = credential.token.as_ref().map(|token| read("token", token)).transpose()?;
     let basic = match &credential.basic {

@@ -23,6 +23,8 @@ use crate::request::{Limits, Routes};
 use crate::secrets;
 use crate::session::LiveSessions;
 use crate::source::{Problem, Report, Severity};
+use crate::sso::Provider;
+use crate::sso::bearer::AccessTokens;
 use crate::state::{SecretHash, Store};
 use arc_swap::ArcSwap;
 use std::collections::{HashMap, HashSet};
@@ -52,6 +54,7 @@ pub(super) struct Handles {
     pub(super) routes: Arc<ArcSwap<Routes>>,
     pub(super) provision: Arc<provision::Desk>,
     pub(super) login: Arc<login::Desk>,
+    pub(super) tokens: Arc<login::TokenDesk>,
     pub(super) pages: Arc<Pages>,
     pub(super) live: Arc<LiveSessions>,
     pub(super) limits: Arc<ArcSwap<Limits>>,
@@ -292,7 +295,8 @@ impl Swap {
         secrets.extend(force.gateway.certificates.iter().map(|certificate| &certificate.key));
         let policies = force.apps.iter().map(|app| &app.policy).chain(force.refused.iter().filter_map(|refused| refused.reserves.as_ref()));
         for policy in policies {
-            secrets.extend(policy.secret_headers.iter().map(|header| &header.secret));
+            let of_paths = policy.paths.iter().flat_map(|section| &section.secret_headers);
+            secrets.extend(policy.secret_headers.iter().chain(of_paths).map(|header| &header.secret));
             if let Some(provision) = &policy.provision {
                 let credential = &provision.credential;
                 secrets.extend(credential.token.iter().chain(credential.basic.iter().map(|(_, password)| password)));
@@ -344,7 +348,7 @@ impl Swap {
     fn idps(&self, force: &Force, gateway: &Gateway, told: &mut Told<'_>) -> Vec<KnownIdp> {
         let mut idps = Vec::new();
         for idp in &gateway.idps {
-            let before = force.idps.iter().find(|known| known.provider.id() == idp.id);
+            let before = force.idps.iter().find(|known| known.idp.id == idp.id);
             let place = format!("[[idp]] {}", idp.id);
             match self.builder.idp(idp, &force.idps) {
                 Ok(known) => {
@@ -359,7 +363,11 @@ impl Swap {
                 }
             }
         }
-        self.handles.login.change_providers(idps.iter().map(|known| Arc::clone(&known.provider)).collect());
+        let same = |(known, before): (&KnownIdp, &KnownIdp)| Arc::ptr_eq(&known.provider, &before.provider);
+        if idps.len() != force.idps.len() || !idps.iter().zip(&force.idps).all(same) {
+            self.handles.login.change_providers(idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn Provider>).collect());
+            self.handles.tokens.change_issuers(idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn AccessTokens>).collect());
+        }
         idps
     }
 
@@ -390,11 +398,12 @@ impl Swap {
 
     /// Hands the rooms what is in `force`. Connectors and providers first, the routes last: who comes by a new route finds everything there.
     fn publish(&self, force: &Force, mut unavailable: Vec<String>) {
-        let Handles { routes, provision, pages, live, limits: bounds, metrics, scheme, .. } = &self.handles;
+        let Handles { routes, provision, tokens, pages, live, limits: bounds, metrics, scheme, .. } = &self.handles;
         let mut connectors = force.retired.clone();
         connectors.extend(force.apps.iter().filter_map(Served::seated));
         provision.install(connectors);
         pages.change(force.gateway.pages.clone());
+        tokens.limit(force.gateway.session.idle_ms);
         live.limit(force.gateway.session.idle_ms, force.gateway.session.max_ms);
         bounds.store(Arc::new(limits(&force.gateway, scheme)));
         let served: HashSet<&str> = force.apps.iter().map(|app| app.policy.host.as_str()).collect();

@@ -3,12 +3,14 @@
 //! [`start`] opens the store, makes the desks and starts the cores; [`Running`] stops it all again. No decision is made in here. What files refer to is read in
 //! `build.rs`, as often as wanted: `force.rs` has what is in force ([`Swap`]) and puts something else into force while the gateway runs. `wiring.rs` fits ports
 //! that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions, `sockets.rs` binds, `lines.rs` says what was loaded,
-//! `status.rs` how it is.
+//! `status.rs` how it is, `online.rs` looks at everything that a start would need without starting.
 
 mod build;
 mod connectors;
 mod force;
 mod lines;
+pub mod look;
+pub mod online;
 mod sockets;
 mod status;
 mod wiring;
@@ -18,27 +20,32 @@ pub use force::{By, Source, Swap};
 use crate::admin::socket::SocketError;
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Gateway;
+use crate::config::{Gateway, SecretRef};
 use crate::entropy::{Entropy, OsEntropy};
-use crate::login::{self, Addresses, DeskParts};
-use crate::observe::{self, Metrics};
+use crate::login::{self, Addresses, DeskParts, TokenDesk};
+use crate::observe::{self, Incidents, Metrics};
 use crate::outbound::{HyperTransport, Transport};
 use crate::pages::Pages;
 use crate::policy::Policy;
 use crate::provision::{self, ClockedSigner, Times, TokioSleeper};
 use crate::proxy::tls::{Acceptor, Resolver};
 use crate::proxy::{Shared, Worker, redirect, tls};
+use crate::rehearse::perform::Real;
 use crate::request::{Limits, Routes};
-use crate::secrets::SecretError;
-use crate::session::LiveSessions;
+use crate::secrets::{self, SecretError};
+use crate::session::{LiveSessions, TokenSessions};
 use crate::signer::Signer;
+use crate::sso::Provider;
+use crate::sso::bearer::AccessTokens;
 use crate::state::seal::Sealer;
 use crate::state::{LoginStore, Store, sqlite};
 use arc_swap::ArcSwap;
 use build::Builder;
 use force::{First, Handles};
+use secrecy::SecretString;
 use sockets::Sockets;
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,6 +60,9 @@ use wiring::{AppsByName, DeskAdmission};
 const PENDING_MAX: u64 = 100_000;
 /// How often sessions are flushed and what is over is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
+
+/// How often it is asked whether today's backup is there.
+const BACKUP_EVERY: Duration = Duration::from_mins(10);
 
 /// What names the address of the demo, which has no gateway file.
 pub(crate) const DEMO: &str = "--port";
@@ -214,6 +224,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     background: CancellationToken,
     sweeper: tokio::task::JoinHandle<()>,
+    keeper: tokio::task::JoinHandle<()>,
     cores: Vec<JoinHandle<std::io::Result<()>>>,
     store: sqlite::Store,
     /// Last, so that what the others say at their end is written.
@@ -248,6 +259,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         entropy: Arc::clone(&entropy),
         sleeper: Arc::new(TokioSleeper),
         runtime: control.clone(),
+        meter: Arc::clone(&metrics) as Arc<dyn provision::Meter>,
         times: Times::default(),
     });
     let idps = gateway.idps.iter().map(|idp| builder.idp(idp, &[])).collect::<Result<Vec<_>, _>>()?;
@@ -261,16 +273,20 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         logins: Arc::new(store.clone()),
         sessions: Arc::clone(&live),
         session_store: Arc::new(store.clone()),
+        sign_ins: Arc::new(store.clone()),
         pages: Arc::clone(&pages),
-        providers: idps.iter().map(|known| Arc::clone(&known.provider)).collect(),
+        providers: idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn Provider>).collect(),
         apps: Arc::new(AppsByName(Arc::clone(&routes))),
         admission: Arc::new(DeskAdmission { desk: Arc::clone(&provision), clock: Arc::clone(&clock) }),
         jwks: Arc::new(move || jwks.clone()),
         pending_max: PENDING_MAX,
     }));
+    let issuers = idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn AccessTokens>).collect();
+    let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
+    let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
     let tls = if plain { None } else { builder.certificates(&gateway, None)? };
     let (certificates, resolver) = tls.map(|new| (new.digest, Arc::new(Resolver::new(new.certificates)))).unzip();
-    let acceptor = resolver.clone().map(Acceptor::new).transpose();
+    let acceptor = resolver.clone().map(|resolver| Acceptor::new(resolver, gateway.min_tls)).transpose();
     let acceptor = acceptor.map_err(|cause| StartError::Tls { place: "[tls]".to_owned(), cause })?.map(Arc::new);
     let upstream_tls = tls::client_config(None).map_err(|cause| StartError::Tls { place: "outgoing TLS".to_owned(), cause })?;
     let limits = Arc::new(ArcSwap::from_pointee(limits(&gateway, scheme)));
@@ -279,12 +295,14 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         limits: Arc::clone(&limits),
         live: Arc::clone(&live),
         login: Arc::clone(&login),
+        tokens: Arc::clone(&tokens),
         provision: Arc::clone(&provision),
         pages: Arc::clone(&pages),
         clock: Arc::clone(&clock),
         entropy,
         control,
         metrics: Arc::clone(&metrics),
+        incidents,
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
     });
@@ -292,15 +310,18 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
+    let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), gateway.state.sign_ins_keep_ms, background.clone()));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
+    drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }
     if let Some(listener) = sockets.admin {
-        let admin = Arc::new(Admin { metrics: Arc::clone(&metrics), store: Arc::clone(&shared_store), show_metrics: gateway.telemetry.metrics });
+        let (metrics, clock) = (Arc::clone(&metrics), Arc::clone(&clock));
+        let admin = Arc::new(Admin { metrics, store: Arc::clone(&shared_store), show_metrics: gateway.telemetry.metrics, clock });
         drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
     }
-    let handles = Handles { routes, provision, login, pages, live, limits, metrics, store: shared_store, level, resolver, clock, scheme };
+    let handles = Handles { routes, provision, login, tokens, pages, live, limits, metrics, store: shared_store, level, resolver, clock, scheme };
     let swap = Arc::new(Swap::begin(builder, handles, First { gateway, text, policies, unavailable, rejected, idps, certificates }));
     drop(tokio::spawn(Arc::clone(&swap).sample(background.clone())));
     let mut cores = Vec::new();
@@ -311,7 +332,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, swap, stop, background, sweeper, cores, store, _flush: flush })
+    Ok(Running { serving, redirecting, admin: admin_at, swap, stop, background, sweeper, keeper, cores, store, _flush: flush })
 }
 
 /// Bounds of every request.
@@ -366,8 +387,30 @@ impl Running {
         if let Err(error) = self.sweeper.await {
             tracing::error!(%error, "the sweeper of sessions panicked; please report this");
         }
+        if let Err(error) = self.keeper.await {
+            tracing::error!(%error, "the keeper of incidents panicked; please report this");
+        }
         self.store.close().await;
     }
+}
+
+/// What reading the admin API of `policy`'s app takes, for a dry run; `None` when it makes no accounts.
+///
+/// # Errors
+/// A secret that cannot be read, or outgoing TLS.
+pub fn admin_reader(policy: &Policy) -> Result<Option<Real>, StartError> {
+    let Some(provision) = &policy.provision else { return Ok(None) };
+    let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, &|name| std::env::var_os(name));
+    let transport = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    Ok(Some(Real { transport, credential: connectors::resolve(&policy.file, &provision.credential, &read)? }))
+}
+
+fn read_secret(place: &dyn Display, reference: &SecretRef, environment: secrets::Environment<'_>) -> Result<SecretString, StartError> {
+    let resolved = secrets::resolve(reference, environment).map_err(|cause| StartError::Secret { place: place.to_string(), cause })?;
+    if let Some(warning) = resolved.warning {
+        tracing::warn!(reference = warning.reference, path = %warning.path.display(), mode = format!("{:o}", warning.mode), "a secret can be read by others");
+    }
+    Ok(resolved.secret)
 }
 
 fn list(addresses: &[SocketAddr]) -> String {

@@ -8,7 +8,8 @@ use crate::admin::commands::{AppStatus, Overview, PolicyState, ProviderStatus, S
 use crate::clock::Timestamp;
 use crate::observe::Counted;
 use crate::observe::audit::rfc3339;
-use crate::state::AccountState;
+use crate::sso::Provider;
+use crate::state::{AccountState, Census};
 use async_trait::async_trait;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -106,28 +107,25 @@ impl Swap {
     fn providers(&self, now: Timestamp) -> Vec<ProviderStatus> {
         let age_s = |at: Timestamp| now.since_ms(at).max(0) / 1000;
         let force = self.force();
-        let status = |provider: &Arc<dyn crate::sso::Provider>| ProviderStatus {
-            id: provider.id().to_owned(),
-            keys_age_s: provider.keys_fetched_at().map(age_s),
-        };
-        force.idps.iter().map(|known| status(&known.provider)).collect()
+        let status = |provider: &dyn Provider| ProviderStatus { id: provider.id().to_owned(), keys_age_s: provider.keys_fetched_at().map(age_s) };
+        force.idps.iter().map(|known| status(known.provider.as_ref())).collect()
     }
 }
 
 #[async_trait]
 impl Statuses for Swap {
     async fn status(&self) -> Status {
-        let counted = self.handles.store.account_counts().await;
+        let counted = self.handles.store.census().await;
         if let Err(error) = &counted {
             tracing::warn!(%error, "the store does not say how many accounts there are");
         }
         let store_ok = counted.is_ok();
         let mut accounts: HashMap<String, (u64, u64)> = HashMap::new();
-        for (app, state, records) in counted.unwrap_or_default() {
-            let (all, failed) = accounts.entry(app).or_default();
+        for Census { upstream, state, count, .. } in counted.unwrap_or_default() {
+            let (all, failed) = accounts.entry(upstream).or_default();
             match state {
-                AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => *all += records,
-                AccountState::Pending | AccountState::Conflict => *failed += records,
+                AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => *all += count,
+                AccountState::Pending | AccountState::Conflict | AccountState::AwaitingApproval => *failed += count,
                 AccountState::Provisioning => {}
             }
         }

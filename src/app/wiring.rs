@@ -8,7 +8,7 @@ use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate};
 use crate::policy::path::CanonicalPath;
 use crate::provision::{Desk, Ensured};
 use crate::request::Routes;
-use crate::state::LoginStore;
+use crate::state::{LoginStore, sqlite};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -40,19 +40,20 @@ pub(super) struct DeskAdmission {
 impl Admission for DeskAdmission {
     async fn ensure(&self, visit: Visit<'_>) -> Option<Ensured> {
         let raw = visit.to.as_str().split('?').next().unwrap_or("/");
-        let Ok(path) = CanonicalPath::parse(raw) else { return Some(Ensured::Refused(PublicMessage::BadRequest)) };
+        let Ok(path) = CanonicalPath::parse_as(raw, visit.policy.encoded_slashes) else { return Some(Ensured::Refused(PublicMessage::BadRequest)) };
         let facts = Facts { method: "GET", path: &path, peer: visit.peer, host: &visit.policy.host };
         let sign_on = &visit.session.sign_on;
         let signed_in = SignedIn { identity: &sign_on.identity, auth_time: sign_on.auth_time };
         Some(match evaluate(visit.policy, Some(signed_in), &facts, self.clock.now()) {
             // A public path is open to people whom `[access]` refuses, and those get no account by way of it.
             Ok(admitted) if admitted.public => return None,
-            Ok(_) => self.desk.ensure(visit.session, visit.policy, visit.incident, visit.hold_ms).await,
+            Ok(_) => self.desk.ensure(visit.session, visit.policy, visit.incident, visit.asking).await,
             Err(Refusal::Denied { reason, .. }) => {
                 audit_denied(&visit, reason);
                 Ensured::Refused(PublicMessage::Denied(reason))
             }
             Err(Refusal::LoginRequired) => Ensured::Refused(PublicMessage::SignInRequired),
+            Err(Refusal::TokenRequired) => Ensured::Refused(PublicMessage::TokenRequired),
             Err(Refusal::FreshLogin { .. }) => Ensured::Refused(PublicMessage::Denied(DenyReason::MaxAge)),
         })
     }
@@ -84,6 +85,24 @@ pub(super) async fn sweep_logins(logins: Arc<dyn LoginStore>, clock: Arc<dyn Clo
         }
         if let Err(error) = logins.sweep_logins(clock.now()).await {
             tracing::warn!(%error, "sign-ins that were never finished could not be swept");
+        }
+    }
+}
+
+/// Keeps `keep` daily backups of the store; none are made for 0.
+pub(super) async fn back_up(store: sqlite::Store, keep: usize, clock: Arc<dyn Clock>, every: Duration, stop: CancellationToken) {
+    if keep == 0 {
+        return;
+    }
+    loop {
+        match store.back_up(clock.now(), keep).await {
+            Ok(Some(path)) => tracing::info!(path = %path.display(), "the store is backed up"),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the store could not be backed up; trying again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
         }
     }
 }

@@ -1,15 +1,24 @@
 //! The command line; one file a command.
 
 mod check;
+mod connectors;
 mod demo;
+mod explain;
+mod fmt;
+mod help;
+mod init;
+mod plan;
 mod reload;
+mod schema;
 mod serve;
 mod socket;
 mod status;
 mod table;
+mod test;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,14 +51,65 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
         config: PathBuf,
     },
+    /// Make vestibule.toml and a first policy: asks six questions.
+    Init {
+        /// What to make.
+        #[arg(value_enum, default_value_t = init::What::Files)]
+        what: init::What,
+        /// Where.
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        folder: PathBuf,
+    },
     /// Find every problem in the configuration.
-    Check {
-        /// The gateway's configuration file; its policies are checked with it.
+    Check(check::Arguments),
+    /// Why a request is allowed or not, or what stood behind an incident code.
+    Explain(explain::Arguments),
+    /// Run the tests inside the policies.
+    Test {
+        /// The gateway's configuration file; the tests of its policies are run.
         #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
         config: PathBuf,
         /// Only these policy files.
         #[arg(value_name = "POLICY")]
         files: Vec<PathBuf>,
+        /// Show times, decisions and calls.
+        #[arg(short, long)]
+        verbose: bool,
+        /// Show which rules no test reaches.
+        #[arg(long)]
+        coverage: bool,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What provisioning would do for somebody, without doing it.
+    Plan(plan::Question),
+    /// Tidy the files: spaces, blank lines, aligned `=`; never what they say.
+    Fmt {
+        /// Change nothing; exit 1 when a file is not tidy.
+        #[arg(long)]
+        check: bool,
+        /// The files; default: the gateway file and its policies.
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// The gateway's configuration file.
+        #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
+        config: PathBuf,
+    },
+    /// What is built in, and what it needs.
+    Connectors {
+        #[command(subcommand)]
+        what: connectors::What,
+    },
+    /// JSON Schema of the files, for editors.
+    Schema {
+        /// Which file.
+        which: schema::Which,
+    },
+    /// What a setting does: `help on_existing`, `help access.groups`, `help policy`.
+    Help {
+        /// A key, a section or a file.
+        key: Option<String>,
     },
     /// Check the configuration of a running gateway again, then swap; or say why not.
     Reload {
@@ -90,9 +150,30 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     ExitCode::from(match arguments.command {
         Command::Serve { config } => serve::serve(&config),
-        Command::Check { config, files } => check::run(&config, &files),
+        Command::Init { what, folder } => init::run(what, &folder),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Test { config, files, verbose, coverage, json } => test::run(&config, &files, test::Options { verbose, coverage, json }),
+        Command::Plan(question) => plan::run(&question),
+        Command::Fmt { check, files, config } => fmt::run(&config, &files, check),
+        Command::Connectors { what } => connectors::run(&what),
+        Command::Schema { which } => schema::run(which),
         Command::Reload { which, json } => reload::run(&which, json),
         Command::Status { which, json } => status::run(&which, json),
+        Command::Help { key } => help::run(key.as_deref()),
         Command::Demo { check, port } => demo::run(check, port),
     })
+}
+
+/// The answer, to standard output; a reader that has gone away is no failure of ours. Returns the exit code.
+fn print(text: &str) -> u8 {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => COULD_NOT,
+        _ => YES,
+    }
+}
+
+/// To the operator, beside the answer; a closed standard error is nobody's loss.
+fn tell(text: &str) {
+    drop(io::stderr().lock().write_all(text.as_bytes()));
 }

@@ -55,7 +55,7 @@ fn checked(entry: &Entry) -> String {
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     match (entry.errors, entry.tests) {
         (0, 0) => String::new(),
-        (0, tests) => count(tests, "test"),
+        (0, tests) => count(tests, "test") + " passed",
         (errors, _) => count(errors, "error"),
     }
 }
@@ -101,9 +101,9 @@ mod tests {
         // 2026-11-21
         let today = Timestamp::from_seconds(1_795_262_400);
         let expected = "\
-policies/grafana.toml   changed   5 tests    loaded
-policies/redmine.toml   changed   2 errors   NOT loaded, the version of 09:12 UTC keeps serving
-policies/crm.toml       added     1 error    NOT loaded, unavailable
+policies/grafana.toml   changed   5 tests passed   loaded
+policies/redmine.toml   changed   2 errors         NOT loaded, the version of 09:12 UTC keeps serving
+policies/crm.toml       added     1 error          NOT loaded, unavailable
 only a restart changes server.listen
 
 error[x]: y

@@ -2,7 +2,8 @@
 
 use super::{BUG, CONFIG, COULD_NOT, YES};
 use crate::app::{By, Source};
-use crate::load::{Loader, no_gate};
+use crate::load::Loader;
+use crate::rehearse;
 use crate::reload::Following;
 use std::io::Write as _;
 use std::path::Path;
@@ -12,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Runs the gateway until SIGTERM or SIGINT; returns the exit code.
 pub(super) fn serve(config: &Path) -> u8 {
     let mut loader = Loader::new(config);
-    let first = match loader.look(&no_gate) {
+    let first = match loader.look(&rehearse::gate) {
         Ok(found) => found.first(),
         Err(report) => {
             say(&report.render());
@@ -30,7 +31,7 @@ pub(super) fn serve(config: &Path) -> u8 {
         }
     };
     let code = runtime.block_on(async move {
-        match Following::start(loader, Arc::new(no_gate), first.into_plan()).await {
+        match Following::start(loader, Arc::new(rehearse::gate), first.into_plan()).await {
             Ok(following) => until_told(following).await,
             Err(error) => {
                 say(&format!("error: {error}\n"));

@@ -6,6 +6,8 @@
 use super::COULD_NOT;
 use crate::config::SOCKET;
 use crate::config::compile::socket;
+use crate::config::environment::overlay;
+use crate::load::variables;
 use crate::source::SourceFile;
 use clap::Args;
 use serde::Serialize;
@@ -71,7 +73,8 @@ impl Door {
     pub(super) fn find(which: &Which) -> Self {
         let written = || {
             let text = std::fs::read_to_string(&which.config).ok()?;
-            socket(&SourceFile::new(which.config.display().to_string(), text), which.config.parent().unwrap_or(Path::new("")))
+            let file = SourceFile::new(which.config.display().to_string(), text);
+            socket(&overlay(&file, &variables()), which.config.parent().unwrap_or(Path::new("")))
         };
         Self(which.socket.clone().or_else(written).unwrap_or_else(|| PathBuf::from(SOCKET)))
     }

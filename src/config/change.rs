@@ -9,7 +9,7 @@ use super::{Gateway, Server, Session};
 pub fn keep(running: &Gateway, mut written: Gateway) -> (Gateway, Vec<&'static str>) {
     let mut kept = Kept(Vec::new());
     // Taken apart whole, here and below: a new key has to be thought about in this file.
-    let Gateway { server, certificates: _, admin, state, session, audit, telemetry, pages: _, idps: _ } = &mut written;
+    let Gateway { server, certificates: _, min_tls, admin, state, session, audit, telemetry, pages: _, idps: _ } = &mut written;
     let Server { listen, redirect, auth_host, public_port, policies: _, trusted_proxies: _, body_bytes_max: _, drain_ms, workers } = server;
     kept.hold("server.listen", &running.server.listen, listen);
     kept.hold("server.redirect", &running.server.redirect, redirect);
@@ -17,6 +17,7 @@ pub fn keep(running: &Gateway, mut written: Gateway) -> (Gateway, Vec<&'static s
     kept.hold("server.public_port", &running.server.public_port, public_port);
     kept.hold("server.drain", &running.server.drain_ms, drain_ms);
     kept.hold("server.workers", &running.server.workers, workers);
+    kept.hold("tls.min_version", &running.min_tls, min_tls);
     kept.hold("admin", &running.admin, admin);
     kept.hold("state", &running.state, state);
     let Session { idle_ms: _, max_ms: _, cookie, same_site } = session;

@@ -3,12 +3,13 @@
 //! Lives here: [`compile`], one function a section, and [`together`], what several files may not say at once. Keys whose function comes later are
 //! accepted with a warning; where doing nothing would weaken security or lose data they are an error. Pure: paths are resolved, not opened.
 
+use super::environment::{self, Overlaid};
 use super::schema::GATEWAY;
-use super::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry};
+use super::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
 use crate::policy::Policy;
 use crate::policy::compile::{parse_network, with_syntax};
 use crate::source::value::size_bytes;
-use crate::source::{Problem, Reader, Severity, SourceFile, Span, Table, in_order, parse, schema};
+use crate::source::{Problem, Reader, Severity, SourceFile, Span, Table, in_order, in_words_of_the_file, parse, schema};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,32 +17,38 @@ use std::path::{Path, PathBuf};
 
 /// Compiles the gateway file. `folder` is where it lies: relative paths start there. The gateway comes even with warnings, never with an error.
 pub fn compile(file: &SourceFile, folder: &Path) -> (Option<Gateway>, Vec<Problem>) {
-    let (tree, syntax) = parse(file);
-    let found = schema::check(file, &tree, &GATEWAY);
-    if !syntax.is_empty() {
-        return (None, with_syntax(syntax, found));
+    compile_over(&environment::overlay(file, &[]), folder)
+}
+
+/// As [`compile`], with the environment over the file.
+pub fn compile_over(over: &Overlaid, folder: &Path) -> (Option<Gateway>, Vec<Problem>) {
+    let (file, tree) = (&over.file, &over.tree);
+    let mut found = schema::check(file, tree, &GATEWAY);
+    found.extend(over.problems.iter().cloned());
+    if !over.syntax.is_empty() {
+        return (None, over.named(with_syntax(over.syntax.clone(), found)));
     }
     let mut reader = Reader::new(file, found);
-    let gateway = gateway(&mut reader, &tree, folder);
+    let gateway = gateway(&mut reader, tree, folder);
     let mut problems = reader.problems;
     in_order(&mut problems);
+    in_words_of_the_file(file, &mut problems);
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
-    (gateway.filter(|_| !broken), problems)
+    (gateway.filter(|_| !broken), over.named(problems))
 }
 
 /// Where the policies are, and which providers there are, as far as the file says it: so that policies can be checked even when the gateway file is
 /// not in order.
-pub fn outline(file: &SourceFile, folder: &Path) -> (PathBuf, Option<Vec<String>>) {
-    let (tree, _) = parse(file);
+pub fn outline(over: &Overlaid, folder: &Path) -> (PathBuf, Option<Vec<String>>) {
+    let tree = &over.tree;
     let policies = tree.table("server").and_then(|server| server.text("policies")).unwrap_or("policies");
     let idps: Vec<String> = tree.sections("idp").iter().filter_map(|(_, idp)| idp.text("id")).map(str::to_owned).collect();
     (folder.join(policies), (!idps.is_empty()).then_some(idps))
 }
 
 /// `[admin] socket`, as far as the file says it: for the command line, which asks a gateway that runs, whatever the file has come to since.
-pub fn socket(file: &SourceFile, folder: &Path) -> Option<PathBuf> {
-    let (tree, _) = parse(file);
-    tree.table("admin")?.text("socket").map(|path| folder.join(path))
+pub fn socket(over: &Overlaid, folder: &Path) -> Option<PathBuf> {
+    over.tree.table("admin")?.text("socket").map(|path| folder.join(path))
 }
 
 /// What files may not say at once: one host, one app. The first file in the list keeps the host, and the name where two of one folder differ in their
@@ -87,7 +94,11 @@ fn gateway(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Gatew
     let telemetry = telemetry(reader, tree);
     let pages = pages(reader, tree);
     let idps = idps(reader, tree, folder);
-    Some(Gateway { server: server?, certificates, admin, state: state?, session, audit, telemetry, pages, idps })
+    let min_tls = section(tree, "tls").and_then(|(table, _)| table.text("min_version")).map_or(TlsVersion::V1_2, |version| match version {
+        "1.3" => TlsVersion::V1_3,
+        _ => TlsVersion::V1_2,
+    });
+    Some(Gateway { server: server?, certificates, min_tls, admin, state: state?, session, audit, telemetry, pages, idps })
 }
 
 /// A key that is known and does nothing yet.
@@ -135,11 +146,6 @@ fn server(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Server
 
 fn certificates(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Certificate> {
     let Some((table, span)) = section(tree, "tls") else { return Vec::new() };
-    if let Some(node) = table.node("min_version")
-        && node.as_text() == Some("1.3")
-    {
-        reader.error("not-yet", &node.span, "tls.min_version = \"1.3\" is not supported yet", "TLS 1.2 and 1.3 are served");
-    }
     let pair = |table: &Table| {
         let key = secret(table, "key", folder)?;
         Some(Certificate { chain: folder.join(table.text("cert")?), key })
@@ -188,9 +194,11 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
+/// `[state] sign_ins_keep`: 90 days.
+const SIGN_INS_KEEP_MS: i64 = 90 * 86_400_000;
+
 fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> {
     let (table, _) = section(tree, "state")?;
-    not_yet(reader, table, "state", &["backup_keep"]);
     let node = table.node("url")?;
     let written = node.as_text()?;
     let url = match written.split_once(':') {
@@ -209,7 +217,9 @@ fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> 
             return None;
         }
     };
-    Some(State { url, key: secret(table, "key", folder)? })
+    let backup_keep = table.integer("backup_keep").and_then(|keep| usize::try_from(keep).ok()).unwrap_or(7);
+    let sign_ins_keep_ms = table.duration_ms("sign_ins_keep").unwrap_or(SIGN_INS_KEEP_MS);
+    Some(State { url, key: secret(table, "key", folder)?, backup_keep, sign_ins_keep_ms })
 }
 
 fn session(reader: &mut Reader<'_>, tree: &Table) -> Session {
@@ -305,7 +315,7 @@ fn oidc(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &
             reader.error("missing-key", span, format!("`idp.{key}` is missing"), &format!("`{key}`: {doc}"));
         }
     }
-    for key in ["metadata", "pin", "attributes"] {
+    for key in ["metadata", "pin"] {
         if let Some(entry) = table.get(key) {
             reader.error("contradiction", &entry.key_span, format!("idp.{key} belongs to SAML, and this is OpenID Connect"), "leave it out");
         }
@@ -347,7 +357,31 @@ fn oidc(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &
         groups: table.text("groups").unwrap_or("groups").to_owned(),
         trust_email: table.flag("trust_email") == Some(true),
         algorithms: listed("algorithms", &["RS256", "PS256", "ES256", "EdDSA"]),
+        attributes: attributes(reader, table),
+        userinfo: table.flag("userinfo").unwrap_or(true),
     })
+}
+
+/// `[idp.attributes]`. What names a person or a token to the gateway itself is no policy's to choose.
+fn attributes(reader: &mut Reader<'_>, table: &Table) -> Vec<(String, Vec<String>)> {
+    const PROTOCOL: [&str; 10] = ["sub", "iss", "aud", "exp", "iat", "nbf", "nonce", "auth_time", "sid", "idp"];
+    let mut attributes: Vec<(String, Vec<String>)> = Vec::new();
+    for entry in table.table("attributes").map(|attributes| attributes.entries.as_slice()).unwrap_or_default() {
+        let name = entry.key.strip_prefix("claims.").unwrap_or(&entry.key);
+        if PROTOCOL.contains(&name) || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            let help = "a name of policies: email, given_name, family_name, name, username, groups, or one of your own, which becomes claims.NAME";
+            reader.error("bad-value", &entry.key_span, format!("idp.attributes cannot set `{name}`"), help);
+        }
+        if entry.node.as_list().is_some_and(<[_]>::is_empty) {
+            reader.error("empty-list", &entry.node.span, format!("idp.attributes.{name} is an empty list"), "name at least one claim");
+        }
+        if name == "groups" && table.get("groups").is_some() {
+            reader.error("contradiction", &entry.key_span, "idp.groups and idp.attributes.groups contradict each other", "leave one of them out");
+        }
+        let nodes = entry.node.as_list().unwrap_or(std::slice::from_ref(&entry.node));
+        attributes.push((name.to_owned(), nodes.iter().filter_map(|node| node.as_text().map(str::to_owned)).collect()));
+    }
+    attributes
 }
 
 /// A secret; a relative `file:` starts in the folder of the gateway file.

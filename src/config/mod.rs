@@ -5,6 +5,7 @@
 
 pub mod change;
 pub mod compile;
+pub mod environment;
 pub mod schema;
 
 pub use compile::compile;
@@ -20,6 +21,8 @@ pub struct Gateway {
     pub server: Server,
     /// `[tls]`; several certificates through `[[tls.certificate]]`. Empty only in the demo.
     pub certificates: Vec<Certificate>,
+    /// `[tls] min_version`.
+    pub min_tls: TlsVersion,
     /// `[admin]`.
     pub admin: Option<Admin>,
     /// `[state]`.
@@ -59,6 +62,16 @@ pub struct Server {
     pub workers: usize,
 }
 
+/// The oldest TLS version that is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsVersion {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    V1_2,
+    /// TLS 1.3 only.
+    V1_3,
+}
+
 /// A certificate and its key.
 #[derive(Debug, Clone)]
 pub struct Certificate {
@@ -91,6 +104,10 @@ pub struct State {
     pub url: String,
     /// Key that seals secrets at rest.
     pub key: SecretRef,
+    /// Daily backups beside the file to keep; 0: none are made.
+    pub backup_keep: usize,
+    /// How long the last sign-in of each person is kept.
+    pub sign_ins_keep_ms: i64,
 }
 
 /// `[session]`.
@@ -161,8 +178,12 @@ pub struct Idp {
     pub groups: String,
     /// Treat e-mail as verified when `email_verified` is absent.
     pub trust_email: bool,
-    /// Signature algorithms accepted on ID tokens, e.g. `RS256`, `ES256`, `EdDSA`; never `none`, never `HS*`.
+    /// Signature algorithms accepted on ID tokens and access tokens, e.g. `RS256`, `ES256`, `EdDSA`; never `none`, never `HS*`.
     pub algorithms: Vec<String>,
+    /// Names of policies (`given_name`, or one of their own, which becomes `claims.NAME`), each with the claims that it is read from: the first that is set.
+    pub attributes: Vec<(String, Vec<String>)>,
+    /// Whether the userinfo endpoint is asked for what the ID token lacks.
+    pub userinfo: bool,
 }
 
 /// A secret by reference: `cred:NAME`, `file:PATH`, `env:NAME`. Prints the reference, which is not secret.

@@ -48,7 +48,7 @@ const TLS: Section = Section {
         Key::new("cert", Kind::Text, "PEM chain, leaf first"),
         Key::new("key", Kind::Secret, "PEM private key"),
         Key::new("certificate", Kind::Tables(&CERTIFICATE), "further certificates"),
-        Key::new("min_version", Kind::Enum(&["1.2", "1.3"]), "oldest TLS version").default("1.2"),
+        Key::new("min_version", Kind::Enum(&["1.2", "1.3"]), "oldest TLS version that is served").default("1.2"),
     ],
 };
 
@@ -83,7 +83,9 @@ const STATE: Section = Section {
     keys: &[
         Key::new("url", Kind::Text, "sqlite:PATH").required(),
         Key::new("key", Kind::Secret, "key that seals secrets at rest").required(),
-        Key::new("backup_keep", Kind::Int(0, 1000), "backups to keep"),
+        Key::new("sign_ins_keep", Kind::Duration, "how long the last sign-in of each person is kept, for `explain` and `plan`").default("90d"),
+        Key::new("backup_keep", Kind::Int(0, 1000), "backups to keep: one a day beside the file, such as vestibule.db.2026-11-22; 0: none")
+            .default("7"),
     ],
 };
 
@@ -149,11 +151,16 @@ const IDP: Section = Section {
         Key::new("scopes", Kind::TextList, "scopes to ask for").default("[\"openid\", \"profile\", \"email\", \"groups\"]"),
         Key::new("groups", Kind::Text, "claim that lists groups").default("groups"),
         Key::new("trust_email", Kind::Bool, "treat e-mail as verified when the provider does not say").default("false"),
-        Key::new("algorithms", Kind::EnumList(ALGORITHMS), "signature algorithms accepted on ID tokens")
+        Key::new("algorithms", Kind::EnumList(ALGORITHMS), "signature algorithms accepted on ID tokens and access tokens")
             .default("[\"RS256\", \"PS256\", \"ES256\", \"EdDSA\"]"),
         Key::new("metadata", Kind::Text, "SAML metadata, address or file"),
         Key::new("pin", Kind::Text, "SHA-256 of the SAML signing certificate"),
-        Key::new("attributes", Kind::Map(&Kind::Text), "SAML attribute names"),
+        Key::new(
+            "attributes",
+            Kind::Map(&Kind::TextOrList),
+            "name in policies = claim or SAML attribute it is read from, or several, of which the first that is set counts; names of one's own become claims.NAME",
+        ),
+        Key::new("userinfo", Kind::Bool, "whether the userinfo endpoint is asked for claims that the ID token lacks").default("true"),
     ],
 };
 

@@ -2,18 +2,22 @@
 //!
 //! Lives here: [`Engine`], which is a [`Connector`] made of a [`Model`], a policy's own [`Steps`], and a [`Transport`]. `run.rs` runs one step, `request.rs`
 //! builds it, `classify.rs` says what the answer means, `select.rs` finds the account in it, `paginate.rs` goes through lists, `verbs.rs` is what
-//! is done with steps. It knows no app by name, and it never decides whether an account may be taken over (`provision/`).
+//! is done with steps, `stage.rs` runs them for show. It knows no app by name, and it never decides whether an account may be taken over (`provision/`).
 
 mod classify;
 mod paginate;
 mod request;
 mod run;
 mod select;
+mod stage;
 mod verbs;
+
+pub use stage::{Cue, Stage, Staged};
 
 use super::model::{Call, MemberVerb, Model, Steps, Verb, Way};
 use super::{Connector, Context, Observation, Outcome, Trouble};
 use crate::clock::Clock;
+use crate::entropy::Entropy;
 use crate::outbound::Transport;
 use crate::plan::{Account, Step};
 use crate::policy::MatchBy;
@@ -65,6 +69,10 @@ pub struct Engine {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     read_only: bool,
+    /// Where the passwords of new accounts come from; `None`: none is set.
+    passwords: Option<Arc<dyn Entropy>>,
+    /// Who answers instead of the app, in a dry run.
+    stage: Option<Arc<dyn Stage>>,
     /// The token of a pre-step, until it is refused.
     token: tokio::sync::Mutex<Option<SecretString>>,
     /// Account id to the `ETag` it was last seen with.
@@ -85,7 +93,15 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let token = tokio::sync::Mutex::new(None);
-        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, token, etags: Mutex::new(HashMap::new()) }
+        let etags = Mutex::new(HashMap::new());
+        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, stage: None, token, etags }
+    }
+
+    /// The same engine, which gives new accounts a password that nobody knows wherever a create has a place for one (`{random}`).
+    #[must_use]
+    pub fn with_passwords(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.passwords = Some(entropy);
+        self
     }
 
     /// The same engine for a dry run: a step that would write is refused as [`Outcome::Denied`] before anything is sent.
@@ -170,5 +186,9 @@ impl Connector for Engine {
             }
             Step::Remove { kind, member } => self.change_member(context, kind, member, None, MemberVerb::Remove).await.map(|outcome| (outcome, None)),
         }
+    }
+
+    async fn knows_role(&self, role: &str) -> Result<bool, Trouble> {
+        self.has_role(role).await
     }
 }

@@ -118,4 +118,12 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Does one step. `Ok` carries a success outcome (`Created Updated Unchanged Done Gone`), and for a create the new account, whose memberships are
     /// those that the answer showed. A create that comes to `Exists` or `InDoubt` is an error: look before anything is sent again.
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble>;
+    /// Whether a role of a policy is one that the app has, or that the connector would make there. Only reads.
+    ///
+    /// # Errors
+    /// [`Outcome::Unsupported`]: the app cannot be asked; anything else as for [`Connector::probe`].
+    async fn knows_role(&self, _role: &str) -> Result<bool, Trouble> {
+        let detail = "the app cannot be asked which roles it has".to_owned();
+        Err(Trouble { step: "resolve".to_owned(), outcome: Outcome::Unsupported, retry_after_ms: None, status: None, detail })
+    }
 }

@@ -8,6 +8,7 @@
 //! declared effect of its step, and every value has a place in a tree or a typed escape.
 
 mod call;
+mod capability;
 mod file;
 mod fold;
 mod own;
@@ -63,10 +64,34 @@ pub struct Model {
     pub orgs_as: String,
     /// Roles from lowest to highest, for `pick = "highest"`; empty: the order of the policy's map.
     pub role_order: Vec<String>,
+    /// Every role the app knows (`roles`, else `role_order`); empty: roles are the app's own affair, and it is asked.
+    pub roles: Vec<String>,
+    /// The role of a membership whose `[[org]]` names none.
+    pub default_role: Option<String>,
+    /// Whether the app knows organisations by number only (`orgs_by = "number"`).
+    pub orgs_by_number: bool,
+    /// Memberships that a new account has without being asked for, by kind, and the roles they come with; no role listed: any. They are the gateway's to
+    /// take back, since the account is.
+    pub joined_on_create: Vec<(String, Vec<String>)>,
+    /// What may be done about a password when an account is made, the usual first; empty: whatever the policy's own steps do.
+    pub initial_password: Vec<InitialPassword>,
+    /// The file it was read from, as printed; `None`: built in.
+    pub file: Option<Arc<str>>,
+    /// First 12 hex digits of the SHA-256 of that file; empty: built in. Accounts are looked at again when it changes.
+    pub revision: String,
     /// What it can do; a verb that is missing is a thing the app cannot do.
     pub verbs: BTreeMap<Verb, Vec<Call>>,
     /// What is known of signing in to the app.
     pub sign_in: SignIn,
+}
+
+/// What becomes of the password of a new account. People sign in through the gateway; nobody is ever told one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InitialPassword {
+    /// One that nobody knows: random, sent with the create as `{random}`, and forgotten.
+    Random,
+    /// None is set.
+    None,
 }
 
 /// The fixed verbs.
@@ -368,6 +393,10 @@ pub struct Call {
     pub paginate: Option<Paginate>,
     /// Whether any body goes with a 2xx (`response = "any"`); else a body that is not JSON is nobody's answer.
     pub any_body: bool,
+    /// `then = "get"`: whom a lookup has found is read again by id, because its own answer leaves parts out.
+    pub then_get: bool,
+    /// Whether the body has `{random}` in it.
+    pub random: bool,
 }
 
 /// `each`.
@@ -500,9 +529,30 @@ pub struct SignIn {
     /// The app's own sign-in and sign-up pages.
     pub block_paths: Vec<String>,
     /// What to do about the app making accounts by itself.
-    pub native_jit: Option<String>,
+    pub native_jit: Option<NativeJit>,
     /// Further advice.
     pub advice: Vec<String>,
+}
+
+/// `native_jit`: the app can make accounts by itself, which would make them twice, and not as the policy says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeJit {
+    /// Settings of the app, as its manual writes them, e.g. `[auth.jwt] auto_sign_up`; empty when `text` says it all.
+    pub settings: Vec<String>,
+    /// What they should be, e.g. `off`.
+    pub want: String,
+    /// In words.
+    pub text: String,
+}
+
+impl std::fmt::Display for NativeJit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.settings.is_empty() {
+            return f.write_str(&self.text);
+        }
+        write!(f, "{} should be {}", self.settings.join(", "), self.want)?;
+        if self.text.is_empty() { Ok(()) } else { write!(f, ": {}", self.text) }
+    }
 }
 
 /// One sign of a rejected identity.

@@ -1,7 +1,7 @@
 //! What the gateway reads in the demo: policies and secrets in a folder, and its configuration.
 
 use super::{AUTH_HOST, CLIENT_ID, DemoError, DemoServers, TICKETS_HOST, WIKI_HOST};
-use crate::config::{Audit, AuditSink, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry};
+use crate::config::{Audit, AuditSink, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -57,8 +57,14 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
             workers: 2,
         },
         certificates: Vec::new(),
+        min_tls: TlsVersion::V1_2,
         admin: None,
-        state: State { url: format!("sqlite:{}", dir.join("vestibule.db").display()), key: SecretRef::File(state_key) },
+        state: State {
+            url: format!("sqlite:{}", dir.join("vestibule.db").display()),
+            key: SecretRef::File(state_key),
+            backup_keep: 0,
+            sign_ins_keep_ms: 90 * 86_400_000,
+        },
         // Without TLS there is no `__Host-` and no `Secure`: the demo only.
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: "vestibule".to_owned(), same_site: "Lax" },
         audit: Audit { sink: AuditSink::File(dir.join("audit.jsonl")) },
@@ -74,6 +80,8 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
             groups: "groups".to_owned(),
             trust_email: false,
             algorithms: vec!["RS256".to_owned()],
+            attributes: Vec::new(),
+            userinfo: true,
         }],
     }
 }

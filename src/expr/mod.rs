@@ -109,6 +109,7 @@ pub enum EvalError {
 /// A boolean expression.
 #[derive(Debug, Clone)]
 pub struct Condition {
+    text: Box<str>,
     code: evaluate::Code,
     names: Vec<String>,
 }
@@ -122,7 +123,7 @@ impl Condition {
         let mut problems = Vec::new();
         let (code, names) = Self::checked(text, env, &mut problems);
         match (code, template::in_order_of_place(problems)) {
-            (Some(code), problems) if problems.iter().all(|problem| problem.warning) => Ok((Self { code, names }, problems)),
+            (Some(code), problems) if problems.iter().all(|problem| problem.warning) => Ok((Self { text: text.into(), code, names }, problems)),
             (_, problems) => Err(problems),
         }
     }
@@ -141,6 +142,11 @@ impl Condition {
         (Some(typed.code), names)
     }
 
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Whether it holds.
     ///
     /// # Errors
@@ -153,4 +159,9 @@ impl Condition {
     pub fn names(&self) -> Vec<String> {
         self.names.clone()
     }
+}
+
+/// The names of the functions, for the manual; `has` is not among them: it asks about its argument, not about the argument's value.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    functions::Function::ALL.into_iter().map(functions::Function::name)
 }

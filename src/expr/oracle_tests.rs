@@ -4,7 +4,7 @@
 //! generator therefore builds expressions of a wanted type, with claims of every type among them, so that nearly all compile and
 //! run-time mistakes are met too. Depth is small: the oracle's parser goes exponential on nesting.
 
-use super::{Env, Template, Type};
+use super::{Condition, Env, Template, Type};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -186,6 +186,33 @@ fn the_generator_makes_expressions_that_compile() {
     let valued = accepted.iter().filter(|template| template.render(&names()).is_ok()).count();
     let compiled = accepted.len();
     assert!(compiled > 200 && valued > 100, "{compiled} of 400 compile, {valued} have a value");
+}
+
+/// Row 35 of the behaviours: dates of an account are compared as text, as CEL compares text.
+#[test]
+fn conditions_over_an_account_have_cels_answer() {
+    let account =
+        json!({ "created_at": "2023-12-31T23:59:59Z", "count": 3, "is_admin": false, "meta": { "created": "2024-01-01" }, "nothing": null });
+    let (account, origin) = (account, Value::from("adopted"));
+    let env = Env::sign_in().with("account", Type::Dynamic, false).with("origin", Type::Text, false);
+    let lookup = Map::from_iter([("account".to_owned(), account.clone()), ("origin".to_owned(), origin.clone())]);
+    let places = ["account.created_at", "account.meta.created", "account.count", "account.is_admin", "account.nothing", "account.absent", "origin"];
+    let mut valued = 0;
+    for (place, relation, other) in places.iter().flat_map(|place| {
+        let others = ["'2024-01-01'", "'2023-12-31T23:59:59Z'", "'adopted'", "3", "false", "account.meta.created"];
+        others.into_iter().flat_map(move |value| ["==", "!=", "<", "<=", ">", ">="].map(|relation| (*place, relation, value)))
+    }) {
+        let text = format!("{place} {relation} {other}");
+        let Ok((ours, _)) = Condition::compile(&text, &env) else { continue };
+        let program = cel::Program::compile(&text).expect("the oracle reads it");
+        let mut context = cel::Context::default();
+        context.add_variable_from_value("account", cel_of(&account));
+        context.add_variable_from_value("origin", cel_of(&origin));
+        let theirs = program.execute(&context).ok().and_then(|value| json_of(&value)).and_then(|value| value.as_bool());
+        assert_eq!(ours.holds(&lookup).ok(), theirs, "ours against cel's: {text}");
+        valued += usize::from(theirs.is_some());
+    }
+    assert!(valued > 80, "{valued}");
 }
 
 proptest! {

@@ -66,6 +66,16 @@ pub struct Identity {
     pub claims: Map<String, Value>,
 }
 
+/// How somebody showed who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Way {
+    /// By the cookie of a session: a browser.
+    #[default]
+    Session,
+    /// By an access token in `Authorization: Bearer`: a script.
+    Bearer,
+}
+
 /// On whose behalf a request runs.
 #[derive(Debug, Clone)]
 pub enum Principal {

@@ -9,6 +9,7 @@ use crate::policy::Policy;
 use crate::source::{Problem, Severity, SourceFile, parse};
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A policy file as it is now.
@@ -20,6 +21,8 @@ pub struct Candidate {
     pub policy: Option<Arc<Policy>>,
     /// What is to be said of it.
     pub problems: Vec<Problem>,
+    /// The connector file that it names, and what stood there; nothing when it could not be read.
+    pub connector: Option<(PathBuf, Option<Arc<str>>)>,
 }
 
 /// What is served of a file.
@@ -106,7 +109,7 @@ mod tests {
         let text = format!("host = \"{host}.example.com\"\nupstream = \"http://127.0.0.1:1\"\n[access]\neveryone = true\n");
         let file = SourceFile::new(format!("{name}.toml"), if host.is_empty() { String::new() } else { text });
         let (policy, problems) = compile(&file, Surroundings { idps: None, connectors: &[] });
-        Candidate { file, policy: policy.map(Arc::new), problems }
+        Candidate { file, policy: policy.map(Arc::new), problems, connector: None }
     }
 
     fn check(before: &str, now: &str, expected: &str) {
@@ -157,7 +160,7 @@ mod tests {
             let text = candidate(&format!("x={host}")).file.text;
             let file = SourceFile::new(name, text);
             let (policy, problems) = compile(&file, Surroundings { idps: None, connectors: &[] });
-            Candidate { file, policy: policy.map(Arc::new), problems }
+            Candidate { file, policy: policy.map(Arc::new), problems, connector: None }
         };
         let (choices, problems) =
             settle(None, &[named("p/a.TOML", "one"), named("p/a.toml", "two"), named("q/a.toml", "three")], &HashMap::<&str, &Policy>::new());

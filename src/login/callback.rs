@@ -5,7 +5,7 @@
 
 use super::begin::{Start, is_again, is_marked_token, satisfies};
 use super::cookies::Kind;
-use super::respond::with_cookie;
+use super::respond::{because, with_cookie};
 use super::{Desk, OwnRequest, Purpose, ReturnTo, key};
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use crate::session::LiveSignOn;
 use crate::sso::response::AuthorizationResponse;
 use crate::sso::{Finish, VerifiedAssertion};
-use crate::state::{PendingLogin, SecretHash, SignOn, SignOnId, StoreError, Taken};
+use crate::state::{PendingLogin, RecordedSignIn, SecretHash, SignOn, SignOnId, StoreError, Taken};
 use bytes::Bytes;
 use http::{Method, Response};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Desk {
             Err(malformed) => {
                 tracing::info!(incident = %request.incident, reason = %malformed, "a callback was refused unread");
                 self.audit_failure(request, "", &malformed.to_string(), None);
-                return Ok(self.message(request, PublicMessage::LinkExpired));
+                return Ok(because(self.message(request, PublicMessage::LinkExpired), "", &malformed.to_string(), None));
             }
         };
         let now = self.parts.clock.now();
@@ -108,7 +108,12 @@ impl Desk {
             id_token,
             idp_session,
         };
+        let recorded = RecordedSignIn { identity: sign_on.identity.clone(), auth_time, at: now };
         let live = self.parts.sessions.begin_sign_on(key(Purpose::Session, &cookie), sign_on).await?;
+        // Nobody is kept out because operators could not be told later.
+        if let Err(error) = self.parts.sign_ins.record(&recorded).await {
+            tracing::warn!(incident = %request.incident, %error, "a sign-in was not recorded: explain will not know of it");
+        }
         if let Some(present) = present {
             self.parts.sessions.end(present.id).await?;
         }
@@ -161,7 +166,8 @@ impl Desk {
             }
             _ => {
                 self.audit_failure(request, pending.idp.as_deref().unwrap_or_default(), "state_of_another_browser", app.as_deref());
-                Ok(self.message_about(request, PublicMessage::LinkExpired, app.as_deref(), None))
+                let page = self.message_about(request, PublicMessage::LinkExpired, app.as_deref(), None);
+                Ok(because(page, pending.idp.as_deref().unwrap_or_default(), "state_of_another_browser", None))
             }
         }
     }
@@ -173,7 +179,7 @@ impl Desk {
         }
         tracing::info!(incident = %request.incident, "a callback with an unknown or expired state");
         self.audit_failure(request, "", "state_unknown", None);
-        Ok(self.message(request, PublicMessage::LinkExpired))
+        Ok(because(self.message(request, PublicMessage::LinkExpired), "", "state_unknown", None))
     }
 
     /// Where a sign-in begins on the app's own host.

@@ -2,7 +2,7 @@
 
 use super::begin::{Start, is_again, is_marked_token};
 use super::cookies::Kind;
-use super::respond::{context, with_cookie};
+use super::respond::{because, context, with_cookie};
 use super::{Desk, OwnRequest, Purpose, ReturnTo, key, parameter};
 use crate::fault::PublicMessage;
 use crate::policy::Policy;
@@ -82,7 +82,7 @@ impl Desk {
     async fn begin_again(&self, request: &OwnRequest, app: &Arc<Policy>, return_to: ReturnTo, code: &str) -> Result<Response<Bytes>, StoreError> {
         if is_again(code) {
             self.audit_failure(request, "", "browser_binding", Some(app));
-            return Ok(self.message(request, PublicMessage::LinkExpired));
+            return Ok(because(self.message(request, PublicMessage::LinkExpired), "", "browser_binding", None));
         }
         self.begin_at_app(request, app, Start { return_to, fresh: false, again: true }).await
     }

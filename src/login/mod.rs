@@ -3,7 +3,7 @@
 //! Lives here: [`Desk`], which answers everything under `/.vestibule/` on app hosts and everything on the auth host. In the order of a sign-in:
 //! `begin.rs` (app host to auth host to provider), `callback.rs` (provider to auth host), `handover.rs` (auth host to app host), `logout.rs`,
 //! `own_pages.rs` (whoami, wait). `return_to.rs`, `cookies.rs`, `addresses.rs` are the nouns under them; the ports it needs are in `ports.rs`.
-//! It does not know `connector` or `proxy::forward`.
+//! `tokens.rs` has [`TokenDesk`], the short way of scripts that bring an access token. It does not know `connector` or `proxy::forward`.
 //!
 //! Three secrets travel through the browser: a *ticket* (app host to auth host), `state` (to the provider and back), a *code* (auth host to
 //! app host). Each is 256 bits, kept hashed, short-lived, and worth nothing without the binding cookie of the browser it was made for.
@@ -18,10 +18,12 @@ mod own_pages;
 mod ports;
 mod respond;
 mod return_to;
+mod tokens;
 
 pub use addresses::Addresses;
 pub use ports::{Admission, Apps, Visit};
 pub use return_to::ReturnTo;
+pub use tokens::TokenDesk;
 
 use crate::clock::Clock;
 use crate::config;
@@ -31,7 +33,7 @@ use crate::pages::{Pages, RequestKind};
 use crate::policy::Policy;
 use crate::session::{LiveSessions, LiveSignOn};
 use crate::sso::Provider;
-use crate::state::{LoginStore, SecretHash, SessionStore, StoreError};
+use crate::state::{LoginStore, SecretHash, SessionStore, SignInStore, StoreError};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cookies::{Cookies, Kind};
@@ -99,6 +101,8 @@ pub struct DeskParts {
     pub sessions: Arc<LiveSessions>,
     /// The store behind them, to say which apps a sign-on was used in.
     pub session_store: Arc<dyn SessionStore>,
+    /// Where the last sign-in of each person is kept.
+    pub sign_ins: Arc<dyn SignInStore>,
     /// Pages.
     pub pages: Arc<Pages>,
     /// Every `[[idp]]`, in the order of the file, as of the start.

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::pages::{PageContext, WhoAmI};
 use crate::policy::Policy;
-use crate::provision::Ensured;
+use crate::provision::{Asking, Ensured};
 use crate::session::AppSession;
 use crate::state::StoreError;
 use bytes::Bytes;
@@ -60,8 +60,9 @@ impl Desk {
         let Some(session) = self.app_session(request, app).await? else {
             return self.begin_at_app(request, app, Start { return_to: to, fresh: false, again: false }).await;
         };
-        let hold_ms = if request.kind.is_read_by_a_person() { HOLD_PAGE_MS } else { HOLD_API_MS };
-        let visit = Visit { session: &session, policy: app, to: &to, peer: request.peer, incident: request.incident, hold_ms };
+        let interactive = request.kind.is_read_by_a_person();
+        let asking = Asking { hold_ms: if interactive { HOLD_PAGE_MS } else { HOLD_API_MS }, interactive };
+        let visit = Visit { session: &session, policy: app, to: &to, peer: request.peer, incident: request.incident, asking };
         let context = PageContext { continue_to: Some(to.as_str()), ..context(request, Some(app), Some(&session.sign_on.identity)) };
         Ok(match self.parts.admission.ensure(visit).await {
             None => self.redirect(to.as_str()),

@@ -3,7 +3,7 @@
 use super::ReturnTo;
 use crate::fault::Incident;
 use crate::policy::Policy;
-use crate::provision::Ensured;
+use crate::provision::{Asking, Ensured};
 use crate::session::AppSession;
 use async_trait::async_trait;
 use std::fmt;
@@ -31,8 +31,8 @@ pub struct Visit<'a> {
     pub peer: IpAddr,
     /// Joins page, log and audit.
     pub incident: Incident,
-    /// Wait at most so long for a job under way.
-    pub hold_ms: u64,
+    /// How long to wait for a job under way, and whether a person looks at a page.
+    pub asking: Asking,
 }
 
 /// Whether a person may enter, and whether their account is there.

@@ -4,7 +4,7 @@ use super::cookies::Kind;
 use super::{Desk, OwnRequest};
 use crate::fault::PublicMessage;
 use crate::identity::Identity;
-use crate::pages::PageContext;
+use crate::pages::{PageContext, Told};
 use crate::policy::Policy;
 use crate::sso::SsoFault;
 use crate::state::StoreError;
@@ -56,7 +56,7 @@ impl Desk {
             SsoFault::Declined { .. } => tracing::info!(%incident, idp, reason, "sign-in declined"),
         }
         self.audit_failure(request, idp, reason, app);
-        self.message_about(request, fault.public(), app, continue_to)
+        because(self.message_about(request, fault.public(), app, continue_to), idp, reason, Some(fault))
     }
 
     /// `login.failed` for the audit log.
@@ -120,6 +120,16 @@ impl OwnRequest {
 /// What a page may say about `request`.
 pub(super) fn context<'a>(request: &OwnRequest, app: Option<&'a Policy>, person: Option<&'a Identity>) -> PageContext<'a> {
     PageContext { kind: request.kind, incident: request.incident, app, person, continue_to: None }
+}
+
+/// With what stood behind a page, for whoever keeps incidents: never on the page.
+pub(super) fn because(mut page: Response<Bytes>, idp: &str, reason: &str, detail: Option<&SsoFault>) -> Response<Bytes> {
+    if let Some(told) = page.extensions_mut().get_mut::<Told>() {
+        told.idp = Some(idp.to_owned()).filter(|idp| !idp.is_empty());
+        reason.clone_into(&mut told.reason);
+        told.detail = detail.map(ToString::to_string);
+    }
+    page
 }
 
 /// With one more `Set-Cookie`.

@@ -1,11 +1,15 @@
 //! Counters (operators.md 7.1). No person, path or e-mail address in a label.
 
+use crate::clock::Timestamp;
+use crate::provision::Meter;
+use crate::state::{AccountState, Census};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -55,6 +59,9 @@ impl Durations {
         self.sum_s += other.sum_s;
     }
 }
+
+/// Upper bounds of the histogram of provisioning jobs, seconds: from an account that is only looked at to one that an app takes its time over.
+const JOB_BOUNDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0];
 
 type ByKey = HashMap<Key, Durations, foldhash::fast::FixedState>;
 
@@ -129,6 +136,19 @@ struct ProvisioningLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JobLabels {
+    app: String,
+    action: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    app: String,
+    step: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AuditLabels {
     sink: &'static str,
 }
@@ -143,6 +163,44 @@ struct AppLabels {
     app: String,
 }
 
+/// What is counted of accounts.
+#[derive(Debug)]
+struct Accounts {
+    durations: Family<JobLabels, Histogram, fn() -> Histogram>,
+    step_failures: Family<StepLabels, Counter>,
+    slo_missed: Family<AppLabels, Counter>,
+    pending: Family<AppLabels, Gauge>,
+    waiting: Family<AppLabels, Gauge>,
+    failed: Family<AppLabels, Gauge>,
+    oldest_failed: Family<AppLabels, Gauge>,
+}
+
+impl Accounts {
+    fn register(registry: &mut Registry) -> Self {
+        let accounts = Self {
+            durations: Family::new_with_constructor(|| Histogram::new(JOB_BOUNDS)),
+            step_failures: Family::default(),
+            slo_missed: Family::default(),
+            pending: Family::default(),
+            waiting: Family::default(),
+            failed: Family::default(),
+            oldest_failed: Family::default(),
+        };
+        registry.register("vestibule_provisioning_duration_seconds", "How long jobs took, waiting included", accounts.durations.clone());
+        registry.register("vestibule_provisioning_step_failures", "Steps that did not go well, by outcome", accounts.step_failures.clone());
+        registry.register("vestibule_provisioning_slo_missed", "First sign-ins whose account took longer than slo", accounts.slo_missed.clone());
+        registry.register("vestibule_provisioning_pending", "People whose account is being made or will be tried again", accounts.pending.clone());
+        registry.register("vestibule_provisioning_awaiting_approval", "People whose account a human has to approve", accounts.waiting.clone());
+        registry.register("vestibule_provisioning_failed", "People whose account needs a human", accounts.failed.clone());
+        registry.register(
+            "vestibule_provisioning_oldest_failed_seconds",
+            "How long the oldest of those has needed one",
+            accounts.oldest_failed.clone(),
+        );
+        accounts
+    }
+}
+
 /// All counters of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -153,10 +211,12 @@ pub struct Metrics {
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
     log_dropped: Counter,
+    incidents_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
     policy_stale: Family<AppLabels, Gauge>,
     reload_successful: Gauge,
     reload_success_timestamp_s: Gauge,
+    accounts: Accounts,
 }
 
 /// What the cores have flushed.
@@ -183,6 +243,8 @@ impl Default for Metrics {
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
         let log_dropped = Counter::default();
         registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
+        let incidents_dropped = Counter::default();
+        registry.register("vestibule_incidents_dropped", "Incidents that explain will not know of", incidents_dropped.clone());
         registry.register("vestibule_policy_loaded", "1 for every policy in force, 0 for one with errors", Family::clone(&policy_loaded));
         let text = "1 for every policy of which an older version is in force, because what the file says now is not in order";
         registry.register("vestibule_policy_stale", text, Family::clone(&policy_stale));
@@ -191,6 +253,7 @@ impl Default for Metrics {
         let text = "When all that was loaded was in order for the last time";
         registry.register("vestibule_config_last_reload_success_timestamp_seconds", text, reload_success_timestamp_s.clone());
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
+        let accounts = Accounts::register(&mut registry);
         Self {
             registry: Mutex::new(registry),
             requests,
@@ -199,10 +262,12 @@ impl Default for Metrics {
             audit_events,
             audit_dropped,
             log_dropped,
+            incidents_dropped,
             policy_loaded,
             policy_stale,
             reload_successful,
             reload_success_timestamp_s,
+            accounts,
         }
     }
 }
@@ -283,9 +348,38 @@ impl Metrics {
             "account.created" => drop(self.provisioning.get_or_create(&account("create", "ok")).inc()),
             "account.adopted" => drop(self.provisioning.get_or_create(&account("adopt", "ok")).inc()),
             "account.updated" => drop(self.provisioning.get_or_create(&account("update", "ok")).inc()),
+            "account.refused" => drop(self.provisioning.get_or_create(&account(attempt(text("attempt")), "refused")).inc()),
+            "approval.requested" => drop(self.provisioning.get_or_create(&account(attempt(text("attempt")), "waiting")).inc()),
             "account.degraded" => drop(self.provisioning.get_or_create(&account(attempt(text("attempt")), "partial")).inc()),
             "account.failed" => drop(self.provisioning.get_or_create(&account(attempt(text("attempt")), "failed")).inc()),
             _ => {}
+        }
+    }
+
+    /// Takes over how many account records are in which state, as counted at `now`.
+    pub fn take_census(&self, census: &[Census], now: Timestamp) {
+        let accounts = &self.accounts;
+        let gauges = [&accounts.pending, &accounts.waiting, &accounts.failed, &accounts.oldest_failed];
+        // An app without records of a state has none of them, rather than as many as last time.
+        for gauge in gauges {
+            gauge.clear();
+        }
+        for Census { upstream, state, count, oldest_failed_at } in census {
+            let labels = AppLabels { app: upstream.clone() };
+            for gauge in gauges {
+                drop(gauge.get_or_create(&labels));
+            }
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            match state {
+                AccountState::Provisioning | AccountState::Pending => drop(accounts.pending.get_or_create(&labels).inc_by(count)),
+                AccountState::AwaitingApproval => drop(accounts.waiting.get_or_create(&labels).inc_by(count)),
+                AccountState::Conflict => {
+                    accounts.failed.get_or_create(&labels).inc_by(count);
+                    let age_ms = oldest_failed_at.map_or(0, |at| now.since_ms(at).max(0));
+                    accounts.oldest_failed.get_or_create(&labels).set(age_ms / 1000);
+                }
+                AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => {}
+            }
         }
     }
 
@@ -299,6 +393,11 @@ impl Metrics {
         self.log_dropped.inc();
     }
 
+    /// Counts incidents that were not kept.
+    pub(super) fn incidents_dropped(&self, count: usize) {
+        self.incidents_dropped.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
     /// The text of `/metrics` (`OpenMetrics`).
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -307,6 +406,21 @@ impl Metrics {
             tracing::error!(%error, "metrics could not be written");
         }
         text
+    }
+}
+
+impl Meter for Metrics {
+    fn ended(&self, app: &str, action: &'static str, elapsed_ms: i64) {
+        let elapsed = Duration::from_millis(u64::try_from(elapsed_ms).unwrap_or_default());
+        self.accounts.durations.get_or_create(&JobLabels { app: app.to_owned(), action }).observe(elapsed.as_secs_f64());
+    }
+
+    fn step_failed(&self, app: &str, step: &'static str, code: &'static str) {
+        self.accounts.step_failures.get_or_create(&StepLabels { app: app.to_owned(), step, code }).inc();
+    }
+
+    fn slo_missed(&self, app: &str) {
+        self.accounts.slo_missed.get_or_create(&AppLabels { app: app.to_owned() }).inc();
     }
 }
 
@@ -361,6 +475,9 @@ impl Collector for Collected {
 #[cfg(test)]
 mod tests {
     use super::{Metrics, Tally};
+    use crate::clock::Timestamp;
+    use crate::provision::Meter as _;
+    use crate::state::{AccountState, Census};
     use std::time::Duration;
 
     #[test]
@@ -431,11 +548,56 @@ mod tests {
     }
 
     #[test]
+    fn row_57_a_census_replaces_the_one_before_and_jobs_add_up() {
+        use AccountState::{Active, AwaitingApproval, Conflict, Pending, Provisioning};
+        let metrics = Metrics::default();
+        let now = Timestamp::from_seconds(1_000);
+        let of = |upstream: &str, state, count, at: Option<i64>| Census {
+            upstream: upstream.to_owned(),
+            state,
+            count,
+            oldest_failed_at: at.map(Timestamp::from_seconds),
+        };
+        let first =
+            [of("wiki", Conflict, 3, Some(900)), of("wiki", Pending, 2, Some(1)), of("wiki", Provisioning, 1, None), of("crm", Active, 9, None)];
+        metrics.take_census(&first, now);
+        metrics.slo_missed("wiki");
+        metrics.step_failed("wiki", "create", "in_doubt");
+        metrics.ended("wiki", "create", 2_500);
+        metrics.ended("wiki", "create", -1);
+        let text = metrics.text();
+        for line in [
+            r#"vestibule_provisioning_failed{app="wiki"} 3"#,
+            r#"vestibule_provisioning_oldest_failed_seconds{app="wiki"} 100"#,
+            r#"vestibule_provisioning_pending{app="wiki"} 3"#,
+            r#"vestibule_provisioning_failed{app="crm"} 0"#,
+            r#"vestibule_provisioning_slo_missed_total{app="wiki"} 1"#,
+            r#"vestibule_provisioning_step_failures_total{app="wiki",step="create",code="in_doubt"} 1"#,
+            r#"vestibule_provisioning_duration_seconds_bucket{le="3.0",app="wiki",action="create"} 2"#,
+            r#"vestibule_provisioning_duration_seconds_bucket{le="2.0",app="wiki",action="create"} 1"#,
+            r#"vestibule_provisioning_duration_seconds_sum{app="wiki",action="create"} 2.5"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        metrics.take_census(&[of("wiki", AwaitingApproval, 1, None)], now);
+        let text = metrics.text();
+        for line in [r#"vestibule_provisioning_failed{app="wiki"} 0"#, r#"vestibule_provisioning_awaiting_approval{app="wiki"} 1"#] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("vestibule_provisioning_failed{app=\"crm\"}"), "{text}");
+    }
+
+    #[test]
     fn what_was_tried_when_an_account_failed_is_a_label() {
         let metrics = Metrics::default();
-        for (action, attempt) in
-            [("account.failed", "adopt"), ("account.failed", "ensure"), ("account.failed", "x\"y"), ("account.degraded", "update")]
-        {
+        for (action, attempt) in [
+            ("account.failed", "adopt"),
+            ("account.failed", "ensure"),
+            ("account.failed", "x\"y"),
+            ("account.degraded", "update"),
+            ("account.refused", "create"),
+            ("approval.requested", "create"),
+        ] {
             let event = serde_json::json!({ "action": action, "app": "wiki", "attempt": attempt });
             metrics.audited(event.as_object().unwrap());
         }
@@ -444,6 +606,8 @@ mod tests {
             r#"vestibule_provisioning_total{app="wiki",action="adopt",result="failed"} 1"#,
             r#"vestibule_provisioning_total{app="wiki",action="ensure",result="failed"} 2"#,
             r#"vestibule_provisioning_total{app="wiki",action="update",result="partial"} 1"#,
+            r#"vestibule_provisioning_total{app="wiki",action="create",result="refused"} 1"#,
+            r#"vestibule_provisioning_total{app="wiki",action="create",result="waiting"} 1"#,
         ] {
             assert!(text.contains(line), "{text}");
         }

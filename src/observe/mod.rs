@@ -1,14 +1,16 @@
 //! What operators see from outside: logs, audit events, metrics.
 //!
 //! Code emits `tracing` events and knows nothing of this module: events with target `audit` become audit lines (`audit.rs`) and
-//! counters, everything else becomes log lines. The hot path counts into a tally of its own core, which is flushed here
+//! counters, everything else becomes log lines. What stood behind a refusal is kept under its code (`incidents.rs`). The hot path counts into a tally of its own core, which is flushed here
 //! once a second (`metrics.rs`).
 
 pub mod audit;
+mod incidents;
 mod level;
 mod lines;
 mod metrics;
 
+pub use incidents::{Incidents, Keeping};
 pub use level::Level;
 pub use lines::Flush;
 pub use metrics::{Counted, Metrics, Tally};

@@ -74,6 +74,41 @@ pub struct PageContext<'a> {
     pub continue_to: Option<&'a str>,
 }
 
+/// What an answer of ours says, for whoever keeps incidents: travels with the response, in its extensions, and never on the wire.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What the person was told.
+    pub message: PublicMessage,
+    /// Policy name and revision of the app that was asked for.
+    pub app: Option<(String, String)>,
+    /// Who was signed in.
+    pub person: Option<Box<Identity>>,
+    /// Path that the person wants to get to, without query, where the page knows.
+    pub wanted: Option<String>,
+    /// The provider, where a sign-in failed.
+    pub idp: Option<String>,
+    /// Why, in the words of the audit log; empty when the message says it all.
+    pub reason: String,
+    /// Why, in the words of the log.
+    pub detail: Option<String>,
+}
+
+impl Told {
+    /// `None`: nothing that anybody would ask about.
+    fn of(message: PublicMessage, context: PageContext<'_>) -> Option<Self> {
+        let reason = if let PublicMessage::Denied(reason) = message { reason.key() } else { "" };
+        (!matches!(message, PublicMessage::SignedIn | PublicMessage::SignedOut)).then(|| Self {
+            message,
+            app: context.app.map(|app| (app.name.clone(), app.revision.clone())),
+            person: context.person.cloned().map(Box::new),
+            wanted: context.continue_to.and_then(|to| to.split('?').next()).map(str::to_owned),
+            idp: None,
+            reason: reason.to_owned(),
+            detail: None,
+        })
+    }
+}
+
 /// A provider on the picker.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice<'a> {
@@ -136,6 +171,14 @@ impl Pages {
     pub fn still_waiting(&self, context: PageContext<'_>) -> Response<Bytes> {
         let settings = self.settings.load();
         self.answer(PublicMessage::Waiting, context, &sheet::of_message(PublicMessage::Waiting, context, self.names(&settings), true))
+    }
+
+    /// Status, heading and first paragraph of what [`Self::respond`] gives: for operators who ask what somebody saw.
+    pub fn headline(&self, message: PublicMessage, context: PageContext<'_>) -> (StatusCode, String, String) {
+        let settings = self.settings.load();
+        let sheet = sheet::of_message(message, context, self.names(&settings), false);
+        let first = sheet.first_words();
+        (sheet::status(message, context.kind), sheet.title, first)
     }
 
     /// Which provider to sign in with: links, never forms (Chrome applies `form-action` to the redirect that follows). JSON kinds get
@@ -209,8 +252,8 @@ impl Pages {
             self.json(status, context, "application/problem+json", &problem::problem(message, status, context, sheet, &self.addresses))
         };
         let headers = response.headers_mut();
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, challenge(context));
+        if status == StatusCode::UNAUTHORIZED || message == PublicMessage::TokenScope {
+            headers.insert(WWW_AUTHENTICATE, challenge(message, context));
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
@@ -219,6 +262,9 @@ impl Pages {
             && !status.is_success()
         {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(told) = Told::of(message, context) {
+            response.extensions_mut().insert(told);
         }
         response
     }
@@ -258,9 +304,23 @@ impl Pages {
     }
 }
 
-/// `Vestibule realm="redmine"`: never `Basic`, which opens a browser dialog.
-fn challenge(context: PageContext<'_>) -> HeaderValue {
+/// `Vestibule realm="redmine"`, or `Bearer` where tokens are accepted (RFC 6750 3): never `Basic`, which opens a browser dialog.
+fn challenge(message: PublicMessage, context: PageContext<'_>) -> HeaderValue {
     let realm: String =
         context.app.map_or("vestibule", |app| &app.name).chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).collect();
-    HeaderValue::try_from(format!("Vestibule realm=\"{realm}\"")).unwrap_or(HeaderValue::from_static("Vestibule"))
+    let scopes = || context.app.and_then(|app| app.bearer.as_ref()).map(|bearer| bearer.scopes.join(" ")).unwrap_or_default();
+    let takes_tokens = matches!(message, PublicMessage::SignInOrTokenRequired | PublicMessage::TokenRequired);
+    let (scheme, rest) = if takes_tokens {
+        ("Bearer", String::new())
+    } else if message == PublicMessage::TokenInvalid {
+        ("Bearer", ", error=\"invalid_token\"".to_owned())
+    } else if message == PublicMessage::TokenScope {
+        ("Bearer", format!(", error=\"insufficient_scope\", scope=\"{}\"", scopes()))
+    } else if message == PublicMessage::TokenTooOld {
+        // RFC 9470 3.
+        ("Bearer", ", error=\"insufficient_user_authentication\"".to_owned())
+    } else {
+        ("Vestibule", String::new())
+    };
+    HeaderValue::try_from(format!("{scheme} realm=\"{realm}\"{rest}")).unwrap_or(HeaderValue::from_static("Vestibule"))
 }

@@ -96,10 +96,24 @@ pub(super) const fn status(message: PublicMessage, kind: RequestKind) -> StatusC
         PublicMessage::NoSuchHost | PublicMessage::NoSuchPage => StatusCode::NOT_FOUND,
         PublicMessage::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         // RFC 9470 3: a sign-in that is too old is a 401 like a missing one, because signing in helps.
-        PublicMessage::SignInRequired | PublicMessage::SessionEnded | PublicMessage::FreshSignInRequired => StatusCode::UNAUTHORIZED,
-        PublicMessage::Denied(_) | PublicMessage::SignInFailed | PublicMessage::SignInDeclined | PublicMessage::IncompleteSignIn => {
-            StatusCode::FORBIDDEN
-        }
+        PublicMessage::SignInRequired
+        | PublicMessage::SessionEnded
+        | PublicMessage::FreshSignInRequired
+        | PublicMessage::SignInOrTokenRequired
+        | PublicMessage::TokenRequired
+        | PublicMessage::TokenInvalid
+        | PublicMessage::TokenTooOld => StatusCode::UNAUTHORIZED,
+        PublicMessage::Denied(_)
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenWithoutAccount
+        | PublicMessage::SignInFailed
+        | PublicMessage::SignInDeclined
+        | PublicMessage::IncompleteSignIn
+        | PublicMessage::AccountsOff
+        | PublicMessage::AccountsFull
+        | PublicMessage::AwaitingApproval
+        | PublicMessage::OpenInBrowser
+        | PublicMessage::AppClosed => StatusCode::FORBIDDEN,
         PublicMessage::ProviderDown
         | PublicMessage::StoreDown
         | PublicMessage::AccountFailed
@@ -135,12 +149,23 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
         | PublicMessage::SignInRequired
         | PublicMessage::SessionEnded
         | PublicMessage::FreshSignInRequired
+        | PublicMessage::SignInOrTokenRequired
+        | PublicMessage::TokenRequired
+        | PublicMessage::TokenInvalid
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenTooOld
+        | PublicMessage::TokenWithoutAccount
         | PublicMessage::Denied(_)
         | PublicMessage::LinkExpired
         | PublicMessage::SignInFailed
         | PublicMessage::SignInDeclined
         | PublicMessage::AccountExists
         | PublicMessage::IncompleteSignIn
+        | PublicMessage::AccountsOff
+        | PublicMessage::AccountsFull
+        | PublicMessage::AwaitingApproval
+        | PublicMessage::OpenInBrowser
+        | PublicMessage::AppClosed
         | PublicMessage::SignedOut
         | PublicMessage::SignedIn
         | PublicMessage::Internal => None,
@@ -151,7 +176,12 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
 pub(super) const fn sign_in_helps(message: PublicMessage) -> bool {
     matches!(
         message,
-        PublicMessage::SignInRequired | PublicMessage::SessionEnded | PublicMessage::FreshSignInRequired | PublicMessage::Denied(DenyReason::MaxAge)
+        PublicMessage::SignInRequired
+            | PublicMessage::SessionEnded
+            | PublicMessage::FreshSignInRequired
+            | PublicMessage::SignInOrTokenRequired
+            | PublicMessage::TokenWithoutAccount
+            | PublicMessage::Denied(DenyReason::MaxAge)
     )
 }
 
@@ -181,13 +211,25 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         PublicMessage::Waiting => waiting(&mut sheet, context, held_before),
         PublicMessage::SessionEnded => session_ended(&mut sheet, context),
         PublicMessage::FreshSignInRequired => sheet.act(&[(links::login_fresh(to(context)), words.sign_in)]),
-        PublicMessage::SignInRequired => sheet.act(&[(links::login(to(context)), words.sign_in)]),
+        PublicMessage::SignInRequired | PublicMessage::SignInOrTokenRequired | PublicMessage::TokenWithoutAccount => {
+            sheet.act(&[(links::login(to(context)), words.sign_in)]);
+        }
         PublicMessage::Denied(reason) => denied(&mut sheet, reason, context, names),
         PublicMessage::IncompleteSignIn => incomplete(&mut sheet, context, names),
         PublicMessage::AccountExists => {
             signed_in_as(&mut sheet, context);
             sheet.act(&[(links::login_other(to(context)), words.other_account)]);
             ask(&mut sheet, context, names, Contact::App);
+        }
+        PublicMessage::AccountsOff | PublicMessage::AccountsFull => {
+            whoever(&mut sheet, context, names, words.made_by, words.made_by_others);
+            signed_in_as(&mut sheet, context);
+            sheet.act(&[(links::login_other(to(context)), words.other_account)]);
+        }
+        PublicMessage::AwaitingApproval => {
+            whoever(&mut sheet, context, names, words.approval_by, words.approval_by_others);
+            signed_in_as(&mut sheet, context);
+            again(&mut sheet, context, names, words.try_again);
         }
         PublicMessage::AccountFailed | PublicMessage::AccountUnavailable => {
             match contact(context, names, Contact::App) {
@@ -204,7 +246,12 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
             again(&mut sheet, context, names, words.try_again);
             ask(&mut sheet, context, names, Contact::SignIn);
         }
-        PublicMessage::AppUnreachable | PublicMessage::AppTimeout | PublicMessage::AppUnavailable | PublicMessage::Internal => {
+        PublicMessage::AppUnreachable
+        | PublicMessage::AppTimeout
+        | PublicMessage::AppUnavailable
+        | PublicMessage::OpenInBrowser
+        | PublicMessage::AppClosed
+        | PublicMessage::Internal => {
             again(&mut sheet, context, names, words.try_again);
             ask(&mut sheet, context, names, Contact::App);
         }
@@ -220,6 +267,10 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         | PublicMessage::MethodRefused
         | PublicMessage::NoSuchHost
         | PublicMessage::Misdirected
+        | PublicMessage::TokenRequired
+        | PublicMessage::TokenInvalid
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenTooOld
         | PublicMessage::NoSuchPage => ask(&mut sheet, context, names, Contact::App),
     }
     sheet
@@ -444,6 +495,13 @@ impl Sheet {
         });
         said.collect::<Vec<_>>().join(" ")
     }
+
+    /// The first paragraph.
+    pub(super) fn first_words(&self) -> String {
+        let texts =
+            self.blocks.iter().filter_map(|block| if let Block::Text(pieces) | Block::Status(pieces) = block { Some(plain(pieces)) } else { None });
+        texts.into_iter().next().unwrap_or_default()
+    }
 }
 
 /// A button back to what was asked for. A form cannot be repeated by a link: the words say to reload.
@@ -467,6 +525,15 @@ fn signed_in_as(sheet: &mut Sheet, context: PageContext<'_>) {
     if context.person.is_some() {
         sheet.blocks.push(Block::Text(fill(sheet.words.signed_in_as, context, &[])));
     }
+}
+
+/// A sentence about the people who can do something: with their contact, or without.
+fn whoever(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>, with: &str, without: &str) {
+    let text = match contact(context, names, Contact::App) {
+        Some(who) => fill(with, context, &[("contact", who)]),
+        None => fill(without, context, &[]),
+    };
+    sheet.blocks.push(Block::Text(text));
 }
 
 /// Whom to ask, and the policy's help link.

@@ -51,6 +51,11 @@ fn messages() -> Vec<PublicMessage> {
         M::AccountUnavailable,
         M::AccountExists,
         M::IncompleteSignIn,
+        M::AccountsOff,
+        M::AccountsFull,
+        M::AwaitingApproval,
+        M::OpenInBrowser,
+        M::AppClosed,
         M::AppUnreachable,
         M::AppTimeout,
         M::AppUnavailable,
@@ -80,12 +85,16 @@ fn app() -> Policy {
         contact: Some("it-apps@example.com".to_owned()),
         help: Some("https://intranet.example.com/redmine-access".to_owned()),
         paths: Vec::new(),
+        encoded_slashes: crate::policy::EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: FirstOf(Vec::new()),
             email: FirstOf(Vec::new()),
             display: FirstOf(Vec::new()),
             extra: Vec::new(),
             required: ["given_name", "family_name", "claims.employee_id"].map(str::to_owned).to_vec(),
+            name_max: None,
+            omit: Vec::new(),
             on_collision: OnCollision::Refuse,
         },
         roles: None,
@@ -484,6 +493,10 @@ fn gallery() -> Vec<(&'static str, Response<Bytes>)> {
         ("denied", pages.respond(M::Denied(DenyReason::Groups), page)),
         ("incomplete", pages.respond(M::IncompleteSignIn, page)),
         ("exists", pages.respond(M::AccountExists, page)),
+        ("accounts_off", pages.respond(M::AccountsOff, page)),
+        ("accounts_full", pages.respond(M::AccountsFull, page)),
+        ("awaiting_approval", pages.respond(M::AwaitingApproval, page)),
+        ("app_closed", pages.respond(M::AppClosed, page)),
         ("fresh", pages.respond(M::FreshSignInRequired, page)),
         ("session_ended", pages.respond(M::SignInRequired, form)),
         ("provider_down", pages.respond(M::ProviderDown, page)),
@@ -517,13 +530,18 @@ fn what_people_read() {
 fn what_programs_read() {
     let (app, person, pages) = (app(), ada(), pages());
     let api = context(RequestKind::Api, &app, &person);
-    let shown: Vec<String> =
-        [PublicMessage::SignInRequired, PublicMessage::Denied(DenyReason::Groups), PublicMessage::Waiting, PublicMessage::SignedOut]
-            .iter()
-            .map(|message| {
-                let value: Value = serde_json::from_slice(pages.respond(*message, api).body()).expect("JSON");
-                serde_json::to_string_pretty(&value).expect("JSON")
-            })
-            .collect();
+    let shown: Vec<String> = [
+        PublicMessage::SignInRequired,
+        PublicMessage::Denied(DenyReason::Groups),
+        PublicMessage::Waiting,
+        PublicMessage::OpenInBrowser,
+        PublicMessage::SignedOut,
+    ]
+    .iter()
+    .map(|message| {
+        let value: Value = serde_json::from_slice(pages.respond(*message, api).body()).expect("JSON");
+        serde_json::to_string_pretty(&value).expect("JSON")
+    })
+    .collect();
     insta::assert_snapshot!(shown.join("\n"));
 }

@@ -42,6 +42,10 @@ pub(super) struct Words {
     pub(super) session_ended_step_reload: &'static str,
     pub(super) recorded: &'static str,
     pub(super) recorded_contact: &'static str,
+    pub(super) made_by: &'static str,
+    pub(super) made_by_others: &'static str,
+    pub(super) approval_by: &'static str,
+    pub(super) approval_by_others: &'static str,
     pub(super) not_sent: &'static str,
     pub(super) not_sent_unknown: &'static str,
     pub(super) picker_title: &'static str,
@@ -106,6 +110,10 @@ pub(super) static EN: Words = Words {
     session_ended_step_reload: "Come back here and press Reload. The browser will ask to send the form again.",
     recorded: "The details have been recorded for the team. You can try again; nothing will be made twice.",
     recorded_contact: "The details have been recorded for the team ({contact}). You can try again; nothing will be made twice.",
+    made_by: "New accounts are made by {contact}.",
+    made_by_others: "New accounts are made by the people who run {app}.",
+    approval_by: "Your account is waiting for approval by {contact}.",
+    approval_by_others: "Your account is waiting for approval by the people who run {app}.",
     not_sent: "Your organisation's sign-in did not send: {missing}.",
     not_sent_unknown: "Your organisation's sign-in did not send everything that {app} needs.",
     picker_title: "Sign in to {app}",
@@ -151,6 +159,21 @@ fn english(message: PublicMessage) -> Said {
         PublicMessage::Misdirected => ("This connection is for another address", &["Open the address again in a new tab."]),
         PublicMessage::NoSuchPage => ("There is no such page", &["The address may be mistyped or out of date."]),
         PublicMessage::SignInRequired => ("Please sign in", &["{app} asks you to sign in first."]),
+        PublicMessage::SignInOrTokenRequired => {
+            ("Please sign in", &["{app} asks you to sign in, or to send an access token that was issued for it."])
+        }
+        PublicMessage::TokenRequired => ("An access token is needed", &["This part of {app} is for scripts: it takes access tokens only."]),
+        PublicMessage::TokenInvalid => {
+            ("This access token is not accepted", &["It has expired, was not issued for {app}, or is not an access token. Get a new one."])
+        }
+        PublicMessage::TokenScope => ("This access token is not enough", &["It does not have every scope that {app} asks for."]),
+        PublicMessage::TokenTooOld => {
+            ("A recent sign-in is needed", &["This part of {app} asks for a recent sign-in, and this access token does not show one."])
+        }
+        PublicMessage::TokenWithoutAccount => (
+            "You don't have a {app} account yet",
+            &["Access tokens do not make accounts. Sign in to {app} once in a browser; afterwards this token works."],
+        ),
         PublicMessage::SessionEnded => ("Your session has ended", &["Your text is not lost:"]),
         PublicMessage::FreshSignInRequired => ("Please sign in again", &["This part of {app} asks for a recent sign-in."]),
         PublicMessage::Denied(DenyReason::Required) | PublicMessage::IncompleteSignIn => ("Your sign-in is incomplete", &[]),
@@ -183,6 +206,15 @@ fn english(message: PublicMessage) -> Said {
             "An account with this address already exists",
             &["{app} has an account that looks like yours, but nobody has confirmed that it is. It can be linked for you."],
         ),
+        PublicMessage::AccountsOff => ("You don't have a {app} account yet", &[]),
+        PublicMessage::AccountsFull => {
+            ("You don't have a {app} account yet", &["{app} has as many accounts as it may have, so none was made for you."])
+        }
+        PublicMessage::AwaitingApproval => ("Your {app} account is not ready yet", &[]),
+        PublicMessage::OpenInBrowser => {
+            ("You don't have a {app} account yet", &["Open {app} in the browser once: your account is made then, and this works afterwards."])
+        }
+        PublicMessage::AppClosed => ("{app} is closed at the moment", &["Nobody is let in. Your account is not affected."]),
         PublicMessage::AppUnreachable => ("{app} is not answering", &["Your sign-in works; it is the app behind it that cannot be reached."]),
         PublicMessage::AppTimeout => ("{app} is not answering", &["Your sign-in works; it is the app behind it that takes too long."]),
         PublicMessage::AppUnavailable => ("{app} is not available", &["It has not been set up completely yet."]),

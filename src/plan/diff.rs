@@ -24,15 +24,23 @@ pub struct DiffRules {
     pub sync_attributes: bool,
     /// When memberships of a kind are applied; kinds that are not named are kept in step at every sign-in.
     pub sync_memberships: BTreeMap<String, Sync>,
+    /// Roles from lowest to highest, as far as the app orders them: a higher role that somebody gave by hand is not lowered.
+    pub role_order: Vec<String>,
 }
 
 impl Default for DiffRules {
     fn default() -> Self {
-        Self { manage: true, fresh: false, enable: false, sync_attributes: true, sync_memberships: BTreeMap::new() }
+        Self { manage: true, fresh: false, enable: false, sync_attributes: true, sync_memberships: BTreeMap::new(), role_order: Vec::new() }
     }
 }
 
 impl DiffRules {
+    /// Whether `shown` is more than `wanted`.
+    fn is_higher(&self, shown: Option<&String>, wanted: Option<&String>) -> bool {
+        let rank = |role: Option<&String>| self.role_order.iter().position(|known| Some(known) == role);
+        matches!((rank(shown), rank(wanted)), (Some(shown), Some(wanted)) if shown > wanted)
+    }
+
     /// Whether memberships of `kind` are touched now.
     fn touches(&self, kind: &str, making: bool) -> bool {
         match self.sync_memberships.get(kind).copied().unwrap_or_default() {
@@ -112,7 +120,7 @@ pub fn diff(applied: &Applied, desired: &Desired, observed: Option<&Account>, ru
             && rules.touches(kind, false)
         {
             let live = account.memberships.get(kind);
-            memberships(&mut plan, &mut grants, kind, wanted, live, rules.fresh);
+            memberships(&mut plan, &mut grants, kind, wanted, live, rules);
         }
     }
     plan.steps.append(&mut grants);
@@ -152,7 +160,7 @@ fn same(is: &Value, wanted: &Value) -> bool {
 }
 
 /// One kind of membership: removals go to `plan.steps`, grants to `grants`.
-fn memberships(plan: &mut Plan, grants: &mut Vec<Step>, kind: &str, wanted: &Members, live: Option<&Members>, fresh: bool) {
+fn memberships(plan: &mut Plan, grants: &mut Vec<Step>, kind: &str, wanted: &Members, live: Option<&Members>, rules: &DiffRules) {
     let applied = plan.base.memberships.remove(kind).unwrap_or_default();
     let there = live.unwrap_or(&applied);
     // What somebody took away by hand is no longer ours to take away; it is granted again below if it is still wanted.
@@ -161,9 +169,11 @@ fn memberships(plan: &mut Plan, grants: &mut Vec<Step>, kind: &str, wanted: &Mem
         match wanted.get(member) {
             Some(wanted_role) => {
                 if has_role(role.as_ref(), applied.get(member), wanted_role.as_ref()) {
-                    if fresh {
+                    if rules.fresh {
                         ours.insert(member.clone(), wanted_role.clone());
                     }
+                } else if !rules.fresh && !applied.contains_key(member) && rules.is_higher(role.as_ref(), wanted_role.as_ref()) {
+                    plan.kept.push(Kept { kind: kind.to_owned(), member: member.clone() });
                 } else {
                     grants.push(add(kind, member, wanted_role.as_ref()));
                 }

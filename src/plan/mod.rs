@@ -12,7 +12,7 @@ mod diff;
 pub use diff::{Blocked, DiffRules, Kept, Plan, diff};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Members of one kind (`group`, `role`, `org`): name or id, and the role held in it, if that kind has roles.
@@ -57,6 +57,18 @@ pub struct Account {
     pub attributes: BTreeMap<String, Value>,
     /// Memberships by kind; a kind the connector cannot list is not there.
     pub memberships: BTreeMap<String, Members>,
+    /// The same in the app's own words, for conditions of a policy.
+    pub shown: Shown,
+}
+
+/// The fields of an account as an app names them. Some apps show keys and hashes there: only counted when printed.
+#[derive(Clone, PartialEq, Default)]
+pub struct Shown(pub Map<String, Value>);
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shown({} fields)", self.0.len())
+    }
 }
 
 /// What this gateway last put there.
@@ -93,6 +105,25 @@ pub enum Step {
         /// Name or id.
         member: String,
     },
+}
+
+impl Account {
+    /// What `account` means in a condition of a policy: the app's own fields; where it has none of that name, `id login email external_id admin disabled`
+    /// and the connector's attributes.
+    pub fn names(&self) -> Value {
+        let mut names = self.shown.0.clone();
+        let texts =
+            [("id", Some(&self.id)), ("login", Some(&self.login)), ("email", self.email.as_ref()), ("external_id", self.external_id.as_ref())];
+        let texts = texts.into_iter().filter_map(|(name, text)| Some((name, Value::from(text.filter(|text| !text.is_empty())?.as_str()))));
+        let flags = [("admin", Value::from(self.admin)), ("disabled", Value::from(self.disabled))];
+        for (name, value) in texts.chain(flags) {
+            names.entry(name).or_insert(value);
+        }
+        for (name, value) in &self.attributes {
+            names.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        Value::Object(names)
+    }
 }
 
 impl Applied {

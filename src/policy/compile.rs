@@ -1,21 +1,25 @@
 //! A policy file as written, made into a [`Policy`] as meant.
 //!
 //! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
-//! `gate.rs` has `[access]` and `[[path]]`, `account.rs` `[user] [roles] [[org]] [provision]`, `send.rs` `[headers] [jwt]`. Pure: the text comes in,
-//! the policy goes out.
+//! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `switches.rs` what `[provision]` allows,
+//! `fit.rs` what those must be for the connector, `send.rs` `[headers] [jwt]`. Pure: the text comes in, the policy goes out.
 
 mod account;
+mod bearer;
+mod fit;
 mod gate;
 mod send;
+mod switches;
 
+pub(crate) use fit::connector_file;
 pub(crate) use gate::parse_network;
 
 use super::schema::POLICY;
-use super::{Login, Policy, PolicyTest, Upstream};
+use super::{EncodedSlashes, Login, Policy, PolicyTest, TestSpans, Upstream};
 use crate::connector::model::Model;
 use crate::expr::{Env, Type};
 use crate::source::value::nearest;
-use crate::source::{Problem, Reader, Severity, SourceFile, Table, in_order, parse, schema};
+use crate::source::{Node, Problem, Reader, Severity, SourceFile, Span, Table, in_order, in_words_of_the_file, parse, schema};
 use serde_json::Map;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,15 +44,24 @@ pub fn compile(file: &SourceFile, around: Surroundings<'_>) -> (Option<Policy>, 
     let policy = policy(&mut reader, &tree, around);
     let mut problems = reader.problems;
     in_order(&mut problems);
+    in_words_of_the_file(file, &mut problems);
     let broken = problems.iter().any(|problem| problem.severity == Severity::Error);
     (policy.filter(|_| !broken), problems)
 }
 
 /// Problems of a file that could not be read whole: nothing is called missing that may stand in the part that was not read.
 pub(crate) fn with_syntax(mut syntax: Vec<Problem>, found: Vec<Problem>) -> Vec<Problem> {
-    let lines: Vec<usize> = syntax.iter().map(|problem| problem.line_column().0).collect();
-    syntax.extend(found.into_iter().filter(|problem| problem.code != "missing-key" && !lines.contains(&problem.line_column().0)));
+    let places: Vec<(usize, Option<Span>)> = syntax.iter().map(|problem| (problem.line_column().0, problem.span.clone())).collect();
+    // A mistake throws a parser of TOML off for its line; JSON may be all on one.
+    let thrown_off = |problem: &Problem| {
+        let json = problem.file.is_json();
+        places.iter().any(|(line, span)| if json { *span == problem.span } else { *line == problem.line_column().0 })
+    };
+    syntax.extend(found.into_iter().filter(|problem| problem.code != "missing-key" && !thrown_off(problem)));
     in_order(&mut syntax);
+    if let Some(file) = syntax.first().map(|problem| problem.file.clone()) {
+        in_words_of_the_file(&file, &mut syntax);
+    }
     syntax
 }
 
@@ -65,15 +78,18 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     let upstream = upstream(reader, tree);
     let login = login(reader, tree, around.idps);
     let access = gate::access(reader, tree);
-    let paths = gate::paths(reader, tree);
+    let bearer = bearer::bearer(reader, tree, around.idps);
+    let encoded_slashes = if tree.text("encoded_slashes") == Some("keep") { EncodedSlashes::Keep } else { EncodedSlashes::Refuse };
+    let mut paths = gate::paths(reader, tree, encoded_slashes);
     let vars = tree.table("vars").map(Table::to_json).unwrap_or_default();
     let user = account::user(reader, tree);
     let roles = account::roles(reader, tree);
     let env = outgoing(&user.extra, &vars);
     let orgs = account::orgs(reader, tree, &env);
     let provision = account::provision(reader, tree, around.connectors, &env);
-    account::fits_connector(reader, tree, &user, roles.as_ref(), &orgs, provision.as_ref());
+    fit::fits_connector(reader, tree, &user, roles.as_ref(), &orgs, provision.as_ref());
     let (headers, secret_headers) = send::headers(reader, tree, &env);
+    send::path_headers(reader, tree, &env, &mut paths);
     let jwt = send::jwt(reader, tree, &env, host.as_deref().unwrap_or_default());
     send::distinct(reader, tree, jwt.as_ref());
     let tests = tests(reader, tree);
@@ -91,6 +107,8 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
         contact: tree.table("access").and_then(|access| access.text("contact")).map(str::to_owned),
         help: tree.table("access").and_then(|access| access.text("help")).map(str::to_owned),
         paths,
+        encoded_slashes,
+        bearer,
         user,
         roles,
         orgs,
@@ -103,8 +121,8 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     })
 }
 
-/// First 12 hexadecimal digits of the SHA-256 of the text.
-fn revision(text: &str) -> String {
+/// What a file is told apart by: the first 12 hexadecimal digits of the SHA-256 of the text.
+pub(crate) fn revision(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     let start = digest.as_ref().iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     format!("{start:012x}")
@@ -112,7 +130,7 @@ fn revision(text: &str) -> String {
 
 /// Keys that are known and have no effect yet.
 fn not_yet(reader: &mut Reader<'_>, tree: &Table) {
-    for (key, what) in [("bearer", "bearer tokens are"), ("messages", "own texts for refusals are")] {
+    for (key, what) in [("messages", "own texts for refusals are")] {
         if let Some(entry) = tree.get(key) {
             reader.warning(
                 "not-yet",
@@ -121,9 +139,6 @@ fn not_yet(reader: &mut Reader<'_>, tree: &Table) {
                 &format!("{what} not supported yet; everything else in this file works"),
             );
         }
-    }
-    if let Some((span, _)) = tree.sections("test").first() {
-        reader.warning("not-yet", span, "tests in policies are read but not run yet", "what they expect is not checked; nothing else changes");
     }
 }
 
@@ -148,12 +163,7 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
     let nothing = Table::default();
     let table = tree.table("login").unwrap_or(&nothing);
     for node in table.text_nodes("idp") {
-        let written = node.as_text().unwrap_or_default();
-        if let Some(known) = idps.filter(|known| !known.iter().any(|id| id == written)) {
-            let near = nearest(written, known.iter().map(String::as_str)).map(|near| format!("did you mean \"{near}\"?"));
-            let help = near.unwrap_or_else(|| format!("[[idp]] ids of the gateway: {}", known.join(", ")));
-            reader.error("unknown-idp", &node.span, format!("there is no identity provider `{written}`"), &help);
-        }
+        known_idp(reader, node, idps);
     }
     if let Some(node) = table.node("idp")
         && node.as_list().is_some_and(<[_]>::is_empty)
@@ -185,11 +195,27 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
     }
     let listed = table.texts("idp");
     Login {
-        idp: if listed.is_empty() { idps.unwrap_or_default().to_vec() } else { listed },
+        idp: if listed.is_empty() { idps.map_or_else(|| on_trust(tree), <[_]>::to_vec) } else { listed },
         max_age_ms: table.duration_ms("max_age"),
         landing_new,
         landing_existing,
     }
+}
+
+/// Whether the provider that `node` names is one of the gateway's, as far as they are known.
+fn known_idp(reader: &mut Reader<'_>, node: &Node, idps: Option<&[String]>) {
+    let written = node.as_text().unwrap_or_default();
+    if let Some(known) = idps.filter(|known| !known.iter().any(|id| id == written)) {
+        let near = nearest(written, known.iter().map(String::as_str)).map(|near| format!("did you mean \"{near}\"?"));
+        let help = near.unwrap_or_else(|| format!("[[idp]] ids of the gateway: {}", known.join(", ")));
+        reader.error("unknown-idp", &node.span, format!("there is no identity provider `{written}`"), &help);
+    }
+}
+
+/// Providers of a policy that is looked at without its gateway: whichever its tests name, and any.
+fn on_trust(tree: &Table) -> Vec<String> {
+    let named = tree.sections("test").into_iter().filter_map(|(_, test)| test.table("user")?.text("idp"));
+    std::iter::once(super::ANY_IDP).chain(named).map(str::to_owned).collect()
 }
 
 /// A path on the same host, whatever a browser makes of it: `/x`, never `//x`, `/\x`.
@@ -219,6 +245,11 @@ fn outgoing(extra: &[(String, crate::expr::FirstOf)], vars: &Map<String, serde_j
 fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
     let mut tests = Vec::new();
     for (span, table) in tree.sections("test") {
+        let nothing = table.table("expect").is_some_and(|expect| expect.entries.is_empty()) && table.node("calls").is_none();
+        if nothing {
+            let at = table.node("name").map_or(span, |name| &name.span);
+            reader.error("test-empty", at, "this test expects nothing, so it cannot fail", "expect = { access = \"allow\" }, or calls = [\"GET /users\"]");
+        }
         let ip = table.node("ip").and_then(|node| {
             let parsed = node.as_text()?.parse();
             if parsed.is_err() {
@@ -234,8 +265,22 @@ fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
             ip,
             expect: table.table("expect").map(Table::to_json).unwrap_or_default(),
             calls: table.node("calls").map(|_| table.texts("calls")),
-            existing: table.node("existing").map(crate::source::Node::to_json),
+            existing: table.node("existing").map(Node::to_json),
+            age_ms: table.duration_ms("age").unwrap_or(0),
+            spans: test_spans(span, table),
         });
     }
     tests
+}
+
+fn test_spans(span: &Span, table: &Table) -> TestSpans {
+    let at = |key: &str| table.node(key).map(|node| node.span.clone());
+    let expect = table.table("expect").map(|expect| expect.entries.as_slice()).unwrap_or_default();
+    TestSpans {
+        name: at("name").unwrap_or_else(|| span.clone()),
+        user: at("user"),
+        get: at("get"),
+        expect: expect.iter().map(|entry| (entry.key.clone(), entry.node.span.clone())).collect(),
+        calls: at("calls"),
+    }
 }

@@ -3,11 +3,11 @@
 //! Lives here: [`evaluate`] and what goes in and out of it. Pure, and the only place that decides: live traffic, `test`, `explain` and the
 //! console call it. It knows no HTTP library, no session store and no account.
 
-use super::{Gate, PathSection, Policy};
+use super::{Gate, PathSection, Policy, Ways};
 use crate::clock::Timestamp;
-use crate::expr::Lookup;
+use crate::expr::{Condition, EvalError, Lookup};
 use crate::fault::DenyReason;
-use crate::identity::{Groups, Identity, email};
+use crate::identity::{Groups, Identity, Way, email};
 use crate::policy::path::CanonicalPath;
 use core::net::IpAddr;
 use serde_json::{Value, json};
@@ -63,6 +63,8 @@ pub struct Admitted {
 pub enum Refusal {
     /// Nobody is signed in and the path is not public.
     LoginRequired,
+    /// Only access tokens are accepted here, and none was shown: signing in in a browser does not help.
+    TokenRequired,
     /// All else holds, but the sign-in is older than this.
     FreshLogin {
         /// Milliseconds.
@@ -89,7 +91,16 @@ pub enum Refusal {
 /// * [`Refusal::LoginRequired`]: nobody is signed in, and no public section admits the request.
 /// * [`Refusal::Denied`]: a check failed; `reason` is the first that did.
 /// * [`Refusal::FreshLogin`]: everything holds except the age of the sign-in.
+/// * [`Refusal::TokenRequired`]: a session, or nobody, where `auth` accepts tokens only.
 pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
+    evaluate_by(policy, signed_in, Way::Session, facts, now)
+}
+
+/// As [`evaluate`], for somebody who showed who they are in the given `way`; without `signed_in` it means nothing.
+///
+/// # Errors
+/// As [`evaluate`]; [`Refusal::LoginRequired`] also for a token where none is accepted.
+pub fn evaluate_by(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
     let peer = facts.peer.to_canonical();
     let matches = Matches::of(policy, facts.path);
     if let Some(index) = matches.public() {
@@ -98,9 +109,11 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
         }
         return Ok(Admitted { rule: Rule::Path(index), public: true });
     }
-    let SignedIn { identity, auth_time } = signed_in.ok_or(Refusal::LoginRequired)?;
+    let ways = matches.ways();
+    let elsewise = if ways.session { Refusal::LoginRequired } else { Refusal::TokenRequired };
+    let SignedIn { identity, auth_time } = signed_in.filter(|_| ways.accept(way)).ok_or(elsewise)?;
 
-    if !policy.login.idp.contains(&identity.idp) {
+    if !idp_fits(policy, identity, way) {
         return Err(Refusal::Denied { reason: DenyReason::Idp, rule: Rule::Login });
     }
     let sections =
@@ -116,22 +129,27 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
         person_holds(gate, identity).map_err(denied(rule))?;
         request_holds(gate, facts.method, peer).map_err(denied(rule))?;
         // An expression that has no value (an absent claim) denies.
-        if gate.when.as_ref().is_some_and(|when| when.holds(names.get_or_init(|| Names::new(identity, facts))) != Ok(true)) {
+        if gate.when.as_ref().is_some_and(|when| when_holds(when, names.get_or_init(|| Names::new(identity, facts))) != Ok(true)) {
             return Err(denied(rule)(DenyReason::When));
         }
         max_age_ms = [max_age_ms, gate.max_age_ms].into_iter().flatten().min();
         last = rule;
     }
     if let Some(max_age_ms) = max_age_ms
-        && !(-SKEW_MS..=max_age_ms).contains(&now.since_ms(auth_time))
+        && !is_fresh(max_age_ms, auth_time, now)
     {
         return Err(Refusal::FreshLogin { max_age_ms });
     }
     Ok(Admitted { rule: last, public: false })
 }
 
+/// How people may show who they are at `path`: in no way but those that every matching section accepts. Public sections ask nobody, and say nothing.
+pub fn ways(policy: &Policy, path: &CanonicalPath<'_>) -> Ways {
+    if policy.bearer.is_none() { Ways::SESSION } else { Matches::of(policy, path).ways() }
+}
+
 /// Which `[[path]]` sections match: each pattern is tried once a request, and nothing is allocated.
-struct Matches<'a> {
+pub(super) struct Matches<'a> {
     policy: &'a Policy,
     path: &'a CanonicalPath<'a>,
     /// One bit for each of the first sections; any further ones are tried when asked for.
@@ -139,7 +157,7 @@ struct Matches<'a> {
 }
 
 impl<'a> Matches<'a> {
-    fn of(policy: &'a Policy, path: &'a CanonicalPath<'a>) -> Self {
+    pub(super) fn of(policy: &'a Policy, path: &'a CanonicalPath<'a>) -> Self {
         let mut bits = 0;
         for (index, section) in policy.paths.iter().enumerate().take(u128::BITS as usize) {
             bits |= u128::from(applies(section, path)) << index;
@@ -147,15 +165,31 @@ impl<'a> Matches<'a> {
         Self { policy, path, bits }
     }
 
-    fn sections(&self) -> impl Iterator<Item = (usize, &'a PathSection)> {
+    pub(super) fn sections(&self) -> impl Iterator<Item = (usize, &'a PathSection)> {
         self.policy.paths.iter().enumerate().filter(|(index, section)| match u32::try_from(*index) {
             Ok(index) if index < u128::BITS => self.bits >> index & 1 == 1,
             _ => applies(section, self.path),
         })
     }
 
+    /// What all that match accept. The way in by a token is opened like a public path: by exact bytes only.
+    fn ways(&self) -> Ways {
+        let mut ways = Ways::SESSION;
+        if self.policy.bearer.is_none() {
+            return ways;
+        }
+        let (mut opened, mut closed) = (false, false);
+        for (_, section) in self.sections().filter(|(_, section)| !section.public) {
+            ways.session &= section.auth.session;
+            closed |= !section.auth.bearer;
+            opened |= section.auth.bearer && section.gives(self.path);
+        }
+        ways.bearer = opened && !closed;
+        ways
+    }
+
     /// The first public section, when every section that matches is public.
-    fn public(&self) -> Option<usize> {
+    pub(super) fn public(&self) -> Option<usize> {
         let mut first = None;
         for (index, section) in self.sections() {
             if !section.public {
@@ -173,7 +207,7 @@ fn applies(section: &PathSection, path: &CanonicalPath<'_>) -> bool {
 }
 
 /// `deny_groups`. A provider that did not say which groups there are has not said that this person is in none of these.
-fn not_denied(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
+pub(super) fn not_denied(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
     if gate.deny_groups.is_empty() {
         return Ok(());
     }
@@ -187,6 +221,12 @@ fn not_denied(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
 
 /// `domains` and `groups`.
 fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
+    domains_hold(gate, identity)?;
+    groups_hold(gate, &identity.groups)
+}
+
+/// `domains`.
+pub(super) fn domains_hold(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
     if !gate.domains.is_empty() {
         // CVE-2026-40574: exactly one @, exact domain.
         let domain = identity.email.as_deref().and_then(email::domain_part).ok_or(DenyReason::Domains)?;
@@ -197,9 +237,12 @@ fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
             return Err(DenyReason::EmailUnverified);
         }
     }
-    if !gate.groups.is_empty()
-        && !identity.groups.listed().iter().any(|name| !name.is_empty() && gate.groups.iter().any(|pattern| pattern.fits(name)))
-    {
+    Ok(())
+}
+
+/// `groups`.
+pub(super) fn groups_hold(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
+    if !gate.groups.is_empty() && !groups.listed().iter().any(|name| !name.is_empty() && gate.groups.iter().any(|pattern| pattern.fits(name))) {
         return Err(DenyReason::Groups);
     }
     Ok(())
@@ -207,23 +250,52 @@ fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
 
 /// Whether a person may still be in the app, as far as that rests on who they are alone: for answers under way when a policy changes. Requests are decided by
 /// [`evaluate`].
-pub fn may_stay(policy: &Policy, identity: &Identity) -> bool {
-    policy.login.idp.contains(&identity.idp) && not_denied(&policy.access, &identity.groups).is_ok() && person_holds(&policy.access, identity).is_ok()
+pub fn may_stay(policy: &Policy, identity: &Identity, way: Way) -> bool {
+    idp_fits(policy, identity, way) && not_denied(&policy.access, &identity.groups).is_ok() && person_holds(&policy.access, identity).is_ok()
+}
+
+/// Whether this provider may vouch for people here.
+fn idp_fits(policy: &Policy, identity: &Identity, way: Way) -> bool {
+    match way {
+        Way::Session => policy.login.idp.contains(&identity.idp),
+        Way::Bearer => policy.bearer.as_ref().is_some_and(|bearer| bearer.idp == identity.idp),
+    }
 }
 
 /// `networks` and `methods`.
 fn request_holds(gate: &Gate, method: &str, peer: IpAddr) -> Result<(), DenyReason> {
+    networks_hold(gate, peer)?;
+    methods_hold(gate, method)
+}
+
+/// `networks`; `peer` in its canonical form.
+pub(super) fn networks_hold(gate: &Gate, peer: IpAddr) -> Result<(), DenyReason> {
     if !gate.networks.is_empty() && !gate.networks.iter().any(|network| network.contains(&peer)) {
         return Err(DenyReason::Networks);
     }
+    Ok(())
+}
+
+/// `methods`.
+pub(super) fn methods_hold(gate: &Gate, method: &str) -> Result<(), DenyReason> {
     if !gate.methods.is_empty() && !gate.methods.iter().any(|accepted| accepted == method) {
         return Err(DenyReason::Methods);
     }
     Ok(())
 }
 
+/// `when`; [`Names`] say what is known.
+pub(super) fn when_holds(when: &Condition, names: &Names<'_>) -> Result<bool, EvalError> {
+    when.holds(names)
+}
+
+/// `max_age`: whether a sign-in is recent enough. One of unknown age (the epoch) never is.
+pub(super) fn is_fresh(max_age_ms: i64, auth_time: Timestamp, now: Timestamp) -> bool {
+    (-SKEW_MS..=max_age_ms).contains(&now.since_ms(auth_time))
+}
+
 /// Answers for the names of a `when`, each made on first use.
-struct Names<'a> {
+pub(super) struct Names<'a> {
     identity: &'a Identity,
     facts: &'a Facts<'a>,
     values: [OnceCell<Option<Value>>; NAMES.len()],
@@ -233,7 +305,7 @@ struct Names<'a> {
 const NAMES: [&str; 10] = ["email", "email_verified", "name", "given_name", "family_name", "username", "groups", "idp", "claims", "request"];
 
 impl<'a> Names<'a> {
-    const fn new(identity: &'a Identity, facts: &'a Facts<'a>) -> Self {
+    pub(super) const fn new(identity: &'a Identity, facts: &'a Facts<'a>) -> Self {
         Self { identity, facts, values: [const { OnceCell::new() }; NAMES.len()] }
     }
 

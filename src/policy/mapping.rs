@@ -50,6 +50,9 @@ pub enum MappingError {
         /// What is wrong with it.
         problem: TextProblem,
     },
+    /// A role in an organisation that the app does not have: it came out of a template.
+    #[error("the app has no role `{0}`")]
+    UnknownRole(String),
     /// A login that this app does not take, or that is not to be had.
     #[error("`user.name`: {0}")]
     Login(LoginProblem),
@@ -84,22 +87,37 @@ pub enum TextProblem {
 /// * [`MappingError::Missing`]: `[user] required`, `user.name` or an attribute that the connector requires has no value.
 /// * [`MappingError::Unusable`]: a value carries control characters, marks of direction or wrongly decoded text.
 /// * [`MappingError::Login`]: the connector does not take the login, or it is reserved.
+/// * [`MappingError::UnknownRole`]: the role in an organisation is none of those that the connector lists.
 pub fn desire(policy: &Policy, identity: &Identity, recorded_login: Option<&str>) -> Result<Mapped, MappingError> {
+    read(policy, identity, recorded_login, true)
+}
+
+/// As [`desire`], for somebody whose account is there and whom nothing is made or changed for (an access token): what an account requires was in the sign-in
+/// that made it, and need not be in the token too.
+///
+/// # Errors
+/// [`MappingError::Unusable`].
+pub fn recognise(policy: &Policy, identity: &Identity, recorded_login: &str) -> Result<Mapped, MappingError> {
+    read(policy, identity, Some(recorded_login), false)
+}
+
+fn read(policy: &Policy, identity: &Identity, recorded_login: Option<&str>, whole: bool) -> Result<Mapped, MappingError> {
     let mut scope = sign_in(identity);
-    if let Some(missing) = policy.user.required.iter().find(|name| !reach(&scope, name).is_some_and(is_set)) {
+    if let Some(missing) = policy.user.required.iter().find(|name| whole && !reach(&scope, name).is_some_and(is_set)) {
         return Err(MappingError::Missing(missing.clone()));
     }
     scope.insert("vars".to_owned(), Value::Object(policy.vars.clone()));
-    let roles = roles(policy.roles.as_ref(), identity, policy.provision.as_ref().map_or(&[], |provision| provision.connector.role_order.as_slice()));
+    let order = policy.provision.as_ref().map_or(&[][..], |provision| provision.connector.role_order.as_slice());
+    let roles = roles(policy.roles.as_ref(), identity, order);
     name_roles(&mut scope, roles.as_deref());
-    let orgs = orgs(policy, identity, &scope);
+    let orgs = orgs(policy, identity, &scope)?;
     name_orgs(&mut scope, orgs.as_deref());
     let (login, email) = user(policy, &mut scope, recorded_login)?;
 
     let mut memberships = BTreeMap::new();
     let mut attributes = BTreeMap::new();
     let mut sync = BTreeMap::new();
-    if let Some(provision) = &policy.provision {
+    if let Some(provision) = policy.provision.as_ref().filter(|_| whole) {
         attributes = connector_attributes(policy, provision, &scope)?;
         let model = &provision.connector;
         if policy.roles.is_some() && grants(provision, &model.roles_as, "roles") {
@@ -186,8 +204,11 @@ fn roles(roles: Option<&Roles>, identity: &Identity, order: &[String]) -> Option
             given.push(role.clone());
         }
     }
-    // The connector lists roles from lowest to highest. What it does not list ranks below, in the order of the policy's map.
-    given.sort_by_key(|role| std::cmp::Reverse(order.iter().position(|known| known == role).map_or(0, |at| at + 1)));
+    // The connector lists roles from lowest to highest, a policy from highest to lowest. What is not listed ranks below, in the order of the map.
+    let rank = |role: &String| {
+        if order.is_empty() { roles.order.iter().rev().position(|known| known == role) } else { order.iter().position(|known| known == role) }
+    };
+    given.sort_by_key(|role| std::cmp::Reverse(rank(role).map_or(0, |at| at + 1)));
     if roles.pick == Pick::Highest {
         given.truncate(1);
     }
@@ -213,20 +234,41 @@ struct Membership {
 }
 
 /// Organisations; `None` when a group would decide and the groups are unknown.
-fn orgs(policy: &Policy, identity: &Identity, scope: &Map<String, Value>) -> Option<Vec<Membership>> {
+fn orgs(policy: &Policy, identity: &Identity, scope: &Map<String, Value>) -> Result<Option<Vec<Membership>>, MappingError> {
     let unknown = identity.groups == Groups::Unknown;
     let hangs_on_groups = policy.orgs.iter().any(|org| !org.groups.is_empty() || org.role.0.iter().any(reads_role));
     if unknown && hangs_on_groups {
-        return None;
+        return Ok(None);
     }
+    let model = policy.provision.as_ref().map(|provision| &provision.connector);
     let fits = |org: &&super::Org| {
         org.groups.is_empty() || identity.groups.listed().iter().any(|group| org.groups.iter().any(|pattern| pattern.fits(group)))
     };
-    let wanted = policy.orgs.iter().filter(fits).map(|org| {
+    let mut wanted: Vec<Membership> = Vec::new();
+    for org in policy.orgs.iter().filter(fits) {
+        let mut role = org.role.render(scope).as_ref().and_then(scalar);
+        if org.role.0.is_empty() {
+            role = model.and_then(|model| model.default_role.clone());
+        } else if role.is_none() {
+            // A role that comes to nothing is none that the policy gives.
+            continue;
+        }
+        if let Some(unknown) = role.as_ref().filter(|role| model.is_some_and(|model| !model.may_have_role(role))) {
+            return Err(MappingError::UnknownRole(unknown.clone()));
+        }
         let name = scalar(&org.id).unwrap_or_else(|| org.id.to_string());
-        Membership { id: org.id.clone(), name, role: org.role.render(scope).as_ref().and_then(scalar) }
-    });
-    Some(wanted.collect())
+        match wanted.iter_mut().find(|known| known.name == name) {
+            // Said twice: the higher role counts, as for groups; without an order, the first.
+            Some(known) if model.is_some_and(|model| rank_of(model, role.as_ref()) > rank_of(model, known.role.as_ref())) => known.role = role,
+            Some(_) => {}
+            None => wanted.push(Membership { id: org.id.clone(), name, role }),
+        }
+    }
+    Ok(Some(wanted))
+}
+
+fn rank_of(model: &Model, role: Option<&String>) -> Option<usize> {
+    model.role_order.iter().position(|known| Some(known) == role)
 }
 
 fn reads_role(template: &crate::expr::Template) -> bool {
@@ -270,8 +312,27 @@ fn fresh_login(policy: &Policy, scope: &Map<String, Value>) -> Result<String, Ma
     if !login.chars().any(char::is_alphanumeric) {
         return Err(MappingError::Login(LoginProblem::Charset));
     }
+    let login = match policy.user.name_max {
+        Some(chars_max) if login.chars().count() > chars_max => cut(&login, chars_max).to_owned(),
+        _ => login,
+    };
     check_login(policy, &login)?;
     Ok(login)
+}
+
+/// At most `chars_max` characters of `login`; what then dangles at its end goes too.
+fn cut(login: &str, chars_max: usize) -> &str {
+    let end = login.char_indices().nth(chars_max).map_or(login.len(), |(at, _)| at);
+    let cut = login.get(..end).unwrap_or(login).trim_end_matches(|c: char| c.is_whitespace() || "-._@".contains(c));
+    if cut.is_empty() { login } else { cut }
+}
+
+/// Another login for somebody whose own is taken: `base-ending`, as long as this app and the policy take.
+pub fn namesake_of(policy: &Policy, base: &str, ending: &str) -> String {
+    let app_max = policy.provision.as_ref().map_or(LOGIN_CHARS_MAX, |provision| provision.connector.identity.chars_max);
+    let chars_max = policy.user.name_max.map_or(app_max, |max| max.min(app_max));
+    let room = chars_max.saturating_sub(ending.chars().count() + 1);
+    if base.chars().count() <= room || room == 0 { format!("{base}-{ending}") } else { format!("{}-{ending}", cut(base, room)) }
 }
 
 /// Whether `login` may be made at the app of `policy`.
@@ -299,7 +360,8 @@ fn is_reserved(login: &str) -> bool {
 /// Whether the app is told `user.name`: in a header, or as the subject of a token.
 fn is_told_name(policy: &Policy) -> bool {
     let names = |value: &FirstOf| value.0.iter().any(|template| template.names().iter().any(|name| name == "user.name" || name == "user"));
-    policy.jwt.is_some() || policy.headers.iter().any(|header| names(&header.value))
+    let in_paths = policy.paths.iter().flat_map(|section| &section.headers);
+    policy.jwt.is_some() || policy.headers.iter().chain(in_paths).any(|header| names(&header.value))
 }
 
 /// What the connector's attributes should be: the policy's own value, else the connector's default. A policy with its own steps has all of `user` and the
@@ -308,7 +370,7 @@ fn connector_attributes(policy: &Policy, provision: &Provision, scope: &Map<Stri
     let model: &Model = &provision.connector;
     let extra = |name: &str| reach(scope, "user.extra").and_then(|extra| extra.get(name)).cloned();
     let mut attributes = BTreeMap::new();
-    for attribute in &model.attributes {
+    for attribute in model.attributes.iter().filter(|attribute| !policy.user.omit.contains(&attribute.name)) {
         let own = policy.user.extra.iter().any(|(name, _)| *name == attribute.name);
         let value = if own { extra(&attribute.name) } else { attribute.default.render(scope) };
         match value.filter(is_set) {

@@ -1,28 +1,37 @@
 //! What an upstream's policy file means.
 //!
 //! Lives here: [`Policy`] and its parts, compiled and ready to evaluate. `schema.rs` is the table of keys, `compile.rs` turns a file as
-//! written into these types, `evaluate.rs` decides, `mapping.rs` makes the account an identity should have. Pure: no IO, no
+//! written into these types, `evaluate.rs` decides, `explain.rs` says why, `mapping.rs` makes the account an identity should have. Pure: no IO, no
 //! clock, no random source. A value of type [`Policy`] cannot be wrong; every problem was reported when it was compiled.
 
 pub mod compile;
 pub mod evaluate;
+pub mod explain;
 pub mod glob;
 pub mod mapping;
 pub mod path;
 pub mod schema;
+pub mod switches;
 
+pub(crate) use compile::{connector_file, revision};
 pub use compile::{Surroundings, compile};
-pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate};
+pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
-pub use path::{CanonicalPath, PathPattern, PathProblem};
+pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
+pub use switches::Switches;
 
 use crate::config::SecretRef;
-use crate::connector::model::{Credential, Model, Steps};
+use crate::connector::model::{Credential, InitialPassword, Model, Steps};
 use crate::expr::{Condition, FirstOf};
+use crate::identity::Way;
+use crate::source::Span;
 use core::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+
+/// The provider of a policy that is looked at without its gateway.
+pub const ANY_IDP: &str = "any";
 
 /// One upstream's policy.
 #[derive(Debug)]
@@ -53,6 +62,10 @@ pub struct Policy {
     pub help: Option<String>,
     /// `[[path]]` sections, all of which apply where they match.
     pub paths: Vec<PathSection>,
+    /// `encoded_slashes`.
+    pub encoded_slashes: EncodedSlashes,
+    /// `[bearer]`; absent means that tokens are nothing here.
+    pub bearer: Option<Bearer>,
     /// `[user]`.
     pub user: UserMapping,
     /// `[roles]`.
@@ -69,7 +82,7 @@ pub struct Policy {
     pub secret_headers: Vec<SecretHeader>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
-    /// `[[test]]` blocks, as written. Nothing runs them yet; the compiler says so.
+    /// `[[test]]` blocks, as written; `rehearse/` runs them.
     pub tests: Vec<PolicyTest>,
 }
 
@@ -86,12 +99,31 @@ pub struct PolicyTest {
     pub get: String,
     /// Address of the client.
     pub ip: Option<IpAddr>,
+    /// How long ago they signed in, milliseconds.
+    pub age_ms: i64,
     /// What must come of it: `access`, `because`, `name`, `role`, `roles`, `orgs`, `extra`, `landing`, `headers`…
     pub expect: Map<String, Value>,
     /// Calls to the admin API, in order.
     pub calls: Option<Vec<String>>,
-    /// An account that is there already, as the app shows it.
+    /// An account that is there already, as the app shows it, or a list of such.
     pub existing: Option<Value>,
+    /// Where its parts stand in the file.
+    pub spans: TestSpans,
+}
+
+/// Where the parts of a `[[test]]` stand.
+#[derive(Debug, Clone, Default)]
+pub struct TestSpans {
+    /// Its name.
+    pub name: Span,
+    /// Its user.
+    pub user: Option<Span>,
+    /// Its path.
+    pub get: Option<Span>,
+    /// Values of `expect`, by key.
+    pub expect: Vec<(String, Span)>,
+    /// Its calls.
+    pub calls: Option<Span>,
 }
 
 impl Policy {
@@ -165,6 +197,60 @@ pub struct PathSection {
     pub public: bool,
     /// What else must hold here.
     pub gate: Gate,
+    /// `auth`: how people may show who they are.
+    pub auth: Ways,
+    /// `headers`, besides those of `[headers]`.
+    pub headers: Vec<Header>,
+    /// `headers` whose value is a secret; sent to these paths and no others.
+    pub secret_headers: Vec<SecretHeader>,
+}
+
+impl PathSection {
+    /// Whether what the section *gives* (headers, the way in by a token) is given for `path`: only where its exact bytes fit, as a public section opens.
+    pub fn gives(&self, path: &CanonicalPath<'_>) -> bool {
+        self.patterns.iter().any(|pattern| pattern.opens(path))
+    }
+}
+
+/// Ways to show who one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ways {
+    /// The cookie of a session.
+    pub session: bool,
+    /// An access token.
+    pub bearer: bool,
+}
+
+impl Ways {
+    /// Browsers only: what a section says that says nothing.
+    pub const SESSION: Self = Self { session: true, bearer: false };
+
+    /// Whether `way` is one of them.
+    pub const fn accept(self, way: Way) -> bool {
+        match way {
+            Way::Session => self.session,
+            Way::Bearer => self.bearer,
+        }
+    }
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self::SESSION
+    }
+}
+
+/// `[bearer]`: access tokens that the provider issued for this application's API (RFC 9068).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The provider, by id.
+    pub idp: String,
+    /// `aud` that a token must carry.
+    pub audience: String,
+    /// Scopes that a token must carry, all of them.
+    pub scopes: Vec<String>,
+    /// Whether a token may make an account, as a sign-in does.
+    pub provision: bool,
 }
 
 /// `[user]`: the account as the app should see it.
@@ -180,6 +266,10 @@ pub struct UserMapping {
     pub extra: Vec<(String, FirstOf)>,
     /// Attributes that must be present before anything is created: names of the sign-in's attributes (`given_name`, `claims.x`).
     pub required: Vec<String>,
+    /// Longest login, in characters; a longer one is cut. The connector's own limit counts besides.
+    pub name_max: Option<usize>,
+    /// Attributes of the connector that are not sent. (`email` and `display` of `[user]` have no template then.)
+    pub omit: Vec<String>,
     /// What to do when the login is taken by an account that is not this person's.
     pub on_collision: OnCollision,
 }
@@ -192,6 +282,8 @@ pub enum OnCollision {
     Refuse,
     /// `ada-lovelace-2`.
     Suffix,
+    /// `ada-lovelace-9f2c01ab3d`: the same person always gets the same.
+    Hash,
 }
 
 /// `[roles]`.
@@ -201,6 +293,8 @@ pub struct Roles {
     pub map: Vec<(Glob, String)>,
     /// One role, or all that apply.
     pub pick: Pick,
+    /// Roles from highest to lowest, where the connector has no order; empty: the order of the map.
+    pub order: Vec<String>,
     /// Given when no group maps.
     pub default: Option<String>,
     /// When roles are applied.
@@ -236,7 +330,7 @@ pub struct Org {
     pub id: Value,
     /// Whom it is for; empty: everyone.
     pub groups: Vec<Glob>,
-    /// Role in it; may use `{role}`.
+    /// Role in it; may use `{role}`. No candidate at all: the connector's default role.
     pub role: FirstOf,
 }
 
@@ -255,12 +349,16 @@ pub struct Provision {
     pub on_existing: OnExisting,
     /// How an existing account is recognised; empty: an existing account is a conflict.
     pub match_by: Vec<MatchBy>,
+    /// Who gets an account, when, and what may be done with one that is there.
+    pub switches: Switches,
     /// Milliseconds for one admin call.
     pub timeout_ms: u64,
     /// Further tries after a transient failure.
     pub retries: u32,
     /// The policy's own find and steps, for `connector = "rest"`.
     pub steps: Option<Steps>,
+    /// What becomes of the password of a new account.
+    pub initial_password: InitialPassword,
 }
 
 /// `on_existing`.

@@ -11,6 +11,9 @@
 //!
 //! What no reader could agree on (`..`, `//`, `%2F`, `\`, controls, bytes that are not UTF-8) is refused. The query never takes part
 //! (CVE-2025-54576), nor does a fragment (CVE-2026-41059).
+//!
+//! A policy may keep `%2F` ([`EncodedSlashes::Keep`]) for applications that carry names with slashes in a path. There are two readings of such a path then, `%2F` as
+//! a slash and as a character of a name: a section that restricts applies when either fits, one that opens only when both do.
 
 use super::glob::Glob;
 use std::borrow::Cow;
@@ -24,6 +27,16 @@ const ROUNDS_MAX: usize = 4;
 
 /// Besides non-ASCII: written as such in a pattern, encoded in a path.
 const ENCODED_IN_PATTERNS: percent_encoding::AsciiSet = percent_encoding::AsciiSet::EMPTY.add(b' ');
+
+/// What a policy does with `%2F` in a path (`encoded_slashes`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EncodedSlashes {
+    /// 400: whether it divides two names is anybody's guess.
+    #[default]
+    Refuse,
+    /// It goes upstream as it is, and both readings count.
+    Keep,
+}
 
 /// Why a path is refused with 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -73,8 +86,19 @@ pub struct CanonicalPath<'r> {
     bytes: Cow<'r, str>,
     /// What a lenient app may make of it; `None` when that is the same but for letter case.
     folded: Option<Folded>,
+    /// The readings of a path that holds `%2F`.
+    split: Option<Split>,
     /// Whether a public section may match.
     may_open: bool,
+}
+
+/// What `%2F` makes of a path besides its bytes and the folded form, which reads it as a slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Split {
+    /// The bytes with a slash in the place of every `%2F`.
+    slashed: String,
+    /// The folded form of an app that takes the names apart first, and decodes each of them afterwards.
+    within: Folded,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +115,14 @@ impl<'r> CanonicalPath<'r> {
     /// # Errors
     /// What no two readers would agree on; see [`PathProblem`].
     pub fn parse(raw: &'r str) -> Result<Self, PathProblem> {
+        Self::parse_as(raw, EncodedSlashes::Refuse)
+    }
+
+    /// As [`Self::parse`], with what the policy says of `%2F`.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; with [`EncodedSlashes::Keep`] also what either reading of a `%2F` would make of the path.
+    pub fn parse_as(raw: &'r str, slashes: EncodedSlashes) -> Result<Self, PathProblem> {
         if raw.len() > PATH_BYTES_MAX {
             return Err(PathProblem::TooLong);
         }
@@ -98,16 +130,18 @@ impl<'r> CanonicalPath<'r> {
             return Err(PathProblem::NotAbsolute);
         }
         if is_plain(raw) {
-            return Ok(Self { bytes: Cow::Borrowed(raw), folded: None, may_open: true });
+            return Ok(Self { bytes: Cow::Borrowed(raw), folded: None, split: None, may_open: true });
         }
-        let encoded = encode(raw)?;
+        let encoded = encode(raw, slashes)?;
         let bytes = if encoded == raw { Cow::Borrowed(raw) } else { Cow::Owned(encoded) };
         segments_hold(&bytes)?;
         let folded = fold(&bytes)?;
         // `;`, and characters whose decoding makes another path of it, could mean something else to the app.
         let ambiguous = bytes.contains(';') || ["%25", "%23", "%3F", "%3B"].iter().any(|escape| bytes.contains(escape));
-        let may_open = !ambiguous && folded.text.matches('/').count() == bytes.matches('/').count();
-        Ok(Self { bytes, folded: Some(folded), may_open })
+        let slashes = bytes.matches('/').count() + bytes.matches(ENCODED_SLASH).count();
+        let may_open = !ambiguous && folded.text.matches('/').count() == slashes;
+        let split = bytes.contains(ENCODED_SLASH).then(|| Split::of(&bytes)).transpose()?;
+        Ok(Self { bytes, folded: Some(folded), split, may_open })
     }
 
     /// The bytes that go upstream.
@@ -120,9 +154,14 @@ impl<'r> CanonicalPath<'r> {
         matches!(self.bytes, Cow::Owned(_))
     }
 
+    /// Whether it holds `%2F`.
+    pub const fn has_encoded_slash(&self) -> bool {
+        self.split.is_some()
+    }
+
     /// The same path, borrowing nothing.
     pub fn into_owned(self) -> CanonicalPath<'static> {
-        CanonicalPath { bytes: Cow::Owned(self.bytes.into_owned()), folded: self.folded, may_open: self.may_open }
+        CanonicalPath { bytes: Cow::Owned(self.bytes.into_owned()), folded: self.folded, split: self.split, may_open: self.may_open }
     }
 }
 
@@ -142,11 +181,19 @@ impl PathPattern {
     /// # Errors
     /// A pattern that no canonical path could fit, such as one with `//`, `..` or a query.
     pub fn parse(written: &str) -> Result<Self, PathProblem> {
+        Self::parse_as(written, EncodedSlashes::Refuse)
+    }
+
+    /// As [`Self::parse`], with what the policy says of `%2F`.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_as(written: &str, slashes: EncodedSlashes) -> Result<Self, PathProblem> {
         // `*.json` is checked as if it were a whole path; the slash is taken off again.
         let rooted = if written.starts_with('*') { format!("/{written}") } else { written.to_owned() };
         // People may write blanks and letters that a path can only carry encoded.
         let ascii = percent_encoding::utf8_percent_encode(&rooted, &ENCODED_IN_PATTERNS).to_string();
-        let canonical = CanonicalPath::parse(&ascii)?;
+        let canonical = CanonicalPath::parse_as(&ascii, slashes)?;
         let exact = canonical.as_str().get(rooted.len() - written.len()..).unwrap_or_default().to_owned();
         let folded = normalise(&decode_once(&exact)?);
         Ok(Self { written: written.to_owned(), exact: Glob::new(exact), folded: Glob::new(folded) })
@@ -159,7 +206,7 @@ impl PathPattern {
 
     /// Whether a section that opens applies: exact bytes, nothing ambiguous in the path.
     pub fn opens(&self, path: &CanonicalPath<'_>) -> bool {
-        path.may_open && self.exact.fits(&path.bytes)
+        path.may_open && self.exact.fits(&path.bytes) && path.split.as_ref().is_none_or(|split| self.exact.fits(&split.slashed))
     }
 
     /// Whether a section that restricts applies: exact bytes or folded form, with or without a slash at the end.
@@ -168,14 +215,11 @@ impl PathPattern {
             let text = text.trim_end_matches('/');
             self.folded.fits_any_case(text) || self.folded.fits_any_case_with_slash(text)
         };
+        let as_folded = |folded: &Folded| loose(&folded.text) || folded.cut.and_then(|cut| folded.text.get(..cut)).is_some_and(loose);
+        let as_split = |split: &Split| self.exact.fits(&split.slashed) || loose(&split.slashed) || as_folded(&split.within);
         match &path.folded {
             None => loose(&path.bytes),
-            Some(folded) => {
-                self.exact.fits(&path.bytes)
-                    || loose(&path.bytes)
-                    || loose(&folded.text)
-                    || folded.cut.and_then(|cut| folded.text.get(..cut)).is_some_and(loose)
-            }
+            Some(folded) => self.exact.fits(&path.bytes) || loose(&path.bytes) || as_folded(folded) || path.split.as_ref().is_some_and(as_split),
         }
     }
 
@@ -186,6 +230,29 @@ impl PathPattern {
         let bare = closed.trim_end_matches('/');
         let parent = closed.strip_suffix("/*").unwrap_or(bare);
         [closed.as_str(), bare, parent].iter().any(|form| open.overlaps(&Glob::new(*form)) || open.overlaps(&Glob::new(format!("{form}/"))))
+    }
+}
+
+/// A slash in a name, in the canonical form.
+const ENCODED_SLASH: &str = "%2F";
+
+impl Split {
+    /// The readings of canonical bytes with `%2F` in them.
+    fn of(bytes: &str) -> Result<Self, PathProblem> {
+        let slashed = bytes.replace(ENCODED_SLASH, "/");
+        segments_hold(&slashed)?;
+        let mut text = String::with_capacity(bytes.len());
+        for name in bytes.split('/').skip(1) {
+            push_name(&mut text, &normalise(&unescape(name)?).replace('\\', "/"));
+        }
+        Ok(Self { slashed, within: Folded::of(text) })
+    }
+}
+
+impl Folded {
+    fn of(text: String) -> Self {
+        let cut = text.find(['?', '#', '\0']);
+        Self { text, cut }
     }
 }
 
@@ -211,13 +278,13 @@ fn is_plain(raw: &str) -> bool {
 }
 
 /// RFC 3986 6.2.2: unreserved characters decoded, hexadecimal digits in upper case; characters that browsers encode are encoded.
-fn encode(raw: &str) -> Result<String, PathProblem> {
+fn encode(raw: &str, slashes: EncodedSlashes) -> Result<String, PathProblem> {
     let mut out = String::with_capacity(raw.len() + 8);
     let mut bytes = raw.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
             b'%' => match escape(bytes.next(), bytes.next())? {
-                b'/' => return Err(PathProblem::EncodedSlash),
+                b'/' if slashes == EncodedSlashes::Refuse => return Err(PathProblem::EncodedSlash),
                 b'\\' => return Err(PathProblem::Backslash),
                 value if value.is_ascii_control() => return Err(PathProblem::Control),
                 value if is_unreserved(value) => out.push(char::from(value)),
@@ -268,7 +335,25 @@ fn segments_hold(path: &str) -> Result<(), PathProblem> {
 
 /// The path as the most lenient app would read it.
 fn fold(canonical: &str) -> Result<Folded, PathProblem> {
-    let mut text = decode_once(canonical)?;
+    let text = normalise(&unescape(canonical)?).replace('\\', "/");
+    segments_hold(&text)?;
+    let mut folded = String::with_capacity(text.len());
+    for segment in text.split('/').skip(1) {
+        push_name(&mut folded, segment);
+    }
+    Ok(Folded::of(folded))
+}
+
+/// Adds a segment without its parameters, and without dots and blanks at its end.
+fn push_name(to: &mut String, segment: &str) {
+    to.push('/');
+    let name = segment.split(';').next().unwrap_or_default();
+    to.push_str(name.trim_end_matches(|c: char| c == '.' || c.is_whitespace()));
+}
+
+/// Decoded for as long as there is anything to decode.
+fn unescape(text: &str) -> Result<String, PathProblem> {
+    let mut text = decode_once(text)?;
     let mut rounds = 1;
     while has_escape(&text) {
         if rounds == ROUNDS_MAX {
@@ -277,16 +362,7 @@ fn fold(canonical: &str) -> Result<Folded, PathProblem> {
         text = decode_lenient(&text);
         rounds += 1;
     }
-    let text = normalise(&text).replace('\\', "/");
-    segments_hold(&text)?;
-    let mut folded = String::with_capacity(text.len());
-    for segment in text.split('/').skip(1) {
-        folded.push('/');
-        let name = segment.split(';').next().unwrap_or_default();
-        folded.push_str(name.trim_end_matches(|c: char| c == '.' || c.is_whitespace()));
-    }
-    let cut = folded.find(['?', '#', '\0']);
-    Ok(Folded { text: folded, cut })
+    Ok(text)
 }
 
 /// One round of decoding; what comes out must be UTF-8.

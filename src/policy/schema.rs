@@ -14,15 +14,21 @@ pub const POLICY: Section = Section {
     name: "",
     doc: "One upstream application: who may enter, and as whom.",
     keys: &[
-        Key::new("host", Kind::Host, "the name people type into the browser, e.g. \"wiki.example.com\"").required(),
-        Key::new("upstream", Kind::Url, "where the application listens, e.g. \"http://10.0.4.20:8080\"").required(),
+        Key::new("host", Kind::Host, "the name people type into the browser, e.g. `wiki.example.com`").required(),
+        Key::new("upstream", Kind::Url, "where the application listens, e.g. `http://10.0.4.20:8080`").required(),
         Key::new("title", Kind::Text, "the application's name on pages").default("the file's name"),
         Key::new("connect_timeout", Kind::Duration, "how long to wait for a connection to the application").default("5s"),
         Key::new("response_timeout", Kind::Duration, "how long to wait for the head of its answer").default("60s"),
+        Key::new(
+            "encoded_slashes",
+            Kind::Enum(&["refuse", "keep"]),
+            "%2F in a path: 400, or sent on as it is (then a section that restricts applies when either reading fits, a public one when both do)",
+        )
+        .default("refuse"),
         Key::new("login", Kind::Table(&LOGIN), "how to sign in"),
         Key::new("access", Kind::Table(&ACCESS), "what every request must satisfy").required(),
         Key::new("path", Kind::Tables(&PATH), "what requests to some paths must satisfy besides"),
-        Key::new("bearer", Kind::Table(&BEARER), "tokens that scripts may bring"),
+        Key::new("bearer", Kind::Table(&BEARER), "access tokens that scripts may bring to paths with auth = [\"bearer\"]"),
         Key::new("user", Kind::Table(&USER), "the account as the application should see it"),
         Key::new("roles", Kind::Table(&ROLES), "groups to roles"),
         Key::new("org", Kind::Tables(&ORG), "organisations of the application"),
@@ -31,7 +37,7 @@ pub const POLICY: Section = Section {
         Key::new("headers", Kind::Map(&Kind::Header), "headers to inject, name = value"),
         Key::new("jwt", Kind::Table(&JWT), "a signed token to inject"),
         Key::new("messages", Kind::Free, "texts for refusals, by reason and language"),
-        Key::new("test", Kind::Tables(&TEST), "expectations; read and checked for form, not run yet"),
+        Key::new("test", Kind::Tables(&TEST), "expectations; a policy whose tests fail is not loaded"),
     ],
 };
 
@@ -82,20 +88,26 @@ const PATH: Section = Section {
         Key::new("methods", Kind::EnumList(METHODS), "HTTP methods; any of"),
         Key::new("when", Kind::Expression, "a condition over the sign-in and the request"),
         Key::new("max_age", Kind::Duration, "sign-in no older than this"),
-        Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate").default("[\"session\"]"),
-        Key::new("headers", Kind::Map(&Kind::Header), "further headers for these paths"),
+        Key::new("auth", Kind::EnumList(&["session", "bearer"]), "ways to authenticate; every section that matches must accept the one used")
+            .default("[\"session\"]"),
+        Key::new(
+            "headers",
+            Kind::Map(&Kind::Header),
+            "headers to inject into requests to these paths only, besides [headers]; a secret goes along only when all others here have a value",
+        ),
     ],
 };
 
 const BEARER: Section = Section {
     title: "[bearer]",
     name: "bearer",
-    doc: "Tokens that the identity provider issued for this API.",
+    doc: "Access tokens (RFC 9068) that the identity provider issued for this API; accepted where a [[path]] says auth = [\"bearer\"].",
     keys: &[
         Key::new("idp", Kind::Text, "identity provider, by id").required(),
         Key::new("audience", Kind::Text, "the `aud` a token must carry").required(),
-        Key::new("scopes", Kind::TextList, "scopes a token must carry"),
-        Key::new("provision", Kind::Bool, "whether a token may create an account").default("false"),
+        Key::new("scopes", Kind::TextList, "scopes a token must carry, all of them"),
+        Key::new("provision", Kind::Bool, "whether a token may make and update an account, as a sign-in does; otherwise only people with one pass")
+            .default("false"),
     ],
 };
 
@@ -108,7 +120,14 @@ const USER: Section = Section {
         Key::new("email", Kind::Templates, "e-mail address").default("\"{lower(email)}\""),
         Key::new("display", Kind::Templates, "display name").default("[\"{name}\", \"{given_name} {family_name}\", \"{username}\", \"{email}\"]"),
         Key::new("required", Kind::TextList, "attributes without which nothing is created"),
-        Key::new("on_collision", Kind::Enum(&["refuse", "suffix"]), "when the login belongs to somebody else").default("refuse"),
+        Key::new("name_max", Kind::Int(1, 255), "longest login in characters; a longer one is cut").default("what the application takes"),
+        Key::new(
+            "on_collision",
+            Kind::Enum(&["refuse", "suffix", "hash"]),
+            "when the login belongs to somebody else: a conflict, a number behind it, or a short hash of the person's subject",
+        )
+        .default("refuse"),
+        Key::new("omit", Kind::TextList, "attributes that are not sent: \"email\", \"display\", or the connector's own names"),
         Key::new("extra", Kind::Map(&Kind::Templates), "further attributes"),
     ],
 };
@@ -120,6 +139,7 @@ const ROLES: Section = Section {
     keys: &[
         Key::new("map", Kind::Map(&Kind::Text), "group = \"role\"; * stands for anything"),
         Key::new("pick", Kind::Enum(&["highest", "all"]), "one role, or all that apply").default("highest"),
+        Key::new("order", Kind::TextList, "roles from highest to lowest, where the connector does not know").default("the order of the map"),
         Key::new("default", Kind::Text, "the role when no group maps"),
         Key::new("sync", Kind::Enum(&["login", "create", "never"]), "when roles are applied").default("login"),
     ],
@@ -132,7 +152,7 @@ const ORG: Section = Section {
     keys: &[
         Key::new("id", Kind::Free, "the application's id of it").required(),
         Key::new("groups", Kind::TextList, "for whom; left out: everyone"),
-        Key::new("role", Kind::Templates, "role in it"),
+        Key::new("role", Kind::Templates, "role in it; one that comes to nothing: no membership").default("the connector's own"),
     ],
 };
 
@@ -141,7 +161,7 @@ const PROVISION: Section = Section {
     name: "provision",
     doc: "How accounts are made, through the application's own admin API.",
     keys: &[
-        Key::new("connector", Kind::Text, "which admin API it is").required(),
+        Key::new("connector", Kind::Text, "which admin API it is: a name, or the path of a connector file beside this one").required(),
         Key::new("url", Kind::Url, "base address of the admin API"),
         Key::new("token", Kind::Secret, "bearer token of the admin API"),
         Key::new("username", Kind::Text, "user of the admin API"),
@@ -150,10 +170,104 @@ const PROVISION: Section = Section {
         Key::new("settings", Kind::Free, "the connector's own settings"),
         Key::new("on_existing", Kind::Enum(&["adopt", "leave", "refuse"]), "what to do with an account that was there before").default("refuse"),
         Key::new("match", Kind::EnumList(&["external_id", "login", "email"]), "how an existing account is recognised"),
+        Key::new("initial_password", Kind::Enum(&["random", "none"]), "a password that nobody knows for new accounts, or none")
+            .default("the connector's own"),
+        Key::new("enabled", Kind::Bool, "whether accounts are made, linked and kept in step; false: see when_disabled").default("true"),
+        Key::new(
+            "when_disabled",
+            Kind::Enum(&["allow_linked", "deny_all", "passthrough"]),
+            "while enabled = false: people with a linked account go on and nobody new comes; nobody at all; or everybody, by the mapping, and nothing is looked up",
+        )
+        .default("allow_linked"),
+        Key::new(
+            "mode",
+            Kind::Enum(&["create_and_update", "create_only", "update_only", "passthrough"]),
+            "make accounts and take over existing ones; make them and refuse existing ones; take over only; or let existing ones in and touch nothing. Left out: accounts are made, and on_existing decides the rest",
+        ),
+        Key::new(
+            "trigger",
+            Kind::Enum(&["sign_in", "first_request"]),
+            "what may begin the making of an account: a page that somebody opens, or any request with a session",
+        )
+        .default("sign_in"),
+        Key::new("max_accounts", Kind::Int(1, 1_000_000_000), "most accounts that the gateway makes or takes over at this application").default("no limit"),
+        Key::new("on_exceed", Kind::Enum(&["refuse", "approve"]), "beyond max_accounts: no account, or one once a human has approved").default("refuse"),
+        Key::new(
+            "join",
+            Kind::Enum(&["always", "created", "approval"]),
+            "which accounts get memberships and roles: all; those that the gateway made; or others once a human has approved",
+        )
+        .default("always"),
+        Key::new(
+            "join_when",
+            Kind::Expression,
+            "only accounts for which this holds get memberships and roles, over account.* as the application shows it, origin ('created', 'adopted', 'preexisting') and the sign-in; without a value: not this one",
+        ),
+        Key::new("protect", Kind::TextList, "logins never taken for anybody's and never made, * stands for anything; any of"),
+        Key::new(
+            "protect_when",
+            Kind::Expression,
+            "accounts never taken for anybody's, over account.* as the application shows it; without a value: this one as well",
+        ),
+        Key::new("slo", Kind::Duration, "how soon a first sign-in should have its account; a later one is logged and counted").default("3s"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),
-        Key::new("find", Kind::Free, "how to look for an account, for connector = \"rest\""),
-        Key::new("step", Kind::Free, "what to call, for connector = \"rest\""),
+        Key::new("find", Kind::OwnTable(&FIND), "how to look for an account, for connector = \"rest\""),
+        Key::new("step", Kind::OwnTables(&STEP), "what to call, for connector = \"rest\""),
+    ],
+};
+
+/// Where a part of an account stands in an answer.
+const PLACE: Kind = Kind::Free;
+
+/// `[provision.find]`; `connector/model/own.rs` reads it.
+pub const FIND: Section = Section {
+    title: "[provision.find]",
+    name: "provision.find",
+    doc: "How to look for an account.",
+    keys: &[
+        Key::new("get", Kind::Text, "path and query below `url`; each `{value}` is percent-encoded").required(),
+        Key::new("query", Kind::Map(&Kind::Templates), "further parameters of the query"),
+        Key::new("headers", Kind::Map(&Kind::Text), "headers of the request"),
+        Key::new("list", Kind::Text, "where the list of accounts stands in the answer, e.g. `users`; left out: the answer is the account"),
+        Key::new("where", Kind::Expression, "which element is meant, exactly, e.g. `lower(item.mail) == user.email`; needed with `list`"),
+        Key::new("by", Kind::Enum(&["external_id", "login", "email"]), "in which way it looks").default("what the request is made of"),
+        Key::new("id", PLACE, "where the account's id stands").default("id"),
+        Key::new("login", PLACE, "where its login stands").default("the usual names"),
+        Key::new("external_id", PLACE, "where the id stands that this gateway wrote"),
+        Key::new("email", PLACE, "where its e-mail address stands").default("the usual names"),
+        Key::new("admin", PLACE, "what says that it is an administrator's").default("the usual names"),
+        Key::new("disabled", PLACE, "what says that it is switched off"),
+        Key::new("etag", PLACE, "where its version stands"),
+        Key::new("paginate", PLACE, "how the list goes on"),
+        Key::new("classify", PLACE, "what each answer means").default("200: found; 404 and 410 without `list`: absent"),
+        Key::new("response", Kind::Enum(&["json", "any"]), "`any`: an answer need not be JSON").default("json"),
+    ],
+};
+
+/// `[[provision.step]]`; `connector/model/own.rs` reads it.
+pub const STEP: Section = Section {
+    title: "[[provision.step]]",
+    name: "provision.step",
+    doc: "What to call; the steps that apply are taken in the order of the file.",
+    keys: &[
+        Key::new("name", Kind::Text, "what people read when it fails").required(),
+        Key::new("on", Kind::TextOrList, "when: `create`, `update` or both").required(),
+        Key::new("get", Kind::Text, "path to GET"),
+        Key::new("post", Kind::Text, "path to POST to"),
+        Key::new("put", Kind::Text, "path to PUT to"),
+        Key::new("patch", Kind::Text, "path to PATCH"),
+        Key::new("delete", Kind::Text, "path to DELETE"),
+        Key::new("query", Kind::Map(&Kind::Templates), "further parameters of the query"),
+        Key::new("headers", Kind::Map(&Kind::Text), "headers of the request"),
+        Key::new("body", Kind::Free, "JSON body as a table, never as text"),
+        Key::new("form", Kind::Map(&Kind::Templates), "form body, name = value"),
+        Key::new("ok", Kind::Free, "statuses that mean success, e.g. `[204, 422]`").default("every 2xx"),
+        Key::new("classify", Kind::Free, "what each answer means, instead of `ok`"),
+        Key::new("save", Kind::Map(&Kind::Text), "names for later steps, e.g. `{ id = \"user.id\" }`"),
+        Key::new("each", Kind::Text, "once for each `roles.added`, `roles.removed`, `orgs.added`, `orgs.removed`, or element of a list, as `item`"),
+        Key::new("if", Kind::Expression, "skipped unless this holds"),
+        Key::new("response", Kind::Enum(&["json", "any"]), "`any`: an answer need not be JSON").default("json"),
     ],
 };
 
@@ -172,15 +286,20 @@ const JWT: Section = Section {
 const TEST: Section = Section {
     title: "[[test]]",
     name: "test",
-    doc: "An expectation: read and checked for form, not run yet.",
+    doc: "An expectation, tried by `check`, by `test` and before the policy is loaded: with one that fails the policy is not loaded.",
     keys: &[
         Key::new("name", Kind::Text, "what it shows").required(),
         Key::new("user", Kind::Table(&TEST_USER), "who asks; left out: nobody has signed in"),
         Key::new("get", Kind::Text, "path that is asked for").required(),
-        Key::new("ip", Kind::Text, "address of the client"),
+        Key::new("ip", Kind::Text, "address of the client").default("192.0.2.1"),
+        Key::new("age", Kind::DurationOrZero, "how long ago they signed in").default("0s"),
         Key::new("expect", Kind::Table(&EXPECT), "what must come of it").required(),
-        Key::new("calls", Kind::TextList, "calls to the admin API, in order"),
-        Key::new("existing", Kind::Free, "an account that is there already"),
+        Key::new(
+            "calls",
+            Kind::TextList,
+            "all calls to the admin API in order, \"METHOD /path\" below its base address without query; a read that repeats an earlier one may be left out; {id} is the id of the account made; [] means none",
+        ),
+        Key::new("existing", Kind::Free, "an account that is there already, as the application shows it, or a list of such; left out: there is none"),
     ],
 };
 
@@ -195,8 +314,8 @@ const TEST_USER: Section = Section {
         Key::new("given_name", Kind::Text, "given name"),
         Key::new("family_name", Kind::Text, "family name"),
         Key::new("username", Kind::Text, "user name at the provider"),
-        Key::new("groups", Kind::TextList, "groups"),
-        Key::new("idp", Kind::Text, "identity provider, by id"),
+        Key::new("groups", Kind::TextList, "groups").default("[]"),
+        Key::new("idp", Kind::Text, "identity provider, by id").default("the first of login.idp"),
         Key::new("sub", Kind::Text, "subject"),
         Key::new("claims", Kind::Free, "further claims"),
     ],
@@ -207,20 +326,21 @@ const EXPECT: Section = Section {
     name: "test.expect",
     doc: "What must come of it.",
     keys: &[
-        Key::new("access", Kind::Enum(&["allow", "deny", "public", "login"]), "the decision"),
+        Key::new("access", Kind::Enum(&["allow", "deny", "public", "login"]), "the decision; login: they are sent to sign in, for the first time or again"),
         Key::new(
             "because",
-            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "methods", "idp"]),
-            "the key that refuses",
+            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "unusable", "methods", "idp", "auth", "conflict", "enabled", "max_accounts", "approval", "account"]),
+            "the key that refuses; conflict: an account is there that is not theirs; approval: a human has to say yes first; account: it cannot be made; unusable: a value that no application should get",
         ),
         Key::new("name", Kind::Text, "login name"),
         Key::new("email", Kind::Text, "e-mail address"),
         Key::new("display", Kind::Text, "display name"),
         Key::new("role", Kind::Text, "role"),
-        Key::new("roles", Kind::TextList, "roles"),
-        Key::new("orgs", Kind::Free, "organisations"),
+        Key::new("roles", Kind::TextList, "roles, in any order"),
+        Key::new("orgs", Kind::Free, "ids of organisations, in any order"),
         Key::new("extra", Kind::Map(&Kind::Text), "further attributes"),
         Key::new("landing", Kind::Text, "page people land on"),
         Key::new("headers", Kind::Map(&Kind::Text), "headers the application gets"),
+        Key::new("jwt", Kind::Free, "claims of the token the application gets"),
     ],
 };

@@ -76,11 +76,10 @@ pub(super) struct Terms {
 /// # Errors
 /// [`AnnounceError`]: there is no pass then, and nothing is forwarded.
 pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigner, terms: Terms) -> Result<Pass, AnnounceError> {
-    let mut headers = Vec::with_capacity(policy.headers.len() + 1);
-    for header in &policy.headers {
-        if let Some(value) = header.value.render(&mapped.scope) {
-            headers.extend(header_value(header, &value)?.map(|value| (header.name.clone(), value)));
-        }
+    let mut headers = rendered(&policy.headers, mapped)?;
+    let mut path_headers = Vec::new();
+    if policy.paths.iter().any(|section| !section.headers.is_empty()) {
+        path_headers = policy.paths.iter().map(|section| rendered(&section.headers, mapped)).collect::<Result<_, _>>()?;
     }
     let mut life_ms = terms.life_ms;
     if let Some(jwt) = &policy.jwt {
@@ -88,7 +87,8 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
         // Half its life is left when a new one is made, so that no request arrives with one that has just expired.
         life_ms = life_ms.min(jwt.ttl_ms / 2);
     }
-    let bytes = headers.iter().map(|(name, value): &(HeaderName, HeaderValue)| name.as_str().len() + value.len()).sum();
+    let bytes =
+        headers.iter().chain(path_headers.iter().flatten()).map(|(name, value): &(HeaderName, HeaderValue)| name.as_str().len() + value.len()).sum();
     if bytes > HEADER_BYTES_MAX {
         return Err(AnnounceError::TooLarge { bytes });
     }
@@ -97,9 +97,21 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
         login: mapped.desired.login.clone(),
         roles: mapped.scope.get("roles").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
         headers,
+        path_headers,
         good_until: terms.now.plus_ms(life_ms),
         landing: terms.landing,
     })
+}
+
+/// Headers of the policy or of a section, in their order; those without a value are left out.
+fn rendered(headers: &[Header], mapped: &Mapped) -> Result<Vec<(HeaderName, HeaderValue)>, AnnounceError> {
+    let mut out = Vec::with_capacity(headers.len() + 1);
+    for header in headers {
+        if let Some(value) = header.value.render(&mapped.scope) {
+            out.extend(header_value(header, &value)?.map(|value| (header.name.clone(), value)));
+        }
+    }
+    Ok(out)
 }
 
 fn token(jwt: &Jwt, mapped: &Mapped, signer: &dyn TokenSigner) -> Result<HeaderValue, AnnounceError> {

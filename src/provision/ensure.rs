@@ -7,16 +7,20 @@
 //! waiting (`flights.rs`) nor what the app will be told (`announce.rs`).
 
 use super::events::Event;
+use super::joining::{Joined, joins};
+use super::meter::{Timings, code, kind};
 use super::{Counter, Order, Parts};
 use crate::clock::Timestamp;
 use crate::connector::{Connector, Context, Outcome, Trouble};
 use crate::fault::PublicMessage;
+use crate::identity::Identity;
 use crate::plan::{Account, Applied, DiffRules, Step, diff};
 use crate::policy::mapping::{Mapped, MappingError, desire};
-use crate::policy::{OnExisting, Policy, Provision};
-use crate::state::{AccountKey, AccountRecord, AccountState, Fence, Lease, Origin, SecretHash, StoreError};
+use crate::policy::{OnExisting, Policy, Provision, Sync};
+use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Fence, Lease, Origin, SecretHash, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -62,6 +66,13 @@ pub(super) enum Stop {
         /// For the log.
         why: String,
     },
+    /// A correct no: the policy makes no account here and now.
+    Refused {
+        /// For the person.
+        message: PublicMessage,
+        /// For the log.
+        why: &'static str,
+    },
     /// The sign-in lacks something.
     Mapping(MappingError),
     /// The store.
@@ -90,7 +101,7 @@ impl Stop {
     fn message(&self) -> PublicMessage {
         match self {
             Self::Again { .. } | Self::Closed(_) => PublicMessage::AccountUnavailable,
-            Self::Human { message, .. } => *message,
+            Self::Human { message, .. } | Self::Refused { message, .. } => *message,
             Self::Mapping(_) => PublicMessage::IncompleteSignIn,
             Self::Store(StoreError::OwnedByAnother) => PublicMessage::AccountExists,
             Self::Store(StoreError::Unavailable(_) | StoreError::Sealed | StoreError::Fenced) => PublicMessage::StoreDown,
@@ -100,6 +111,7 @@ impl Stop {
     fn why(&self) -> String {
         match self {
             Self::Again { why, .. } | Self::Closed(why) | Self::Human { why, .. } => why.clone(),
+            Self::Refused { why, .. } => (*why).to_owned(),
             Self::Mapping(error) => error.to_string(),
             Self::Store(error) => error.to_string(),
         }
@@ -173,6 +185,15 @@ impl Doubt {
     pub(super) fn write(&self) -> Option<String> {
         serde_json::to_string(self).ok()
     }
+
+    /// For people: `create ada`, `add group devs`.
+    pub(super) fn label(&self) -> String {
+        match self {
+            Self::Create { login, .. } => format!("create {login}"),
+            Self::Add(kind, member, _) => format!("add {kind} {member}"),
+            Self::Step(label) => label.clone(),
+        }
+    }
 }
 
 /// What a record's `applied` holds: the base of the three-way merge, and as of which sign-in. An older sign-in of the same person, still open in
@@ -186,6 +207,9 @@ pub(super) struct Ledger {
     /// The address under which the app was last seen to know the account.
     #[serde(default)]
     pub(super) email: Option<String>,
+    /// What operators call the person: address, else user name, of the last sign-in.
+    #[serde(default)]
+    pub(super) who: Option<String>,
 }
 
 impl Ledger {
@@ -193,15 +217,15 @@ impl Ledger {
         Self::deserialize(&record.applied).unwrap_or_default()
     }
 
-    fn write(&self) -> Value {
+    pub(super) fn write(&self) -> Value {
         serde_json::to_value(self).unwrap_or(Value::Null)
     }
 }
 
 /// Fingerprint of what is wanted: 64 hex digits.
 pub(super) fn fingerprint(policy: &Policy, mapped: &Mapped) -> String {
-    let connector = policy.provision.as_ref().map_or("", |provision| provision.connector.name.as_str());
-    let SecretHash(digest) = SecretHash::of(mapped.desired.canonical(connector, &policy.revision).as_bytes());
+    let connector = policy.provision.as_ref().map(|provision| format!("{}{}", provision.connector.name, provision.connector.revision));
+    let SecretHash(digest) = SecretHash::of(mapped.desired.canonical(&connector.unwrap_or_default(), &policy.revision).as_bytes());
     hex(&digest)
 }
 
@@ -227,6 +251,8 @@ pub(super) struct Job {
     pub(super) parts: Parts,
     pub(super) counter: Arc<Counter>,
     pub(super) order: Order,
+    /// When it was asked for.
+    pub(super) begun: Timestamp,
 }
 
 /// A job under its lease.
@@ -243,7 +269,13 @@ pub(super) struct Work<'a> {
     pub(super) fresh: bool,
     /// Grants that were sent and never answered.
     doubted: Vec<(String, String)>,
-    fence: Fence,
+    /// Whether the person had an account, as wanted, before this job.
+    was_known: bool,
+    /// Whether memberships are applied to the account, once it has been looked at.
+    joined: Joined,
+    /// What each step took.
+    pub(super) timings: Timings,
+    pub(super) fence: Fence,
     until: Timestamp,
 }
 
@@ -264,6 +296,8 @@ impl Job {
             }
         };
         let record = record.unwrap_or_else(|| blank(&self.order));
+        let mut timings = Timings::default();
+        timings.note("waiting", self.parts.clock.now().since_ms(self.begun));
         let mut work = Work {
             job: &self,
             policy: &self.order.policy,
@@ -273,11 +307,15 @@ impl Job {
             ledger: Ledger::of(&record),
             fresh: record.origin == Some(Origin::Created) && record.account_id.is_some() && record.verified_at.is_none(),
             doubted: Vec::new(),
+            was_known: record.verified_at.is_some() && record.account_id.is_some(),
+            joined: Joined::Yes,
+            timings,
             record,
             fence,
             until,
         };
         let end = work.through().await;
+        work.tell_times(&end);
         if let Err(error) = self.parts.accounts.release(&self.order.key, work.fence).await {
             // It runs out by itself.
             tracing::debug!(app = %self.order.key.upstream, %error, "the lease was not given back");
@@ -322,7 +360,15 @@ fn blank(order: &Order) -> AccountRecord {
         attempts: 0,
         last_error: None,
         verified_at: None,
+        awaiting: None,
+        approved_at: None,
+        failed_at: None,
     }
+}
+
+/// What operators call a person.
+fn called(identity: &Identity) -> Option<String> {
+    identity.email.clone().or_else(|| identity.username.clone()).or_else(|| identity.name.clone())
 }
 
 impl Work<'_> {
@@ -349,7 +395,9 @@ impl Work<'_> {
             {
                 let wait_ms = self.job.backoff_ms(attempt, *retry_after_ms);
                 tracing::info!(app = %self.record.key.upstream, incident = %self.job.order.incident, attempt, wait_ms, error = %why, "account: trying again");
+                let begun = self.now();
                 self.job.parts.sleeper.sleep_ms(wait_ms).await;
+                self.took("back-off", begun);
                 attempt += 1;
                 continue;
             }
@@ -359,9 +407,13 @@ impl Work<'_> {
 
     /// Records the failure. A person who is known stays known while the trouble is the admin API's.
     async fn give_up(&mut self, stop: &Stop, was: AccountState) -> End {
+        if let Stop::Refused { message, why } = stop {
+            return self.refuse(*message, why).await;
+        }
+        self.record.failed_at = self.record.failed_at.or_else(|| Some(self.now()));
         let known = self.record.verified_at.is_some() && self.record.account_id.is_some();
         self.record.state = match stop {
-            Stop::Human { .. } | Stop::Mapping(_) | Stop::Store(StoreError::OwnedByAnother) => AccountState::Conflict,
+            Stop::Human { .. } | Stop::Refused { .. } | Stop::Mapping(_) | Stop::Store(StoreError::OwnedByAnother) => AccountState::Conflict,
             Stop::Again { .. } | Stop::Closed(_) | Stop::Store(_) if known => was,
             Stop::Again { .. } | Stop::Closed(_) | Stop::Store(_) => AccountState::Pending,
         };
@@ -380,6 +432,39 @@ impl Work<'_> {
             tracing::error!(app = %self.record.key.upstream, incident = %self.job.order.incident, %error, "account: the failure was not recorded");
         }
         End::Failed(stop.message())
+    }
+
+    /// A correct no. Of somebody who has nothing at the app, nothing is kept, but for who waits for an approval.
+    async fn refuse(&mut self, message: PublicMessage, why: &str) -> End {
+        let nothing = self.record.origin.is_none() && self.record.in_doubt.is_none();
+        if nothing {
+            self.record.login = None;
+        }
+        tracing::info!(app = %self.record.key.upstream, incident = %self.job.order.incident, reason = why, "account: refused");
+        let written = if message == PublicMessage::AwaitingApproval {
+            let is_news = self.record.awaiting != Some(Awaiting::Account);
+            (self.record.state, self.record.awaiting) = (AccountState::AwaitingApproval, Some(Awaiting::Account));
+            (self.record.last_error, self.record.failed_at, self.record.attempts) = (None, None, 0);
+            let written = self.save().await;
+            if is_news && written.is_ok() {
+                self.audit("approval.requested", why);
+            }
+            written
+        } else {
+            self.audit("account.refused", why);
+            if nothing {
+                self.job.parts.accounts.forget(&self.record.key, self.fence).await
+            } else {
+                // An account that was removed at the app, and may not be made again here and now.
+                self.record.state = if message == PublicMessage::AccountsOff { AccountState::Conflict } else { AccountState::Pending };
+                self.save().await
+            }
+        };
+        if let Err(error) = written {
+            tracing::error!(app = %self.record.key.upstream, incident = %self.job.order.incident, %error, "account: the refusal was not recorded");
+            return End::Failed(PublicMessage::StoreDown);
+        }
+        End::Failed(message)
     }
 
     /// Looks, makes if need be, and brings up to date. On the `last` attempt an optional membership that will not come is done without.
@@ -420,11 +505,16 @@ impl Work<'_> {
         self.settle(account);
         if self.record.origin == Some(Origin::Preexisting) && self.provision.on_existing == OnExisting::Adopt {
             self.record.origin = Some(Origin::Adopted);
+            if !self.save_seated().await? {
+                tracing::warn!(app = %self.record.key.upstream, incident = %self.job.order.incident, "account: max_accounts are there; this one is left as it is");
+                self.record.origin = Some(Origin::Preexisting);
+            }
         }
         let rules = DiffRules {
-            manage: self.record.origin != Some(Origin::Preexisting),
+            manage: self.record.origin != Some(Origin::Preexisting) && self.provision.switches.mode.changes(),
             fresh: self.fresh,
-            sync_memberships: mapped.sync.clone(),
+            sync_memberships: self.join(mapped, account),
+            role_order: self.provision.connector.role_order.clone(),
             ..DiffRules::default()
         };
         let plan = diff(&self.ledger.applied, &mapped.desired, Some(account), &rules);
@@ -449,6 +539,24 @@ impl Work<'_> {
         }
     }
 
+    /// Which kinds of memberships are touched when. Whoever is not joined keeps what they have, and gets nothing.
+    fn join(&mut self, mapped: &Mapped, account: &Account) -> BTreeMap<String, Sync> {
+        let Some(origin) = self.record.origin.filter(|_| !mapped.sync.is_empty()) else { return mapped.sync.clone() };
+        if !self.provision.switches.mode.changes() {
+            self.joined = Joined::No("mode = \"passthrough\"".to_owned());
+            return never(mapped);
+        }
+        self.joined = joins(&self.provision.switches, origin, self.record.approved_at.is_some(), &mapped.scope, account);
+        match &self.joined {
+            Joined::Yes => mapped.sync.clone(),
+            Joined::No(why) => {
+                tracing::info!(app = %self.record.key.upstream, incident = %self.job.order.incident, %why, "account: linked, not joined");
+                never(mapped)
+            }
+            Joined::Waits => never(mapped),
+        }
+    }
+
     /// What was in doubt when the last job ended, decided by what is there now.
     fn settle(&mut self, account: &Account) {
         if let Some(Doubt::Add(kind, member, role)) = Doubt::read(&self.record) {
@@ -468,13 +576,19 @@ impl Work<'_> {
         self.record.in_doubt = Doubt::of(step, self.now()).write();
         self.save().await?;
         self.renew().await?;
+        let begun = self.now();
         let context = self.context(mapped, Some(&account.id));
         let (outcome, trouble) = match self.connector.apply(context, step).await {
             Ok((outcome, _)) => (outcome, None),
             Err(trouble) => (trouble.outcome, Some(trouble)),
         };
+        self.took(step.label(), begun);
+        if trouble.is_some() {
+            self.failed(kind(step), outcome);
+        }
         let why = trouble.as_ref().map_or_else(|| format!("{}: {outcome:?}", step.label()), |trouble| format!("{}: {trouble}", step.label()));
         let retry_after_ms = trouble.and_then(|trouble| trouble.retry_after_ms);
+        let lowers = self.may_lower(account, step);
         let stepped = match (step, outcome) {
             // It is there already. Ours only if we had sent it before and lost the answer; else somebody was quicker, and it is not ours to take back.
             (Step::Add { kind, member, .. }, Outcome::Exists | Outcome::Unchanged) => {
@@ -494,7 +608,7 @@ impl Work<'_> {
                 Stepped::Done
             }
             (_, Outcome::Reauth) => return Err(Stop::Closed(why)),
-            (Step::Add { kind, member, .. }, Outcome::Retry | Outcome::InDoubt) => {
+            (Step::Add { kind, member, .. }, Outcome::Retry | Outcome::InDoubt) if !lowers => {
                 // Where the app shows memberships, an unneeded claim to one does no harm: what is not there is not taken back.
                 if account.memberships.contains_key(kind) {
                     self.ledger.applied.note(step);
@@ -507,8 +621,10 @@ impl Work<'_> {
             (Step::Update(_) | Step::Enable, Outcome::Gone) | (_, Outcome::Retry | Outcome::InDoubt) => {
                 return Err(Stop::Again { why, retry_after_ms });
             }
-            // Less than wanted is safe. More than wanted (a removal that fails) is not, and ends below.
-            (Step::Add { .. }, _) => Stepped::Without(why),
+            // The policy names something that the app does not have. It is told, never dropped in silence.
+            (Step::Add { .. }, Outcome::Absent) => return Err(Stop::failed(why)),
+            // Less than wanted is safe. More than wanted (a removal that fails, a role that stays) is not, and ends below.
+            (Step::Add { .. }, _) if !lowers => Stepped::Without(why),
             (Step::Update(_), _) if self.record.verified_at.is_some() => Stepped::Without(why),
             (_, Outcome::Conflict | Outcome::Exists | Outcome::Ambiguous) => return Err(Stop::exists(why)),
             (_, Outcome::Absent | Outcome::Gone | Outcome::Denied | Outcome::Invalid | Outcome::Unsupported) => return Err(Stop::failed(why)),
@@ -517,10 +633,19 @@ impl Work<'_> {
         Ok(stepped)
     }
 
+    /// Whether a step takes a role away: the person has another one there, and it is not known to be the lower one.
+    fn may_lower(&self, account: &Account, step: &Step) -> bool {
+        let Step::Add { kind, member, role: Some(wanted) } = step else { return false };
+        let Some(Some(shown)) = account.memberships.get(kind).and_then(|members| members.get(member)) else { return false };
+        let rank = |role: &String| self.provision.connector.role_order.iter().position(|known| known == role);
+        shown != wanted && !matches!((rank(shown), rank(wanted)), (Some(shown), Some(wanted)) if shown < wanted)
+    }
+
     /// Everything is as wanted, but for what is `missing`.
     async fn finish(&mut self, mapped: &Mapped, missing: &[String]) -> Result<(), Stop> {
         self.record.state = match (self.record.origin, missing.is_empty()) {
             (Some(Origin::Preexisting), _) => AccountState::LinkedUnmanaged,
+            (Some(Origin::Adopted), _) if self.joined != Joined::Yes => AccountState::LinkedUnmanaged,
             (_, true) => AccountState::Active,
             (_, false) => AccountState::Degraded,
         };
@@ -530,6 +655,12 @@ impl Work<'_> {
         self.record.attempts = 0;
         self.record.last_error = if missing.is_empty() { None } else { Some(missing.join("; ")) };
         self.record.verified_at = Some(self.now());
+        self.record.failed_at = None;
+        let waited = self.record.awaiting == Some(Awaiting::Join);
+        self.record.awaiting = (self.joined == Joined::Waits).then_some(Awaiting::Join);
+        if self.record.awaiting.is_some() && !waited {
+            self.audit("approval.requested", "join = \"approval\", and the account was there before");
+        }
         if !missing.is_empty() {
             tracing::warn!(app = %self.record.key.upstream, incident = %self.job.order.incident, missing = %missing.join("; "), "account: degraded");
             self.audit("account.degraded", &missing.join("; "));
@@ -545,8 +676,25 @@ impl Work<'_> {
 
     /// Writes the record under our fence.
     pub(super) async fn save(&mut self) -> Result<(), StoreError> {
-        self.record.applied = self.ledger.write();
+        self.write_ledger();
         self.job.parts.accounts.save(&self.record, self.fence).await
+    }
+
+    /// As [`Self::save`], for a record that takes a seat of `max_accounts`; false, and nothing written, when there is none left. Whom a human has
+    /// approved needs none.
+    pub(super) async fn save_seated(&mut self) -> Result<bool, StoreError> {
+        match self.provision.switches.max_accounts {
+            Some(seats) if self.record.approved_at.is_none() => {
+                self.write_ledger();
+                self.job.parts.accounts.save_within(&self.record, self.fence, seats).await
+            }
+            Some(_) | None => self.save().await.map(|()| true),
+        }
+    }
+
+    fn write_ledger(&mut self) {
+        self.ledger.who = called(&self.job.order.identity).or(self.ledger.who.take());
+        self.record.applied = self.ledger.write();
     }
 
     /// Prolongs the lease when a third of it is gone; a lease that was taken over stops the job before it sends anything more.
@@ -570,6 +718,34 @@ impl Work<'_> {
         self.job.parts.clock.now()
     }
 
+    /// Notes what a step took that began at `begun`.
+    pub(super) fn took(&mut self, step: impl Into<String>, begun: Timestamp) {
+        let ms = self.now().since_ms(begun);
+        self.timings.note(step, ms);
+    }
+
+    /// Counts a step that did not go well.
+    pub(super) fn failed(&self, step: &'static str, outcome: Outcome) {
+        self.job.parts.meter.step_failed(&self.record.key.upstream, step, code(outcome));
+    }
+
+    /// How long it all took; a first sign-in that had to wait too long is told with its steps.
+    fn tell_times(&self, end: &End) {
+        let (app, elapsed_ms) = (self.record.key.upstream.as_str(), self.now().since_ms(self.job.begun));
+        let action = match (self.was_known, self.record.origin) {
+            (true, _) => "update",
+            (false, Some(Origin::Created)) => "create",
+            (false, Some(Origin::Adopted | Origin::Preexisting)) => "adopt",
+            (false, None) => "ensure",
+        };
+        self.job.parts.meter.ended(app, action, elapsed_ms);
+        let slo_ms = self.provision.switches.slo_ms;
+        if !self.was_known && matches!(end, End::Done { .. }) && elapsed_ms > slo_ms {
+            self.job.parts.meter.slo_missed(app);
+            tracing::warn!(app, incident = %self.job.order.incident, elapsed_ms, slo_ms, steps = %self.timings.told(), "account: a first sign-in took longer than [provision] slo");
+        }
+    }
+
     fn audit_step(&self, step: &Step) {
         match step {
             Step::Add { .. } => self.audit("role.granted", &step.label()),
@@ -589,6 +765,11 @@ impl Work<'_> {
         };
         Event { action, attempt, reason }.tell(&self.job.order, Some(&self.record));
     }
+}
+
+/// Every kind of membership is left alone.
+pub(super) fn never(mapped: &Mapped) -> BTreeMap<String, Sync> {
+    mapped.sync.keys().map(|kind| (kind.clone(), Sync::Never)).collect()
 }
 
 /// What a step came to, when the attempt goes on.

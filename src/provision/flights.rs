@@ -33,6 +33,8 @@ pub(super) enum Boarding {
     Pilot(Pilot, watch::Receiver<Option<End>>),
     /// It has just failed.
     Grounded(PublicMessage),
+    /// There is none, and it may not be begun.
+    Nobody,
 }
 
 /// The duty to end a job. Dropped without [`Pilot::land`] (a panic), it clears the way for the next one.
@@ -44,8 +46,8 @@ pub(super) struct Pilot {
 }
 
 impl Flights {
-    /// Joins the job for `key`, or is told to do it. A failure younger than `failure_ms` is the answer again, without a job.
-    pub(super) fn board(self: &Arc<Self>, key: &AccountKey, now: Timestamp, failure_ms: i64) -> Boarding {
+    /// Joins the job for `key`, or is told to do it if it `may_begin`. A failure younger than `failure_ms` is the answer again, without a job.
+    pub(super) fn board(self: &Arc<Self>, key: &AccountKey, now: Timestamp, failure_ms: i64, may_begin: bool) -> Boarding {
         let mut table = self.table();
         if let Some(there) = table.running.get(key) {
             return Boarding::Passenger(there.clone());
@@ -56,9 +58,17 @@ impl Flights {
             }
             table.failed.remove(key);
         }
+        if !may_begin {
+            return Boarding::Nobody;
+        }
         let (tell, wait) = watch::channel(None);
         table.running.insert(key.clone(), wait.clone());
         Boarding::Pilot(Pilot { flights: Arc::clone(self), key: key.clone(), tell }, wait)
+    }
+
+    /// Forgets that the job for `key` has just failed.
+    pub(super) fn forgive(&self, key: &AccountKey) {
+        self.table().failed.remove(key);
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -69,7 +79,10 @@ impl Flights {
 impl Pilot {
     /// Ends the job and tells everybody who waits.
     pub(super) fn land(self, end: End, now: Timestamp) {
-        if let End::Failed(message) = &end {
+        // What a program may not begin, a page may.
+        if let End::Failed(message) = &end
+            && *message != PublicMessage::OpenInBrowser
+        {
             let mut table = self.flights.table();
             if table.failed.len() >= FAILED_MAX {
                 table.failed.clear();

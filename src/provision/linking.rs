@@ -29,6 +29,8 @@ pub(super) struct Claim<'a> {
     pub(super) facts: &'a IdentityFacts,
     /// Whether this gateway was making an account with this login for this person.
     pub(super) making: Making,
+    /// Whether the policy's own words protect this account (`protect`, `protect_when`).
+    pub(super) protected: bool,
     /// Whether the app keeps and shows what this gateway writes there, so that an account of ours is known by it.
     pub(super) marks: bool,
 }
@@ -78,6 +80,8 @@ pub(super) enum Why {
     Nameless,
     /// A reserved name, in whatever spelling.
     Reserved,
+    /// One that the policy protects.
+    Protected,
 }
 
 impl Why {
@@ -91,6 +95,7 @@ impl Why {
             Self::Unverified => "an account has this e-mail address, which the provider does not vouch for",
             Self::Nameless => "an account has this e-mail address, and the app does not show its login",
             Self::Reserved => "the account has a reserved name",
+            Self::Protected => "the account is protected by the policy",
         }
     }
 }
@@ -120,6 +125,9 @@ pub(super) fn judge(account: &Account, by: MatchBy, claim: &Claim<'_>) -> Verdic
     }
     if account.admin {
         return Verdict::Refused(Why::Administrator);
+    }
+    if claim.protected {
+        return Verdict::Refused(Why::Protected);
     }
     // J15: killed between the create at the app and our record. An address that nobody vouches for is no evidence even then.
     let evident = match by {
@@ -182,6 +190,7 @@ mod tests {
             on_existing: OnExisting::Adopt,
             facts: &facts,
             making: Making::No,
+            protected: false,
             marks: false,
         };
         change(&mut claim);
@@ -215,6 +224,15 @@ mod tests {
         let by_email = |c: &mut Claim<'_>| c.match_by = &[MatchBy::Email];
         check(&Account { admin: true, ..ada() }, MatchBy::Login, by_login, Verdict::Refused(Why::Administrator));
         check(&Account { admin: true, ..ada() }, MatchBy::Login, |c| c.making = Making::Doubtful, Verdict::Refused(Why::Administrator));
+        let protected = |c: &mut Claim<'_>| (c.match_by, c.protected) = (&[MatchBy::Login], true);
+        check(&ada(), MatchBy::Login, protected, Verdict::Refused(Why::Protected));
+        check(&ada(), MatchBy::Login, |c| (c.making, c.protected) = (Making::Doubtful, true), Verdict::Refused(Why::Protected));
+        check(
+            &ada(),
+            MatchBy::Login,
+            |c| (c.match_by, c.protected, c.on_existing) = (&[MatchBy::Login], true, OnExisting::Leave),
+            Verdict::Refused(Why::Protected),
+        );
         check(&Account { disabled: true, ..ada() }, MatchBy::Login, by_login, Verdict::Refused(Why::Disabled));
         check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, MatchBy::Login, by_login, Verdict::Taken);
         check(&Account { external_id: Some("vestibule-2".into()), ..ada() }, MatchBy::Email, by_email, Verdict::Refused(Why::AnotherPerson));

@@ -4,18 +4,29 @@
 //! go wrong with identity goes wrong here. Whose an account is, is decided by `linking.rs` alone; who owns a login among our own people is
 //! decided by the store's unique indexes, so that no race between two people of one name can pass.
 
-use super::ensure::{Doubt, Ledger, Stop, Work};
-use super::linking::{Claim, Making as Doing, Verdict, judge};
+use super::ensure::{Doubt, Ledger, Stop, Work, never};
+use super::joining::protected;
+use super::linking::{Claim, Making as Doing, Verdict, Why, judge};
 use crate::connector::model::Verb;
 use crate::connector::{Observation, Outcome, Trouble};
+use crate::fault::PublicMessage;
 use crate::plan::{Account, Applied, DiffRules, Step, diff};
-use crate::policy::mapping::{Mapped, check_login, desire};
+use crate::policy::mapping::{Mapped, check_login, desire, namesake_of};
+use crate::policy::switches::OnExceed;
 use crate::policy::{MatchBy, OnCollision, OnExisting};
 use crate::state::{AccountState, Origin, StoreError};
 use serde_json::Value;
 
 /// `ada-lovelace`, then `ada-lovelace-2` to `ada-lovelace-9`.
 const NAMESAKES_MAX: u32 = 9;
+
+/// Characters of a hash that tells namesakes apart (`on_collision = "hash"`): 40 bits.
+const HASH_CHARS: usize = 10;
+
+/// The end of a person's external id, which is a hash over issuer and subject: the same at every sign-in and every app.
+fn short_hash(external_id: &str) -> String {
+    external_id.get(external_id.len().saturating_sub(HASH_CHARS)..).unwrap_or(external_id).to_owned()
+}
 
 /// What trying to make an account came to.
 enum Made {
@@ -31,11 +42,14 @@ impl Work<'_> {
         self.renew().await?;
         let before = self.as_last_seen(mapped);
         let mut asked = before.as_ref().unwrap_or(mapped);
-        let mut seen = self.connector.get(self.context(asked, Some(id))).await?;
-        if before.is_some() && seen == Observation::Absent {
+        let begun = self.now();
+        let mut seen = self.connector.get(self.context(asked, Some(id))).await;
+        if before.is_some() && seen == Ok(Observation::Absent) {
             asked = mapped;
-            seen = self.connector.get(self.context(asked, Some(id))).await?;
+            seen = self.connector.get(self.context(asked, Some(id))).await;
         }
+        self.took("get", begun);
+        let seen = seen.inspect_err(|trouble| self.failed("get", trouble.outcome))?;
         let account = match seen {
             Observation::Found(account, _) => account,
             Observation::Ambiguous => return Err(Stop::exists("several accounts answer to the recorded id")),
@@ -61,6 +75,12 @@ impl Work<'_> {
         let fold = self.provision.connector.identity.fold;
         if !account.login.is_empty() && self.record.login.as_deref().is_some_and(|recorded| !fold.same(recorded, &account.login)) {
             return Err(Stop::exists("the account's login was changed at the app: headers would name somebody else"));
+        }
+        // A rule that came later holds for what was linked before.
+        if self.record.origin != Some(Origin::Created)
+            && let Some(why) = protected(&self.provision.switches, &mapped.scope, &account)
+        {
+            return Err(Stop::exists(why));
         }
         self.ledger.email = account.email.clone().or_else(|| asked.email.clone());
         Ok(Some(*account))
@@ -95,10 +115,17 @@ impl Work<'_> {
             if !frozen {
                 self.record.login = None;
             }
-            if frozen || self.policy.user.on_collision == OnCollision::Refuse || namesake > NAMESAKES_MAX {
+            let ending = match self.policy.user.on_collision {
+                OnCollision::Suffix if namesake <= NAMESAKES_MAX => namesake.to_string(),
+                // One other name is all there is: whoever has that one too is not told apart by trying on.
+                OnCollision::Hash if namesake == 2 => short_hash(&self.external_id),
+                OnCollision::Refuse | OnCollision::Suffix | OnCollision::Hash => break,
+            };
+            // Nobody is looked for under a name that only an account of our own making would have.
+            if frozen || !self.provision.switches.mode.creates() {
                 break;
             }
-            let candidate = format!("{base}-{namesake}");
+            let candidate = namesake_of(self.policy, &base, &ending);
             check_login(self.policy, &candidate)?;
             mapped = desire(self.policy, &self.job.order.identity, Some(&candidate))?;
             ways = vec![MatchBy::Login];
@@ -122,8 +149,12 @@ impl Work<'_> {
 
     async fn find_or_make_as(&mut self, mapped: &Mapped, ways: &[MatchBy]) -> Result<Made, Stop> {
         let doing = if self.doubts(&mapped.desired.login) { Doing::Doubtful } else { Doing::No };
-        let Some((account, by)) = self.look(mapped, ways).await? else { return self.make(mapped).await };
-        let verdict = judge(&account, by, &self.claim(mapped, doing));
+        let Some((account, by)) = self.look(mapped, ways).await? else {
+            self.may_make(mapped)?;
+            return self.make(mapped).await;
+        };
+        let protected = protected(&self.provision.switches, &mapped.scope, &account);
+        let verdict = judge(&account, by, &Claim { protected: protected.is_some(), ..self.claim(mapped, doing) });
         let origin = match verdict {
             Verdict::Ours => Origin::Created,
             Verdict::Adopt => Origin::Adopted,
@@ -133,6 +164,7 @@ impl Work<'_> {
                 self.record.in_doubt = None;
                 return Ok(Made::Taken);
             }
+            Verdict::Refused(Why::Protected) => return Err(Stop::exists(protected.unwrap_or_else(|| Why::Protected.text().to_owned()))),
             Verdict::Refused(why) => return Err(Stop::exists(why.text())),
             Verdict::Wrong => return Err(Stop::failed("the app showed an account that was not asked for")),
         };
@@ -140,10 +172,41 @@ impl Work<'_> {
         self.take(mapped, account, by, origin, finished).await
     }
 
+    /// Whether an account may be made for this person, here and now.
+    fn may_make(&self, mapped: &Mapped) -> Result<(), Stop> {
+        let switches = &self.provision.switches;
+        if !switches.mode.creates() {
+            return Err(Stop::Refused { message: PublicMessage::AccountsOff, why: "no account is recognised, and this mode makes none" });
+        }
+        if !self.job.order.may_create {
+            return Err(Stop::Refused {
+                message: PublicMessage::OpenInBrowser,
+                why: "only a page begins the making of an account: trigger = \"sign_in\"",
+            });
+        }
+        if switches.protects_login(&mapped.desired.login) {
+            return Err(Stop::exists("the login is protected by the policy: no account of that name is made"));
+        }
+        Ok(())
+    }
+
+    /// There is no seat left (`max_accounts`).
+    fn full(&self) -> Stop {
+        match self.provision.switches.on_exceed {
+            OnExceed::Refuse => Stop::Refused { message: PublicMessage::AccountsFull, why: "max_accounts are there" },
+            OnExceed::Approve => {
+                Stop::Refused { message: PublicMessage::AwaitingApproval, why: "max_accounts are there, and on_exceed = \"approve\"" }
+            }
+        }
+    }
+
     /// Looks for the account; nothing is believed of an answer but through [`judge`].
     async fn look(&mut self, mapped: &Mapped, ways: &[MatchBy]) -> Result<Option<(Account, MatchBy)>, Stop> {
         self.renew().await?;
-        match self.connector.find(self.context(mapped, None), ways).await? {
+        let begun = self.now();
+        let seen = self.connector.find(self.context(mapped, None), ways).await;
+        self.took("find", begun);
+        match seen.inspect_err(|trouble| self.failed("find", trouble.outcome))? {
             Observation::Found(account, by) => Ok(Some((*account, by))),
             Observation::Absent => Ok(None),
             Observation::Ambiguous => Err(Stop::exists("more than one account fits: nobody is taken for anybody")),
@@ -160,6 +223,7 @@ impl Work<'_> {
             on_existing: self.provision.on_existing,
             facts: &self.provision.connector.identity,
             making,
+            protected: false,
             marks: self.connector.ways().contains(&MatchBy::ExternalId),
         }
     }
@@ -177,9 +241,16 @@ impl Work<'_> {
         self.record.origin = Some(origin);
         self.record.state = AccountState::Provisioning;
         self.record.in_doubt = None;
+        self.record.awaiting = None;
         self.ledger.email = account.email.clone().or_else(|| mapped.email.clone());
-        match self.save().await {
-            Ok(()) => {}
+        // What this gateway once made is not counted anew; what is left as it is does not count at all.
+        let saved = if origin == Origin::Adopted { self.save_seated().await } else { self.save().await.map(|()| true) };
+        match saved {
+            Ok(true) => {}
+            Ok(false) => {
+                self.record = before;
+                return Err(self.full());
+            }
             Err(StoreError::OwnedByAnother) if by == MatchBy::Login => {
                 self.record = before;
                 return Ok(Made::Taken);
@@ -192,6 +263,7 @@ impl Work<'_> {
         }
         if finished {
             self.fresh = true;
+            self.claim_joined(&account);
             self.audit("account.created", "found again after an interrupted create");
         } else {
             self.audit("account.adopted", if origin == Origin::Preexisting { "left as it is" } else { "recognised" });
@@ -208,8 +280,13 @@ impl Work<'_> {
         self.record.in_doubt = Doubt::Create { login, at_ms: self.now().millis() }.write();
         self.record.state = AccountState::Provisioning;
         self.record.desired_fp = None;
-        match self.save().await {
-            Ok(()) => {}
+        self.record.awaiting = None;
+        match self.save_seated().await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.record = before;
+                return Err(self.full());
+            }
             Err(StoreError::OwnedByAnother) => {
                 self.record = before;
                 return Ok(Made::Taken);
@@ -217,10 +294,18 @@ impl Work<'_> {
             Err(error) => return Err(error.into()),
         }
         self.renew().await?;
-        let rules = DiffRules { sync_memberships: mapped.sync.clone(), ..DiffRules::default() };
+        // A condition over the account can be asked once there is one: until then it joins nothing.
+        let sync_memberships = if self.provision.switches.join_when.is_some() { never(mapped) } else { mapped.sync.clone() };
+        let rules = DiffRules { sync_memberships, ..DiffRules::default() };
         let plan = diff(&Applied::default(), &mapped.desired, None, &rules);
         let Some(create) = plan.steps.first() else { return Err(Stop::failed("there is nothing to make")) };
-        let (outcome, shown, unsent, stop) = match self.connector.apply(self.context(mapped, None), create).await {
+        let begun = self.now();
+        let answer = self.connector.apply(self.context(mapped, None), create).await;
+        self.took("create", begun);
+        if let Err(trouble) = &answer {
+            self.failed("create", trouble.outcome);
+        }
+        let (outcome, shown, unsent, stop) = match answer {
             Ok((outcome, shown)) => (outcome, shown, false, Stop::from(answered(outcome))),
             Err(trouble) => (trouble.outcome, None, trouble.is_unsent(), Stop::from(trouble)),
         };
@@ -281,8 +366,9 @@ impl Work<'_> {
         }
         self.fresh = true;
         let email = account.email.clone().or_else(|| mapped.email.clone());
-        self.ledger = Ledger { applied: Applied::default(), as_of_ms: self.job.order.as_of.millis(), email };
+        self.ledger = Ledger { applied: Applied::default(), as_of_ms: self.job.order.as_of.millis(), email, who: None };
         self.ledger.applied.note(step);
+        self.claim_joined(&account);
         self.record.account_id = Some(account.id.clone());
         self.record.login = Some(shown_login(mapped, &account));
         self.record.origin = Some(Origin::Created);
@@ -290,6 +376,17 @@ impl Work<'_> {
         self.save().await?;
         self.audit("account.created", if doing == Doing::Done { "made" } else { "made; found after an answer in doubt" });
         Ok(Made::Here(Box::new(account)))
+    }
+
+    /// Memberships that the app gives every new account (Grafana's default organisation) came with our create: they are ours to take back.
+    fn claim_joined(&mut self, account: &Account) {
+        for (kind, roles) in &self.provision.connector.joined_on_create {
+            for (member, role) in account.memberships.get(kind).into_iter().flatten() {
+                if roles.is_empty() || role.as_ref().is_some_and(|role| roles.contains(role)) {
+                    self.ledger.applied.note(&Step::Add { kind: kind.clone(), member: member.clone(), role: role.clone() });
+                }
+            }
+        }
     }
 }
 

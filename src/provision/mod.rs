@@ -4,24 +4,37 @@
 //! ([`TokenSigner`], [`Sleeper`]). Single-flight per person and app; a job goes on whether or not anybody waits. Nothing is forwarded
 //! to an upstream with `[provision]` without a pass.
 //!
-//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which account may be taken for whose, `announce.rs` renders what the app is
-//! told, `events.rs` what auditors are told. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
+//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
+//! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
+//! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
+//! off, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do
+//! (`policy/evaluate.rs`).
 
 mod announce;
 mod ensure;
 mod events;
 mod flights;
+mod joining;
 mod linking;
 mod making;
+mod meter;
+mod people;
+mod recorded;
+mod switched_off;
+
+pub use joining::{Joined, joins, protected};
+pub use meter::{Meter, NoMeter};
+pub use people::{Listed, People, PeopleError, Which};
 
 use crate::clock::{Clock, Timestamp};
 use crate::connector::Connector;
 use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
-use crate::identity::Identity;
+use crate::identity::{Identity, Way};
 use crate::plan::Wanted;
 use crate::policy::Policy;
 use crate::policy::mapping::{Mapped, desire};
+use crate::policy::switches::{Switches, Trigger, WhenDisabled};
 use crate::session::{AppSession, Pass};
 use crate::signer::Signer;
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, StoreError};
@@ -56,6 +69,27 @@ pub enum Ensured {
     Working,
     /// Not to be had now. The message says whether trying again makes sense.
     Refused(PublicMessage),
+}
+
+/// How a pass is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asking {
+    /// Wait at most so many milliseconds for a job under way.
+    pub hold_ms: u64,
+    /// Whether somebody opens a page: with `trigger = "sign_in"` nothing else begins the making of an account.
+    pub interactive: bool,
+}
+
+impl Asking {
+    /// For somebody who opens a page.
+    pub const fn page(hold_ms: u64) -> Self {
+        Self { hold_ms, interactive: true }
+    }
+
+    /// For a program.
+    pub const fn program(hold_ms: u64) -> Self {
+        Self { hold_ms, interactive: false }
+    }
 }
 
 /// Signs the token that an app verifies. The real one is [`ClockedSigner`].
@@ -149,6 +183,8 @@ pub struct Parts {
     pub sleeper: Arc<dyn Sleeper>,
     /// Where jobs run: not on the cores that forward.
     pub runtime: tokio::runtime::Handle,
+    /// Counts.
+    pub meter: Arc<dyn Meter>,
     /// Times; [`Times::default`] but for tests.
     pub times: Times,
 }
@@ -195,6 +231,8 @@ struct Order {
     as_of: Timestamp,
     policy: Arc<Policy>,
     incident: Incident,
+    /// Whether an account may be made for it (`trigger`).
+    may_create: bool,
 }
 
 /// What a record is worth to an order.
@@ -228,25 +266,36 @@ impl Desk {
         self.counters.store(Arc::new(connectors.into_iter().map(counter).collect()));
     }
 
-    /// A pass for this session at its app, waiting at most `hold_ms` for a job under way. Also puts the pass into `session.pass`.
+    /// A pass for this session at its app, waiting at most `asking.hold_ms` for a job under way. Also puts the pass into `session.pass`.
     ///
     /// [`Ensured::Ready`] means that the account is there and as wanted, or, while the admin API does not answer, that it was so not long ago.
     /// A job that nobody waits for any more goes on.
-    pub async fn ensure(self: &Arc<Self>, session: &Arc<AppSession>, policy: &Arc<Policy>, incident: Incident, hold_ms: u64) -> Ensured {
+    pub async fn ensure(self: &Arc<Self>, session: &Arc<AppSession>, policy: &Arc<Policy>, incident: Incident, asking: Asking) -> Ensured {
         if session.app != policy.name {
             tracing::error!(app = %policy.name, %incident, "a session of another app was shown to the desk");
             return Ensured::Refused(PublicMessage::Internal);
         }
+        // A token that may make accounts (`[bearer] provision`) has no page to open.
+        let switches = policy.provision.as_ref().map(|provision| &provision.switches);
+        let may_create =
+            asking.interactive || session.way == Way::Bearer || switches.is_some_and(|switches| switches.trigger == Trigger::FirstRequest);
         let order = Order {
             key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
             identity: Arc::clone(&session.sign_on.identity),
             as_of: session.sign_on.created_at,
             policy: Arc::clone(policy),
             incident,
+            may_create,
         };
-        let pass = match &policy.provision {
+        let pass = match switches {
             None => self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, None)).map(Some),
-            Some(_) => self.provisioned(&order, hold_ms).await,
+            Some(Switches { enabled: false, when_disabled: WhenDisabled::DenyAll, .. }) => {
+                self.switched_off(&order, WhenDisabled::DenyAll).await.map(Some)
+            }
+            // No admin call is made for these anyway.
+            Some(_) if recorded::only(session, policy) => self.recorded(&order).await.map(Some),
+            Some(switches) if !switches.enabled => self.switched_off(&order, switches.when_disabled).await.map(Some),
+            Some(_) => self.provisioned(&order, asking.hold_ms).await,
         };
         match pass {
             Ok(Some(pass)) => {
@@ -261,7 +310,6 @@ impl Desk {
 
     /// A pass by the record, or by a job; `None`: still at it when the hold was over.
     async fn provisioned(self: &Arc<Self>, order: &Order, hold_ms: u64) -> Result<Option<Pass>, PublicMessage> {
-        let times = &self.parts.times;
         let counters = self.counters.load_full();
         let Some(counter) = counters.get(&seat(&order.policy)).or_else(|| counters.get(&order.key.upstream)).cloned() else {
             tracing::error!(app = %order.key.upstream, incident = %order.incident, "no connector is installed for this app");
@@ -272,8 +320,8 @@ impl Desk {
             let mapped = self.map(order, record.as_ref().and_then(|record| record.login.as_deref().filter(|_| record.account_id.is_some())))?;
             let standing = self.standing(order, record.as_ref(), &mapped);
             let landing = record.as_ref().and_then(|record| landing_at(&order.policy, record, false));
-            if standing == Standing::Fresh {
-                return self.pass(order, &mapped, times.soft_ttl_ms, landing).map(Some);
+            if let Some(record) = record.as_ref().filter(|_| standing == Standing::Fresh) {
+                return self.pass(order, &mapped, self.life_ms(record), landing).map(Some);
             }
             if let Some(record) = record.as_ref().filter(|record| is_outdated(order, record, &mapped)) {
                 // The same person has signed in again since, with other attributes: those count. This session keeps what it was told.
@@ -281,12 +329,20 @@ impl Desk {
                 return if known { self.pass(order, &mapped, STALE_MS, landing).map(Some) } else { Err(PublicMessage::SignInRequired) };
             }
             let hold_ms = if standing == Standing::Known { hold_ms.min(KNOWN_HOLD_MS) } else { hold_ms };
-            match self.fly(order, &counter, hold_ms).await {
+            // Whoever has an account may have it looked at by any request; a new one is begun by a page only.
+            let may_begin = order.may_create || record.as_ref().is_some_and(|record| record.account_id.is_some());
+            match self.fly(order, &counter, hold_ms, may_begin).await {
+                Flown::Grounded if record.as_ref().is_some_and(|record| record.state == AccountState::AwaitingApproval) => {
+                    return Err(PublicMessage::AwaitingApproval);
+                }
+                Flown::Grounded => return Err(PublicMessage::OpenInBrowser),
+                // A job that a program began found that there is no account any more: this one may make it.
+                Flown::Ended(End::Failed(PublicMessage::OpenInBrowser)) if order.may_create => {}
                 Flown::Ended(End::Done { record, made }) => {
                     // Rendered from this order's own identity, never from that of whoever began the job.
                     let mapped = self.map(order, record.login.as_deref())?;
                     if record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, &mapped)) {
-                        return self.pass(order, &mapped, times.soft_ttl_ms, landing_at(&order.policy, &record, made)).map(Some);
+                        return self.pass(order, &mapped, self.life_ms(&record), landing_at(&order.policy, &record, made)).map(Some);
                     }
                 }
                 Flown::Ended(End::Failed(message)) => {
@@ -304,13 +360,21 @@ impl Desk {
         Ok(None)
     }
 
-    /// Joins the job for this person and app, or begins it; it runs where jobs run, whether or not anybody waits.
-    async fn fly(self: &Arc<Self>, order: &Order, counter: &Arc<Counter>, hold_ms: u64) -> Flown {
-        let mut wait = match self.flights.board(&order.key, self.parts.clock.now(), self.parts.times.failure_ms) {
+    /// How long a pass on this record is good: shorter where something may change any moment.
+    fn life_ms(&self, record: &AccountRecord) -> i64 {
+        let times = &self.parts.times;
+        if record.awaiting.is_some() { times.degraded_ttl_ms } else { times.soft_ttl_ms }
+    }
+
+    /// Joins the job for this person and app, or begins it if it may; it runs where jobs run, whether or not anybody waits.
+    async fn fly(self: &Arc<Self>, order: &Order, counter: &Arc<Counter>, hold_ms: u64, may_begin: bool) -> Flown {
+        let now = self.parts.clock.now();
+        let mut wait = match self.flights.board(&order.key, now, self.parts.times.failure_ms, may_begin) {
+            Boarding::Nobody => return Flown::Grounded,
             Boarding::Grounded(message) => return Flown::Ended(End::Failed(message)),
             Boarding::Passenger(wait) => wait,
             Boarding::Pilot(pilot, wait) => {
-                let job = Job { parts: self.parts.clone(), counter: Arc::clone(counter), order: order.clone() };
+                let job = Job { parts: self.parts.clone(), counter: Arc::clone(counter), order: order.clone(), begun: now };
                 let clock = Arc::clone(&self.parts.clock);
                 let flight = Box::pin(async move {
                     let end = job.run().await;
@@ -389,12 +453,51 @@ impl Desk {
             Event { action: "account.failed", attempt: "ensure", reason }.tell(order, None);
         }
     }
+
+    /// As [`Self::audit_failed`], for a correct no.
+    fn audit_refused(&self, order: &Order, reason: &str) {
+        if self.said.is_news(order, reason, self.parts.clock.now()) {
+            Event { action: "account.refused", attempt: "ensure", reason }.tell(order, None);
+        }
+    }
+
+    /// The people with accounts, for operators.
+    pub fn people(&self) -> People {
+        People::new(Arc::clone(&self.parts.accounts), Arc::clone(&self.parts.clock), &self.parts.owner, Arc::clone(&self.flights))
+    }
+}
+
+/// What the app of `policy` would be told about the person of `mapped`, names as written: for `explain`, so that it cannot disagree. A token is shown by what it
+/// claims; nothing is signed.
+///
+/// # Errors
+/// Why the app cannot be told, in words.
+pub fn preview(policy: &Policy, mapped: &Mapped) -> Result<Vec<(String, String)>, String> {
+    let terms = Terms { now: Timestamp::default(), life_ms: 0, landing: None };
+    let pass = announce(policy, mapped, &Unsigned, terms).map_err(|error| error.to_string())?;
+    let written = |name: &http::HeaderName| {
+        let header = policy.headers.iter().find(|header| header.name == *name);
+        header.map_or_else(|| name.to_string(), |header| header.written.clone())
+    };
+    Ok(pass.headers.iter().map(|(name, value)| (written(name), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect())
+}
+
+/// Shows what would be signed.
+#[derive(Debug)]
+struct Unsigned;
+
+impl TokenSigner for Unsigned {
+    fn sign(&self, audience: &str, _ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(format!("[token for {audience}] {}", Value::Object(claims.clone())))
+    }
 }
 
 /// What waiting came to.
 enum Flown {
     Ended(End),
     Still,
+    /// There is no job, and this order may not begin one.
+    Grounded,
 }
 
 /// Whether the app has nothing that the person should lose.

@@ -2,10 +2,11 @@
 
 use super::body::DownBody;
 use super::forward::forward;
+use super::seen::Seen;
 use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
 use crate::login::{HostRole, OwnRequest};
-use crate::pages::PageContext;
+use crate::pages::{PageContext, Told};
 use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, walk};
 use bytes::Bytes;
 use http::request::Parts;
@@ -59,37 +60,44 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
     let (routes, limits) = (worker.shared.routes.load(), worker.shared.limits.load());
     let walked = walk(arrival, &routes, &limits, worker.as_ref(), worker.shared.clock.now()).await;
     drop((routes, limits));
-    let (response, ending) = match walked {
+    let (mut response, ending, seen) = match walked {
         Walked::Forward(upstream) => {
             let (app, kind) = (Some(upstream.route()), upstream.kind());
             let decision = if upstream.is_announced() { "allowed" } else { "public" };
             match forward(worker, upstream).await {
-                Ok(response) => (response, Ending { app, decision, reason: "" }),
+                Ok(response) => (response, Ending { app, decision, reason: "" }, None),
                 Err(error) => {
                     tracing::warn!(%incident, %error, app = app.as_ref().map(|route| route.policy.name.as_str()), "the application did not answer");
-                    (page(worker, error.public(), incident, kind, app.as_deref()), Ending { app, decision, reason: "upstream" })
+                    let page = page(worker, error.public(), incident, kind, app.as_deref());
+                    (page, Ending { app, decision, reason: "upstream" }, Some(Seen::unanswered(&line, &error)))
                 }
             }
         }
         Walked::Own(own) => {
-            let app = own.route.clone();
-            (Box::pin(ours(worker, own)).await, Ending { app, decision: "own", reason: "" })
+            let (app, seen) = (own.route.clone(), Seen::of(&own.bearings));
+            (Box::pin(ours(worker, own)).await, Ending { app, decision: "own", reason: "" }, Some(seen))
         }
         Walked::Stopped(stopped) => {
             let ending = Ending { app: stopped.route().cloned(), decision: decision(stopped.stop()), reason: reason(stopped.stop()) };
-            (Box::pin(stop(worker, *stopped)).await, ending)
+            let seen = Seen::stopped(&stopped);
+            (Box::pin(stop(worker, *stopped)).await, ending, Some(seen))
         }
     };
+    if let Some(seen) = seen
+        && let Some(told) = response.extensions_mut().remove::<Told>()
+    {
+        worker.shared.incidents.keep(seen.with(told, incident, worker.shared.clock.now()));
+    }
     worker.tally(ending.app.as_deref(), line.method, response.status(), begun.elapsed(), ending.decision, ending.reason);
     line.write(incident, &ending, response.status(), begun, connection.peer);
     response
 }
 
 /// What the log line says of the request; the path only when the line will be written, and never the query, which may hold secrets.
-struct Line {
-    method: &'static str,
+pub(super) struct Line {
+    pub(super) method: &'static str,
     /// And the client, after `trusted_proxies`.
-    path: Option<(String, IpAddr)>,
+    pub(super) path: Option<(String, IpAddr)>,
 }
 
 impl Line {
@@ -138,6 +146,11 @@ const fn decision(stop: &Stop) -> &'static str {
 const fn reason(stop: &Stop) -> &'static str {
     match stop {
         Stop::Say(PublicMessage::Denied(reason)) => reason.key(),
+        Stop::Say(PublicMessage::AccountsOff) => "accounts_off",
+        Stop::Say(PublicMessage::AccountsFull) => "accounts_full",
+        Stop::Say(PublicMessage::AwaitingApproval) => "awaiting_approval",
+        Stop::Say(PublicMessage::OpenInBrowser) => "open_in_browser",
+        Stop::Say(PublicMessage::AppClosed) => "app_closed",
         Stop::SignIn { fresh: true } => "max_age",
         Stop::SignIn { fresh: false } | Stop::Redirect(_) | Stop::Say(_) => "",
     }

@@ -7,10 +7,12 @@
 
 mod answer;
 mod body;
+pub mod certificate;
 mod forward;
 pub mod listen;
 mod pool;
 pub mod redirect;
+mod seen;
 mod serve;
 mod streams;
 pub mod tls;

@@ -115,7 +115,9 @@ pub(super) async fn look_after(worker: Rc<Worker>) {
         let routes = worker.shared.routes.load_full();
         if !Arc::ptr_eq(&routes, &known) {
             // A reload: whose app is gone, or who may not enter it any more, does not go on receiving from it.
-            worker.streams.end(|session| !routes.named(&session.app).is_some_and(|route| may_stay(&route.policy, &session.sign_on.identity)));
+            worker
+                .streams
+                .end(|session| !routes.named(&session.app).is_some_and(|route| may_stay(&route.policy, &session.sign_on.identity, session.way)));
             known = routes;
         }
     }

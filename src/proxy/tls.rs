@@ -1,5 +1,6 @@
 //! Certificates and TLS settings. rustls stops here.
 
+use crate::config::TlsVersion;
 use arc_swap::ArcSwap;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject as _;
@@ -67,7 +68,7 @@ impl Certificates {
     }
 }
 
-fn names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, TlsError> {
+pub(super) fn names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, TlsError> {
     let parsed = webpki::EndEntityCert::try_from(leaf).map_err(|error| TlsError::Names(error.to_string()))?;
     Ok(parsed.valid_dns_names().map(str::to_ascii_lowercase).collect())
 }
@@ -106,13 +107,17 @@ impl std::fmt::Debug for Acceptor {
 }
 
 impl Acceptor {
-    /// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN, no client certificates, no early data (T8).
+    /// TLS from `oldest` on, HTTP/2 and HTTP/1.1 by ALPN, no client certificates, no early data (T8).
     ///
     /// # Errors
     /// rustls's, should its defaults not fit the provider.
-    pub fn new(resolver: Arc<Resolver>) -> Result<Self, TlsError> {
+    pub fn new(resolver: Arc<Resolver>, oldest: TlsVersion) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+        let versions: &[&rustls::SupportedProtocolVersion] = match oldest {
+            TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersion::V1_3 => &[&rustls::version::TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.max_early_data_size = 0;

@@ -10,11 +10,11 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
 use crate::login;
-use crate::observe::{Metrics, Tally};
+use crate::observe::{Incidents, Metrics, Tally};
 use crate::pages::Pages;
-use crate::provision::{self, Ensured};
+use crate::provision::{self, Asking, Ensured};
 use crate::request::{Doors, Limits, Route, Routes};
-use crate::session::{AppSession, LiveSessions, LocalSessions};
+use crate::session::{AppSession, LiveSessions, LocalSessions, TokenSessions};
 use crate::state::{SecretHash, StoreError};
 use arc_swap::ArcSwap;
 use http::StatusCode;
@@ -29,6 +29,8 @@ use tokio::sync::watch;
 
 /// Sessions a core keeps for itself; the others are one hop away.
 const SESSIONS_MAX: usize = 16_384;
+/// Verified access tokens that a core keeps for itself: those of scripts, which are few and come often.
+const TOKENS_MAX: usize = 1_024;
 
 /// What all cores share.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Shared {
     pub live: Arc<LiveSessions>,
     /// Our own pages.
     pub login: Arc<login::Desk>,
+    /// Access tokens.
+    pub tokens: Arc<login::TokenDesk>,
     /// Accounts.
     pub provision: Arc<provision::Desk>,
     /// Pages.
@@ -53,6 +57,8 @@ pub struct Shared {
     pub control: Handle,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Where what stood behind a refusal goes.
+    pub incidents: Incidents,
     /// What applications' certificates are checked against.
     pub upstream_tls: Arc<ClientConfig>,
     /// How long in-flight requests may take after a stop.
@@ -68,6 +74,7 @@ pub struct Worker {
     /// Its streams that must not outlive their session.
     pub(super) streams: Rc<Streams>,
     sessions: RefCell<LocalSessions>,
+    tokens: RefCell<LocalSessions>,
     random: RefCell<RandomStock>,
     tally: RefCell<Tally>,
 }
@@ -84,6 +91,7 @@ impl Worker {
             pool,
             streams: Rc::default(),
             sessions: RefCell::new(LocalSessions::new(SESSIONS_MAX)),
+            tokens: RefCell::new(LocalSessions::new(TOKENS_MAX)),
             random: RefCell::new(RandomStock { bytes: Vec::new() }),
             tally: RefCell::default(),
             shared,
@@ -156,9 +164,27 @@ impl Doors for Worker {
         Ok(found)
     }
 
-    async fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, hold_ms: u64) -> Ensured {
+    async fn token(&self, token: &str, route: &Arc<Route>, incident: Incident) -> Result<Arc<AppSession>, PublicMessage> {
+        let policy = &route.policy;
+        let key = TokenSessions::key(&policy.name, &policy.revision, token);
+        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.load().idle_ms);
+        let generation = self.shared.tokens.generation();
+        if let Some(known) = self.tokens.borrow_mut().get(&key, generation).filter(alive) {
+            return Ok(known);
+        }
+        let (desk, policy, token) = (Arc::clone(&self.shared.tokens), Arc::clone(policy), token.to_owned());
+        let verified = self.shared.control.spawn(async move { desk.session(key, &token, &policy, incident).await }).await;
+        let session = verified.unwrap_or_else(|died| {
+            tracing::error!(%incident, error = %died, "the verification of an access token panicked");
+            Err(PublicMessage::Internal)
+        })?;
+        self.tokens.borrow_mut().insert(key, generation, Arc::clone(&session));
+        Ok(session)
+    }
+
+    async fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, asking: Asking) -> Ensured {
         let (desk, session, policy) = (Arc::clone(&self.shared.provision), Arc::clone(session), Arc::clone(&route.policy));
-        let asked = self.shared.control.spawn(async move { desk.ensure(&session, &policy, incident, hold_ms).await });
+        let asked = self.shared.control.spawn(async move { desk.ensure(&session, &policy, incident, asking).await });
         asked.await.unwrap_or_else(|died| {
             tracing::error!(%incident, error = %died, "the provisioning desk panicked");
             Ensured::Refused(PublicMessage::Internal)

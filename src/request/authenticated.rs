@@ -3,8 +3,9 @@
 use super::{Authorized, Bearings, Route, Stop, Stopped};
 use crate::clock::Timestamp;
 use crate::fault::{DenyReason, PublicMessage};
+use crate::identity::Way;
 use crate::pages::RequestKind;
-use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate};
+use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate_by, ways};
 use crate::policy::path::CanonicalPath;
 use crate::session::AppSession;
 use std::sync::Arc;
@@ -27,30 +28,35 @@ impl<B> Authenticated<B> {
     ///
     /// # Errors
     /// Stops with a sign-in (navigations), [`PublicMessage::SignInRequired`], [`PublicMessage::SessionEnded`],
-    /// [`PublicMessage::FreshSignInRequired`] or [`PublicMessage::Denied`].
+    /// [`PublicMessage::FreshSignInRequired`], their counterparts for tokens, or [`PublicMessage::Denied`].
     pub fn authorize(self, now: Timestamp) -> Result<Authorized<B>, Box<Stopped>> {
         let Self { bearings, body, route, session } = self;
         let signed_in = session.as_ref().map(|session| SignedIn { identity: &session.sign_on.identity, auth_time: session.sign_on.auth_time });
-        let decision = match CanonicalPath::parse(&bearings.path) {
+        let way = session.as_ref().map_or(Way::Session, |session| session.way);
+        let mut takes_tokens = false;
+        let decision = match CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes) {
             Ok(path) => {
                 let facts = Facts { method: bearings.method.as_str(), path: &path, peer: bearings.client, host: &bearings.host };
-                evaluate(&route.policy, signed_in, &facts, now)
+                let decision = evaluate_by(&route.policy, signed_in, way, &facts, now);
+                takes_tokens = decision == Err(Refusal::LoginRequired) && ways(&route.policy, &path).bearer;
+                decision
             }
             // Canonicalising twice is the identity (property test in policy/path.rs); were it not, the answer is no.
             Err(_) => Err(Refusal::LoginRequired),
         };
         match decision {
-            // A public path is open to pages of other sites as well: nobody is announced there.
-            Ok(admitted) if bearings.foreign_socket && !admitted.public => {
+            // A public path is open to pages of other sites as well: nobody is announced there. Nor can a page make a browser send a token.
+            Ok(admitted) if bearings.foreign_socket && !admitted.public && way == Way::Session => {
                 let person = session.map(|session| Arc::clone(&session.sign_on.identity));
                 Err(Box::new(Stopped::new(bearings, Some(route), person, Stop::Say(PublicMessage::Denied(DenyReason::Origin)))))
             }
             Ok(admitted) => Ok(Authorized::new(bearings, body, route, session, admitted)),
             Err(refusal) => {
+                let auth_time = session.as_ref().map(|session| session.sign_on.auth_time);
                 let person = session.map(|session| Arc::clone(&session.sign_on.identity));
                 let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule).to_owned()) } else { None };
-                let stop = answer(bearings.kind, refusal);
-                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place)))
+                let stop = answer(bearings.kind, way, refusal, takes_tokens);
+                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).signed_in_at(auth_time)))
             }
         }
     }
@@ -58,8 +64,12 @@ impl<B> Authenticated<B> {
 
 /// What a refusal means for the kind of request (operators.md 5.1): only navigations are sent to sign in; a form's text must survive; scripts get
 /// a status they understand.
-fn answer(kind: RequestKind, refusal: Refusal) -> Stop {
+fn answer(kind: RequestKind, way: Way, refusal: Refusal, takes_tokens: bool) -> Stop {
     match (refusal, kind) {
+        (Refusal::TokenRequired, _) => Stop::Say(PublicMessage::TokenRequired),
+        // Signing in in a browser would not make the token any younger.
+        (Refusal::FreshLogin { .. }, _) if way == Way::Bearer => Stop::Say(PublicMessage::TokenTooOld),
+        (Refusal::LoginRequired, RequestKind::Socket | RequestKind::Api) if takes_tokens => Stop::Say(PublicMessage::SignInOrTokenRequired),
         (Refusal::LoginRequired, RequestKind::Page) => Stop::SignIn { fresh: false },
         (Refusal::LoginRequired | Refusal::FreshLogin { .. }, RequestKind::Form) => Stop::Say(PublicMessage::SessionEnded),
         (Refusal::LoginRequired, RequestKind::Socket | RequestKind::Api) => Stop::Say(PublicMessage::SignInRequired),

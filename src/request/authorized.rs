@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::pages::RequestKind;
 use crate::policy::evaluate::Admitted;
-use crate::provision::Ensured;
+use crate::provision::{Asking, Ensured};
 use crate::session::{AppSession, Pass};
 use std::sync::Arc;
 
@@ -47,8 +47,9 @@ impl<B> Authorized<B> {
             let pass = Arc::clone(pass);
             return Ok(Provisioned::new(bearings, body, route, Some((session, pass))));
         }
-        let hold_ms = if matches!(bearings.kind, RequestKind::Page | RequestKind::Form) { HOLD_PAGE_MS } else { HOLD_API_MS };
-        let stop = match doors.ensure(&session, &route, bearings.incident, hold_ms).await {
+        let interactive = bearings.kind.is_read_by_a_person();
+        let asking = Asking { hold_ms: if interactive { HOLD_PAGE_MS } else { HOLD_API_MS }, interactive };
+        let stop = match doors.ensure(&session, &route, bearings.incident, asking).await {
             Ensured::Ready(pass) => match pass.landing.as_ref().filter(|_| known.is_none() && bearings.kind == RequestKind::Page) {
                 Some(landing) if *landing != bearings.path => Stop::Redirect(landing.clone()),
                 _ => return Ok(Provisioned::new(bearings, body, route, Some((session, pass)))),

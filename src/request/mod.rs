@@ -3,7 +3,7 @@
 //! ```text
 //! RawRequest      raw.rs            id minted, limits applied, one Host, path canonical once
 //!  -> Routed      routed.rs         host -> policy; our own pages leave the path here
-//!  -> Authenticated authenticated.rs  cookie -> session, or nobody
+//!  -> Authenticated authenticated.rs  cookie or token -> session, or nobody
 //!  -> Authorized  authorized.rs     the policy decides; carries the rule that admitted it
 //!  -> Provisioned provisioned.rs    the account exists and is as the policy wants it
 //!  -> UpstreamRequest upstream.rs   new header map, identity set
@@ -17,6 +17,7 @@
 
 mod authenticated;
 mod authorized;
+mod bearer;
 pub mod cookies;
 mod kind;
 mod provisioned;
@@ -40,8 +41,8 @@ pub use stopped::{Stop, Stopped};
 pub use upstream::{UpstreamRequest, Wire};
 
 use crate::clock::Timestamp;
-use crate::fault::Incident;
-use crate::provision::Ensured;
+use crate::fault::{Incident, PublicMessage};
+use crate::provision::{Asking, Ensured};
 use crate::session::AppSession;
 use crate::state::{SecretHash, StoreError};
 use std::sync::Arc;
@@ -51,8 +52,11 @@ pub trait Doors {
     /// The live app session behind a cookie.
     fn session(&self, cookie: SecretHash) -> impl Future<Output = Result<Option<Arc<AppSession>>, StoreError>>;
 
+    /// The session that an access token stands for, by the `[bearer]` of the route's policy. The message says why there is none.
+    fn token(&self, token: &str, route: &Arc<Route>, incident: Incident) -> impl Future<Output = Result<Arc<AppSession>, PublicMessage>>;
+
     /// A pass for this session at its app.
-    fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, hold_ms: u64) -> impl Future<Output = Ensured>;
+    fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, asking: Asking) -> impl Future<Output = Ensured>;
 }
 
 /// Where a request came out.

@@ -4,7 +4,7 @@ use super::kind::is_foreign;
 use super::{Routed, Routes, Stop, Stopped, kind_of};
 use crate::fault::{Incident, PublicMessage};
 use crate::pages::RequestKind;
-use crate::policy::path::CanonicalPath;
+use crate::policy::path::{CanonicalPath, EncodedSlashes};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri, Version, header, request};
@@ -63,6 +63,8 @@ pub struct Bearings {
     pub authority: HeaderValue,
     /// Canonical path: these bytes are matched, and these bytes go upstream.
     pub path: String,
+    /// Whether it holds `%2F`: routed only where the policy keeps that.
+    pub encoded_slash: bool,
     /// Canonical path and query as a request target in origin form: what goes upstream.
     pub target: PathAndQuery,
     /// Headers as they came.
@@ -115,9 +117,10 @@ impl<B> RawRequest<B> {
         let Some(host) = authority.to_str().ok().and_then(host_name) else { return stop(PublicMessage::BadRequest) };
         // RFC 9112 3.2.4: `OPTIONS *` asks about the server, and there is nothing to forward it to.
         let raw_path = if head.uri.path().is_empty() { "/" } else { head.uri.path() };
-        let Ok(path) = CanonicalPath::parse(raw_path) else { return stop(PublicMessage::BadRequest) };
+        // Whose policy it is, and what that says of `%2F`, is the next stage's affair.
+        let Ok(path) = CanonicalPath::parse_as(raw_path, EncodedSlashes::Keep) else { return stop(PublicMessage::BadRequest) };
         let Some(target) = target(&head.uri, &path) else { return stop(PublicMessage::BadRequest) };
-        let path = path.as_str().to_owned();
+        let (encoded_slash, path) = (path.has_encoded_slash(), path.as_str().to_owned());
         if body_bytes.is_some_and(|bytes| bytes > limits.body_bytes_max) {
             return stop(PublicMessage::BodyTooLarge);
         }
@@ -130,6 +133,7 @@ impl<B> RawRequest<B> {
             host,
             authority,
             path,
+            encoded_slash,
             target,
             headers: head.headers,
             client,

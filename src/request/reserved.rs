@@ -124,6 +124,10 @@ impl Reserved {
         for policy in policies {
             folded.extend(policy.headers.iter().map(|header| fold(header.name.as_str()).into()));
             folded.extend(policy.secret_headers.iter().map(|header| fold(header.name.as_str()).into()));
+            for section in &policy.paths {
+                folded.extend(section.headers.iter().map(|header| fold(header.name.as_str()).into()));
+                folded.extend(section.secret_headers.iter().map(|header| fold(header.name.as_str()).into()));
+            }
             folded.extend(policy.jwt.iter().map(|jwt| fold(jwt.header.as_str()).into()));
             let restricts_methods = !policy.access.methods.is_empty() || policy.paths.iter().any(|section| !section.gate.methods.is_empty());
             if restricts_methods {

@@ -1,8 +1,11 @@
 //! Second stage: the policy is known. Our own pages leave the path here, with no upstream in reach.
 
+use super::bearer::{self, Shown};
 use super::{Authenticated, Bearings, Doors, Limits, Route, Routes, Stop, Stopped, cookies};
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
+use crate::pages::RequestKind;
+use crate::policy::EncodedSlashes;
 use crate::session::AppSession;
 use crate::state::StoreError;
 use std::sync::Arc;
@@ -42,6 +45,12 @@ impl<B> Routed<B> {
     /// Looks the host up.
     pub(super) fn find(bearings: Bearings, body: B, routes: &Routes) -> Result<Self, Box<Stopped>> {
         let stop = |bearings, message| Err(Box::new(Stopped::new(bearings, None, None, Stop::Say(message))));
+        // Only a policy can say that `%2F` is part of a name; none does for our own pages.
+        let kept =
+            || routes.find(&bearings.host).is_some_and(|route| route.policy.encoded_slashes == EncodedSlashes::Keep && !is_ours(&bearings.path));
+        if bearings.encoded_slash && !kept() {
+            return stop(bearings, PublicMessage::BadRequest);
+        }
         if routes.is_auth_host(&bearings.host) {
             return Ok(Self::Own(Own { bearings, body, route: None }));
         }
@@ -61,14 +70,38 @@ impl<B> ForApp<B> {
     /// "allowed without headers" (CVE-2026-25748).
     ///
     /// # Errors
-    /// Stops with [`PublicMessage::StoreDown`] when neither memory nor the store can tell: nobody is let in on a guess.
+    /// Stops with [`PublicMessage::StoreDown`] when neither memory nor the store can tell: nobody is let in on a guess. With
+    /// [`PublicMessage::TokenInvalid`] and its siblings for a token that does not hold, where tokens are accepted.
     pub async fn authenticate<D: Doors>(self, limits: &Limits, doors: &D, now: Timestamp) -> Result<Authenticated<B>, Box<Stopped>> {
+        if let Some(shown) = bearer::shown(&self.bearings, &self.route) {
+            let known = match shown {
+                Shown::Token(token) => doors.token(token, &self.route, self.bearings.incident).await,
+                Shown::Malformed => Err(PublicMessage::TokenInvalid),
+            };
+            return self.by_token(known, now);
+        }
         match self.session(limits, doors, now).await {
             Ok(session) => Ok(Authenticated::new(self.bearings, self.body, self.route, session)),
             Err(error) => {
                 tracing::error!(incident = %self.bearings.incident, %error, "no session can be looked up");
                 Err(Box::new(Stopped::new(self.bearings, Some(self.route), None, Stop::Say(PublicMessage::StoreDown))))
             }
+        }
+    }
+
+    /// Where a token is accepted and shown, it is what counts: a cookie beside it is not looked at.
+    fn by_token(mut self, known: Result<Arc<AppSession>, PublicMessage>, now: Timestamp) -> Result<Authenticated<B>, Box<Stopped>> {
+        // Whoever sends a token is a script, whatever it says it accepts: no page, no redirect to a sign-in.
+        if self.bearings.kind != RequestKind::Socket {
+            self.bearings.kind = RequestKind::Api;
+        }
+        match known {
+            Ok(session) if session.app == self.route.policy.name => {
+                session.sign_on.seen(now);
+                Ok(Authenticated::new(self.bearings, self.body, self.route, Some(session)))
+            }
+            Ok(_elsewhere) => Err(Box::new(Stopped::new(self.bearings, Some(self.route), None, Stop::Say(PublicMessage::TokenInvalid)))),
+            Err(message) => Err(Box::new(Stopped::new(self.bearings, Some(self.route), None, Stop::Say(message)))),
         }
     }
 
@@ -88,7 +121,7 @@ impl<B> ForApp<B> {
 /// Whether a canonical path is under our prefix, in any letter case: a case-blind app must not get to answer for us.
 fn is_ours(path: &str) -> bool {
     path.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS))
-        && path.as_bytes().get(OURS.len()).is_none_or(|next| matches!(next, b'/' | b';'))
+        && path.get(OURS.len()..).is_some_and(|rest| rest.is_empty() || ["/", ";", "%2F"].iter().any(|next| rest.starts_with(next)))
 }
 
 #[cfg(test)]
@@ -97,10 +130,10 @@ mod tests {
 
     #[test]
     fn the_reserved_prefix_is_ours_in_any_case_and_nothing_else_is() {
-        for ours in ["/.vestibule", "/.vestibule/", "/.vestibule/login", "/.Vestibule/x", "/.vestibule;a/x"] {
+        for ours in ["/.vestibule", "/.vestibule/", "/.vestibule/login", "/.Vestibule/x", "/.vestibule;a/x", "/.vestibule%2Flogin"] {
             assert!(is_ours(ours), "{ours}");
         }
-        for theirs in ["/", "/.vestibules", "/x/.vestibule/", "/.vestibul", "/é.vestibule"] {
+        for theirs in ["/", "/.vestibules", "/x/.vestibule/", "/.vestibul", "/é.vestibule", "/.vestibuleé"] {
             assert!(!is_ours(theirs), "{theirs}");
         }
     }

@@ -16,12 +16,18 @@ pub struct Route {
     pub reserved: Arc<Reserved>,
     /// Index into the per-app metrics.
     pub metrics: usize,
-    /// `[headers]` with a shared secret, read: sent with every request, so that the app can refuse what came around the gateway (attacks.md I9).
+    /// Headers with a shared secret, read. Those of `[headers]` are sent with every request, so that the app can refuse what came around the gateway (attacks.md I9).
     pub shared: SharedSecrets,
 }
 
 /// Names and values of headers with a shared secret, marked sensitive.
-pub type SharedSecrets = Vec<(HeaderName, HeaderValue)>;
+#[derive(Debug, Clone, Default)]
+pub struct SharedSecrets {
+    /// Those of `[headers]`.
+    pub everywhere: Vec<(HeaderName, HeaderValue)>,
+    /// Those of the nth `[[path]]` section at place n; empty when no section has any.
+    pub paths: Vec<Vec<(HeaderName, HeaderValue)>>,
+}
 
 /// All apps.
 #[derive(Debug, Default)]
@@ -49,7 +55,7 @@ impl Routes {
         numbers: &[usize],
     ) -> Self {
         let unavailable: HashSet<String> = unavailable.into_iter().collect();
-        let shared = shared.into_iter().chain(std::iter::repeat_with(Vec::new));
+        let shared = shared.into_iter().chain(std::iter::repeat_with(SharedSecrets::default));
         let reserved = Arc::new(Reserved::of(policies.iter().map(AsRef::as_ref)));
         let route = |((policy, &metrics), shared): ((&Arc<Policy>, &usize), SharedSecrets)| {
             let route = Route { policy: Arc::clone(policy), reserved: Arc::clone(&reserved), metrics, shared };

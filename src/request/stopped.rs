@@ -1,6 +1,7 @@
 //! A request that goes no further, and what it is owed instead.
 
 use super::{Bearings, Route};
+use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::Identity;
 use crate::pages::RequestKind;
@@ -30,23 +31,31 @@ pub struct Stopped {
     person: Option<Arc<Identity>>,
     stop: Stop,
     rule: Option<String>,
+    auth_time: Option<Timestamp>,
 }
 
 impl Stopped {
     /// Stopped before it was clear where it wanted to go.
     pub(super) fn early(incident: Incident, kind: RequestKind, message: PublicMessage) -> Self {
-        Self { incident, kind, bearings: None, route: None, person: None, stop: Stop::Say(message), rule: None }
+        Self { incident, kind, bearings: None, route: None, person: None, stop: Stop::Say(message), rule: None, auth_time: None }
     }
 
     /// Stopped on its way.
     pub(super) fn new(bearings: Bearings, route: Option<Arc<Route>>, person: Option<Arc<Identity>>, stop: Stop) -> Self {
-        Self { incident: bearings.incident, kind: bearings.kind, bearings: Some(bearings), route, person, stop, rule: None }
+        Self { incident: bearings.incident, kind: bearings.kind, bearings: Some(bearings), route, person, stop, rule: None, auth_time: None }
     }
 
     /// With the place of the rule that stopped it, for the log.
     #[must_use]
     pub(super) fn by(mut self, rule: Option<String>) -> Self {
         self.rule = rule;
+        self
+    }
+
+    /// With when the person signed in, for whoever explains it later.
+    #[must_use]
+    pub(super) const fn signed_in_at(mut self, auth_time: Option<Timestamp>) -> Self {
+        self.auth_time = auth_time;
         self
     }
 
@@ -83,6 +92,11 @@ impl Stopped {
     /// What it is owed.
     pub const fn stop(&self) -> &Stop {
         &self.stop
+    }
+
+    /// When the person signed in at the provider, where that was looked at.
+    pub const fn auth_time(&self) -> Option<Timestamp> {
+        self.auth_time
     }
 
     /// The rule that stopped it.

@@ -9,6 +9,7 @@ use super::reserved::Reserved;
 use super::{Bearings, Limits, Route, cookies};
 use crate::fault::Incident;
 use crate::pages::RequestKind;
+use crate::policy::CanonicalPath;
 use crate::session::{AppSession, Pass};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use std::sync::Arc;
@@ -72,9 +73,10 @@ impl<B> UpstreamRequest<B> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
-        for (name, value) in &route.shared {
+        for (name, value) in &route.shared.everywhere {
             headers.insert(name.clone(), value.clone());
         }
+        give(&mut headers, &bearings.path, &route, announced.as_ref().map(|(_, pass)| pass.as_ref()));
         let session = announced.map(|(session, pass)| {
             for (name, value) in &pass.headers {
                 headers.insert(name.clone(), value.clone());
@@ -119,6 +121,26 @@ impl<B> UpstreamRequest<B> {
     pub(crate) fn into_wire(self) -> Wire<B> {
         let Self { head, body, route, session, incident, downstream, upgrade, kind: _ } = self;
         Wire { head, body, route, session, incident, downstream, upgrade }
+    }
+}
+
+/// Adds what the sections of `path` give: what they announce of the person, and their secrets. A secret goes along only with every other header of its section:
+/// an application that takes "this key, on behalf of that user" would take the key alone for its owner.
+fn give(headers: &mut HeaderMap, path: &str, route: &Route, pass: Option<&Pass>) {
+    let announced = pass.map_or(&[] as &[_], |pass| &pass.path_headers);
+    if announced.is_empty() && route.shared.paths.is_empty() {
+        return;
+    }
+    let Ok(path) = CanonicalPath::parse_as(path, route.policy.encoded_slashes) else { return };
+    for (index, section) in route.policy.paths.iter().enumerate() {
+        let announced = announced.get(index).map_or(&[] as &[_], Vec::as_slice);
+        let whole = announced.len() == section.headers.len();
+        let secrets = route.shared.paths.get(index).filter(|_| whole).map_or(&[] as &[_], Vec::as_slice);
+        if !(announced.is_empty() && secrets.is_empty()) && section.gives(&path) {
+            for (name, value) in announced.iter().chain(secrets) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
     }
 }
 

@@ -70,6 +70,7 @@ impl LocalSessions {
 mod tests {
     use super::LocalSessions;
     use crate::clock::Timestamp;
+    use crate::identity::Way;
     use crate::session::{AppSession, LiveSignOn, tests::stored};
     use crate::state::SecretHash;
     use arc_swap::ArcSwapOption;
@@ -77,7 +78,7 @@ mod tests {
 
     fn session(n: u8) -> Arc<AppSession> {
         let sign_on = Arc::new(LiveSignOn::of(stored(n, Timestamp::from_seconds(1), 1000), 1000));
-        Arc::new(AppSession { app: format!("app-{n}"), sign_on, pass: ArcSwapOption::empty() })
+        Arc::new(AppSession { app: format!("app-{n}"), sign_on, pass: ArcSwapOption::empty(), way: Way::Session })
     }
 
     fn cookie(n: usize) -> SecretHash {

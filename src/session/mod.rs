@@ -2,7 +2,7 @@
 //!
 //! Lives here: [`LiveSignOn`] and [`AppSession`] (one value per session and process, shared by all cores), [`Pass`] (what the app is told, rendered once).
 //! `live.rs` has [`LiveSessions`], moka in front of the [`SessionStore`](crate::state::SessionStore), and `registry.rs` under it, which knows every live
-//! sign-on of the process; `local.rs` has [`LocalSessions`], what a core keeps for itself. The hot path asks [`LiveSessions`]
+//! sign-on of the process; `local.rs` has [`LocalSessions`], what a core keeps for itself; `tokens.rs` has [`TokenSessions`], access tokens that were verified. The hot path asks [`LiveSessions`]
 //! only when its own core has no answer or when [`LiveSessions::generation`] has moved: no lock, no hash map shared between cores. Ending a
 //! sign-on marks it, forgets its app sessions, moves the generation and tells every open stream.
 //!
@@ -11,12 +11,14 @@
 mod live;
 mod local;
 mod registry;
+mod tokens;
 
 pub use live::LiveSessions;
 pub use local::LocalSessions;
+pub use tokens::{TokenSessions, TokenSignOn};
 
 use crate::clock::Timestamp;
-use crate::identity::Identity;
+use crate::identity::{Identity, Way};
 use crate::state::{SignOn, SignOnId};
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
@@ -39,6 +41,8 @@ pub struct Pass {
     pub roles: Vec<String>,
     /// Headers to inject, JWT included.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Further headers of the nth `[[path]]` section at place n; empty when no section has any.
+    pub path_headers: Vec<Vec<(HeaderName, HeaderValue)>>,
     /// Good until then; afterwards the desk is asked again.
     pub good_until: Timestamp,
     /// Where this person lands at the first page of the session, when not at the page they asked for.
@@ -87,6 +91,8 @@ pub struct AppSession {
     pub sign_on: Arc<LiveSignOn>,
     /// What the app is told, once the account exists.
     pub pass: ArcSwapOption<Pass>,
+    /// How the person shows who they are: by a cookie, or by the token that this stands for.
+    pub way: Way,
 }
 
 impl fmt::Debug for LiveSignOn {
@@ -112,6 +118,28 @@ impl LiveSignOn {
             expires_at: AtomicI64::new(stored.expires_at.min(stored.created_at.plus_ms(max_ms)).millis()),
             id_token: stored.id_token,
             last_seen: AtomicI64::new(stored.last_seen.millis()),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// One that no store knows, used just now: it ends at `until`.
+    pub(crate) fn passing(
+        id: SignOnId,
+        identity: Arc<Identity>,
+        auth_time: Timestamp,
+        created_at: Timestamp,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            identity,
+            auth_time,
+            created_at,
+            granted_until: until,
+            expires_at: AtomicI64::new(until.millis()),
+            id_token: None,
+            last_seen: AtomicI64::new(now.millis()),
             ended: AtomicBool::new(false),
         }
     }

@@ -7,6 +7,7 @@
 
 use super::{AppSession, LiveSignOn};
 use crate::clock::Timestamp;
+use crate::identity::Way;
 use crate::state::{SecretHash, SignOn, SignOnId};
 use arc_swap::ArcSwapOption;
 use std::collections::HashMap;
@@ -79,7 +80,7 @@ impl Registry {
         if let Some(there) = live.apps.iter().find(|(of, _)| *of == cookie).and_then(|(_, session)| session.upgrade()) {
             return Some(there);
         }
-        let session = Arc::new(AppSession { app: app.to_owned(), sign_on, pass: ArcSwapOption::empty() });
+        let session = Arc::new(AppSession { app: app.to_owned(), sign_on, pass: ArcSwapOption::empty(), way: Way::Session });
         live.apps.retain(|(of, kept)| *of != cookie && kept.strong_count() > 0);
         live.apps.push((cookie, Arc::downgrade(&session)));
         Some(session)

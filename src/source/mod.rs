@@ -2,16 +2,23 @@
 //!
 //! Lives here: [`SourceFile`] (name and text), [`parse`] into [`Node`]s, [`Problem`] (what is wrong with a file, and the way
 //! out) and [`schema`], the walk that holds a tree against a table of keys. Apart because three readers share it: the gateway file,
-//! policies and connectors. TOML's types stop here. It knows no key by name; `policy/schema.rs` does. No IO: whoever reads
+//! policies and connectors; a policy may be JSON, which [`json`] reads. TOML's types stop here. It knows no key by name; `policy/schema.rs` does. No IO: whoever reads
 //! the file hands over its text.
 
+pub mod effective;
+pub mod format;
+mod json;
 pub mod problem;
 pub mod read;
 pub mod schema;
+pub mod tidy;
 pub mod value;
+mod wording;
 
 pub use problem::{Problem, Report, Severity, in_order};
 pub use read::Reader;
+pub use tidy::tidy;
+pub(crate) use wording::in_words_of_the_file;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -111,8 +118,21 @@ impl Node {
     }
 }
 
-/// Parses TOML as far as it goes: the tree of everything readable, and a problem for every line that is not.
+/// Larger files are not read: nobody writes a policy of this size, and what is read is bounded.
+pub const BYTES_MAX: usize = 1 << 20;
+
+/// Parses TOML, or JSON when the name ends in `.json`, as far as it goes: the tree of everything readable, and a problem for every line that is not.
 pub fn parse(file: &SourceFile) -> (Table, Vec<Problem>) {
+    if file.text.len() > BYTES_MAX {
+        let mut problem = Problem::error("too-large", file, 0..0, format!("the file is larger than {} KiB", BYTES_MAX >> 10));
+        problem.span = None;
+        return (Table::default(), vec![problem]);
+    }
+    if file.is_json() {
+        let (tree, mut problems) = json::parse(file);
+        in_order(&mut problems);
+        return (tree, problems);
+    }
     let (tree, errors) = toml::de::DeTable::parse_recoverable(&file.text);
     let mut problems: Vec<Problem> = errors.iter().map(|error| problem::syntax(file, error.message(), error.span())).collect();
     in_order(&mut problems);
@@ -125,6 +145,11 @@ impl SourceFile {
     /// A file by its name and text.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
         Self { name: name.into(), text: text.into() }
+    }
+
+    /// Whether this is JSON rather than TOML: its name says so.
+    pub fn is_json(&self) -> bool {
+        self.name.rsplit_once('.').is_some_and(|(_, end)| end.eq_ignore_ascii_case("json"))
     }
 
     /// `name:line` of a place, e.g. `policies/redmine.toml:23`.
@@ -169,6 +194,8 @@ fn written_offset(inner: &str, value: &str, offset: usize, first: bool) -> Optio
             None => return None,
             Some(escape) => match escape.chars().next()? {
                 'x' => 4,
+                // JSON writes what is beyond U+FFFF as two of them (RFC 8259 7).
+                'u' if next > '\u{ffff}' => 12,
                 'u' => 6,
                 'U' => 10,
                 // A backslash at the end of a line swallows the blanks that follow: nothing is read.

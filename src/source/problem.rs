@@ -69,7 +69,16 @@ impl Problem {
 
     /// Line and column of the start, both from 1; columns count characters.
     pub fn line_column(&self) -> (usize, usize) {
-        let start = self.span.as_ref().map_or(0, |span| span.start.min(self.file.text.len()));
+        self.line_column_of(self.span.as_ref().map_or(0, |span| span.start))
+    }
+
+    /// Line and column of what follows the end.
+    pub fn end_line_column(&self) -> (usize, usize) {
+        self.line_column_of(self.span.as_ref().map_or(0, |span| span.end.max(span.start)))
+    }
+
+    fn line_column_of(&self, offset: usize) -> (usize, usize) {
+        let start = offset.min(self.file.text.len());
         let before = self.file.text.get(..start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         (before.matches('\n').count() + 1, before.get(line_start..).unwrap_or_default().chars().count() + 1)
@@ -151,22 +160,48 @@ pub(super) fn syntax(file: &SourceFile, message: &str, span: Option<Span>) -> Pr
     let mut span = span.unwrap_or(0..0);
     span.start = span.start.min(file.text.len());
     let mut problem = Problem::error("syntax", file, span, message.to_owned());
-    let line = file.text.lines().nth(problem.line_column().0 - 1).unwrap_or_default().trim();
-    let value = |written: &str| {
-        let bare = written.trim().trim_matches(['"', '\'']);
-        if bare.parse::<i64>().is_ok() || bare == "true" || bare == "false" { bare.to_owned() } else { format!("\"{bare}\"") }
-    };
-    if line.contains('=') || line.starts_with(['#', '[']) {
-        return problem;
-    }
-    if let Some((key, written)) = line.split_once(": ") {
-        problem = problem.help(format!("this is TOML: {} = {}", key.trim(), value(written)));
-    } else if let Some(key) = line.strip_suffix(':') {
-        problem = problem.help(format!("this is TOML: {key} = […], or a section header: [{key}]"));
-    } else if let Some(element) = line.strip_prefix("- ") {
-        problem = problem.help(format!("this is TOML: lists are written [{}, …]", value(element)));
+    let line = file.text.lines().nth(problem.line_column().0 - 1).unwrap_or_default();
+    if let Some(help) = from_yaml(line) {
+        problem = problem.help(help);
     }
     problem
+}
+
+/// What a line would be in TOML that looks like YAML.
+fn from_yaml(line: &str) -> Option<String> {
+    let line = line.split(" #").next().unwrap_or_default().trim();
+    let (key, written) = match line.strip_prefix("- ") {
+        None => line.split_once(':')?,
+        Some(element) if element.contains(": ") => {
+            return Some("this is TOML: each element of a list of sections begins with a header of its own, such as [[path]]".to_owned());
+        }
+        Some(element) => return Some(format!("this is TOML: lists are written [{}, …]", value_from_yaml(element))),
+    };
+    let bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'"' | b'\''));
+    if !bare {
+        return None;
+    }
+    if written.trim().is_empty() {
+        return Some(format!("this is TOML: {key} = […], or a section header: [{key}]"));
+    }
+    written.starts_with([' ', '\t']).then(|| format!("this is TOML: {key} = {}", value_from_yaml(written)))
+}
+
+fn value_from_yaml(written: &str) -> String {
+    let written = written.trim();
+    if let Some(list) = written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return format!("[{}]", list.split(',').map(value_from_yaml).collect::<Vec<_>>().join(", "));
+    }
+    let quoted = ['"', '\''].iter().find_map(|quote| written.strip_prefix(*quote)?.strip_suffix(*quote));
+    let bare = quoted.unwrap_or(written);
+    match bare {
+        "yes" | "on" => "true".to_owned(),
+        "no" | "off" => "false".to_owned(),
+        "true" | "false" => bare.to_owned(),
+        _ if bare.parse::<i64>().is_ok() => bare.to_owned(),
+        _ if bare.contains(['"', '\\']) => format!("'{bare}'"),
+        _ => format!("\"{bare}\""),
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +221,25 @@ mod tests {
     fn marks_stand_under_the_spot() {
         check("\té = x\r\n", 6..7, "error[x]: no\u{fffd}[2J\n --> f.toml:1:6\n  |\n1 | \té = x\n  | \t    ^ here\n");
         check("", 9..12, "error[x]: no\u{fffd}[2J\n --> f.toml:1:1\n  |\n1 | \n  | ^ here\n");
+    }
+
+    #[test]
+    fn a_line_of_yaml_is_said_again_in_toml() {
+        let check = |yaml: &str, toml: Option<&str>| {
+            assert_eq!(super::from_yaml(yaml), toml.map(|toml| format!("this is TOML: {toml}")), "{yaml}");
+        };
+        for other in ["host = \"a: b\"", "when = a ? b: c", "[a:b", "http://x", "a", "", "# a: b", ": x"] {
+            check(other, None);
+        }
+        check("host: x", Some("host = \"x\""));
+        check("  url: http://10.0.4.20:8080/?a=b # the app", Some("url = \"http://10.0.4.20:8080/?a=b\""));
+        check("groups: [staff, 'it', 3]", Some("groups = [\"staff\", \"it\", 3]"));
+        check("everyone: yes", Some("everyone = true"));
+        check("retries: 3", Some("retries = 3"));
+        check("when: '\"a\" in groups'", Some("when = '\"a\" in groups'"));
+        check("access:", Some("access = […], or a section header: [access]"));
+        check("  - staff", Some("lists are written [\"staff\", …]"));
+        check("- match: /x", Some("each element of a list of sections begins with a header of its own, such as [[path]]"));
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl<'f> Reader<'f> {
 
     /// Compiles a condition, problems mapped to places in the file.
     pub fn condition(&mut self, node: &Node, env: &Env) -> Option<Condition> {
-        let text = node.as_text()?;
+        // A blank one was reported by the schema.
+        let text = node.as_text().filter(|text| !text.trim().is_empty())?;
         let compiled = Condition::compile(text, env);
         self.expression(node, text, compiled)
     }

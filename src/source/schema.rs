@@ -6,6 +6,7 @@
 
 use super::value::{duration_ms, is_secret_reference, looks_like_path, nearest, size_bytes};
 use super::{Entry, Node, Problem, SourceFile, Span, Table, Written};
+use crate::config::SecretRef;
 
 /// A table of a file: its root, a `[section]`, an element of `[[section]]`, or an inline `{…}`.
 #[derive(Debug)]
@@ -80,8 +81,35 @@ pub enum Kind {
     Table(&'static Section),
     /// `[[section]]`, any number of times.
     Tables(&'static Section),
+    /// As [`Kind::Table`], but another reader checks it; named here for the manual and for editors.
+    OwnTable(&'static Section),
+    /// As [`Kind::Tables`], but another reader checks it; named here for the manual and for editors.
+    OwnTables(&'static Section),
     /// Anything; another reader checks it.
     Free,
+}
+
+impl Kind {
+    /// Whether one value in quotes can be it: what an environment variable may set.
+    pub const fn is_scalar(&self) -> bool {
+        matches!(
+            self,
+            Self::Text
+                | Self::TextOrList
+                | Self::Bool
+                | Self::Int(..)
+                | Self::Duration
+                | Self::DurationOrZero
+                | Self::Size
+                | Self::Secret
+                | Self::Enum(_)
+                | Self::Expression
+                | Self::Templates
+                | Self::Url
+                | Self::Host
+                | Self::Addresses
+        )
+    }
 }
 
 impl Key {
@@ -111,6 +139,11 @@ impl Section {
         self.keys.iter().find(|key| key.name == name)
     }
 
+    /// The names of its keys.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.keys.iter().map(|key| key.name).collect()
+    }
+
     fn dotted(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
@@ -125,6 +158,36 @@ pub fn check(file: &SourceFile, tree: &Table, root: &'static Section) -> Vec<Pro
     problems
         .retain(|problem| problem.code != "missing-key" || problem.span.is_some() || !misplaced.iter().any(|key| problem.message == missing(key)));
     problems
+}
+
+/// Every reference to a secret in `tree`: the key as messages write it, and where the reference stands.
+pub fn secrets<'t>(tree: &'t Table, root: &'static Section) -> Vec<(String, &'t Node)> {
+    let mut found = Vec::new();
+    for entry in &tree.entries {
+        if let Some(key) = root.key(&entry.key) {
+            secrets_of(&entry.node, key.kind, &root.dotted(key.name), &mut found);
+        }
+    }
+    found
+}
+
+fn secrets_of<'t>(node: &'t Node, kind: Kind, dotted: &str, found: &mut Vec<(String, &'t Node)>) {
+    // `{ secret = "…" }` is a reference like the bare string.
+    let inner = node.as_table().and_then(|table| table.node("secret"));
+    if matches!(kind, Kind::Secret) {
+        found.extend(inner.or(Some(node)).filter(|node| node.as_text().is_some()).map(|node| (dotted.to_owned(), node)));
+    } else if matches!(kind, Kind::Header) {
+        found.extend(inner.filter(|node| node.as_text().is_some()).map(|node| (dotted.to_owned(), node)));
+    } else if let Kind::Map(of) = kind {
+        for entry in node.as_table().map(|table| table.entries.as_slice()).unwrap_or_default() {
+            secrets_of(&entry.node, *of, &format!("{dotted}.{}", entry.key), found);
+        }
+    } else if let Kind::Table(section) | Kind::Tables(section) = kind {
+        let one = std::slice::from_ref(node);
+        for table in node.as_list().unwrap_or(one).iter().filter_map(Node::as_table) {
+            found.extend(secrets(table, section));
+        }
+    }
 }
 
 struct Walk<'f> {
@@ -162,7 +225,7 @@ impl Walk<'_> {
         let place = if section.title.is_empty() { "above the first [section]".to_owned() } else { format!("in {}", section.title) };
         let mut problem = Problem::error("unknown-key", self.file, entry.key_span.clone(), format!("unknown key `{}` {place}", entry.key))
             .label("not a setting here, so it would have no effect");
-        let sections = |key: &&Key| matches!(key.kind, Kind::Table(_) | Kind::Tables(_) | Kind::Map(_));
+        let sections = |key: &&Key| matches!(key.kind, Kind::Table(_) | Kind::Tables(_) | Kind::OwnTable(_) | Kind::OwnTables(_) | Kind::Map(_));
         let root_key = self.root.key(&entry.key).filter(|_| !std::ptr::eq(section, self.root));
         if let Some(key) = root_key.filter(|key| !sections(key)) {
             self.misplaced.push(key.name);
@@ -202,7 +265,7 @@ impl Walk<'_> {
 
     fn value(&mut self, node: &Node, kind: Kind, dotted: &str) {
         match kind {
-            Kind::Free => {}
+            Kind::Free | Kind::OwnTable(_) | Kind::OwnTables(_) => {}
             Kind::Text => {
                 self.text(node, dotted, "a string");
             }
@@ -411,11 +474,17 @@ impl Walk<'_> {
         }
         let Some(written) = self.text(node, dotted, "a reference to a secret, as a string") else { return };
         if written.starts_with("vault:") {
-            let problem = Problem::error("not-yet", self.file, node.span.clone(), "secrets from a vault are not supported yet");
-            return self.report(problem.help(r#"refer to it: "cred:NAME" (systemd), "file:/path" or "env:NAME""#));
+            let message = format!("{dotted} refers to a vault, and this gateway asks none itself");
+            let problem = Problem::error("bad-value", self.file, node.span.clone(), message);
+            let problem = problem.help("let the vault's own agent keep the secret in a file, and refer to that: \"file:/path\"");
+            return self.report(problem.help(r#"or "cred:NAME" (systemd, Compose, Kubernetes) or "env:NAME""#));
+        }
+        if SecretRef::parse(&written).is_some() {
+            return;
         }
         if is_secret_reference(&written) {
-            return;
+            let problem = Problem::error("bad-value", self.file, node.span.clone(), format!("{dotted}: a credential's name is a single word, not a path"));
+            return self.report(problem.help(r#""cred:NAME" is NAME in the folder that systemd or the container gives; for a path write "file:/path""#));
         }
         let problem = Problem::error("literal-secret", self.file, node.span.clone(), format!("{dotted} holds the secret itself"));
         let problem = if looks_like_path(&written) {
@@ -431,13 +500,14 @@ fn one_of(written: &str, words: &[&str]) -> Option<String> {
     (!words.contains(&written)).then(|| format!("one of: {}", words.join(", ")))
 }
 
-fn is_http_url(written: &str) -> bool {
+/// Whether `written` is an absolute `http` or `https` address.
+pub fn is_http_url(written: &str) -> bool {
     url::Url::parse(written)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.username().is_empty() && url.password().is_none())
 }
 
-/// A DNS name (or `localhost`): letters, digits, `-` and `.`; no scheme, port, path.
-fn is_host(written: &str) -> bool {
+/// Whether `written` is a DNS name (or `localhost`): letters, digits, `-` and `.`; no scheme, port, path.
+pub fn is_host(written: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63

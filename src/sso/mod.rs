@@ -1,9 +1,10 @@
 //! Providers that vouch for people, as a port.
 //!
 //! Lives here: [`VerifiedAssertion`], which only [`VerifiedAssertion::vouch`] makes (called in `oidc/` and, later, `saml.rs`, nowhere else),
-//! [`Provider`], and [`SsoFault`], which says whose fault it is. `response.rs` is what a browser brings back from an OpenID Provider. It must
+//! [`Provider`], and [`SsoFault`], which says whose fault it is. `bearer.rs` is the same for access tokens. `response.rs` is what a browser brings back from an OpenID Provider. It must
 //! never know cookies, pages or apps: `login/` does.
 
+pub mod bearer;
 pub mod oidc;
 pub mod response;
 

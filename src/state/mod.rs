@@ -1,13 +1,18 @@
 //! What the gateway remembers, as ports.
 //!
-//! Lives here: one trait for each kind of thing that is kept ([`SessionStore`], [`LoginStore`], [`AccountStore`], [`KeyStore`]), their rows, and
-//! [`StoreError`]. Adapters: `sqlite/` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
+//! Lives here: one trait for each kind of thing that is kept ([`SessionStore`], [`LoginStore`], [`AccountStore`], [`KeyStore`], [`SignInStore`],
+//! [`IncidentStore`]), their rows, and [`StoreError`]. Adapters: `sqlite/` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
 //! AEAD that both use. A bearer secret never arrives here: callers hash it first ([`SecretHash`]).
 //!
 //! To add a store: implement the traits, run `tests/gateway/state.rs` against it.
 
+mod incidents;
 pub mod seal;
+mod sign_ins;
 pub mod sqlite;
+
+pub use incidents::{IncidentBounds, IncidentFacts, IncidentRecord, IncidentStore};
+pub use sign_ins::{RecordedSignIn, SignInStore, newest_of_each};
 
 use crate::clock::Timestamp;
 use crate::identity::{Identity, SubjectId};
@@ -43,6 +48,20 @@ impl SecretHash {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret);
         let mut out = [0; 32];
         for (to, from) in out.iter_mut().zip(digest.as_ref()) {
+            *to = *from;
+        }
+        Self(out)
+    }
+
+    /// Of several values in a row, each delimited by its length.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut whole = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        for part in parts {
+            whole.update(&part.len().to_be_bytes());
+            whole.update(part);
+        }
+        let mut out = [0; 32];
+        for (to, from) in out.iter_mut().zip(whole.finish().as_ref()) {
             *to = *from;
         }
         Self(out)
@@ -200,12 +219,24 @@ pub enum AccountState {
     Active,
     /// Exists; something optional is missing.
     Degraded,
-    /// Was there before; linked, left alone.
+    /// Was there before; linked, and left alone or without memberships of ours.
     LinkedUnmanaged,
     /// A transient failure; try again.
     Pending,
+    /// Nothing is made before a human has said yes.
+    AwaitingApproval,
     /// Needs a human.
     Conflict,
+}
+
+/// What a human is asked to say yes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaiting {
+    /// An account, beyond `max_accounts`.
+    Account,
+    /// Memberships for an account that was there before; the person is let in meanwhile.
+    Join,
 }
 
 /// Where an account came from.
@@ -247,6 +278,45 @@ pub struct AccountRecord {
     pub last_error: Option<String>,
     /// When the account was last seen to be as wanted.
     pub verified_at: Option<Timestamp>,
+    /// What a human is asked to approve.
+    pub awaiting: Option<Awaiting>,
+    /// When a human has approved; for good.
+    pub approved_at: Option<Timestamp>,
+    /// Since when nothing has worked; `None` after a success.
+    pub failed_at: Option<Timestamp>,
+}
+
+impl AccountRecord {
+    /// Whether it takes one of the seats that `max_accounts` counts: an account that this gateway made or took over, or is about to make.
+    pub fn takes_a_seat(&self) -> bool {
+        match (&self.account_id, self.origin) {
+            (Some(_), Some(Origin::Created | Origin::Adopted)) => true,
+            (Some(_), Some(Origin::Preexisting) | None) => false,
+            // Without an account only a create is ever in doubt.
+            (None, _) => self.in_doubt.is_some(),
+        }
+    }
+
+    /// Whether there is an account that was once as wanted, and that no human has to look at.
+    pub fn is_linked(&self) -> bool {
+        self.account_id.is_some()
+            && self.login.is_some()
+            && self.verified_at.is_some()
+            && !matches!(self.state, AccountState::Conflict | AccountState::AwaitingApproval)
+    }
+}
+
+/// How many records of an upstream are in a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Census {
+    /// Policy name.
+    pub upstream: String,
+    /// State.
+    pub state: AccountState,
+    /// How many.
+    pub count: u64,
+    /// Since when the one that has failed longest has.
+    pub oldest_failed_at: Option<Timestamp>,
 }
 
 /// A right to write a record, for a while.
@@ -274,12 +344,22 @@ pub trait AccountStore: Send + Sync + fmt::Debug {
     /// Writes the record; [`StoreError::Fenced`] when the lease has moved on, [`StoreError::OwnedByAnother`] when the account id or login
     /// belongs to another person's record at the same upstream (unique indexes, so that no race can pass).
     async fn save(&self, record: &AccountRecord, fence: Fence) -> Result<(), StoreError>;
+    /// As [`Self::save`] for a record that takes a seat ([`AccountRecord::takes_a_seat`]); false, and nothing written, when `seats` other records of its
+    /// upstream take one already. Counted and written at once: any number of callers together do not exceed `seats`.
+    async fn save_within(&self, record: &AccountRecord, fence: Fence, seats: u64) -> Result<bool, StoreError>;
+    /// Empties the record but for its lease, as if the person had never been here; [`StoreError::Fenced`] when the lease has moved on. The fence stays, so
+    /// that nobody who wrote under an older one can write again.
+    async fn forget(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError>;
+    /// Whose record at `upstream` has this login, letter case and composition of accents aside.
+    async fn owner_of_login(&self, upstream: &str, login: &str) -> Result<Option<AccountKey>, StoreError>;
+    /// Records of `upstream`, or of all, in the order of their keys: at most `limit` of those that come after `after`.
+    async fn accounts_after(&self, upstream: Option<&str>, after: Option<&AccountKey>, limit: u32) -> Result<Vec<AccountRecord>, StoreError>;
+    /// How many records are in which state.
+    async fn census(&self) -> Result<Vec<Census>, StoreError>;
     /// Gives the lease back; the fence is worthless from then on. [`StoreError::Fenced`] when the lease has moved on.
     async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError>;
     /// Records of an upstream in `state`, at most `limit`, those leased last first.
     async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError>;
-    /// How many records each upstream has in each state; states without a record are left out.
-    async fn account_counts(&self) -> Result<Vec<(String, AccountState, u64)>, StoreError>;
 }
 
 /// A signing key of the gateway.
@@ -311,8 +391,8 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
 }
 
 /// Everything a store does, for `app.rs` to hand out in parts.
-pub trait Store: SessionStore + LoginStore + AccountStore + KeyStore {}
-impl<T: SessionStore + LoginStore + AccountStore + KeyStore> Store for T {}
+pub trait Store: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + IncidentStore {}
+impl<T: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + IncidentStore> Store for T {}
 
 #[cfg(test)]
 mod tests {

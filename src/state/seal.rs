@@ -10,6 +10,7 @@ use crate::entropy::Entropy;
 use crate::state::StoreError;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +49,10 @@ pub enum Purpose {
     Applied,
     /// Private part of a signing key.
     SigningKey,
+    /// A recorded sign-in.
+    SignIn,
+    /// What stood behind an incident.
+    Incident,
 }
 
 impl Purpose {
@@ -59,6 +64,8 @@ impl Purpose {
             Self::Handover => b"handover",
             Self::Applied => b"applied",
             Self::SigningKey => b"signing-key",
+            Self::SignIn => b"sign-in",
+            Self::Incident => b"incident",
         }
     }
 }
@@ -68,6 +75,8 @@ impl Purpose {
 pub struct Sealer {
     key: Arc<LessSafeKey>,
     key_id: u8,
+    /// For names under which sealed values are found again.
+    lookup: Arc<hmac::Key>,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -93,7 +102,8 @@ impl Sealer {
         let [key_id, ..] = *derive(b"key id")?;
         let unbound = UnboundKey::new(&AES_256_GCM, derive(b"aes-256-gcm")?.as_slice());
         let unbound = unbound.map_err(|aws_lc_rs::error::Unspecified| SealError::Derivation)?;
-        Ok(Self { key: Arc::new(LessSafeKey::new(unbound)), key_id, entropy })
+        let lookup = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, derive(b"lookup")?.as_slice()));
+        Ok(Self { key: Arc::new(LessSafeKey::new(unbound)), key_id, lookup, entropy })
     }
 
     /// Seals `plain` for `purpose` in the row that `row` names (its primary key, as bytes).
@@ -132,6 +142,22 @@ impl Sealer {
         let length = opened.map_err(|aws_lc_rs::error::Unspecified| StoreError::Sealed)?.len();
         plain.truncate(length);
         Ok(plain)
+    }
+
+    /// A name under which something personal is found again without being readable: the same for the same `kind` and `parts`, and worth nothing without
+    /// the key, unlike a bare hash, which anybody can try e-mail addresses against.
+    pub fn lookup(&self, kind: &str, parts: &[&str]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.lookup);
+        for part in std::iter::once(&kind).chain(parts) {
+            // Length-prefixed, so that no two lists read the same.
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut out = [0; 32];
+        for (to, from) in out.iter_mut().zip(context.sign().as_ref()) {
+            *to = *from;
+        }
+        out
     }
 
     /// A name for a file that nobody else is making: not a secret.
@@ -199,6 +225,17 @@ mod tests {
             refused("cut", ours.open(Purpose::SignOn, b"row 1", &sealed[..at]));
         }
         assert_eq!(ours.open(Purpose::SignOn, b"row 1", &sealed).unwrap().as_slice(), b"who it is");
+    }
+
+    #[test]
+    fn what_is_looked_up_is_named_alike_only_under_the_same_key_kind_and_parts() {
+        let ours = sealer("0123456789abcdef0123456789abcdef");
+        let name = ours.lookup("email", &["ada@example.com"]);
+        assert_eq!(name, sealer("0123456789abcdef0123456789abcdef").lookup("email", &["ada@example.com"]));
+        assert_ne!(name, sealer("0123456789abcdef0123456789abcdeg").lookup("email", &["ada@example.com"]));
+        assert_ne!(name, ours.lookup("subject", &["ada@example.com"]));
+        assert_ne!(ours.lookup("person", &["ab", "c"]), ours.lookup("person", &["a", "bc"]));
+        assert_ne!(ours.lookup("person", &["ab"]), ours.lookup("person", &["ab", ""]));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const POLICY: &str = "host = \"wiki.vestibule.test\"\nupstream = \"http://127.0.0.1:9\"\n[access]\neveryone = true\n";
 
 /// A gateway file that would start, with its one policy.
-fn folder(port: u16) -> TempDir {
+pub(crate) fn folder(port: u16) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let gateway = format!(
         "[server]\nlisten = \"127.0.0.1:{port}\"\nauth_host = \"auth.vestibule.test\"\nworkers = 1\n[tls]\ncert = {:?}\nkey = {:?}\n\
@@ -28,13 +28,13 @@ fn folder(port: u16) -> TempDir {
     folder
 }
 
-fn edit(folder: &Path, file: &str, from: &str, to: &str) {
+pub(crate) fn edit(folder: &Path, file: &str, from: &str, to: &str) {
     let text = fs::read_to_string(folder.join(file)).unwrap();
     assert!(text.contains(from), "{file}: {from}");
     fs::write(folder.join(file), text.replace(from, to)).unwrap();
 }
 
-fn command(folder: &Path, words: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
     command.args(words).current_dir(folder).env("STATE_KEY", "a key for tests that is long enough to be one").env("CLIENT_SECRET", "s");
     command
@@ -93,7 +93,7 @@ fn every_way_to_run_it_badly_has_its_code_and_its_way_out() {
 }
 
 /// Runs it until it says `until`.
-fn running(mut command: Command, until: &str) -> (Child, impl Iterator<Item = String> + use<>, Vec<String>) {
+pub(crate) fn running(mut command: Command, until: &str) -> (Child, impl Iterator<Item = String> + use<>, Vec<String>) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let before = so_far(&mut lines, until);

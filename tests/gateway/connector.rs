@@ -79,6 +79,7 @@ fn render(problems: &[Problem]) -> String {
 
 pub(crate) fn engine(fake: &FakeAdmin, flavour: Flavour, settings: &Value) -> Engine {
     let (name, steps) = match flavour {
+        Flavour::Grafana => ("grafana", None),
         Flavour::Scim => ("scim", None),
         Flavour::Hub => ("jupyterhub", None),
         Flavour::Redmine => {
@@ -344,7 +345,7 @@ async fn j10_no_name_changes_the_shape_of_a_scim_request() {
         // Group names are values too.
         assert_eq!(
             outcome(person.member(&engine, &account.id, Step::Add { kind: "group".to_owned(), member: name.to_owned(), role: None }).await),
-            Outcome::Denied
+            Outcome::Absent
         );
         let filter = percent(&format!("displayName eq {name_json}"));
         assert_eq!(fake.take_lines(), [format!("GET /Groups?filter={filter}&excludedAttributes=members&startIndex=1&count=50")], "{name}");
@@ -468,7 +469,7 @@ async fn a_group_that_is_missing_is_named_and_made_only_when_the_policy_says_so(
     fake.add_group("7", "developers-old");
     let account = ann().create(&engine).await.expect("made");
     let trouble = ann().member(&engine, &account.id, add("developers")).await.expect_err("no such group");
-    assert_eq!((trouble.outcome, trouble.detail.as_str()), (Outcome::Denied, "the app has no group called `developers`"));
+    assert_eq!((trouble.outcome, trouble.detail.as_str()), (Outcome::Absent, "the app has no group called `developers`"));
     // To take back what is not there is done; nothing is made for it.
     assert_eq!(ann().member(&engine, &account.id, remove("developers")).await, Ok(Outcome::Done));
     assert_eq!(fake.groups().len(), 1);

@@ -4,6 +4,9 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, reason = "a fake that cannot go on should stop")]
 
+#[path = "fake_admin/grafana.rs"]
+mod grafana;
+
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -17,6 +20,7 @@ pub(crate) enum Flavour {
     Scim,
     Hub,
     Redmine,
+    Grafana,
 }
 
 /// What goes wrong with a request.
@@ -154,6 +158,21 @@ impl FakeAdmin {
         self.released.add_permits(1);
     }
 
+    /// Who is a member of the organisation `id`, with their roles, in order of joining.
+    pub(crate) fn org(&self, id: &str) -> Vec<(String, String)> {
+        self.state.lock().unwrap().org(id)
+    }
+
+    /// Makes somebody a member by hand, or changes their role; an empty role takes it away.
+    pub(crate) fn set_org(&self, id: &str, login: &str, role: &str) {
+        self.state.lock().unwrap().set_org(id, login, role);
+    }
+
+    /// Changes an account by hand.
+    pub(crate) fn change(&self, login: &str, change: impl FnOnce(&mut User)) {
+        change(self.state.lock().unwrap().users.iter_mut().find(|user| user.login == login).expect("user"));
+    }
+
     /// Requests must carry this `Authorization`; others get 401.
     pub(crate) fn require(&self, authorization: &str) {
         self.state.lock().unwrap().token = Some(authorization.to_owned());
@@ -248,6 +267,7 @@ impl FakeAdmin {
             Flavour::Scim => state.scim(&seen.method, &path, &query, &body, seen.header("if-match")),
             Flavour::Hub => state.hub(&seen.method, &path, &body),
             Flavour::Redmine => state.redmine(&seen.method, &path, &query, &body),
+            Flavour::Grafana => state.grafana(&seen.method, &path, &query, &body),
         };
         drop(state);
         let (status, value) = match (lie, seen.method.as_str()) {
@@ -270,6 +290,7 @@ fn mallory(flavour: Flavour, value: &Value) -> Value {
         Flavour::Hub => json!({ "name": "mallory", "admin": false, "groups": [] }),
         Flavour::Redmine if value.get("users").is_some() => json!({ "users": [redmine()], "total_count": 1 }),
         Flavour::Redmine => json!({ "user": redmine() }),
+        Flavour::Grafana => json!({ "id": 666, "login": "mallory", "email": "mallory@evil.example", "isGrafanaAdmin": false }),
     }
 }
 
@@ -486,6 +507,9 @@ fn scim_user(user: &User) -> Value {
         json!({ "id": user.id, "userName": user.login, "active": !user.disabled, "meta": { "version": format!("W/\"{}\"", user.version) } });
     if let Some(id) = &user.external_id {
         out["externalId"] = json!(id);
+    }
+    if let Some(created) = user.record.get("created") {
+        out["meta"]["created"] = created.clone();
     }
     if let Some(email) = &user.email {
         out["emails"] = json!([{ "value": email, "type": "work" }]);

@@ -71,7 +71,7 @@ pub struct Doorman {
 #[async_trait]
 impl Admission for Doorman {
     async fn ensure(&self, visit: Visit<'_>) -> Option<Ensured> {
-        self.asked.lock().unwrap().push((visit.to.to_string(), visit.hold_ms));
+        self.asked.lock().unwrap().push((visit.to.to_string(), visit.asking.hold_ms));
         Some(self.answer.lock().unwrap().clone().unwrap_or(Ensured::Working))
     }
 }
@@ -155,6 +155,8 @@ impl House {
                 groups: "groups".into(),
                 trust_email: options.trust_email,
                 algorithms: vec!["RS256".into(), "ES256".into(), "EdDSA".into()],
+                attributes: Vec::new(),
+                userinfo: true,
             };
             let provider = OidcProvider::new(settings, Some(SecretString::from(CLIENT_SECRET)), Arc::clone(&transport), Arc::clone(&time));
             Arc::new(provider) as Arc<dyn Provider>
@@ -171,6 +173,7 @@ impl House {
             logins,
             sessions: Arc::clone(&sessions),
             session_store,
+            sign_ins: store.clone(),
             providers: options.providers.iter().map(|id| provider(id)).collect(),
             apps: Arc::new(Directory(apps.clone())),
             admission: doorman.clone(),
@@ -235,12 +238,16 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
         contact: None,
         help: None,
         paths: Vec::new(),
+        encoded_slashes: vestibule::policy::EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: FirstOf(Vec::new()),
             email: FirstOf(Vec::new()),
             display: FirstOf(Vec::new()),
             extra: Vec::new(),
             required: Vec::new(),
+            name_max: None,
+            omit: Vec::new(),
             on_collision: OnCollision::Refuse,
         },
         roles: None,

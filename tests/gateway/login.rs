@@ -603,6 +603,7 @@ fn pass(landing: Option<&str>) -> Arc<Pass> {
         login: "ada".into(),
         roles: vec!["Editor".into()],
         headers: vec![(http::HeaderName::from_static("x-user"), http::HeaderValue::from_static("ada"))],
+        path_headers: Vec::new(),
         good_until: Timestamp::from_seconds(i64::MAX / 1000),
         landing: landing.map(str::to_owned),
     })

@@ -112,6 +112,8 @@ async fn kinds_provisioning() {
     let (whole, admin) = with_accounts().await;
     admin.fail_next("POST", Fault::Held);
     let person = whole.sign_in(APP).await;
+    // A page begins it; everything else joins.
+    check_page(&whole.ask(APP, get(&person, APP, "/first", PAGE)).await, 200, "/.vestibule/wait?to=/first");
     let asked = KINDS.map(|(_, method, headers)| whole.ask(APP, request(&person, method, "/x?y=1", headers)));
     for ((kind, method, _), answer) in KINDS.into_iter().zip(futures_util::future::join_all(asked).await) {
         match (kind, method) {
@@ -134,7 +136,7 @@ async fn j2_the_account_is_there_before_the_first_request_arrives_and_is_made_on
     let (whole, admin) = with_accounts().await;
     let person = whole.sign_in(APP).await;
     assert!(admin.users().is_empty(), "signing in alone makes no account");
-    let asked = (0..10).map(|n| whole.ask(APP, get(&person, APP, &format!("/{n}"), "")));
+    let asked = (0..10).map(|n| whole.ask(APP, get(&person, APP, &format!("/{n}"), PAGE)));
     for answer in futures_util::future::join_all(asked).await {
         assert_eq!(answer.status(), 200);
     }
@@ -147,7 +149,7 @@ async fn j2_the_account_is_there_before_the_first_request_arrives_and_is_made_on
 async fn j12_admin_api_down_known_people_go_on_and_new_ones_get_a_page() {
     let (whole, admin) = with_accounts().await;
     let known = whole.sign_in(APP).await;
-    assert_eq!(whole.get(&known, APP, "/1").await.status(), 200);
+    assert_eq!(whole.ask(APP, get(&known, APP, "/1", PAGE)).await.status(), 200);
     for _ in 0..40 {
         admin.fail_next("", Fault::DropBefore);
     }
@@ -166,7 +168,10 @@ async fn j12_admin_api_down_known_people_go_on_and_new_ones_get_a_page() {
     let stranger = whole.sign_in(APP).await;
     let page = whole.ask(APP, get(&stranger, APP, "/5", PAGE)).await;
     check_page(&page, 503, "could not be set up");
+    // The failure is the answer for a moment; after that a program does not begin anything.
     check_problem(&whole.get(&stranger, APP, "/5").await, 503, "account-unavailable");
+    whole.advance_s(5);
+    check_problem(&whole.get(&stranger, APP, "/5").await, 403, "open-in-browser");
     assert!(whole.app.take().is_empty());
     // J11: neither page speaks of the admin API.
     for secret in [ADMIN_TOKEN, &admin.url.port().unwrap().to_string()] {
@@ -189,7 +194,7 @@ async fn j12_admin_api_slow_first_the_waiting_page_then_in() {
         script.person["email"] = json!("grace@example.com");
     });
     let other = whole.sign_in(APP).await;
-    assert_eq!(whole.get(&other, APP, "/").await.status(), 200);
+    assert_eq!(whole.ask(APP, get(&other, APP, "/", PAGE)).await.status(), 200);
     admin.release();
     let mut answer = waiting;
     for _ in 0..3 {
@@ -221,7 +226,7 @@ async fn a_person_who_may_not_enter_gets_no_account_by_way_of_a_public_path() {
 async fn j11_the_admin_token_reaches_neither_application_nor_client() {
     let (whole, admin) = with_accounts().await;
     let person = whole.sign_in(APP).await;
-    let mut shown = vec![whole.get(&person, APP, "/").await];
+    let mut shown = vec![whole.ask(APP, get(&person, APP, "/", PAGE)).await];
     for path in ["/.vestibule/whoami", "/.vestibule/jwks", "/.vestibule/none", "/admins"] {
         shown.push(whole.ask(APP, get(&person, APP, path, PAGE)).await);
     }

@@ -98,6 +98,9 @@ fn record(subject: &str, account_id: Option<&str>, login: Option<&str>) -> Accou
         attempts: 3,
         last_error: Some("create: retry".to_owned()),
         verified_at: Some(T0),
+        awaiting: None,
+        approved_at: None,
+        failed_at: None,
     }
 }
 
@@ -175,7 +178,7 @@ async fn another_key_another_schema_and_another_program_are_told_apart() {
     open(folder.path()).await.close().await;
     refused(&url(folder.path()), "another key, which is long enough", &["sealed with another [state] key", "vestibule.db"]).await;
     let path = folder.path().join("vestibule.db");
-    for (version, expected) in [(2, "newer vestibule"), (99, "newer vestibule"), (0, "older vestibule"), (-1, "older vestibule")] {
+    for (version, expected) in [(3, "newer vestibule"), (99, "newer vestibule"), (0, "older vestibule"), (-1, "older vestibule")] {
         let mut shell = sqlx::SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
         sqlx::query("update vestibule_store set version = $1").bind(version).execute(&mut shell).await.unwrap();
         shell.close().await.unwrap();
@@ -461,6 +464,96 @@ async fn of_fifty_leases_asked_for_at_once_one_is_held() {
         }
     }
     assert_eq!(held, 1);
+}
+
+#[tokio::test]
+async fn seats_are_counted_and_taken_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let seated = |n: u32| record(&format!("p{n}"), Some(&format!("id-{n}")), Some(&format!("login-{n}")));
+    // Nobody who has given the lease back takes one.
+    let (fence, _) = held(&store, &key("p0"), "a", T0).await;
+    assert!(matches!(store.save_within(&seated(0), Fence(fence.0 + 1), 5).await, Err(StoreError::Fenced)));
+    assert!(store.save_within(&seated(0), fence, 2).await.unwrap());
+    // Left as it is, or without an account: no seat.
+    for (n, change) in [(1, Some(Origin::Preexisting)), (2, None)] {
+        let (fence, _) = held(&store, &key(&format!("p{n}")), "a", T0).await;
+        store.save(&AccountRecord { origin: change, account_id: change.map(|_| format!("id-{n}")), ..seated(n) }, fence).await.unwrap();
+    }
+    // A create in doubt has one.
+    let (fence, _) = held(&store, &key("p3"), "a", T0).await;
+    let doubt = AccountRecord { origin: None, account_id: None, in_doubt: Some("{}".to_owned()), ..seated(3) };
+    assert!(store.save_within(&doubt, fence, 2).await.unwrap());
+    let (other, _) = held(&store, &key("p4"), "a", T0).await;
+    assert!(!store.save_within(&seated(4), other, 2).await.unwrap());
+    assert_eq!(store.account(&key("p4")).await.unwrap(), None, "nothing was written");
+    // Whoever has a seat needs no other one, at another app there are others, and a seat given back is free.
+    assert!(store.save_within(&seated(3), fence, 2).await.unwrap());
+    let elsewhere = AccountKey { upstream: "crm".to_owned(), ..key("p4") };
+    let (fence_there, _) = held(&store, &elsewhere, "a", T0).await;
+    assert!(store.save_within(&AccountRecord { key: elsewhere, ..seated(4) }, fence_there, 1).await.unwrap());
+    store.forget(&key("p3"), fence).await.unwrap();
+    assert!(store.save_within(&seated(4), other, 2).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_forgotten_record_is_gone_and_nobody_writes_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let ada = record("ada", Some("7"), Some("Ada"));
+    let (stale, _) = held(&store, &ada.key, "a", T0).await;
+    store.save(&ada, stale).await.unwrap();
+    assert_eq!(store.owner_of_login("wiki", "aDA").await.unwrap(), Some(ada.key.clone()));
+    assert_eq!(store.owner_of_login("crm", "ada").await.unwrap(), None);
+    let (fence, _) = held(&store, &ada.key, "b", T0.plus_ms(60_000)).await;
+    assert!(matches!(store.forget(&ada.key, stale).await, Err(StoreError::Fenced)));
+    store.forget(&ada.key, fence).await.unwrap();
+    store.release(&ada.key, fence).await.unwrap();
+    assert_eq!(store.account(&ada.key).await.unwrap(), None);
+    assert_eq!((store.owner_of_login("wiki", "ada").await.unwrap(), store.census().await.unwrap()), (None, vec![]));
+    let (again, found) = held(&store, &ada.key, "c", T0.plus_ms(60_000)).await;
+    assert_eq!(found, None);
+    // The fence went on: whoever held the record before it was forgotten cannot bring it back.
+    for old in [stale, fence] {
+        assert_ne!(old, again);
+        assert!(matches!(store.save(&ada, old).await, Err(StoreError::Fenced)));
+    }
+    // Login and account are free for others.
+    let (fence, _) = held(&store, &key("eve"), "a", T0).await;
+    store.save(&record("eve", Some("7"), Some("ada")), fence).await.unwrap();
+}
+
+#[tokio::test]
+async fn records_are_read_in_pages_and_counted_by_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    for n in 0..5 {
+        for upstream in ["crm", "wiki"] {
+            let key = AccountKey { upstream: upstream.to_owned(), ..key(&format!("p{n}")) };
+            let (fence, _) = held(&store, &key, "a", T0).await;
+            let (state, failed_at) = if n < 2 { (AccountState::Conflict, Some(T0.plus_ms(n))) } else { (AccountState::Active, None) };
+            let one = AccountRecord { key, state, failed_at, ..record("", Some(&n.to_string()), Some(&n.to_string())) };
+            store.save(&one, fence).await.unwrap();
+            assert_eq!(store.account(&one.key).await.unwrap(), Some(one));
+        }
+    }
+    // Leased, and nothing recorded: nobody yet.
+    drop(held(&store, &key("leased"), "a", T0).await);
+    for (upstream, expected) in [(Some("crm"), 5), (Some("none"), 0), (None, 10)] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.accounts_after(upstream, after.as_ref(), 2).await.unwrap();
+            assert!(page.len() <= 2);
+            let Some(last) = page.last() else { break };
+            after = Some(last.key.clone());
+            seen.extend(page.into_iter().map(|record| record.key));
+        }
+        assert!(seen.is_sorted() && seen.len() == expected, "{upstream:?}: {seen:?}");
+    }
+    let mut census: Vec<_> = store.census().await.unwrap().into_iter().map(|of| (of.upstream, of.count, of.oldest_failed_at)).collect();
+    census.sort();
+    let of = |upstream: &str, count, at| (upstream.to_owned(), count, at);
+    assert_eq!(census, [of("crm", 2, Some(T0)), of("crm", 3, None), of("wiki", 2, Some(T0)), of("wiki", 3, None)]);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ use tokio_rustls::client::TlsStream;
 use url::Url;
 use vestibule::app::{self, Plan, Running};
 use vestibule::clock::{Clock as _, ManualClock, SystemClock};
-use vestibule::config::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry};
+use vestibule::config::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
 use vestibule::connector::builtin::builtin;
 use vestibule::policy::{Policy, Surroundings, compile};
 use vestibule::source::SourceFile;
@@ -124,13 +124,17 @@ impl Whole {
     }
 
     pub async fn with(policies: impl FnOnce(SocketAddr) -> Vec<(&'static str, String)>, change: impl FnOnce(&mut Gateway)) -> Self {
+        Self::loaded(|app| policies(app).iter().map(|(name, text)| compiled(name, text)).collect(), change).await
+    }
+
+    /// As [`Self::with`], policies being compiled by the test.
+    pub async fn loaded(policies: impl FnOnce(SocketAddr) -> Vec<Policy>, change: impl FnOnce(&mut Gateway)) -> Self {
         let clock = Arc::new(ManualClock::new(SystemClock.now()));
         let (op, app) = (FakeOp::start(clock.now().seconds()).await, Upstream::start().await);
         let folder = tempfile::tempdir().unwrap();
         let mut gateway = gateway(&folder, &op);
         change(&mut gateway);
-        let policies = policies(app.at).iter().map(|(name, text)| compiled(name, text)).collect();
-        let mut plan = Plan::new(gateway, policies, vec!["broken.vestibule.test".into()]);
+        let mut plan = Plan::new(gateway, policies(app.at), vec!["broken.vestibule.test".into()]);
         plan.install_logging = false;
         plan.clock = clock.clone();
         plan.environment = Arc::new(|name| match name {
@@ -194,8 +198,14 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             workers: 1,
         },
         certificates: vec![pair("vestibule.test.pem", "VESTIBULE_KEY"), pair("other.test.pem", "OTHER_KEY")],
+        min_tls: TlsVersion::V1_2,
         admin: Some(Admin { listen: anywhere, socket: None, socket_group: None, socket_viewers: None }),
-        state: State { url: format!("sqlite:{}", folder.path().join("v.db").display()), key: SecretRef::Env("STATE_KEY".into()) },
+        state: State {
+            url: format!("sqlite:{}", folder.path().join("v.db").display()),
+            key: SecretRef::Env("STATE_KEY".into()),
+            backup_keep: 0,
+            sign_ins_keep_ms: 90 * 86_400_000,
+        },
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" },
         audit: Audit { sink: AuditSink::Stdout },
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true },
@@ -210,6 +220,8 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             groups: "groups".into(),
             trust_email: false,
             algorithms: vec!["RS256".into()],
+            attributes: Vec::new(),
+            userinfo: true,
         }],
     }
 }

@@ -161,7 +161,7 @@ async fn c13_every_answer_of_ours_is_uncacheable_unframeable_and_strict_about_tr
     admin.fail_next("GET", Fault::Status(500));
     admin.fail_next("GET", Fault::Status(500));
     admin.fail_next("GET", Fault::Status(500));
-    keep("account failed", 503, browser.api(&house, WIKI, "/page").await);
+    keep("account failed", 503, browser.get(&house, WIKI, "/page").await);
     house.advance_s(120);
     keep("landing", 303, until_made(&house, &mut browser).await);
     keep("denied", 403, browser.get(&house, WIKI, "/admin").await);

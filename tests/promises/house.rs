@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 use vestibule::app::{self, Plan, Running, StartError};
 use vestibule::clock::{Clock as _, ManualClock, Timestamp};
-use vestibule::config::{Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry};
+use vestibule::config::{Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
 use vestibule::connector::builtin::builtin;
 use vestibule::entropy::{Entropy, OsEntropy};
 use vestibule::policy::{Policy, Surroundings, compile};
@@ -429,8 +429,14 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
             workers: 1,
         },
         certificates: if options.tls { vec![certificate()] } else { Vec::new() },
+        min_tls: TlsVersion::V1_2,
         admin: None,
-        state: State { url: format!("sqlite:{}", folder.join("v.db").display()), key: SecretRef::Env("STATE_KEY".into()) },
+        state: State {
+            url: format!("sqlite:{}", folder.join("v.db").display()),
+            key: SecretRef::Env("STATE_KEY".into()),
+            backup_keep: 0,
+            sign_ins_keep_ms: 90 * 86_400_000,
+        },
         session: Session {
             idle_ms: IDLE_MS,
             max_ms: MAX_MS,
@@ -450,6 +456,8 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
             groups: "groups".into(),
             trust_email: false,
             algorithms: vec!["RS256".into()],
+            attributes: Vec::new(),
+            userinfo: true,
         }],
     }
 }

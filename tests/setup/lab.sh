@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests of real parts need: a browser from the distribution; JupyterHub, scim2-server and Node.js from PyPI into a virtual
+# What the tests of real parts need: a browser from the distribution; JupyterHub, scim2-server, an editor's language server and Node.js from PyPI into a virtual
 # environment; oidc-provider and the browser's driver from npm. Everything but the browser goes under target/lab, in exact
 # versions. Quick when all is there.
 set -euo pipefail
@@ -19,7 +19,7 @@ fi
 mark=$({ python3 --version; pwd; cat tests/setup/requirements.txt tests/real/package.json tests/real/package-lock.json; } | sha256sum)
 if [ "$mark" = "$(cat "$lab/mark" 2>/dev/null)" ]; then exit 0; fi
 
-say "installing into $lab (about 500 MB) from PyPI: $(grep -oE '^[a-z].*' tests/setup/requirements.txt | head -n 5 | paste -sd' '), and what they need"
+say "installing into $lab (about 500 MB) from PyPI: $(grep -oE '^[a-z].*' tests/setup/requirements.txt | head -n 6 | paste -sd' '), and what they need"
 rm -rf "$lab/venv" "$lab/node_modules" "$lab/mark"
 mkdir -p "$lab"
 python3 -m venv "$lab/venv"

@@ -1,5 +1,5 @@
 use super::compile;
-use crate::config::{AuditSink, SecretRef};
+use crate::config::{AuditSink, SecretRef, TlsVersion};
 use crate::source::{Problem, Severity, SourceFile};
 use std::path::{Path, PathBuf};
 
@@ -49,18 +49,23 @@ fn everything_wrong_with_a_gateway_file_is_named() {
     check("cert = \"c.pem\"\n", "", &["missing-key 6"]);
     check("cert = \"c.pem\"\nkey = \"file:c.key\"\n", "", &["missing-key 5"]);
     check("key = \"file:c.key\"", "key = \"certs/c.key\"", &["literal-secret 7"]);
-    check("[tls]", "[tls]\nmin_version = \"1.3\"", &["not-yet 6"]);
     check("[tls]", "[tls]\nmin_version = \"1.0\"", &["bad-value 6"]);
     check("url = \"sqlite:x.db\"", "url = \"postgres://db/v\"", &["not-yet 9"]);
     check("url = \"sqlite:x.db\"", "url = \"x.db\"", &["bad-value 9"]);
     check("key = \"cred:state-key\"", "key = \"0123456789abcdef\"", &["literal-secret 10"]);
-    check("key = \"cred:state-key\"", "key = \"vault:a#b\"", &["not-yet 10"]);
+    check("key = \"cred:state-key\"", "key = \"vault:a#b\"", &["bad-value 10"]);
+    check("key = \"cred:state-key\"", "key = \"cred:../state-key\"", &["bad-value 10"]);
     check("key = \"cred:state-key\"\n", "", &["missing-key 8"]);
     check("issuer = \"https://idp.example.com\"", "issuer = \"http://idp.example.com\"", &["bad-value 13"]);
     check("issuer = \"https://idp.example.com\"", "issuer = \"https://idp.example.com/?x\"", &["bad-value 13"]);
     check("issuer = \"https://idp.example.com\"\n", "", &["missing-key 11"]);
     check("issuer = \"https://idp.example.com\"", "type = \"saml\"\nmetadata = \"x\"\npin = \"y\"", &["not-yet 13"]);
     check("issuer = \"https://idp.example.com\"", "issuer = \"https://idp.example.com\"\npin = \"y\"", &["contradiction 14"]);
+    check("", "[idp.attributes]\nsub = \"x\"\nemail = []\n\"a b\" = \"x\"\n", &["bad-value 16", "empty-list 17", "bad-value 18"]);
+    check("", "groups = \"g\"\n[idp.attributes]\ngroups = \"roles\"\n", &["contradiction 17"]);
+    check("", "[idp.attributes]\nemail = 7\n", &["wrong-type 16"]);
+    check("", "userinfo = \"yes\"\n", &["wrong-type 15"]);
+    check("[state]", "[state]\nbackup_keep = -1", &["bad-value 9"]);
     check("", "algorithms = [\"HS256\", \"none\"]\n", &["bad-value 15", "bad-value 15"]);
     check("", "client_secret = \"hunter2\"\n", &["literal-secret 15"]);
     check("", "[[idp]]\nid = \"corp\"\nissuer = \"https://b.example\"\nclient_id = \"x\"\n", &["duplicate-idp 16"]);
@@ -78,7 +83,6 @@ fn everything_wrong_with_a_gateway_file_is_named() {
 #[test]
 fn keys_of_later_issues_are_accepted_with_a_warning() {
     check("", "[pages]\nlanguages = [\"en\"]\n[telemetry]\notlp = \"http://127.0.0.1:4318\"\n", &["not-yet 16", "not-yet 18"]);
-    check("[state]", "[state]\nbackup_keep = 7", &["not-yet 9"]);
     check("", "[audit]\nformat = \"ocsf\"\n[admin]\nlisten = \"[::1]:9443\"\nidp = \"corp\"\n", &["not-yet 16", "not-yet 19"]);
     check("[server]", "[server]\ndrain = \"0s\"", &[]);
     check("", "[admin]\nlisten = [\"127.0.0.1:9443\"]\n", &[]);
@@ -103,7 +107,8 @@ fn defaults_and_places_are_filled_in() {
     let idp = &gateway.idps[0];
     assert_eq!(idp.algorithms, ["RS256", "PS256", "ES256", "EdDSA"]);
     assert_eq!(idp.scopes, ["openid", "profile", "email", "groups"]);
-    assert_eq!((idp.name.as_str(), idp.client_secret.is_none(), idp.trust_email), ("corp", true, false));
+    assert_eq!((idp.name.as_str(), idp.client_secret.is_none(), idp.trust_email, idp.userinfo), ("corp", true, false, true));
+    assert_eq!((gateway.min_tls, gateway.state.backup_keep, idp.attributes.len()), (TlsVersion::V1_2, 7, 0));
 }
 
 #[test]
@@ -116,4 +121,16 @@ fn several_certificates_and_addresses() {
     let gateway = gateway.unwrap();
     assert_eq!((gateway.server.listen.len(), gateway.certificates.len()), (2, 2));
     assert_eq!(gateway.certificates[1].chain, PathBuf::from("/d.pem"));
+}
+
+#[test]
+fn what_tls_backups_and_attributes_are_told_is_kept() {
+    let text = BASE.replace("[tls]", "[tls]\nmin_version = \"1.3\"").replace("[state]", "[state]\nbackup_keep = 0")
+        + "userinfo = false\n[idp.attributes]\ngiven_name = \"urn:oid:2.5.4.42\"\nemployee_id = [\"employeeNumber\", \"empid\"]\n\"claims.unit\" = \"ou\"\n";
+    let (gateway, problems) = compile(&SourceFile::new("v.toml", text.as_str()), Path::new("/etc/v"));
+    assert!(problems.is_empty(), "{:?}", codes(&problems));
+    let gateway = gateway.unwrap();
+    assert_eq!((gateway.min_tls, gateway.state.backup_keep, gateway.idps[0].userinfo), (TlsVersion::V1_3, 0, false));
+    let attributes: Vec<String> = gateway.idps[0].attributes.iter().map(|(name, from)| format!("{name}: {}", from.join(" "))).collect();
+    assert_eq!(attributes, ["given_name: urn:oid:2.5.4.42", "employee_id: employeeNumber empid", "unit: ou"]);
 }

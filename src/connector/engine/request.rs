@@ -48,11 +48,13 @@ pub(super) enum Authority<'a> {
     None,
 }
 
-/// A request for `call`, `extra` query parameters (paging) included.
+/// A request for `call`, `extra` query parameters (paging) included. `in_body` are the names of the body: those of the rest, and perhaps a password.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing, and run.rs is the only caller")]
 pub(super) fn build(
     step: &str,
     call: &Call,
     names: &dyn Lookup,
+    in_body: &dyn Lookup,
     http: &Http,
     base: &Url,
     authority: &Authority<'_>,
@@ -83,7 +85,7 @@ pub(super) fn build(
             Err(error) => return Err(wrong("header", &error)),
         }
     }
-    let (body, kind) = body(call, names, http).map_err(|error| wrong("body", &error))?;
+    let (body, kind) = body(call, in_body, http).map_err(|error| wrong("body", &error))?;
     if let Some(kind) = kind {
         headers.insert(header::CONTENT_TYPE, value(&kind).map_err(&refuse)?);
     }

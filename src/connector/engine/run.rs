@@ -4,7 +4,8 @@ use super::request::{Authority, Names, build};
 use super::{Engine, classify, paginate, select};
 use crate::connector::model::{Call, Effect, Paginate, Pointer, Verb};
 use crate::connector::{Outcome, Trouble};
-use crate::expr::EvalError;
+use crate::entropy::Entropy;
+use crate::expr::{EvalError, Lookup};
 use crate::outbound::OutboundResponse;
 use http::HeaderMap;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -221,13 +222,29 @@ impl Engine {
         loop {
             let token = self.token(fresh).await?;
             let authority = Authority::Credential(&self.credential, token.as_ref());
-            let mut request = build(step, call, names, &self.model.http, &self.base, &authority, extra)?;
+            // Made for this one request, and dropped with it: no name, record, log or answer ever holds it.
+            let password = self.passwords.as_ref().filter(|_| call.random).map(|entropy| password(entropy.as_ref()));
+            let mut request = match &password {
+                Some(password) => {
+                    let names = BodyNames { names, password };
+                    build(step, call, names.names, &names, &self.model.http, &self.base, &authority, extra)?
+                }
+                None => build(step, call, names, names, &self.model.http, &self.base, &authority, extra)?,
+            };
+            drop(password);
             if let Some(url) = &address {
                 request.url = url.clone();
             }
             request.timeout_ms = self.limits.timeout_ms;
             request.response_bytes_max = self.limits.response_bytes_max;
+            if let Some(response) = self.on_stage(step, call, names, &request)? {
+                return Ok(response);
+            }
+            let shown = self.stage.is_some().then(|| request.clone());
             let response = self.transport.send(request).await.map_err(|error| classify::no_answer(step, call.effect, &error))?;
+            if let Some(request) = shown {
+                self.tell_stage(step, call, names, &request, &response);
+            }
             if fresh || token.is_none() || !matches!(response.status.as_u16(), 401 | 403) {
                 return Ok(response);
             }
@@ -255,10 +272,13 @@ impl Engine {
         *held = None;
         for call in calls {
             let step = format!("token/{}", call.name);
-            let mut request = build(&step, call, &names, &self.model.http, &self.base, &Authority::None, &[])?;
+            let mut request = build(&step, call, &names, &names, &self.model.http, &self.base, &Authority::None, &[])?;
             request.timeout_ms = self.limits.timeout_ms;
             request.response_bytes_max = self.limits.response_bytes_max;
-            let response = self.transport.send(request).await.map_err(|error| classify::no_answer(&step, call.effect, &error))?;
+            let response = match self.on_stage(&step, call, &names, &request)? {
+                Some(response) => response,
+                None => self.transport.send(request).await.map_err(|error| classify::no_answer(&step, call.effect, &error))?,
+            };
             let verdict = classify::classify(call, &response);
             if !classify::is_success(verdict.outcome) {
                 return Err(trouble(&step, verdict.outcome, verdict.reason));
@@ -274,6 +294,23 @@ impl Engine {
             None => Err(trouble("token", Outcome::Reauth, "the pre-step gave no token")),
         }
     }
+}
+
+/// Names of a body that makes an account.
+struct BodyNames<'a> {
+    names: &'a Names<'a>,
+    password: &'a Value,
+}
+
+impl Lookup for BodyNames<'_> {
+    fn name(&self, name: &str) -> Option<&Value> {
+        if name == "random" { Some(self.password) } else { self.names.name(name) }
+    }
+}
+
+/// A password that nobody will ever type: 256 random bits, with a character of each class that apps ask for, and short enough for bcrypt's 72 bytes.
+fn password(entropy: &dyn Entropy) -> Value {
+    Value::from(format!("{}-aA1", entropy.token()))
 }
 
 fn list_at(pointer: &Pointer, whole: &Value) -> Option<Vec<Value>> {

@@ -3,7 +3,7 @@
 use crate::connector::model::{AccountShape, Extract, Filter, IdentityFacts, Model, Place, SameAs, Select, same_email};
 use crate::connector::model::{Over, plain};
 use crate::expr::{EvalError, Lookup};
-use crate::plan::{Account, Members};
+use crate::plan::{Account, Members, Shown};
 use http::HeaderMap;
 use serde_json::Value;
 
@@ -80,6 +80,7 @@ pub(super) fn account(model: &Model, shape: &AccountShape, element: &Value, head
         admin: is_true(shape.admin.as_ref(), element, headers) || model.identity.is_reserved(&login),
         disabled: is_true(shape.disabled.as_ref(), element, headers),
         login,
+        shown: Shown(element.as_object().cloned().unwrap_or_default()),
         ..Account::default()
     };
     for attribute in &model.attributes {

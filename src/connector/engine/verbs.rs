@@ -101,6 +101,9 @@ impl Engine {
                 Look::Found => {
                     let account = self.account_in(&step, &answer, Outcome::Retry)?;
                     self.check_same(&step, &account, context, way)?;
+                    if call.then_get {
+                        return self.read_whole(context, account, way).await;
+                    }
                     return Ok(Observation::Found(Box::new(account), way.into()));
                 }
                 // A dialect that cannot be searched in this way: the next way may do.
@@ -109,6 +112,18 @@ impl Engine {
             }
         }
         Ok(Observation::Absent)
+    }
+
+    /// The account that a lookup has found, read again by its id: the lookup's own answer leaves parts out (`then = "get"`).
+    async fn read_whole(&self, context: Context<'_>, seen: Account, way: Way) -> Result<Observation, Trouble> {
+        // Boxed: without a `get`, reading by id comes down to looking.
+        match Box::pin(self.read_one(Context { account_id: Some(&seen.id), ..context })).await? {
+            Observation::Found(account, _) if self.model.identity.fold.same(&account.login, &seen.login) => {
+                Ok(Observation::Found(account, way.into()))
+            }
+            Observation::Found(..) => Err(trouble("get", Outcome::Conflict, "the answer is about another account than the one asked for")),
+            gone @ (Observation::Absent | Observation::Ambiguous) => Ok(gone),
+        }
     }
 
     /// `[provision.find]`.
@@ -214,8 +229,13 @@ impl Engine {
                     Look::Found | Look::Absent | Look::Ambiguous => {}
                     Look::Unsupported | Look::Trouble => return Err(answer.trouble(&format!("{verb}/{}", call.name))),
                 }
+                // An answer that is the list itself needs neither `select` nor `paginate`.
+                let whole = call.select.is_none() && call.paginate.is_none() && classify::is_success(answer.outcome);
+                let Some(listed) = (if whole { answer.element.as_array() } else { Some(&answer.elements) }) else {
+                    return Err(trouble(&format!("{verb}/{}", call.name), Outcome::Retry, "the answer has no list"));
+                };
                 let members: &mut Members = account.memberships.entry(kind.clone()).or_default();
-                for element in &answer.elements {
+                for element in listed {
                     let read = |key: &str| {
                         call.save.iter().find(|(name, _)| name == key).and_then(|(_, place)| select::extract(place, element, &answer.headers))
                     };
@@ -386,8 +406,9 @@ impl Engine {
                     // What is not there has no members.
                     None if !adding => return Ok(Outcome::Done),
                     None => {
+                        // No write can come to `absent`: whoever reads it knows that it is the policy that names something the app lacks.
                         let detail = format!("the app has no {kind} called `{member}`");
-                        return Err(trouble(&format!("resolve.{kind}"), Outcome::Denied, detail));
+                        return Err(trouble(&format!("resolve.{kind}"), Outcome::Absent, detail));
                     }
                 }
             }
@@ -412,6 +433,25 @@ impl Engine {
         // A policy that only grants may leave taking back to people.
         let one_sided = self.steps.as_ref().is_some_and(|steps| steps.has_each(each));
         finish(known || one_sided, outcome, &name)
+    }
+
+    /// Whether `role` is there, or would be made.
+    pub(super) async fn has_role(&self, role: &str) -> Result<bool, Trouble> {
+        if !self.model.roles.is_empty() {
+            return Ok(self.model.may_have_role(role));
+        }
+        let kind = &self.model.roles_as;
+        if !self.model.can(&Verb::Resolve(kind.clone())) {
+            return Err(trouble(&format!("resolve.{kind}"), Outcome::Unsupported, "the app cannot be asked which roles it has"));
+        }
+        let mut names = self.names();
+        names.set("member", "name", Value::from(role));
+        if self.resolve(kind, role, &mut names, false).await?.is_some() {
+            return Ok(true);
+        }
+        let makes =
+            |call: &Call| call.effect != Effect::Read && call.condition.as_ref().is_none_or(|condition| matches!(condition.holds(&names), Ok(true)));
+        Ok(self.verb(&Verb::Resolve(kind.clone())).iter().any(makes))
     }
 
     /// The app's id of a group, role or organisation, or its name where ids are names; `None` when there is none.

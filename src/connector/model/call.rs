@@ -3,7 +3,7 @@
 use super::read::{Reader, literal};
 use super::{Body, Call, Each, Effect, Filter, Fold, PageStyle, Paginate, Pointer, Rule, SameAs, Select, Test, Tree};
 use crate::connector::Outcome;
-use crate::expr::{Env, Template};
+use crate::expr::{Env, Template, Type};
 use crate::source::{Entry, Node, Table, Written};
 use http::Method;
 
@@ -37,12 +37,18 @@ pub(super) const OUTCOMES: [(&str, Outcome); 16] = [
 ];
 
 /// What is expected of a step where it stands.
-#[derive(Clone, Copy)]
-pub(super) struct Expect {
-    /// It looks for somebody: an exact filter is mandatory.
-    pub(super) select: bool,
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// It looks for an account: only reads, an exact filter is mandatory, and `then = "get"` may follow.
+    Lookup,
+    /// It looks for something else by name: an exact filter is mandatory.
+    Resolve,
     /// It must not change anything.
-    pub(super) read: bool,
+    Read,
+    /// It makes an account: its body may have `{random}` in it.
+    Create,
+    /// Nothing in particular.
+    Any,
 }
 
 /// A step of a connector.
@@ -50,6 +56,9 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
     let table = reader.table(node)?;
     let mut known = CALL_KEYS.to_vec();
     known.push("at");
+    if expect == Expect::Lookup {
+        known.push("then");
+    }
     reader.keys(table, "a step", &known);
     let name = reader.text_at(table, "name").unwrap_or_default();
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
@@ -63,7 +72,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         }
         return None;
     };
-    if expect.read && effect != Effect::Read {
+    if matches!(expect, Expect::Lookup | Expect::Read) && effect != Effect::Read {
         reader.error("effect", &node.span, "this verb only reads: `effect` must be \"read\"");
     }
     let (method, path, mut query) = request(reader, table, node, env)?;
@@ -79,10 +88,11 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         reader.error_help("missing-key", &node.span, "a step must `classify` its answers", "classify = [{ status = 200, outcome = \"found\" }]");
     }
     let select = table.get("select").and_then(|entry| select(reader, &entry.node, env));
-    if expect.select && select.is_none() && effect == Effect::Read {
+    if matches!(expect, Expect::Lookup | Expect::Resolve) && select.is_none() && effect == Effect::Read {
         let help = "select = { where = { \"/login\" = \"{want.login}\" }, fold = \"login\" }";
         reader.error_help("missing-key", &node.span, "a lookup must say what it takes for an exact match: `select`", help);
     }
+    let body = if expect == Expect::Create { body(reader, table, &with_random(env)) } else { body(reader, table, env) };
     Some(Call {
         name,
         effect,
@@ -92,7 +102,8 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         path,
         query,
         headers: headers(reader, table, env),
-        body: body(reader, table, env),
+        random: body.reads(RANDOM),
+        body,
         classify,
         go_on: table.get("continue").map(|entry| reader.texts(&entry.node)).unwrap_or_default().iter().filter_map(|text| outcome(text)).collect(),
         select,
@@ -100,7 +111,27 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         save: saves(reader, table),
         paginate: table.get("paginate").and_then(|entry| paginate(reader, &entry.node)),
         any_body: any_body(reader, table),
+        then_get: table.get("then").and_then(|entry| reader.choice(&entry.node, &[("get", true)])).unwrap_or(false),
     })
+}
+
+/// Name of the generated password, in bodies that make an account and nowhere else.
+pub(super) const RANDOM: &str = "random";
+
+/// The names of a body that makes an account.
+pub(super) fn with_random(env: &Env) -> Env {
+    env.clone().with(RANDOM, Type::Text, true)
+}
+
+impl Body {
+    /// Whether a value in it is made of `name`.
+    pub(super) fn reads(&self, name: &str) -> bool {
+        match self {
+            Self::Empty => false,
+            Self::Json(tree) => tree.reads(name),
+            Self::Form(fields) => fields.iter().any(|(_, tree)| tree.reads(name)),
+        }
+    }
 }
 
 fn outcome(text: &str) -> Option<Outcome> {

@@ -3,14 +3,15 @@
 use super::call::{self, Expect};
 use super::read::{Reader, literal};
 use super::{
-    AccountShape, Attribute, Auth, Call, Fold, Http, IdentityFacts, MemberShape, MemberVerb, Model, Pointer, Rejected, Setting, SignIn, Verb, Way,
+    AccountShape, Attribute, Auth, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit, Pointer, Rejected,
+    Setting, SignIn, Verb, Way,
 };
 use crate::expr::{Env, FirstOf, Type};
 use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-const TOP: [&str; 27] = [
+const TOP: [&str; 32] = [
     "connector",
     "version",
     "summary",
@@ -18,6 +19,11 @@ const TOP: [&str; 27] = [
     "roles_as",
     "orgs_as",
     "role_order",
+    "roles",
+    "default_role",
+    "orgs_by",
+    "joined_on_create",
+    "initial_password",
     "http",
     "settings",
     "identity",
@@ -63,7 +69,8 @@ fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
     model.tested_with = reader.texts_at(table, "tested_with");
     model.roles_as = reader.text_at(table, "roles_as").unwrap_or(model.roles_as);
     model.orgs_as = reader.text_at(table, "orgs_as").unwrap_or(model.orgs_as);
-    model.role_order = reader.texts_at(table, "role_order");
+    roles(reader, table, &mut model);
+    passwords(reader, table, &mut model);
     if let Some(given) = section(reader, table, "http") {
         model.http = http(reader, given);
     }
@@ -90,6 +97,41 @@ fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
     model
 }
 
+/// `role_order`, `roles`, `default_role`, `orgs_by`, `joined_on_create`.
+fn roles(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
+    model.role_order = reader.texts_at(table, "role_order");
+    model.roles = if table.get("roles").is_some() { reader.texts_at(table, "roles") } else { model.role_order.clone() };
+    model.default_role = reader.text_at(table, "default_role");
+    let by = table.get("orgs_by").and_then(|entry| reader.choice(&entry.node, &[("name", false), ("number", true)]));
+    model.orgs_by_number = by.unwrap_or(false);
+    if let Some(given) = section(reader, table, "joined_on_create") {
+        model.joined_on_create = given.entries.iter().map(|entry| (entry.key.clone(), reader.texts(&entry.node))).collect();
+    }
+    if model.roles.is_empty() {
+        return;
+    }
+    let joined = model.joined_on_create.iter().flat_map(|(_, roles)| roles);
+    let named: Vec<String> = model.role_order.iter().chain(&model.default_role).chain(joined).cloned().collect();
+    for role in named.iter().filter(|role| !model.roles.contains(role)) {
+        let span = table.get("roles").map_or(0..0, |entry| entry.node.span.clone());
+        reader.error("unknown-role", &span, format!("`{role}` is not among `roles`"));
+    }
+}
+
+/// `initial_password`: what it can do, the usual first.
+fn passwords(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
+    let known = [("random", InitialPassword::Random), ("none", InitialPassword::None)];
+    let Some(entry) = table.get("initial_password") else {
+        model.initial_password = vec![InitialPassword::None];
+        return;
+    };
+    let nodes = entry.node.as_list().unwrap_or(std::slice::from_ref(&entry.node));
+    model.initial_password = nodes.iter().filter_map(|node| reader.choice(node, &known)).collect();
+    if nodes.is_empty() {
+        reader.error_help("missing-key", &entry.node.span, "`initial_password` is empty", "[\"random\"], [\"none\"] or both, the usual first");
+    }
+}
+
 /// The model behind `connector = "rest"`.
 pub(super) fn rest() -> Model {
     Model {
@@ -109,6 +151,13 @@ pub(super) fn rest() -> Model {
         roles_as: "role".to_owned(),
         orgs_as: "org".to_owned(),
         role_order: Vec::new(),
+        roles: Vec::new(),
+        default_role: None,
+        orgs_by_number: false,
+        joined_on_create: Vec::new(),
+        initial_password: Vec::new(),
+        file: None,
+        revision: String::new(),
         verbs: BTreeMap::new(),
         sign_in: SignIn::default(),
     }
@@ -271,9 +320,25 @@ fn sign_in(reader: &mut Reader<'_>, table: &Table) -> SignIn {
         header: reader.text_at(table, "header"),
         rejected_when,
         block_paths: reader.texts_at(table, "block_paths"),
-        native_jit: reader.text_at(table, "native_jit"),
+        native_jit: table.get("native_jit").and_then(|entry| native_jit(reader, &entry.node)),
         advice: reader.texts_at(table, "advice"),
     }
+}
+
+/// `"in words"`, or `{ setting = "auth.jwt.auto_sign_up", want = "off", text = "…" }`.
+fn native_jit(reader: &mut Reader<'_>, node: &Node) -> Option<NativeJit> {
+    let Some(table) = node.as_table() else {
+        return reader.text(node).map(|text| NativeJit { settings: Vec::new(), want: String::new(), text });
+    };
+    reader.keys(table, "`native_jit`", &["setting", "want", "text"]);
+    for key in ["setting", "want"] {
+        if table.get(key).is_none() {
+            reader.error("missing-key", &node.span, format!("`native_jit` needs `{key}`"));
+        }
+    }
+    let settings = reader.texts_at(table, "setting");
+    let (want, text) = (reader.text_at(table, "want"), reader.text_at(table, "text"));
+    Some(NativeJit { settings, want: want.unwrap_or_default(), text: text.unwrap_or_default() })
 }
 
 /// Names that the steps of a verb may use.
@@ -369,12 +434,23 @@ fn verbs(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
 
 fn add(reader: &mut Reader<'_>, model: &mut Model, verb: Verb, node: &Node) {
     let env = env(model, &verb);
-    let looks = matches!(verb, Verb::Lookup(_) | Verb::Resolve(_));
-    let read = matches!(verb, Verb::Token | Verb::Probe | Verb::Lookup(_) | Verb::Get | Verb::List | Verb::Members(_, MemberVerb::List));
+    let expect = match verb {
+        Verb::Lookup(_) => Expect::Lookup,
+        Verb::Resolve(_) => Expect::Resolve,
+        Verb::Create => Expect::Create,
+        Verb::Token | Verb::Probe | Verb::Get | Verb::List | Verb::Members(_, MemberVerb::List) => Expect::Read,
+        Verb::Update
+        | Verb::Rename
+        | Verb::Enable
+        | Verb::Disable
+        | Verb::Delete
+        | Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set)
+        | Verb::RevokeSessions => Expect::Any,
+    };
     let nodes = reader.list(node);
     if nodes.is_empty() {
         reader.error("missing-key", &node.span, "a verb needs at least one step");
     }
-    let calls: Vec<Call> = nodes.iter().filter_map(|one| call::parse(reader, one, &env, Expect { select: looks, read })).collect();
+    let calls: Vec<Call> = nodes.iter().filter_map(|one| call::parse(reader, one, &env, expect)).collect();
     model.verbs.insert(verb, calls);
 }

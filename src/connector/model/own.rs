@@ -5,6 +5,7 @@ use super::read::Reader;
 use super::{Body, Call, Each, Effect, Extract, Filter, OwnFind, OwnStep, OwnSteps, Place, Pointer, Rule, Select, Steps, Way};
 use crate::connector::Outcome;
 use crate::expr::{Env, Type};
+use crate::policy::schema::{FIND, STEP};
 use crate::source::{Node, Problem, SourceFile, Table};
 use std::sync::Arc;
 
@@ -25,28 +26,9 @@ pub(super) fn parse(file: &SourceFile, find: Option<&Node>, steps: &[Node], env:
     (sound.then(|| Steps(Arc::new(OwnSteps { find, steps: own }))), reader.problems)
 }
 
-const FIND_KEYS: [&str; 16] = [
-    "get",
-    "query",
-    "headers",
-    "list",
-    "where",
-    "by",
-    "id",
-    "login",
-    "external_id",
-    "email",
-    "admin",
-    "disabled",
-    "etag",
-    "paginate",
-    "classify",
-    "response",
-];
-
 fn own_find(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnFind> {
     let table = reader.table(node)?;
-    reader.keys(table, "`[provision.find]`", &FIND_KEYS);
+    reader.keys(table, "`[provision.find]`", &FIND.names());
     let (method, path, mut query) = call::request(reader, table, node, env)?;
     query.extend(call::pairs(reader, table, "query", env));
     let list = reader.pointer_at(table, "list");
@@ -98,12 +80,9 @@ fn guess_way(table: &Table) -> Way {
     if text.contains("email") { Way::Email } else { Way::Login }
 }
 
-const STEP_KEYS: [&str; 17] =
-    ["name", "on", "get", "post", "put", "patch", "delete", "query", "headers", "body", "form", "ok", "classify", "save", "each", "if", "response"];
-
 fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> {
     let table = reader.table(node)?;
-    reader.keys(table, "`[[provision.step]]`", &STEP_KEYS);
+    reader.keys(table, "`[[provision.step]]`", &STEP.names());
     let name = reader.text_at(table, "name").unwrap_or_default();
     if name.is_empty() {
         reader.error("missing-key", &node.span, "a step needs a `name`: it is what people read when it fails");
@@ -140,16 +119,20 @@ fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> 
         if table.get("classify").is_some() { rules(reader, table, effect) } else { usual_rules(reader, table, effect, each.as_ref(), on_create) };
     let save = call::saves(reader, table);
     for (name, _) in &save {
-        if matches!(name.as_str(), "item" | "user" | "role" | "roles" | "orgs" | "vars" | "claims" | "email" | "groups") {
+        if matches!(name.as_str(), "item" | "random" | "user" | "role" | "roles" | "orgs" | "vars" | "claims" | "email" | "groups") {
             reader.error("unknown-value", &node.span, format!("`{name}` has a meaning already; save under another name"));
         }
     }
+    // Sent once, when the account is made: a step that also runs later would change the password each time.
+    let makes = on_create && !on_update;
+    let body = if makes { call::body(reader, table, &call::with_random(env)) } else { call::body(reader, table, env) };
     let call = Call {
         effect,
         condition: table.get("if").and_then(|entry| reader.condition(&entry.node, env)),
         each,
         headers: call::headers(reader, table, env),
-        body: call::body(reader, table, env),
+        random: body.reads(call::RANDOM),
+        body,
         classify,
         save,
         any_body: call::any_body(reader, table),
@@ -219,5 +202,7 @@ fn bare(name: &str, method: http::Method, path: crate::expr::Template, query: Ve
         save: Vec::new(),
         paginate: None,
         any_body: false,
+        then_get: false,
+        random: false,
     }
 }

@@ -231,14 +231,10 @@ impl<'f> Reader<'f> {
             Err(problems) => (None, problems),
         };
         for problem in problems {
-            // Offsets hold as long as the string was written without escapes.
-            let written = self.file.text.get(node.span.clone()).unwrap_or_default();
-            let span = written.find(text).map_or_else(
+            let whole = node.as_text().unwrap_or_default();
+            let span = whole.find(text).map_or_else(
                 || node.span.clone(),
-                |at| {
-                    let start = node.span.start + at;
-                    start + problem.span.start..start + problem.span.end
-                },
+                |at| self.file.inside_string(&node.span, whole, &(at + problem.span.start..at + problem.span.end)),
             );
             let make = if problem.warning { Problem::warning } else { Problem::error };
             let mut out = make(problem.code, self.file, span, problem.message).label(problem.label);

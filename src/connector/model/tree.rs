@@ -74,6 +74,18 @@ impl Lookup for Over<'_> {
 }
 
 impl Tree {
+    /// Whether a value in it is made of the top-level name `name`.
+    pub(super) fn reads(&self, name: &str) -> bool {
+        let reads = |template: &Template| template.names().iter().any(|read| read.split(['.', '[']).next() == Some(name));
+        match self {
+            Self::Literal(_) => false,
+            Self::Template(template) | Self::Scim(template) => reads(template),
+            Self::List(items) => items.iter().any(|item| item.reads(name)),
+            Self::Table(entries) => entries.iter().any(|(_, entry)| entry.reads(name)),
+            Self::Each(over, entries) => reads(over) || entries.iter().any(|(_, entry)| entry.reads(name)),
+        }
+    }
+
     /// The value; `None` when what it would be made of is absent from the sign-in.
     ///
     /// # Errors

@@ -112,6 +112,26 @@ fn a_role_inside_a_membership_is_set_to_what_is_wanted() {
     assert_eq!(plan.steps, vec![Step::Add { kind: "org".into(), member: "7".into(), role: Some("Editor".into()) }]);
 }
 
+/// Grafana #59282: what an administrator of the app gave by hand is not taken away by a sign-in.
+#[test]
+fn a_higher_role_that_somebody_gave_by_hand_is_not_lowered() {
+    let role = |name: &str| Members::from([("7".to_owned(), Some(name.to_owned()))]);
+    let check = |applied: Option<&str>, shown: &str, wanted: &str, fresh: bool, expected: usize| {
+        let account = Account { memberships: BTreeMap::from([("org".to_owned(), role(shown))]), ..having("org", &[]) };
+        let before = Applied { memberships: applied.map(|name| ("org".to_owned(), role(name))).into_iter().collect(), ..Applied::default() };
+        let role_order = ["Viewer", "Editor", "Admin"].map(str::to_owned).to_vec();
+        let rules = DiffRules { fresh, role_order, ..DiffRules::default() };
+        let plan = diff(&before, &wanting("org", Wanted::Known(role(wanted))), Some(&account), &rules);
+        assert_eq!((plan.steps.len(), plan.kept.len()), (expected, usize::from(expected == 0)), "{applied:?} {shown} {wanted} {fresh}");
+    };
+    check(None, "Admin", "Viewer", false, 0);
+    check(None, "Viewer", "Editor", false, 1);
+    // Ours: kept in step, whoever changed it meanwhile.
+    check(Some("Viewer"), "Admin", "Viewer", false, 1);
+    // Of an account that is just being made, everything came with the create.
+    check(None, "Admin", "Viewer", true, 1);
+}
+
 #[test]
 fn the_fingerprint_does_not_depend_on_the_order_in_which_things_were_asserted() {
     let one = Desired { login: "a".into(), attributes: BTreeMap::from([("x".to_owned(), json!({"b": 1, "a": [2]}))]), memberships: BTreeMap::new() };
@@ -185,7 +205,7 @@ prop_compose! {
 prop_compose! {
     fn some_rules()(manage in prop::bool::weighted(0.9), fresh in any::<bool>(), enable in any::<bool>(), sync_attributes in any::<bool>(),
         sync_memberships in btree_map("[k-l]", prop_oneof![Just(Sync::Login), Just(Sync::Create), Just(Sync::Never)], 0..2)) -> DiffRules {
-        DiffRules { manage, fresh, enable, sync_attributes, sync_memberships }
+        DiffRules { manage, fresh, enable, sync_attributes, sync_memberships, role_order: vec!["X".to_owned(), "Y".to_owned()] }
     }
 }
 

@@ -1,12 +1,14 @@
-//! `[user]`, `[roles]`, `[[org]]` and `[provision]`: the account a person should have, and how it is made.
+//! `[user]`, `[roles]`, `[[org]]` and `[provision]`: the account a person should have, and how it is made. What these must be so that a connector can do
+//! its work is in `fit.rs`.
 
+use super::fit;
 use crate::config::SecretRef;
-use crate::connector::model::{Credential, MemberVerb, Model, Steps, Verb};
+use crate::connector::model::{Credential, Model, Steps};
 use crate::expr::{Env, FirstOf, Template};
 use crate::policy::schema::SIGN_IN_NAMES;
-use crate::policy::{Glob, MatchBy, OnCollision, OnExisting, Org, Pick, Provision, Roles, Sync, UserMapping};
+use crate::policy::{Glob, MatchBy, OnCollision, Org, Pick, Provision, Roles, Sync, UserMapping};
 use crate::source::value::nearest;
-use crate::source::{Entry, Node, Reader, Severity, Span, Table, Written};
+use crate::source::{Node, Reader, Span, Table, Written};
 use std::sync::Arc;
 
 /// What `[user]` means when it says nothing.
@@ -37,8 +39,17 @@ pub(super) fn user(reader: &mut Reader<'_>, tree: &Table) -> UserMapping {
             reader.error("unknown-name", &node.span, format!("no sign-in has an attribute `{written}`"), &help);
         }
     }
-    let on_collision = if table.text("on_collision") == Some("suffix") { OnCollision::Suffix } else { OnCollision::Refuse };
-    UserMapping { name, email, display, extra, required: table.texts("required"), on_collision }
+    let on_collision = match table.text("on_collision") {
+        Some("suffix") => OnCollision::Suffix,
+        Some("hash") => OnCollision::Hash,
+        _ => OnCollision::Refuse,
+    };
+    let omit = table.texts("omit");
+    // What `[user]` itself makes is not there for templates either.
+    let sent = |name: &str, value: FirstOf| if omit.iter().any(|omitted| omitted == name) { FirstOf(Vec::new()) } else { value };
+    let (email, display) = (sent("email", email), sent("display", display));
+    let name_max = table.integer("name_max").and_then(|max| usize::try_from(max).ok()).filter(|max| *max > 0);
+    UserMapping { name, email, display, extra, required: table.texts("required"), name_max, omit, on_collision }
 }
 
 /// `[roles]`.
@@ -57,6 +68,7 @@ pub(super) fn roles(reader: &mut Reader<'_>, tree: &Table) -> Option<Roles> {
     Some(Roles {
         map,
         pick: if table.text("pick") == Some("all") { Pick::All } else { Pick::Highest },
+        order: table.texts("order"),
         default: table.text("default").map(str::to_owned),
         sync: match table.text("sync") {
             Some("create") => Sync::Create,
@@ -96,7 +108,7 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
     let steps = own_steps(reader, find, step, env);
     if written == "none" {
         for entry in table.entries.iter().filter(|entry| entry.key != "connector") {
-            if reported(reader, entry) {
+            if fit::reported(reader, entry) {
                 continue;
             }
             let message = format!("provision.{} has no effect: connector = \"none\" makes no accounts", entry.key);
@@ -104,7 +116,7 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
         }
         return None;
     }
-    let connector = if rest { Arc::new(Model::rest()) } else { built_in(reader, name, connectors)? };
+    let connector = if rest { Arc::new(Model::rest()) } else { fit::connector(reader, name, connectors)? };
     if !rest && let Some(own) = find.or(step) {
         reader.error(
             "contradiction",
@@ -126,154 +138,31 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
         return None;
     };
     let url = base(reader, url)?;
+    let initial_password = fit::initial_password(reader, table, &connector);
     let (settings, problems) = connector.settings(reader.file, table.table("settings"));
     reader.problems.extend(problems);
     let match_by = table.texts("match").iter().filter_map(|by| match_by(by)).collect::<Vec<_>>();
     if match_by.is_empty()
+        && table.get("mode").is_none()
         && let Some(entry) = table.get("on_existing").filter(|_| table.text("on_existing") != Some("refuse"))
     {
         let help = "say how an existing account is recognised: match = [\"email\"], [\"login\"] or [\"external_id\"]";
         reader.warning("no-effect", &entry.node.span, "without `match` no existing account is recognised: each one is a conflict", help);
     }
+    let (switches, on_existing) = super::switches::switches(reader, node, table);
     Some(Provision {
         connector,
         url,
         credential: credential(reader, table),
         settings,
-        on_existing: match table.text("on_existing") {
-            Some("adopt") => OnExisting::Adopt,
-            Some("leave") => OnExisting::Leave,
-            _ => OnExisting::Refuse,
-        },
+        on_existing,
         match_by,
+        switches,
         timeout_ms: table.duration_ms("timeout").and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0).unwrap_or(10_000),
         retries: table.integer("retries").and_then(|retries| u32::try_from(retries).ok()).unwrap_or(2),
         steps,
+        initial_password,
     })
-}
-
-/// What sections say that this app cannot do, and what it needs that they do not say.
-pub(super) fn fits_connector(
-    reader: &mut Reader<'_>,
-    tree: &Table,
-    user: &UserMapping,
-    roles: Option<&Roles>,
-    orgs: &[Org],
-    provision: Option<&Provision>,
-) {
-    let span_of = |key: &str| tree.node(key).map_or(0..0, |node| node.span.clone());
-    unused_extra(reader, tree, provision);
-    let Some(provision) = provision else {
-        // A section that is there and broken would do something once it is mended.
-        if tree.node("provision").is_none() || tree.table("provision").and_then(|table| table.text("connector")) == Some("none") {
-            without_accounts(reader, tree);
-        }
-        return;
-    };
-    let model = &provision.connector;
-    let grants = |kind: &str, each: &str| {
-        let verb = |verb| model.can(&Verb::Members(kind.to_owned(), verb));
-        verb(MemberVerb::Add) || verb(MemberVerb::Set) || provision.steps.as_ref().is_some_and(|steps| steps.has_each(each))
-    };
-    if !orgs.is_empty() && !grants(&model.orgs_as, "orgs") {
-        let span = tree.sections("org").first().map_or(0..0, |(span, _)| (*span).clone());
-        reader.warning("no-effect", &span, format!("connector `{}` has no organisations: [[org]] has no effect", model.name), "");
-    }
-    if let Some(roles) = roles {
-        if !grants(&model.roles_as, "roles") {
-            let help = "headers and the JWT may still use {role} and {roles}";
-            reader.warning("no-effect", &span_of("roles"), format!("connector `{}` does not grant roles", model.name), help);
-        }
-        unknown_roles(reader, tree, roles, model);
-    }
-    for attribute in model.attributes.iter().filter(|attribute| attribute.required || attribute.locked) {
-        let given = user.extra.iter().any(|(name, _)| *name == attribute.name) || ["email", "display"].contains(&attribute.name.as_str());
-        if !given && attribute.default.0.is_empty() {
-            let message = format!("connector `{}` needs the attribute `{}`", model.name, attribute.name);
-            reader.error("missing-attribute", &span_of("provision"), message, &format!("[user.extra] {} = \"…\"", attribute.name));
-        }
-    }
-}
-
-/// What is wrong is not called without effect as well.
-fn reported(reader: &Reader<'_>, entry: &Entry) -> bool {
-    reader.reported_within(&(entry.key_span.start..entry.node.span.end))
-}
-
-/// What only an app with accounts needs.
-fn without_accounts(reader: &mut Reader<'_>, tree: &Table) {
-    for (section, key) in [("roles", "sync"), ("user", "on_collision")] {
-        if let Some(entry) = tree.table(section).and_then(|table| table.get(key)).filter(|entry| !reported(reader, entry)) {
-            let message = format!("{section}.{key} has no effect: this policy makes no accounts");
-            reader.warning("no-effect", &entry.key_span, message, "leave it out, or add [provision]");
-        }
-    }
-}
-
-/// `[user.extra]` names that no connector takes and no text of the policy mentions: misspelt, most likely.
-fn unused_extra(reader: &mut Reader<'_>, tree: &Table, provision: Option<&Provision>) {
-    let Some(extra) = tree.table("user").and_then(|user| user.table("extra")) else { return };
-    if provision.is_none() && reader.problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return;
-    }
-    let mut texts = Vec::new();
-    for entry in tree.entries.iter().filter(|entry| !["user", "test"].contains(&entry.key.as_str())) {
-        all_texts(&entry.node, &mut texts);
-    }
-    let taken: Vec<&str> = provision.iter().flat_map(|provision| &provision.connector.attributes).map(|known| known.name.as_str()).collect();
-    // `user.extra` as a whole may use any of them.
-    let whole =
-        texts.iter().any(|text| text.match_indices("extra").any(|(at, word)| text.get(at + word.len()..).is_some_and(|rest| !rest.starts_with('.'))));
-    for entry in &extra.entries {
-        let name = entry.key.as_str();
-        if whole || taken.contains(&name) || texts.iter().any(|text| text.contains(&format!("extra.{name}"))) {
-            continue;
-        }
-        let near = nearest(name, taken.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        let help = near.unwrap_or_else(|| format!("use it as {{user.extra.{name}}}, or leave it out"));
-        reader.warning("no-effect", &entry.key_span, format!("nothing uses user.extra.{name}"), &help);
-    }
-}
-
-fn all_texts<'t>(node: &'t Node, texts: &mut Vec<&'t str>) {
-    match &node.value {
-        Written::Text(text) => texts.push(text),
-        Written::List(list) => list.iter().for_each(|node| all_texts(node, texts)),
-        Written::Table(table) => table.entries.iter().for_each(|entry| all_texts(&entry.node, texts)),
-        Written::Integer(_) | Written::Float(_) | Written::Bool(_) | Written::Date(_) => {}
-    }
-}
-
-/// `pick = "highest"` needs to know where a role stands.
-fn unknown_roles(reader: &mut Reader<'_>, tree: &Table, roles: &Roles, model: &Model) {
-    if model.role_order.is_empty() || roles.pick == Pick::All {
-        return;
-    }
-    let table = tree.table("roles");
-    let mapped = table.and_then(|table| table.table("map")).map(|map| map.entries.as_slice()).unwrap_or_default();
-    let nodes = mapped.iter().map(|entry| &entry.node).chain(table.and_then(|table| table.node("default")));
-    for node in nodes {
-        let Some(role) = node.as_text().filter(|role| !model.role_order.iter().any(|known| known == role)) else { continue };
-        let near = nearest(role, model.role_order.iter().map(String::as_str)).map(|near| format!("did you mean \"{near}\"?"));
-        let help = near.unwrap_or_else(|| format!("one of: {}", model.role_order.join(", ")));
-        reader.error("unknown-role", &node.span, format!("connector `{}` knows no role `{role}`", model.name), &help);
-    }
-}
-
-fn built_in(reader: &mut Reader<'_>, node: &Node, connectors: &[Arc<Model>]) -> Option<Arc<Model>> {
-    let written = node.as_text()?;
-    if let Some(model) = connectors.iter().find(|model| model.name == written) {
-        return Some(Arc::clone(model));
-    }
-    let names: Vec<&str> = connectors.iter().map(|model| model.name.as_str()).filter(|name| *name != "rest").chain(["rest", "none"]).collect();
-    let problem =
-        crate::source::Problem::error("bad-value", reader.file, node.span.clone(), format!("`{written}` is not a value of provision.connector"));
-    let problem = match nearest(written, names.iter().copied()) {
-        Some(near) => problem.help(format!("did you mean \"{near}\"?")),
-        None => problem,
-    };
-    reader.problems.push(problem.help(format!("one of: {}", names.join(", "))));
-    None
 }
 
 fn own_steps(reader: &mut Reader<'_>, find: Option<&Node>, step: Option<&Node>, env: &Env) -> Option<Steps> {

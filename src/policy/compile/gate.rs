@@ -1,7 +1,7 @@
 //! `[access]` and `[[path]]`: who may pass.
 
 use crate::expr::{Env, Type};
-use crate::policy::{Gate, Glob, PathPattern, PathSection};
+use crate::policy::{EncodedSlashes, Gate, Glob, PathPattern, PathProblem, PathSection, Ways};
 use crate::source::{Reader, Span, Table};
 use ipnet::IpNet;
 
@@ -39,20 +39,24 @@ pub(super) fn access(reader: &mut Reader<'_>, tree: &Table) -> Gate {
 }
 
 /// `[[path]]` sections, and how they go together.
-pub(super) fn paths(reader: &mut Reader<'_>, tree: &Table) -> Vec<PathSection> {
+pub(super) fn paths(reader: &mut Reader<'_>, tree: &Table, slashes: EncodedSlashes) -> Vec<PathSection> {
     let mut sections = Vec::new();
     for (span, table) in tree.sections("path") {
-        sections.push(path(reader, span, table));
+        sections.push(path(reader, span, table, slashes, tree.get("bearer").is_some()));
     }
     overlaps(reader, tree, &sections);
     sections
 }
 
-fn path(reader: &mut Reader<'_>, span: &Span, table: &Table) -> PathSection {
+fn path(reader: &mut Reader<'_>, span: &Span, table: &Table, slashes: EncodedSlashes, has_bearer: bool) -> PathSection {
     let mut patterns = Vec::new();
     for node in table.text_nodes("match") {
-        match PathPattern::parse(node.as_text().unwrap_or_default()) {
+        match PathPattern::parse_as(node.as_text().unwrap_or_default(), slashes) {
             Ok(pattern) => patterns.push(pattern),
+            Err(why @ PathProblem::EncodedSlash) => {
+                let help = "encoded_slashes = \"keep\" above the first [section] lets such paths through";
+                reader.error("bad-path", &node.span, format!("no request could match this: {why}"), help);
+            }
             Err(why) => {
                 let message = format!("no request could match this: {why}");
                 reader.error("bad-path", &node.span, message, "patterns start with / or *, and * stands for anything; the query never takes part");
@@ -66,13 +70,14 @@ fn path(reader: &mut Reader<'_>, span: &Span, table: &Table) -> PathSection {
     }
     let public = table.flag("public") == Some(true);
     if public {
-        for key in PERSONAL {
+        for key in PERSONAL.into_iter().chain(["auth"]) {
             if let Some(entry) = table.get(key) {
                 let help = "a public path asks nobody who they are; put the condition into a section of its own";
                 reader.error("contradiction", &entry.key_span, format!("path.public and path.{key} contradict each other"), help);
             }
         }
-    } else if table.entries.iter().all(|entry| entry.key == "match" || entry.key == "public") {
+    } else if !has_bearer && table.entries.iter().all(|entry| entry.key == "match" || entry.key == "public") {
+        // Where there is a `[bearer]`, a section that says nothing says auth = ["session"].
         reader.warning(
             "no-effect",
             span,
@@ -80,18 +85,30 @@ fn path(reader: &mut Reader<'_>, span: &Span, table: &Table) -> PathSection {
             "give it groups, networks, methods, when, max_age or public = true",
         );
     }
-    for key in ["auth", "headers"] {
-        // `auth = ["session"]` is what happens anyway.
-        if let Some(entry) = table.get(key).filter(|_| key != "auth" || table.texts(key).iter().any(|way| way != "session")) {
-            reader.warning(
-                "not-yet",
-                &entry.key_span,
-                format!("path.{key} has no effect yet"),
-                "requests to these paths need a session like all others",
-            );
-        }
+    PathSection {
+        place: reader.file.place(span),
+        patterns,
+        public,
+        gate: gate(reader, table, "path"),
+        auth: auth(reader, table, has_bearer),
+        headers: Vec::new(),
+        secret_headers: Vec::new(),
     }
-    PathSection { place: reader.file.place(span), patterns, public, gate: gate(reader, table, "path") }
+}
+
+/// `auth`. A way in that leads nowhere is an error, not a path that nobody can reach.
+fn auth(reader: &mut Reader<'_>, table: &Table, has_bearer: bool) -> Ways {
+    let Some(node) = table.node("auth") else { return Ways::SESSION };
+    let written = table.texts("auth");
+    if node.as_list().is_some_and(<[_]>::is_empty) {
+        reader.error("empty-list", &node.span, "path.auth is an empty list: nobody could authenticate", "leave the key out for [\"session\"]");
+    }
+    let accepts = |way: &str| written.iter().any(|word| word == way);
+    if accepts("bearer") && !has_bearer {
+        let help = "a [bearer] section says whose tokens are accepted: idp, audience, scopes";
+        reader.error("missing-section", &node.span, "path.auth accepts tokens, and there is no [bearer]", help);
+    }
+    Ways { session: accepts("session"), bearer: accepts("bearer") }
 }
 
 /// A path that is both opened and restricted would need an order, and there is none.

@@ -1,8 +1,8 @@
-//! `[headers]` and `[jwt]`: what the app is told.
+//! `[headers]`, `[[path]] headers` and `[jwt]`: what the app is told.
 
 use crate::expr::Env;
-use crate::policy::{Encoding, Header, Jwt, SecretHeader};
-use crate::source::{Reader, Span, Table};
+use crate::policy::{Encoding, Header, Jwt, PathSection, SecretHeader};
+use crate::source::{Entry, Reader, Span, Table};
 use http::HeaderName;
 
 /// Headers that the gateway or HTTP itself sets: a policy never does. RFC 9110 7.6.1, and what decides where a message ends or goes.
@@ -38,10 +38,27 @@ const TTL_MS_MAX: i64 = 5 * 60 * 1000;
 
 /// `[headers]`, in the order of the file: those made from the sign-in, and those that are a shared secret.
 pub(super) fn headers(reader: &mut Reader<'_>, tree: &Table, env: &Env) -> (Vec<Header>, Vec<SecretHeader>) {
+    tree.table("headers").map(|table| read(reader, table, "[headers]", env)).unwrap_or_default()
+}
+
+/// `[[path]] headers`, into their sections.
+pub(super) fn path_headers(reader: &mut Reader<'_>, tree: &Table, env: &Env, paths: &mut [PathSection]) {
+    for (section, (_, written)) in paths.iter_mut().zip(tree.sections("path")) {
+        let Some(table) = written.table("headers") else { continue };
+        (section.headers, section.secret_headers) = read(reader, table, "path.headers", env);
+        if section.public
+            && let Some(entry) = table.entries.iter().find(|entry| entry.node.as_table().is_none_or(|inner| inner.get("secret").is_none()))
+        {
+            let help = "nobody is announced on a public path: only { secret = … } can be sent there";
+            reader.error("contradiction", &entry.key_span, format!("path.public and the header `{}` contradict each other", entry.key), help);
+        }
+    }
+}
+
+fn read(reader: &mut Reader<'_>, table: &Table, place: &str, env: &Env) -> (Vec<Header>, Vec<SecretHeader>) {
     let (mut headers, mut secrets) = (Vec::new(), Vec::new());
-    let Some(table) = tree.table("headers") else { return (headers, secrets) };
     for entry in &table.entries {
-        let name = header_name(reader, &entry.key, &entry.key_span, "[headers]");
+        let name = header_name(reader, &entry.key, &entry.key_span, place);
         let value = match entry.node.as_table() {
             None => Some(&entry.node),
             Some(inner) => {
@@ -95,16 +112,39 @@ pub(super) fn jwt(reader: &mut Reader<'_>, tree: &Table, env: &Env, host: &str) 
 
 /// Names that are one name to apps behind CGI or WSGI, where `X-User` and `X_User` both become `HTTP_X_USER`.
 pub(super) fn distinct(reader: &mut Reader<'_>, tree: &Table, jwt: Option<&Jwt>) {
-    let fold = |name: &str| name.to_ascii_lowercase().replace('_', "-");
-    let mut seen: Vec<String> = jwt.map(|jwt| fold(jwt.header.as_str())).into_iter().collect();
-    for entry in tree.table("headers").map(|table| table.entries.as_slice()).unwrap_or_default() {
+    let entries = |table: &'_ Table| table.table("headers").map(|headers| headers.entries.as_slice()).unwrap_or_default().to_vec();
+    let mut everywhere: Vec<(String, Option<Entry>)> = jwt.map(|jwt| (fold(jwt.header.as_str()), None)).into_iter().collect();
+    for entry in entries(tree) {
         let folded = fold(&entry.key);
-        if seen.contains(&folded) {
+        if everywhere.iter().any(|(name, _)| *name == folded) {
             let message = format!("`{}` is set twice: letter case, `-` and `_` make no difference to many applications", entry.key);
             reader.error("duplicate-header", &entry.key_span, message, "leave one of them out");
         }
-        seen.push(folded);
+        everywhere.push((folded, Some(entry)));
     }
+    // Several sections may match one request and none comes first, so that a name has one value in the whole file.
+    for (_, section) in tree.sections("path") {
+        let mut here: Vec<String> = Vec::new();
+        for entry in entries(section) {
+            let folded = fold(&entry.key);
+            let other = everywhere
+                .iter()
+                .find(|(name, there)| *name == folded && there.as_ref().is_none_or(|there| there.node.to_json() != entry.node.to_json()));
+            if here.contains(&folded) || other.is_some() {
+                let message = format!("`{}` is set twice, and sections have no order: which value would the application get?", entry.key);
+                let help = "a header has one value, in [headers] or in every section that names it; letter case, - and _ make no difference";
+                reader.error("duplicate-header", &entry.key_span, message, help);
+            }
+            here.push(folded.clone());
+            if other.is_none() {
+                everywhere.push((folded, Some(entry)));
+            }
+        }
+    }
+}
+
+fn fold(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
 }
 
 fn header_name(reader: &mut Reader<'_>, written: &str, span: &Span, place: &str) -> Option<HeaderName> {

@@ -3,7 +3,7 @@ use crate::clock::Timestamp;
 use crate::expr::FirstOf;
 use crate::fault::DenyReason;
 use crate::identity::{Groups, Identity, SubjectId};
-use crate::policy::{CanonicalPath, Gate, Glob, Login, OnCollision, PathPattern, PathSection, Policy, Upstream, UserMapping};
+use crate::policy::{CanonicalPath, Gate, Glob, Login, OnCollision, PathPattern, PathSection, Policy, Upstream, UserMapping, Ways};
 use serde_json::Map;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
@@ -14,7 +14,7 @@ fn globs(patterns: &[&str]) -> Vec<Glob> {
 
 fn section(patterns: &[&str], public: bool, gate: Gate) -> PathSection {
     let patterns = patterns.iter().map(|pattern| PathPattern::parse(pattern).unwrap()).collect();
-    PathSection { place: "p.toml:9".into(), patterns, public, gate }
+    PathSection { place: "p.toml:9".into(), patterns, public, gate, auth: Ways::SESSION, headers: Vec::new(), secret_headers: Vec::new() }
 }
 
 fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
@@ -33,12 +33,16 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
         contact: None,
         help: None,
         paths,
+        encoded_slashes: crate::policy::EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: nothing(),
             email: nothing(),
             display: nothing(),
             extra: Vec::new(),
             required: Vec::new(),
+            name_max: None,
+            omit: Vec::new(),
             on_collision: OnCollision::Refuse,
         },
         roles: None,

@@ -25,12 +25,16 @@ fn bare() -> Policy {
         contact: None,
         help: None,
         paths: Vec::new(),
+        encoded_slashes: crate::policy::EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: first(&["{username}"]),
             email: first(&["{lower(email)}"]),
             display: first(&["{name}"]),
             extra: Vec::new(),
             required: Vec::new(),
+            name_max: None,
+            omit: Vec::new(),
             on_collision: OnCollision::Refuse,
         },
         roles: None,
@@ -52,9 +56,11 @@ fn provisioned(model: Model) -> Policy {
         settings: Map::new(),
         on_existing: OnExisting::Refuse,
         match_by: Vec::new(),
+        switches: crate::policy::Switches::default(),
         timeout_ms: 1,
         retries: 0,
         steps: None,
+        initial_password: crate::connector::model::InitialPassword::None,
     };
     Policy { provision: Some(provision), ..bare() }
 }
@@ -168,7 +174,8 @@ fn what_is_required_and_missing_is_named() {
 #[test]
 fn j9_a_claim_reaches_the_app_only_where_the_policy_names_it() {
     let mut policy = provisioned(granting("role"));
-    policy.roles = Some(Roles { map: vec![(Glob::new("dev-*"), "Editor".into())], pick: Pick::Highest, default: None, sync: Sync::Login });
+    policy.roles =
+        Some(Roles { map: vec![(Glob::new("dev-*"), "Editor".into())], pick: Pick::Highest, order: Vec::new(), default: None, sync: Sync::Login });
     let claims =
         json!({"is_admin": true, "role": "Admin", "roles": ["Admin"], "id": 1, "user": {"name": "root"}, "vars": {"x": 1}, "groups": ["admins"]});
     let mapped = desire(&policy, &Identity { claims: claims.as_object().unwrap().clone(), ..ada() }, None).unwrap();
@@ -183,7 +190,7 @@ fn roles_are_mapped_picked_and_given_by_default() {
     let check = |groups: Groups, pick: Pick, order: &[&str], default: Option<&str>, expected: Option<&[&str]>| {
         let map =
             vec![(Glob::new("dev-*"), "Editor".to_owned()), (Glob::new("sre"), "Admin".to_owned()), (Glob::new("dev-web"), "Editor".to_owned())];
-        let rules = Roles { map, pick, default: default.map(str::to_owned), sync: Sync::Login };
+        let rules = Roles { map, pick, order: Vec::new(), default: default.map(str::to_owned), sync: Sync::Login };
         let order: Vec<String> = order.iter().map(|&role| role.to_owned()).collect();
         let given = roles(Some(&rules), &Identity { groups: groups.clone(), ..ada() }, &order);
         assert_eq!(given.as_deref().map(|given| given.iter().map(String::as_str).collect::<Vec<_>>()).as_deref(), expected, "{groups:?} {pick:?}");
@@ -201,8 +208,13 @@ fn roles_are_mapped_picked_and_given_by_default() {
 #[test]
 fn organisations_carry_roles_and_are_unknown_when_a_group_would_decide() {
     let mut policy = provisioned(granting("role"));
-    policy.roles =
-        Some(Roles { map: vec![(Glob::new("sre"), "Admin".into())], pick: Pick::Highest, default: Some("Viewer".into()), sync: Sync::Create });
+    policy.roles = Some(Roles {
+        map: vec![(Glob::new("sre"), "Admin".into())],
+        pick: Pick::Highest,
+        order: Vec::new(),
+        default: Some("Viewer".into()),
+        sync: Sync::Create,
+    });
     policy.orgs = vec![
         Org { id: json!(1), groups: Vec::new(), role: first(&["{role}"]) },
         Org { id: json!(4), groups: vec![Glob::new("dev-data")], role: first(&["Viewer"]) },

@@ -1,4 +1,4 @@
-use super::{CanonicalPath, PATH_BYTES_MAX, PathPattern, PathProblem};
+use super::{CanonicalPath, EncodedSlashes, PATH_BYTES_MAX, PathPattern, PathProblem};
 
 #[test]
 fn paths_that_two_readers_would_read_differently_are_refused() {
@@ -220,6 +220,26 @@ proptest::proptest! {
     #[test]
     fn openings_are_within_restrictions(raw in "/[a-cA%0-9.;/]{0,16}", pattern in "/[a-c*]{0,6}") {
         if let (Ok(path), Ok(pattern)) = (CanonicalPath::parse(&raw), PathPattern::parse(&pattern)) {
+            proptest::prop_assert!(!pattern.opens(&path) || pattern.restricts(&path));
+        }
+    }
+
+    /// With `%2F` kept: what restricts or opens either reading, `%2F` as a slash and as a character of a name, decides for the path itself.
+    #[test]
+    fn a_kept_slash_is_restricted_by_either_reading_and_opened_by_both(raw in "/([a-cA.;]|%2[fF]|/){0,14}", pattern in "[/*]([a-c*.]|/){0,6}") {
+        let keep = |raw| CanonicalPath::parse_as(raw, EncodedSlashes::Keep);
+        if let (Ok(path), Ok(pattern)) = (keep(&raw), PathPattern::parse(&pattern)) {
+            let bytes = path.as_str();
+            proptest::prop_assert_eq!(bytes, raw.replace("%2f", "%2F"), "the same bytes go upstream");
+            proptest::prop_assert_eq!(&keep(bytes).unwrap(), &path);
+            proptest::prop_assert_eq!(path.has_encoded_slash(), CanonicalPath::parse(&raw) == Err(PathProblem::EncodedSlash));
+            let (slashed, named) = (bytes.replace("%2F", "/"), bytes.replace("%2F", "q"));
+            let readings: Vec<CanonicalPath<'_>> = [&slashed, &named].into_iter().filter_map(|reading| CanonicalPath::parse(reading).ok()).collect();
+            proptest::prop_assert_eq!(readings.len(), 2, "a path that is kept has two readings");
+            for reading in readings {
+                proptest::prop_assert!(!pattern.restricts(&reading) || pattern.restricts(&path), "restricts {}", reading.as_str());
+                proptest::prop_assert!(!pattern.opens(&path) || pattern.opens(&reading), "opens {}", reading.as_str());
+            }
             proptest::prop_assert!(!pattern.opens(&path) || pattern.restricts(&path));
         }
     }

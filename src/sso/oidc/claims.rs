@@ -3,6 +3,7 @@
 //! The rules that matter: the ID token wins over userinfo; an address and its verification come from the same source; groups that were not
 //! listed are unknown, never empty.
 
+use crate::config;
 use crate::identity::{Groups, Identity, SubjectId, email};
 use serde_json::{Map, Value};
 
@@ -17,17 +18,31 @@ const PLUMBING: [&str; 4] = ["nonce", "at_hash", "c_hash", "s_hash"];
 pub(super) struct Reading<'a> {
     pub(super) idp: &'a str,
     pub(super) issuer: &'a str,
-    pub(super) groups: &'a str,
+    pub(super) groups: &'a String,
     pub(super) trust_email: bool,
+    /// Names of policies, and the claims that they are read from.
+    pub(super) attributes: &'a [(String, Vec<String>)],
+}
+
+impl<'a> Reading<'a> {
+    /// As configured.
+    pub(super) fn of(settings: &'a config::Idp) -> Self {
+        let config::Idp { id, issuer, groups, trust_email, attributes, .. } = settings;
+        Self { idp: id, issuer, groups, trust_email: *trust_email, attributes }
+    }
 }
 
 /// The person, from the claims of the ID token and, when its `sub` agreed, of userinfo.
 pub(super) fn identity(sub: String, id_token: Map<String, Value>, userinfo: Option<Map<String, Value>>, reading: &Reading<'_>) -> Identity {
-    let mut claims = merged(id_token, userinfo, reading.groups);
+    let group_claims = reading.sources("groups").unwrap_or(std::slice::from_ref(reading.groups));
+    let mut claims = merged(id_token, userinfo, group_claims);
     claims.retain(|name, _| !PLUMBING.contains(&name.as_str()));
+    let groups = groups(&claims, group_claims);
+    let vouches = vouches_for_mapped_email(&claims, reading);
+    map(&mut claims, reading.attributes);
     let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
     let address = text("email").filter(|address| email::domain(address).is_some());
-    let verified = match claims.get("email_verified") {
+    let verified = match claims.get("email_verified").filter(|_| vouches) {
         // Strict: "true" as a string has meant "unverified, but the column is a string" at more than one provider.
         Some(value) => *value == Value::Bool(true),
         None => reading.trust_email,
@@ -41,20 +56,63 @@ pub(super) fn identity(sub: String, id_token: Map<String, Value>, userinfo: Opti
         given_name: text("given_name"),
         family_name: text("family_name"),
         username: text("preferred_username"),
-        groups: groups(&claims, reading.groups),
+        groups,
         claims,
     }
 }
 
+/// Gives every configured name the first of its claims that is set. A name that is configured is read from nowhere else: `email` from `work_email` is never the
+/// `email` that people may choose themselves.
+fn map(claims: &mut Map<String, Value>, attributes: &[(String, Vec<String>)]) {
+    let found: Vec<(&str, Option<Value>)> = attributes
+        .iter()
+        .filter(|(name, _)| name != "groups")
+        .map(|(name, sources)| {
+            let first = sources.iter().find_map(|source| lookup(claims, source).filter(|value| is_set(value)).cloned());
+            (if name == "username" { "preferred_username" } else { name.as_str() }, first)
+        })
+        .collect();
+    for (name, value) in found {
+        match value {
+            Some(value) => drop(claims.insert(name.to_owned(), value)),
+            None => drop(claims.remove(name)),
+        }
+    }
+}
+
+fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => true,
+    }
+}
+
+/// Whether `email_verified` is about the address that policies will see: it is about the provider's own `email`, unless it is configured itself.
+fn vouches_for_mapped_email(claims: &Map<String, Value>, reading: &Reading<'_>) -> bool {
+    let Some(sources) = reading.sources("email") else { return true };
+    let mapped = sources.iter().find_map(|source| lookup(claims, source).filter(|value| is_set(value)));
+    reading.sources("email_verified").is_some() || mapped == claims.get("email")
+}
+
+impl Reading<'_> {
+    /// The claims that a name of policies is read from, where that is configured.
+    fn sources(&self, name: &str) -> Option<&[String]> {
+        self.attributes.iter().find(|(known, _)| known == name).map(|(_, sources)| sources.as_slice())
+    }
+}
+
 /// What userinfo adds. Nothing that the ID token says is replaced.
-fn merged(mut claims: Map<String, Value>, userinfo: Option<Map<String, Value>>, groups: &str) -> Map<String, Value> {
+fn merged(mut claims: Map<String, Value>, userinfo: Option<Map<String, Value>>, groups: &[String]) -> Map<String, Value> {
     // Overage in the ID token: the list in userinfo would be the one the provider could fit, not the one that holds.
-    let overage = is_overage(&claims, groups);
+    let overage = groups.iter().any(|name| is_overage(&claims, name));
     // An address and "verified" belong together: one from each source would verify an address that nobody did.
     let has_address = claims.contains_key("email") || claims.contains_key("email_verified");
     for (name, value) in userinfo.into_iter().flatten() {
-        let refused =
-            PROTOCOL.contains(&name.as_str()) || (has_address && matches!(name.as_str(), "email" | "email_verified")) || (overage && name == groups);
+        let refused = PROTOCOL.contains(&name.as_str())
+            || (has_address && matches!(name.as_str(), "email" | "email_verified"))
+            || (overage && groups.contains(&name));
         if !refused && !claims.contains_key(&name) {
             claims.insert(name, value);
         }
@@ -69,11 +127,12 @@ fn is_overage(claims: &Map<String, Value>, name: &str) -> bool {
     elsewhere || flagged
 }
 
-fn groups(claims: &Map<String, Value>, name: &str) -> Groups {
-    if is_overage(claims, name) {
+fn groups(claims: &Map<String, Value>, names: &[String]) -> Groups {
+    if names.iter().any(|name| is_overage(claims, name)) {
         return Groups::Unknown;
     }
-    let Some(found) = claims.get(name).or_else(|| nested(claims, name)) else { return Groups::Unknown };
+    // The first that is there: an empty list is an answer, and says "none".
+    let Some(found) = names.iter().find_map(|name| lookup(claims, name).filter(|value| !value.is_null())) else { return Groups::Unknown };
     match found {
         // One name, whatever is in it: a comma does not make two (attacks.md I5).
         Value::String(one) => Groups::Known(Some(one).filter(|one| !one.is_empty()).cloned().into_iter().collect()),
@@ -84,6 +143,11 @@ fn groups(claims: &Map<String, Value>, name: &str) -> Groups {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Groups::Unknown,
     }
+}
+
+/// A claim by its name, dots and all (`http://schemas.example/claims/x`, `urn:oid:2.5.4.42`), else by its path.
+fn lookup<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    claims.get(name).or_else(|| nested(claims, name))
 }
 
 /// `realm_access.roles`, as Keycloak nests them.
@@ -100,7 +164,14 @@ mod tests {
     use serde_json::{Value, json};
 
     fn read(id_token: &Value, userinfo: Option<Value>, trust_email: bool) -> Identity {
-        let reading = Reading { idp: "corp", issuer: "https://op", groups: "groups", trust_email };
+        read_with(id_token, userinfo, trust_email, &[])
+    }
+
+    fn read_with(id_token: &Value, userinfo: Option<Value>, trust_email: bool, attributes: &[(&str, &[&str])]) -> Identity {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let attributes: Vec<(String, Vec<String>)> = attributes.iter().map(|(name, sources)| ((*name).to_owned(), words(sources))).collect();
+        let groups = "groups".to_owned();
+        let reading = Reading { idp: "corp", issuer: "https://op", groups: &groups, trust_email, attributes: &attributes };
         identity("s".into(), id_token.as_object().unwrap().clone(), userinfo.map(|value| value.as_object().unwrap().clone()), &reading)
     }
 
@@ -152,5 +223,50 @@ mod tests {
         assert_eq!((found.name.as_deref(), found.family_name.as_deref()), (Some("Ada"), Some("Lovelace")));
         assert_eq!(found.groups, Groups::Known(vec!["a".into()]));
         assert_eq!(found.claims.keys().map(String::as_str).collect::<Vec<_>>(), ["sub", "name", "family_name", "groups"]);
+    }
+
+    #[test]
+    fn configured_names_are_read_from_their_claims_and_nowhere_else() {
+        let attributes: &[(&str, &[&str])] = &[
+            ("given_name", &["urn:oid:2.5.4.42"]),
+            ("family_name", &["http://schemas.example/claims/surname", "sn"]),
+            ("username", &["profile.login", "uid"]),
+            ("employee_id", &["employeeNumber", "empid"]),
+            ("groups", &["realm_access.roles", "roles"]),
+        ];
+        let check = |claims: Value, expected: [Option<&str>; 4]| {
+            let found = read_with(&claims, None, false, attributes);
+            let id = found.claims.get("employee_id").and_then(Value::as_str);
+            assert_eq!([found.given_name.as_deref(), found.family_name.as_deref(), found.username.as_deref(), id], expected, "{claims}");
+        };
+        // What people may call themselves is not what the policy was told to read.
+        check(json!({"given_name": "Evil", "family_name": "Evil", "preferred_username": "admin", "employee_id": "1"}), [None; 4]);
+        check(json!({"urn:oid:2.5.4.42": " ", "sn": null, "profile": "x", "empid": []}), [None; 4]);
+        check(
+            json!({"urn:oid:2.5.4.42": "Ada", "sn": "Second", "http://schemas.example/claims/surname": "", "uid": "x", "profile": {"login": "ada"}, "empid": "7"}),
+            [Some("Ada"), Some("Second"), Some("ada"), Some("7")],
+        );
+        let groups = |claims: Value| read_with(&claims, None, false, attributes).groups;
+        assert_eq!(groups(json!({"groups": ["evil"]})), Groups::Unknown);
+        assert_eq!(groups(json!({"realm_access": {"roles": []}, "roles": ["a"]})), Groups::Known(Vec::new()));
+        assert_eq!(groups(json!({"roles": ["a"]})), Groups::Known(vec!["a".into()]));
+        assert_eq!(groups(json!({"roles": ["a"], "_claim_names": {"roles": "src1"}})), Groups::Unknown);
+    }
+
+    #[test]
+    fn email_verified_does_not_vouch_for_an_address_from_another_claim() {
+        let attributes: &[(&str, &[&str])] = &[("email", &["upn", "email"])];
+        let check = |claims: Value, trust: bool, attributes, expected: (Option<&str>, bool)| {
+            let found = read_with(&claims, None, trust, attributes);
+            assert_eq!((found.email.as_deref(), found.email_verified), expected, "{claims}");
+        };
+        let both = json!({"email": "ada@example.com", "email_verified": true, "upn": "root@example.com"});
+        check(both.clone(), false, attributes, (Some("root@example.com"), false));
+        check(both, true, attributes, (Some("root@example.com"), true));
+        check(json!({"email": "ada@example.com", "email_verified": true}), false, attributes, (Some("ada@example.com"), true));
+        check(json!({"email": "a@b.example", "upn": "a@b.example", "email_verified": true}), false, attributes, (Some("a@b.example"), true));
+        let with_flag: &[(&str, &[&str])] = &[("email", &["upn"]), ("email_verified", &["upn_verified"])];
+        check(json!({"upn": "a@b.example", "upn_verified": true, "email_verified": false}), false, with_flag, (Some("a@b.example"), true));
+        check(json!({"upn": "a@b.example", "email_verified": true}), false, with_flag, (Some("a@b.example"), false));
     }
 }

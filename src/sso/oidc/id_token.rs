@@ -86,6 +86,11 @@ pub(super) fn header(token: &str, allowed: &[String]) -> Result<Header, Failed> 
         Some(Value::String(typ)) if typ.eq_ignore_ascii_case("JWT") => {}
         Some(other) => return failed("typ", "JWT or none", shown(Some(other))),
     }
+    select(&header, allowed)
+}
+
+/// Algorithm and key, as the header names them.
+pub(super) fn select(header: &Map<String, Value>, allowed: &[String]) -> Result<Header, Failed> {
     let alg = header.get("alg").and_then(Value::as_str).unwrap_or_default();
     // RFC 8725 3.1: the list is ours; what the provider advertises is no matter.
     let alg = VERIFIABLE.into_iter().find(|known| *known == alg && allowed.iter().any(|allowed| is_same_alg(allowed, known)));
@@ -213,7 +218,7 @@ fn times(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), Fai
 }
 
 /// A `NumericDate` (RFC 7519 2), whole seconds; a fraction is rounded down.
-fn numeric_date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, Failed> {
+pub(super) fn numeric_date(claims: &Map<String, Value>, name: &'static str) -> Result<Option<i64>, Failed> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     #[expect(clippy::cast_possible_truncation, reason = "checked to be within a range that both types hold exactly")]
     let seconds = value.as_i64().or_else(|| {
@@ -242,7 +247,7 @@ fn access_token_hash(claims: &Map<String, Value>, alg: &str, access_token: &str)
 }
 
 /// OIDC Core 2, and no control characters: the value becomes a key.
-fn subject(claims: &Map<String, Value>) -> Result<String, Failed> {
+pub(super) fn subject(claims: &Map<String, Value>) -> Result<String, Failed> {
     match claims.get("sub") {
         Some(Value::String(sub)) if (1..=SUB_CHARS_MAX).contains(&sub.chars().count()) && !sub.chars().any(char::is_control) => Ok(sub.clone()),
         other => failed("sub", "a string of 1 to 255 characters", shown(other)),
@@ -267,22 +272,22 @@ fn auth_time(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<Opt
     Ok(auth_time.map(Timestamp::from_seconds))
 }
 
-fn object(part: &str) -> Option<Map<String, Value>> {
+pub(super) fn object(part: &str) -> Option<Map<String, Value>> {
     match serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?) {
         Ok(Value::Object(map)) => Some(map),
         _ => None,
     }
 }
 
-fn fail(check: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Failed {
+pub(super) fn fail(check: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Failed {
     Failed { check, expected: expected.into(), found: found.into() }
 }
 
-fn failed<T>(check: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Result<T, Failed> {
+pub(super) fn failed<T>(check: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Result<T, Failed> {
     Err(fail(check, expected, found))
 }
 
-fn shown(value: Option<&Value>) -> String {
+pub(super) fn shown(value: Option<&Value>) -> String {
     value.map_or_else(|| "nothing".to_owned(), |value| bounded(&value.to_string()))
 }
 

@@ -1,20 +1,24 @@
 //! OpenID Connect, on `openidconnect`: authorization code flow with PKCE, nothing else.
 //!
 //! Lives here: [`OidcProvider`], one configured `[[idp]]`. Around it: `discovery.rs` (metadata), `jwks.rs` (keys), `token.rs` (the exchange),
-//! `id_token.rs` (every check on the token), `claims.rs` (claims to identity), `http.rs` (bounds). The library's types stop at
+//! `id_token.rs` (every check on the token), `access_token.rs` (the same for tokens of scripts), `probe.rs` (is it there, and is it fit), `claims.rs` (claims
+//! to identity), `http.rs` (bounds). The library's types stop at
 //! `id_token.rs`. Start reading at [`Provider::finish`].
 
+mod access_token;
 mod claims;
 mod discovery;
 mod http;
 mod id_token;
 mod jwks;
+mod probe;
 mod token;
 
 use super::response::{AuthorizationResponse, Outcome};
 use super::{Begin, Finish, Provider, SsoFault, VerifiedAssertion};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
+use crate::identity::Identity;
 use crate::outbound::Transport;
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -172,14 +176,8 @@ impl Provider for OidcProvider {
         let code = self.code(&metadata, finish.response)?;
         let tokens = self.exchange(&metadata, code, &finish).await?;
         let Verified { sub, auth_time, sid, claims } = self.verify(&metadata, &tokens, &finish).await?;
-        let userinfo = self.userinfo(&metadata, &tokens.access_token, &sub).await;
-        let reading = claims::Reading {
-            idp: &self.settings.id,
-            issuer: &self.settings.issuer,
-            groups: &self.settings.groups,
-            trust_email: self.settings.trust_email,
-        };
-        let identity = claims::identity(sub, claims, userinfo, &reading);
+        let userinfo = if self.settings.userinfo { self.userinfo(&metadata, &tokens.access_token, &sub).await } else { None };
+        let identity = claims::identity(sub, claims, userinfo, &claims::Reading::of(&self.settings));
         // A provider that does not say when the person signed in has not said that it was recently.
         let auth_time = auth_time.unwrap_or(Timestamp::from_millis(0));
         Ok(VerifiedAssertion::vouch(identity, auth_time, Some(tokens.id_token), sid))
@@ -204,6 +202,11 @@ impl Provider for OidcProvider {
         drop(query);
         Some(url)
     }
+}
+
+/// The person that these claims of an ID token would be at `idp`: for tests of policies and dry runs, which have no assertion. Vouches for nothing.
+pub fn identity_of(idp: &config::Idp, sub: String, claims: Map<String, Value>) -> Identity {
+    claims::identity(sub, claims, None, &claims::Reading::of(idp))
 }
 
 fn printable(text: &str) -> String {

@@ -8,7 +8,7 @@ use super::{Store, garbled, unavailable};
 use crate::clock::Timestamp;
 use crate::identity::SubjectId;
 use crate::state::seal::Purpose;
-use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Fence, Lease, StoreError};
+use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Census, Fence, Lease, StoreError};
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -65,37 +65,71 @@ impl AccountStore for Store {
     }
 
     async fn save(&self, record: &AccountRecord, fence: Fence) -> Result<(), StoreError> {
-        let key = &record.key;
-        let plain = Zeroizing::new(serde_json::to_vec(&record.applied).map_err(garbled)?);
-        let applied = self.sealer.seal(Purpose::Applied, &row_name(key)?, &plain)?;
-        let saved = sqlx::query(
-            "update account set state = $1, origin = $2, account_id = $3, login = $4, login_folded = $5, applied_sealed = $6, desired_fp = $7,
-               policy_revision = $8, in_doubt = $9, attempts = $10, last_error = $11, verified_at = $12
-             where upstream = $13 and issuer = $14 and subject = $15 and fence = $16",
-        );
-        let saved = saved
-            .bind(word(&record.state)?)
-            .bind(record.origin.as_ref().map(word).transpose()?)
-            .bind(record.account_id.as_deref())
-            .bind(record.login.as_deref())
-            .bind(record.login.as_deref().map(folded))
-            .bind(applied)
-            .bind(record.desired_fp.as_deref())
-            .bind(record.policy_revision.as_str())
-            .bind(record.in_doubt.as_deref())
-            .bind(i64::from(record.attempts))
-            .bind(record.last_error.as_deref())
-            .bind(record.verified_at.map(Timestamp::millis))
-            .bind(key.upstream.as_str())
-            .bind(key.subject.issuer.as_str())
-            .bind(key.subject.subject.as_str())
-            .bind(fence.0);
-        match saved.execute(&self.writer).await {
-            Ok(done) if done.rows_affected() == 1 => Ok(()),
-            Ok(_) => Err(StoreError::Fenced),
-            Err(error) if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) => Err(StoreError::OwnedByAnother),
-            Err(error) => Err(unavailable(error)),
+        if self.write(record, fence, None).await? { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+
+    async fn save_within(&self, record: &AccountRecord, fence: Fence, seats: u64) -> Result<bool, StoreError> {
+        if self.write(record, fence, Some(seats)).await? {
+            return Ok(true);
         }
+        // Nothing written: no seat, or no lease.
+        let key = &record.key;
+        let held = sqlx::query_scalar("select fence from account where upstream = $1 and issuer = $2 and subject = $3");
+        let held = held.bind(key.upstream.as_str()).bind(key.subject.issuer.as_str()).bind(key.subject.subject.as_str());
+        let held: Option<i64> = held.fetch_optional(&self.writer).await.map_err(unavailable)?;
+        if held == Some(fence.0) { Ok(false) } else { Err(StoreError::Fenced) }
+    }
+
+    async fn forget(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError> {
+        let forgotten = sqlx::query(
+            "update account set state = null, origin = null, account_id = null, login = null, login_folded = null, applied_sealed = null,
+               desired_fp = null, policy_revision = null, in_doubt = null, attempts = 0, last_error = null, verified_at = null, awaiting = null,
+               approved_at = null, failed_at = null, seat = 0
+             where upstream = $1 and issuer = $2 and subject = $3 and fence = $4",
+        );
+        let forgotten = forgotten.bind(key.upstream.as_str()).bind(key.subject.issuer.as_str()).bind(key.subject.subject.as_str()).bind(fence.0);
+        match forgotten.execute(&self.writer).await.map_err(unavailable)?.rows_affected() {
+            1 => Ok(()),
+            _ => Err(StoreError::Fenced),
+        }
+    }
+
+    async fn owner_of_login(&self, upstream: &str, login: &str) -> Result<Option<AccountKey>, StoreError> {
+        let owner = sqlx::query("select issuer, subject from account where upstream = $1 and login_folded = $2");
+        let Some(row) = owner.bind(upstream).bind(folded(login)).fetch_optional(&self.readers).await.map_err(unavailable)? else { return Ok(None) };
+        let text = |column: &str| row.try_get::<String, _>(column).map_err(unavailable);
+        let subject = SubjectId { issuer: text("issuer")?, subject: text("subject")? };
+        Ok(Some(AccountKey { upstream: upstream.to_owned(), subject }))
+    }
+
+    async fn accounts_after(&self, upstream: Option<&str>, after: Option<&AccountKey>, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
+        // Every key comes after three empty texts: a record has a name in each column.
+        let (after_upstream, issuer, subject) =
+            after.map_or(("", "", ""), |key| (key.upstream.as_str(), key.subject.issuer.as_str(), key.subject.subject.as_str()));
+        let rows = sqlx::query(
+            "select * from account where state is not null and ($1 is null or upstream = $1) and (upstream, issuer, subject) > ($2, $3, $4)
+             order by upstream, issuer, subject limit $5",
+        );
+        let rows = rows.bind(upstream).bind(after_upstream).bind(issuer).bind(subject).bind(i64::from(limit));
+        let rows = rows.fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().filter_map(|row| self.record_from(row).transpose()).collect()
+    }
+
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        let rows = sqlx::query(
+            "select upstream, state, count(*) as found, min(failed_at) as oldest from account where state is not null group by upstream, state",
+        );
+        let rows = rows.fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter()
+            .map(|row| {
+                Ok(Census {
+                    upstream: row.try_get("upstream").map_err(unavailable)?,
+                    state: read_word(row.try_get("state").map_err(unavailable)?)?,
+                    count: u64::try_from(row.try_get::<i64, _>("found").map_err(unavailable)?).map_err(garbled)?,
+                    oldest_failed_at: row.try_get::<Option<i64>, _>("oldest").map_err(unavailable)?.map(Timestamp::from_millis),
+                })
+            })
+            .collect()
     }
 
     async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError> {
@@ -116,19 +150,51 @@ impl AccountStore for Store {
         let rows = rows.bind(upstream).bind(word(&state)?).bind(i64::from(limit)).fetch_all(&self.readers).await.map_err(unavailable)?;
         rows.iter().filter_map(|row| self.record_from(row).transpose()).collect()
     }
-
-    async fn account_counts(&self) -> Result<Vec<(String, AccountState, u64)>, StoreError> {
-        let rows = sqlx::query("select upstream, state, count(*) as records from account where state is not null group by upstream, state");
-        let rows = rows.fetch_all(&self.readers).await.map_err(unavailable)?;
-        let count = |row: &SqliteRow| {
-            let records: i64 = row.try_get("records").map_err(unavailable)?;
-            Ok((row.try_get("upstream").map_err(unavailable)?, read_word(row.try_get("state").map_err(unavailable)?)?, records.unsigned_abs()))
-        };
-        rows.iter().map(count).collect()
-    }
 }
 
 impl Store {
+    /// Writes the record under its fence; false when no row had it, or when `seats` others have a seat.
+    async fn write(&self, record: &AccountRecord, fence: Fence, seats: Option<u64>) -> Result<bool, StoreError> {
+        let key = &record.key;
+        let plain = Zeroizing::new(serde_json::to_vec(&record.applied).map_err(garbled)?);
+        let applied = self.sealer.seal(Purpose::Applied, &row_name(key)?, &plain)?;
+        let saved = sqlx::query(
+            "update account set state = $1, origin = $2, account_id = $3, login = $4, login_folded = $5, applied_sealed = $6, desired_fp = $7,
+               policy_revision = $8, in_doubt = $9, attempts = $10, last_error = $11, verified_at = $12, awaiting = $17, approved_at = $18,
+               failed_at = $19, seat = $20
+             where upstream = $13 and issuer = $14 and subject = $15 and fence = $16
+               and ($21 is null or $21 > (select count(*) from account as other
+                 where other.upstream = $13 and other.seat = 1 and not (other.issuer = $14 and other.subject = $15)))",
+        );
+        let saved = saved
+            .bind(word(&record.state)?)
+            .bind(record.origin.as_ref().map(word).transpose()?)
+            .bind(record.account_id.as_deref())
+            .bind(record.login.as_deref())
+            .bind(record.login.as_deref().map(folded))
+            .bind(applied)
+            .bind(record.desired_fp.as_deref())
+            .bind(record.policy_revision.as_str())
+            .bind(record.in_doubt.as_deref())
+            .bind(i64::from(record.attempts))
+            .bind(record.last_error.as_deref())
+            .bind(record.verified_at.map(Timestamp::millis))
+            .bind(key.upstream.as_str())
+            .bind(key.subject.issuer.as_str())
+            .bind(key.subject.subject.as_str())
+            .bind(fence.0)
+            .bind(record.awaiting.as_ref().map(word).transpose()?)
+            .bind(record.approved_at.map(Timestamp::millis))
+            .bind(record.failed_at.map(Timestamp::millis))
+            .bind(i64::from(record.takes_a_seat()))
+            .bind(seats.map(|seats| i64::try_from(seats).unwrap_or(i64::MAX)));
+        match saved.execute(&self.writer).await {
+            Ok(done) => Ok(done.rows_affected() == 1),
+            Err(error) if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) => Err(StoreError::OwnedByAnother),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
     /// `None` while the row holds nothing but a lease.
     fn record_from(&self, row: &SqliteRow) -> Result<Option<AccountRecord>, StoreError> {
         let text = |column: &str| row.try_get::<Option<String>, _>(column).map_err(unavailable);
@@ -137,7 +203,7 @@ impl Store {
         let key = AccountKey { upstream: needed("upstream")?, subject: SubjectId { issuer: needed("issuer")?, subject: needed("subject")? } };
         let sealed: Vec<u8> = row.try_get("applied_sealed").map_err(unavailable)?;
         let plain = self.sealer.open(Purpose::Applied, &row_name(&key)?, &sealed)?;
-        let verified_at: Option<i64> = row.try_get("verified_at").map_err(unavailable)?;
+        let moment = |column: &str| row.try_get::<Option<i64>, _>(column).map(|ms| ms.map(Timestamp::from_millis)).map_err(unavailable);
         Ok(Some(AccountRecord {
             key,
             state: read_word(state)?,
@@ -150,7 +216,10 @@ impl Store {
             in_doubt: text("in_doubt")?,
             attempts: u32::try_from(row.try_get::<i64, _>("attempts").map_err(unavailable)?).map_err(garbled)?,
             last_error: text("last_error")?,
-            verified_at: verified_at.map(Timestamp::from_millis),
+            verified_at: moment("verified_at")?,
+            awaiting: text("awaiting")?.map(read_word).transpose()?,
+            approved_at: moment("approved_at")?,
+            failed_at: moment("failed_at")?,
         }))
     }
 }

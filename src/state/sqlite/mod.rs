@@ -1,7 +1,9 @@
 //! The store in one SQLite file.
 //!
 //! Lives here: [`Store`] (open, refuse, hand out connections) and [`OpenError`]. The traits are implemented one file each: `sessions.rs`,
-//! `logins.rs`, `accounts.rs`, `keys.rs`; `create.rs` makes a new file, `schema.sql` is what it makes. Statements are written so that PostgreSQL would
+//! `logins.rs`, `accounts.rs`, `keys.rs`, `sign_ins.rs`, `incidents.rs`; `backup.rs` copies the file while it is in use, `create.rs` makes a new file,
+//! `schema.sql` is what it makes; `migrate.rs` brings an older file up to date, one numbered step after the other (`steps/`). Statements are written so that
+//! PostgreSQL would
 //! take them too (`$1`, `on conflict`, integers for times, bytes for hashes); only DDL and pragmas are SQLite's own.
 //!
 //! **Durability.** WAL with `synchronous = NORMAL`: a commit survives the death of the process (kill -9) at once, and the loss of power from the
@@ -12,10 +14,16 @@
 //! **A file that cannot be trusted is refused**, never replaced: an empty store in the place of a damaged one would forget who was locked out.
 
 mod accounts;
+mod backup;
 mod create;
+mod incidents;
 mod keys;
 mod logins;
+mod migrate;
 mod sessions;
+mod sign_ins;
+
+pub use backup::BackupError;
 
 use crate::clock::Timestamp;
 use crate::state::StoreError;
@@ -26,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Version of `schema.sql` that this build reads and writes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// How long a writer waits for another one before it says that the store is not available.
 const BUSY: Duration = Duration::from_secs(5);
 /// Reads under way at a time; memory answers nearly all of them.
@@ -84,6 +92,20 @@ pub enum OpenError {
         /// Its schema version.
         found: i64,
     },
+    /// Written by an older vestibule, and asked to be read only.
+    #[error("{}: written by an older vestibule (schema {found}, this one reads {VERSION}); start the gateway once with this version, which brings it up to date", path.display())]
+    Behind {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+    },
+    /// Nothing there to read.
+    #[error("{}: there is no such file; the gateway makes it when it is first started (is this the right --config?)", path.display())]
+    Nothing {
+        /// The file.
+        path: PathBuf,
+    },
     /// Written by a vestibule too old to be read.
     #[error("{}: written by an older vestibule (schema {found}, this one needs {VERSION}). {WAY_OUT}", path.display())]
     Older {
@@ -129,8 +151,10 @@ impl Store {
     ///
     /// Reads the whole file once (`quick_check`, about a second for a gigabyte): damage is told at start, not in the middle of a sign-in.
     ///
+    /// A file of an older schema is brought up to date first, in one transaction.
+    ///
     /// # Errors
-    /// [`OpenError`]; an existing file that is not an intact store of this version and key is refused and left as it is.
+    /// [`OpenError`]; an existing file that is not an intact store of this key, and of this version or an older one, is refused and left as it is.
     pub async fn open(url: &str, sealer: Sealer) -> Result<Self, OpenError> {
         let path = path_of(url)?;
         create::if_missing(&path, &sealer).await?;
@@ -138,11 +162,21 @@ impl Store {
         // Looked at by connections that cannot write, so that what is not ours is left as it is.
         let readers = pool(READERS).connect_with(options.clone().pragma("query_only", "on")).await;
         let readers = readers.map_err(|error| refused(&path, error))?;
-        if let Err(error) = verify(&readers, &path, &sealer).await {
-            readers.close().await;
-            return Err(error);
-        }
+        let intact = async {
+            whole(&readers, &path).await?;
+            verify(&readers, &path, &sealer).await
+        };
+        let found = match intact.await {
+            Ok(found) => found,
+            Err(error) => {
+                readers.close().await;
+                return Err(error);
+            }
+        };
         let write = options.journal_mode(SqliteJournalMode::Wal);
+        if found < VERSION {
+            migrate::up(&path, write.clone().synchronous(SqliteSynchronous::Full)).await?;
+        }
         let writers = async {
             let writer = pool(1).connect_with(write.clone().synchronous(SqliteSynchronous::Normal)).await?;
             let durable = pool(1).connect_with(write.synchronous(SqliteSynchronous::Full)).await?;
@@ -150,6 +184,36 @@ impl Store {
         };
         let (writer, durable) = writers.await.map_err(|error| refused(&path, error))?;
         Ok(Self { writer, durable, readers, sealer, path })
+    }
+
+    /// Opens the store at `url` to look at it: nothing is made, changed or migrated, and a gateway that runs on the same file is not disturbed. Whatever
+    /// writes fails. Damage is not looked for.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Nothing`] when there is no such file, [`OpenError::Behind`] when its schema is older than this build's.
+    pub async fn open_to_read(url: &str, sealer: Sealer) -> Result<Self, OpenError> {
+        let path = path_of(url)?;
+        match std::fs::metadata(&path) {
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Err(OpenError::Nothing { path }),
+            Err(source) => return Err(OpenError::Io { path, source }),
+            Ok(_) => {}
+        }
+        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(BUSY).read_only(true).pragma("trusted_schema", "off");
+        // Without a log nobody has the file open, and everything is in it: no files are put beside it, which would then belong to whoever looks.
+        let options = if create::with_suffix(&path, "-wal").exists() { options } else { options.immutable(true) };
+        let readers = pool(1).connect_with(options).await.map_err(|error| refused(&path, error))?;
+        let found = match verify(&readers, &path, &sealer).await {
+            Ok(found) => found,
+            Err(error) => {
+                readers.close().await;
+                return Err(error);
+            }
+        };
+        if found < VERSION {
+            readers.close().await;
+            return Err(OpenError::Behind { path, found });
+        }
+        Ok(Self { writer: readers.clone(), durable: readers.clone(), readers, sealer, path })
     }
 
     /// Closes the connections; the write-ahead log is folded into the file.
@@ -165,14 +229,16 @@ impl Store {
     }
 }
 
-/// Whether the file is whole, ours, of this version, and sealed with this key.
-async fn verify(readers: &SqlitePool, path: &Path, sealer: &Sealer) -> Result<(), OpenError> {
+/// Whether the file is whole.
+async fn whole(readers: &SqlitePool, path: &Path) -> Result<(), OpenError> {
+    let verdict: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(readers).await.map_err(|error| refused(path, error))?;
+    if verdict == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_path_buf(), detail: verdict }) }
+}
+
+/// The version of the file, when it is ours, one that this build can read or bring up to date, and sealed with this key.
+async fn verify(readers: &SqlitePool, path: &Path, sealer: &Sealer) -> Result<i64, OpenError> {
     let owned = || path.to_path_buf();
     let refused = |error| refused(path, error);
-    let verdict: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(readers).await.map_err(refused)?;
-    if verdict != "ok" {
-        return Err(OpenError::Damaged { path: owned(), detail: verdict });
-    }
     let known = sqlx::query_scalar::<_, i64>("select count(*) from sqlite_master where type = 'table' and name = 'vestibule_store'");
     if known.fetch_one(readers).await.map_err(refused)? == 0 {
         return Err(OpenError::Foreign { path: owned() });
@@ -182,13 +248,13 @@ async fn verify(readers: &SqlitePool, path: &Path, sealer: &Sealer) -> Result<()
         return Err(OpenError::Damaged { path: owned(), detail: "the schema version is missing".to_owned() });
     };
     let found: i64 = row.try_get("version").map_err(refused)?;
-    if found != VERSION {
+    if !(migrate::OLDEST..=VERSION).contains(&found) {
         let path = owned();
         return Err(if found > VERSION { OpenError::Newer { path, found } } else { OpenError::Older { path, found } });
     }
     let check: Vec<u8> = row.try_get("seal_check").map_err(refused)?;
     match sealer.open(Purpose::Check, b"", &check) {
-        Ok(plain) if plain.as_slice() == CHECK => Ok(()),
+        Ok(plain) if plain.as_slice() == CHECK => Ok(found),
         Ok(_) | Err(_) => Err(OpenError::WrongKey { path: owned() }),
     }
 }

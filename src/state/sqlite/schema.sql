@@ -1,4 +1,5 @@
--- The store, version 1. Times are milliseconds since the epoch. `sealed` columns are AES-256-GCM under [state] key (state/seal.rs).
+-- The store, version 2, for new files; steps/ has what brings an older one here. Times are milliseconds since the epoch. `sealed` columns are
+-- AES-256-GCM under [state] key (state/seal.rs).
 -- Small rows that are looked up by a hash are kept in the index itself (without rowid); rows with a sealed body are not, as
 -- SQLite wants such rows below a twentieth of a page.
 
@@ -69,6 +70,10 @@ create table account (
   attempts integer not null default 0,
   last_error text,
   verified_at integer,
+  awaiting text,
+  approved_at integer,
+  failed_at integer,
+  seat integer not null default 0, -- 1: counts against max_accounts
   lease_owner text,
   lease_until integer,
   leased_at integer not null,
@@ -79,6 +84,7 @@ create table account (
 create unique index account_owner on account (upstream, account_id) where account_id is not null;
 create unique index account_login on account (upstream, login_folded) where login_folded is not null;
 create index account_state on account (upstream, state, leased_at);
+create index account_seat on account (upstream) where seat = 1;
 
 create table signing_key (
   kid text not null primary key,
@@ -86,3 +92,26 @@ create table signing_key (
   sealed blob not null,
   created_at integer not null
 );
+
+-- The last sign-in of each person at each provider. `person` is a keyed hash of provider, issuer and subject; so are the other two of what they are named after.
+create table sign_in (
+  person blob not null primary key,
+  subject_key blob not null,
+  email_key blob,
+  sealed blob not null, -- the identity as asserted
+  auth_time integer not null,
+  at integer not null
+);
+create index sign_in_subject on sign_in (subject_key);
+create index sign_in_email on sign_in (email_key) where email_key is not null;
+create index sign_in_at on sign_in (at);
+
+-- What stood behind a page that said no. `code` is the incident code as a number of forty bits; `person` is 1 when somebody was signed in.
+create table incident (
+  code integer not null primary key,
+  at integer not null,
+  person integer not null,
+  sealed blob not null
+);
+create index incident_at on incident (at);
+create index incident_person on incident (person, at);

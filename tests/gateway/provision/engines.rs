@@ -11,10 +11,10 @@ use vestibule::fault::PublicMessage;
 use vestibule::identity::Identity;
 use vestibule::policy::{Glob, MatchBy, OnExisting, Policy};
 
-const ALL: [Flavour; 3] = [Flavour::Scim, Flavour::Hub, Flavour::Redmine];
+pub(super) const ALL: [Flavour; 3] = [Flavour::Scim, Flavour::Hub, Flavour::Redmine];
 
 /// A fake with the groups Developer and Manager, a desk that speaks to it, and the policy.
-async fn start(flavour: Flavour, change: impl FnOnce(&mut Policy)) -> (World, FakeAdmin, Arc<Policy>) {
+pub(super) async fn start(flavour: Flavour, change: impl FnOnce(&mut Policy)) -> (World, FakeAdmin, Arc<Policy>) {
     let (world, fake) = (World::new().await, FakeAdmin::start(flavour).await);
     fake.add_group("14", "Developer");
     fake.add_group("12", "Manager");
@@ -25,6 +25,7 @@ async fn start(flavour: Flavour, change: impl FnOnce(&mut Policy)) -> (World, Fa
             Flavour::Scim => "scim",
             Flavour::Hub => "jupyterhub",
             Flavour::Redmine => "rest",
+            Flavour::Grafana => "grafana",
         };
         provision.connector = builtin::named(name).expect("built in");
         if flavour == Flavour::Redmine {
@@ -37,11 +38,11 @@ async fn start(flavour: Flavour, change: impl FnOnce(&mut Policy)) -> (World, Fa
     (world, fake, policy)
 }
 
-fn ada(groups: &[&str]) -> Identity {
+pub(super) fn ada(groups: &[&str]) -> Identity {
     Identity { given_name: Some("Ada".into()), family_name: Some("Lovelace".into()), ..person("ada", "ada", groups) }
 }
 
-fn logins(fake: &FakeAdmin) -> Vec<String> {
+pub(super) fn logins(fake: &FakeAdmin) -> Vec<String> {
     fake.users().into_iter().map(|user| user.login).collect()
 }
 
@@ -55,6 +56,7 @@ fn create(flavour: Flavour) -> &'static str {
         Flavour::Scim => "POST /Users",
         Flavour::Hub => "POST /hub/api/users/ada",
         Flavour::Redmine => "POST /users.json",
+        Flavour::Grafana => "POST /api/admin/users",
     }
 }
 

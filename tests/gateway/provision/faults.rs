@@ -7,7 +7,7 @@ use vestibule::connector::Outcome;
 use vestibule::fault::{Incident, PublicMessage};
 use vestibule::plan::Account;
 use vestibule::policy::{MatchBy, OnExisting};
-use vestibule::provision::Ensured;
+use vestibule::provision::{Asking, Ensured};
 use vestibule::state::{AccountState, Origin};
 
 fn incident() -> Incident {
@@ -26,7 +26,7 @@ async fn j1_twenty_first_requests_at_once_are_one_create() {
         let session = if n < 10 { session.clone() } else { world.session(&person("ada", "ada", &["g-devs"])).await };
         let desk = if n % 2 == 0 { world.desk.clone() } else { other.clone() };
         let policy = policy.clone();
-        tasks.spawn(async move { ready(&desk.ensure(&session, &policy, incident(), 60_000).await).login.clone() });
+        tasks.spawn(async move { ready(&desk.ensure(&session, &policy, incident(), Asking::page(60_000)).await).login.clone() });
     }
     assert!(tasks.join_all().await.iter().all(|login| login == "ada"));
     assert_eq!((world.app.count("create"), world.app.logins(), world.app.groups("ada")), (1, vec!["ada".to_owned()], vec!["devs".to_owned()]));
@@ -38,7 +38,7 @@ async fn j2_no_pass_before_the_account_exists_and_the_job_goes_on_when_nobody_wa
     let policy = policy(|_| {});
     world.app.slow.store(true, Ordering::SeqCst);
     let session = world.session(&person("ada", "ada", &[])).await;
-    assert!(matches!(world.desk.ensure(&session, &policy, incident(), 0).await, Ensured::Working));
+    assert!(matches!(world.desk.ensure(&session, &policy, incident(), Asking::page(0)).await, Ensured::Working));
     assert!(session.pass.load().is_none() && world.app.logins().is_empty());
     world.app.slow.store(false, Ordering::SeqCst);
     while world.record("ada").await.is_none_or(|record| record.state != AccountState::Active) {
@@ -46,7 +46,7 @@ async fn j2_no_pass_before_the_account_exists_and_the_job_goes_on_when_nobody_wa
         tokio::task::yield_now().await;
     }
     assert_eq!(world.app.logins(), ["ada"]);
-    ready(&world.desk.ensure(&session, &policy, incident(), 0).await);
+    ready(&world.desk.ensure(&session, &policy, incident(), Asking::page(0)).await);
     assert!(session.pass.load().is_some());
 }
 
@@ -284,10 +284,10 @@ async fn j12_a_slow_admin_api_holds_up_nobody_who_is_known() {
     world.clock.advance_ms(2 * 3_600_000);
     world.app.slow.store(true, Ordering::SeqCst);
     let session = world.session(&ada).await;
-    let pass = ready(&world.desk.ensure(&session, &policy, incident(), 0).await);
+    let pass = ready(&world.desk.ensure(&session, &policy, incident(), Asking::page(0)).await);
     assert_eq!(pass.login, "ada");
     let session = world.session(&person("bob", "bob", &[])).await;
-    assert!(matches!(world.desk.ensure(&session, &policy, incident(), 0).await, Ensured::Working));
+    assert!(matches!(world.desk.ensure(&session, &policy, incident(), Asking::page(0)).await, Ensured::Working));
 }
 
 #[tokio::test]
@@ -338,7 +338,7 @@ async fn j15_killed_at_any_call_the_next_sign_in_goes_on_without_a_duplicate() {
             let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             let desk = world.another(doomed.handle(), "gateway-1");
             let session = world.session(&ada).await;
-            let mut ended = desk.ensure(&session, &policy, incident(), 0).await;
+            let mut ended = desk.ensure(&session, &policy, incident(), Asking::page(0)).await;
             while !world.app.hung.load(Ordering::SeqCst) {
                 tokio::task::yield_now().await;
             }
@@ -369,7 +369,7 @@ async fn j15_killed_between_a_grant_and_its_record_the_grant_is_still_ours_to_ta
     let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let desk = world.another(doomed.handle(), "gateway-1");
     let more = person("ada", "ada", &["g-devs"]);
-    assert!(matches!(desk.ensure(&world.session(&more).await, &policy, incident(), 0).await, Ensured::Working));
+    assert!(matches!(desk.ensure(&world.session(&more).await, &policy, incident(), Asking::page(0)).await, Ensured::Working));
     while !world.app.hung.load(Ordering::SeqCst) {
         tokio::task::yield_now().await;
     }
@@ -402,7 +402,7 @@ async fn j15_what_a_killed_gateway_leased_is_waited_for_by_another_one() {
     let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let desk = world.another(doomed.handle(), "gateway-that-dies");
     let ada = person("ada", "ada", &[]);
-    assert!(matches!(desk.ensure(&world.session(&ada).await, &policy, incident(), 0).await, Ensured::Working));
+    assert!(matches!(desk.ensure(&world.session(&ada).await, &policy, incident(), Asking::page(0)).await, Ensured::Working));
     while !world.app.hung.load(Ordering::SeqCst) {
         tokio::task::yield_now().await;
     }

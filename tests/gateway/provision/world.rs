@@ -17,9 +17,9 @@ use vestibule::fault::{Incident, PublicMessage};
 use vestibule::identity::{Groups, Identity, SubjectId};
 use vestibule::plan::{Account, Members, Step};
 use vestibule::policy::*;
-use vestibule::provision::{Desk, Ensured, Parts, Sleeper, Times, TokenSigner};
+use vestibule::provision::{Asking, Desk, Ensured, Meter, Parts, Sleeper, Times, TokenSigner};
 use vestibule::session::{AppSession, LiveSessions, Pass};
-use vestibule::state::{AccountKey, AccountRecord, AccountState, AccountStore, Fence, Lease, SignOn, SignOnId, StoreError, sqlite::Store};
+use vestibule::state::{AccountKey, AccountRecord, AccountState, AccountStore, Census, Fence, Lease, SignOn, SignOnId, StoreError, sqlite::Store};
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone)]
@@ -243,11 +243,23 @@ impl AccountStore for Watched {
     async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError> {
         self.inner.release(key, fence).await
     }
+    async fn save_within(&self, record: &AccountRecord, fence: Fence, seats: u64) -> Result<bool, StoreError> {
+        self.inner.save_within(record, fence, seats).await
+    }
+    async fn forget(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError> {
+        self.inner.forget(key, fence).await
+    }
+    async fn owner_of_login(&self, upstream: &str, login: &str) -> Result<Option<AccountKey>, StoreError> {
+        self.inner.owner_of_login(upstream, login).await
+    }
+    async fn accounts_after(&self, upstream: Option<&str>, after: Option<&AccountKey>, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
+        self.inner.accounts_after(upstream, after, limit).await
+    }
+    async fn census(&self) -> Result<Vec<Census>, StoreError> {
+        self.inner.census().await
+    }
     async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
         self.inner.accounts_in(upstream, state, limit).await
-    }
-    async fn account_counts(&self) -> Result<Vec<(String, AccountState, u64)>, StoreError> {
-        self.inner.account_counts().await
     }
 }
 
@@ -261,6 +273,22 @@ impl Sleeper for Skip {
         self.0.advance_ms(i64::try_from(ms).unwrap());
         self.1.fetch_add(ms, Ordering::SeqCst);
         tokio::task::yield_now().await;
+    }
+}
+
+/// What was counted, in words: `ended create 0 ms`.
+#[derive(Debug, Default)]
+pub(crate) struct Counted(pub(crate) Mutex<Vec<String>>);
+
+impl Meter for Counted {
+    fn ended(&self, _: &str, action: &'static str, elapsed_ms: i64) {
+        self.0.lock().unwrap().push(format!("ended {action} {elapsed_ms} ms"));
+    }
+    fn step_failed(&self, _: &str, step: &'static str, code: &'static str) {
+        self.0.lock().unwrap().push(format!("{step} {code}"));
+    }
+    fn slo_missed(&self, app: &str) {
+        self.0.lock().unwrap().push(format!("slo missed at {app}"));
     }
 }
 
@@ -305,15 +333,19 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
         contact: None,
         help: None,
         paths: Vec::new(),
+        encoded_slashes: EncodedSlashes::Refuse,
+        bearer: None,
         user: UserMapping {
             name: first(&["{username}"]),
             email: first(&["{lower(email)}"]),
             display: first(&["{name}"]),
             extra: Vec::new(),
             required: Vec::new(),
+            name_max: None,
+            omit: Vec::new(),
             on_collision: OnCollision::Refuse,
         },
-        roles: Some(Roles { map, pick: Pick::All, default: None, sync: Sync::Login }),
+        roles: Some(Roles { map, pick: Pick::All, order: Vec::new(), default: None, sync: Sync::Login }),
         orgs: Vec::new(),
         vars: Map::new(),
         provision: Some(Provision {
@@ -323,9 +355,11 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             settings: Map::new(),
             on_existing: OnExisting::Refuse,
             match_by: Vec::new(),
+            switches: Switches::default(),
             timeout_ms: 1000,
             retries: 2,
             steps: None,
+            initial_password: vestibule::connector::model::InitialPassword::None,
         }),
         headers: vec![
             Header {
@@ -378,6 +412,7 @@ pub(crate) struct World {
     pub(crate) app: Arc<App>,
     pub(crate) signer: Arc<Says>,
     pub(crate) slept_ms: Arc<AtomicU64>,
+    pub(crate) counted: Arc<Counted>,
     sessions: LiveSessions,
     people: AtomicU64,
     pub(crate) desk: Arc<Desk>,
@@ -392,13 +427,14 @@ impl World {
         let sessions = LiveSessions::new(store.clone(), clock.clone(), limits);
         let store = Arc::new(Watched { inner: store, reads: AtomicU64::new(0) });
         let (app, signer, slept_ms) = (Arc::new(App::default()), Arc::new(Says::default()), Arc::new(AtomicU64::new(0)));
-        let desk = desk_on(&tokio::runtime::Handle::current(), "gateway-1", &store, &clock, &app, &signer, &slept_ms);
-        Self { _folder: folder, store, clock, app, signer, slept_ms, sessions, people: AtomicU64::new(0), desk }
+        let counted = Arc::new(Counted::default());
+        let desk = desk_on(&tokio::runtime::Handle::current(), "gateway-1", &store, &clock, &app, &signer, &slept_ms, &counted);
+        Self { _folder: folder, store, clock, app, signer, slept_ms, counted, sessions, people: AtomicU64::new(0), desk }
     }
 
     /// Another gateway on the same store, or the same one after a restart.
     pub(crate) fn another(&self, runtime: &tokio::runtime::Handle, owner: &str) -> Arc<Desk> {
-        desk_on(runtime, owner, &self.store, &self.clock, &self.app, &self.signer, &self.slept_ms)
+        desk_on(runtime, owner, &self.store, &self.clock, &self.app, &self.signer, &self.slept_ms, &self.counted)
     }
 
     pub(crate) async fn session(&self, identity: &Identity) -> Arc<AppSession> {
@@ -420,7 +456,12 @@ impl World {
     }
 
     pub(crate) async fn ensure(&self, session: &Arc<AppSession>, policy: &Arc<Policy>) -> Ensured {
-        self.desk.ensure(session, policy, Incident::from_bytes([1; 5]), 20_000).await
+        self.desk.ensure(session, policy, Incident::from_bytes([1; 5]), Asking::page(20_000)).await
+    }
+
+    /// As [`Self::ensure`], by a program.
+    pub(crate) async fn ensure_by_program(&self, session: &Arc<AppSession>, policy: &Arc<Policy>) -> Ensured {
+        self.desk.ensure(session, policy, Incident::from_bytes([1; 5]), Asking::program(20_000)).await
     }
 
     /// Once `people` have asked for a pass since the beginning, lets a slow app answer.
@@ -443,6 +484,7 @@ impl World {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "what a world is made of")]
 fn desk_on(
     runtime: &tokio::runtime::Handle,
     owner: &str,
@@ -451,6 +493,7 @@ fn desk_on(
     app: &Arc<App>,
     signer: &Arc<Says>,
     slept_ms: &Arc<AtomicU64>,
+    counted: &Arc<Counted>,
 ) -> Arc<Desk> {
     let desk = Desk::new(Parts {
         accounts: store.clone(),
@@ -460,6 +503,7 @@ fn desk_on(
         entropy: Arc::new(SeededEntropy::new(7)),
         sleeper: Arc::new(Skip(clock.clone(), slept_ms.clone())),
         runtime: runtime.clone(),
+        meter: counted.clone(),
         times: Times::default(),
     });
     desk.install(HashMap::from([("wiki".to_owned(), app.clone() as Arc<dyn Connector>)]));

@@ -162,7 +162,7 @@ async fn row_06_the_policy_revision_is_stamped_on_every_record() {
     followed.write("admin.token", "first\n");
     assert_eq!(followed.reloaded().await, ["app.toml secret loaded"]);
     let person = followed.street.sign_in(APP).await;
-    assert_eq!(followed.get(&person, APP, "/").await.status(), 200);
+    assert_eq!(followed.open(&person, APP).await.status(), 200);
     let stamped = || async {
         let mut store = SqliteConnection::connect(&format!("sqlite:{}", followed.path("v.db").display())).await.unwrap();
         let row = sqlx::query("select policy_revision from account").fetch_one(&mut store).await.unwrap();
@@ -178,7 +178,7 @@ async fn row_06_the_policy_revision_is_stamped_on_every_record() {
     followed.edit("policies/app.toml", TENANT, "[headers]\nX-Tenant = \"one\"\n");
     assert_eq!(followed.reloaded().await, ["app.toml changed loaded"]);
     drop(admin.take_seen());
-    assert_eq!(followed.get(&person, APP, "/").await.status(), 200);
+    assert_eq!(followed.open(&person, APP).await.status(), 200);
     let seen = admin.take_seen();
     assert!(!seen.is_empty() && seen.iter().all(|call| call.header("authorization") == Some("Bearer second")), "{seen:?}");
     let second = stamped().await;
@@ -187,7 +187,30 @@ async fn row_06_the_policy_revision_is_stamped_on_every_record() {
     fs::remove_file(followed.path("admin.token")).unwrap();
     let reloaded = followed.reload().await;
     assert!(!reloaded.ok && reloaded.problems.contains("provision.token: secret file:"), "{reloaded:?}");
-    assert_eq!(followed.get(&person, APP, "/").await.status(), 200);
+    assert_eq!(followed.open(&person, APP).await.status(), 200);
+}
+
+/// A policy's own connector is part of it, though it stands in a file of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connector_file_that_changes_is_a_change_of_its_policy() {
+    let provision = "[provision]\nconnector = \"./own-scim.toml\"\nurl = \"http://127.0.0.1:9\"\ntoken = \"file:../admin.token\"\nretries = 0\n";
+    let followed = Followed::with(Arc::new(no_gate), |app| vec![("app", policy_with(APP, app, "", provision)), ("wiki", policy(WIKI, app))]).await;
+    let scim = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/policies/connectors/scim.toml")).unwrap();
+    followed.write("admin.token", "token");
+    let own = scim.replace("connector = \"scim\"", "connector = \"own-scim\"").replace("name = \"scim\"", "name = \"own-scim\"");
+    followed.write("policies/own-scim.toml", &own);
+    let found = followed.reload().await;
+    assert!(found.ok, "{found:?}");
+    assert_eq!(followed.get(&Person::default(), APP, "/").await.status(), 401);
+    for broken in ["connector = 1\n", "nonsense = 1\n"] {
+        followed.write("policies/own-scim.toml", broken.to_owned() + &own);
+        let found = followed.reload().await;
+        let app = found.entries.iter().find(|entry| entry.app.as_deref() == Some("app")).unwrap_or_else(|| panic!("{found:?}"));
+        assert!(!found.ok && !app.loaded && app.serving_since.is_some(), "{found:?}");
+        assert_eq!(followed.get(&Person::default(), APP, "/").await.status(), 401, "its last good version keeps serving");
+        followed.write("policies/own-scim.toml", &own);
+        assert!(followed.reload().await.ok);
+    }
 }
 
 /// A reload of its neighbour is no reason to knock again where a credential was refused; another credential is.
@@ -202,17 +225,17 @@ async fn a_credential_that_was_refused_stays_refused_until_it_is_another_one() {
     followed.write("admin.token", "wrong");
     assert!(followed.reload().await.ok);
     let person = followed.street.sign_in(APP).await;
-    assert_eq!(followed.get(&person, APP, "/").await.status(), 503);
+    assert_eq!(followed.open(&person, APP).await.status(), 503);
     assert!(!admin.take_seen().is_empty());
     followed.edit("policies/wiki.toml", TENANT, "[headers]\nX-Tenant = \"one\"\n");
     assert_eq!(followed.reloaded().await, ["wiki.toml changed loaded"]);
     followed.advance_s(3);
-    assert_eq!(followed.get(&person, APP, "/").await.status(), 503);
+    assert_eq!(followed.open(&person, APP).await.status(), 503);
     assert!(admin.take_seen().is_empty(), "it is left alone");
     followed.write("admin.token", "right");
     assert_eq!(followed.reloaded().await, ["app.toml secret loaded"]);
     followed.advance_s(3);
-    assert_eq!(followed.get(&person, APP, "/").await.status(), 200);
+    assert_eq!(followed.open(&person, APP).await.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -313,7 +336,7 @@ async fn a_changed_provider_is_asked_from_the_next_sign_in_on() {
 async fn what_the_gate_does_not_let_through_is_not_served_and_it_is_asked_about_changed_files_only() {
     let (asked, names) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
     let (count, note) = (Arc::clone(&asked), Arc::clone(&names));
-    let gate = move |policy: &Policy, file: &SourceFile| {
+    let gate = move |policy: &Arc<Policy>, file: &SourceFile| {
         count.fetch_add(1, Ordering::SeqCst);
         note.lock().unwrap().push(policy.name.clone());
         let failed = file.text.contains("/fails");

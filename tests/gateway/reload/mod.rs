@@ -120,6 +120,11 @@ scopes = ["openid"]
         reloaded.entries.iter().map(said).collect()
     }
 
+    /// As somebody who opens a page: only then is an account made.
+    async fn open(&self, person: &Person, host: &str) -> Answer {
+        self.street.ask(host, get(person, host, "/", "Sec-Fetch-Mode: navigate\r\nAccept: text/html\r\n")).await
+    }
+
     async fn get(&self, person: &Person, host: &str, path: &str) -> Answer {
         self.street.ask(host, get(person, host, path, "")).await
     }

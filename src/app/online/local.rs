@@ -1,0 +1,124 @@
+//! Secrets and certificates on this machine: there, fit for what they are for, and for how long. Of a secret nothing is told but its length.
+
+use super::{Finding, Place};
+use crate::clock::Timestamp;
+use crate::config::{Certificate, SecretRef};
+use crate::entropy::OsEntropy;
+use crate::proxy::certificate::Facts;
+use crate::secrets::{self, Resolved};
+use crate::state::seal::Sealer;
+use secrecy::ExposeSecret as _;
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A certificate that ends sooner should have been renewed.
+const DAYS_LEFT_MIN: i64 = 14;
+
+/// Looks an environment variable up.
+type Lookup<'a> = &'a (dyn Fn(&str) -> Option<OsString> + Send + Sync);
+
+/// A secret that `key` refers to.
+pub(super) fn secret(place: &Place, key: &str, reference: &SecretRef, environment: Lookup<'_>) -> Vec<Finding> {
+    let Resolved { secret, warning } = match secrets::resolve(reference, &|name| environment(name)) {
+        Ok(resolved) => resolved,
+        Err(why) => return vec![place.error("secret", format!("{key}: {why}"), "")],
+    };
+    // A start would refuse these as well.
+    let unfit = if key == "state.key" {
+        Sealer::new(&secret, Arc::new(OsEntropy::default())).err().map(|why| why.to_string())
+    } else if key.starts_with("headers.") && http::HeaderValue::from_str(secret.expose_secret()).is_err() {
+        Some("the secret cannot be a header value: visible ASCII on one line".to_owned())
+    } else {
+        None
+    };
+    if let Some(why) = unfit {
+        return vec![place.error("secret", format!("{key}: {why}"), "")];
+    }
+    let mode = file_of(reference, environment).and_then(|path| std::fs::metadata(path).ok()).map(|facts| facts.permissions().mode() & 0o7777);
+    let mode = mode.map(|mode| format!(", mode {mode:04o}")).unwrap_or_default();
+    let line = place.ok(format_args!("{key}: {}, {} bytes{mode}", written(reference), secret.expose_secret().len()));
+    let warning = warning.map(|warning| place.warning("secret-open", warning.to_string(), ""));
+    std::iter::once(line).chain(warning).collect()
+}
+
+fn written(reference: &SecretRef) -> String {
+    match reference {
+        SecretRef::Cred(name) => format!("cred:{name}"),
+        SecretRef::File(path) => format!("file:{}", path.display()),
+        SecretRef::Env(name) => format!("env:{name}"),
+    }
+}
+
+fn file_of(reference: &SecretRef, environment: Lookup<'_>) -> Option<PathBuf> {
+    match reference {
+        SecretRef::Env(_) => None,
+        SecretRef::File(path) => Some(path.clone()),
+        SecretRef::Cred(name) => {
+            let folder = environment("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
+            Some(folder.map_or_else(|| PathBuf::from("/run/secrets"), PathBuf::from).join(name))
+        }
+    }
+}
+
+/// The certificates, and the hosts that they must name. `quiet`: what is in order is not told.
+pub(super) fn certificates(
+    pairs: Vec<(Certificate, Place)>,
+    hosts: Vec<(String, Place)>,
+    environment: Lookup<'_>,
+    now: Timestamp,
+    quiet: bool,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let (mut read, mut unread) = (Vec::new(), false);
+    for (certificate, place) in pairs {
+        let path = certificate.chain.as_path();
+        match facts(&certificate, environment) {
+            Ok(facts) => {
+                let finding = days(&place, path, &facts, now);
+                if !quiet || matches!(finding, Finding::Problem(_)) {
+                    findings.push(finding);
+                }
+                read.push(facts);
+            }
+            Err(why) => {
+                unread = true;
+                findings.extend(why.map(|why| place.error("certificate", format!("{}: {why}", path.display()), "")));
+            }
+        }
+    }
+    // What names it may be the one that cannot be read.
+    if !unread {
+        let unnamed = hosts.into_iter().filter(|(host, _)| !read.iter().any(|facts| facts.covers(host)));
+        findings.extend(unnamed.map(|(host, place)| {
+            place.error("certificate-name", format!("no certificate of [tls] names `{host}`"), "browsers refuse it: add one with [[tls.certificate]]")
+        }));
+    }
+    findings
+}
+
+/// What the certificate says; `Err(None)` when only its key is not to be had, which is told where the key is referred to.
+fn facts(certificate: &Certificate, environment: Lookup<'_>) -> Result<Facts, Option<String>> {
+    let chain = std::fs::read(&certificate.chain).map_err(|error| Some(format!("cannot be read: {error}")))?;
+    let key = secrets::resolve(&certificate.key, &|name| environment(name)).map_err(|_told_elsewhere| None)?;
+    Facts::read(&chain, key.secret.expose_secret().as_bytes()).map_err(|error| Some(error.to_string()))
+}
+
+fn days(place: &Place, path: &Path, facts: &Facts, now: Timestamp) -> Finding {
+    let (path, left) = (path.display(), facts.days_left(now));
+    let names = facts.names.join(", ");
+    if now < facts.not_before {
+        place.error("certificate-dates", format!("{path} is not valid yet"), "is the clock of this machine right?")
+    } else if left < 0 {
+        place.error("certificate-dates", format!("{path} ended {} ago", counted(-left)), "browsers refuse it: renew it")
+    } else if left < DAYS_LEFT_MIN {
+        place.warning("certificate-dates", format!("{path} ends in {}", counted(left)), "renew it: browsers refuse it from then on")
+    } else {
+        place.ok(format_args!("certificate {path}: {names}; {} left", counted(left)))
+    }
+}
+
+fn counted(days: i64) -> String {
+    if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
+}

@@ -1,0 +1,92 @@
+//! `vestibule connectors`: what is built in, and what it needs.
+
+use super::{NO, print, tell};
+use crate::connector::builtin::{builtin, named};
+use crate::connector::model::Model;
+use crate::manual::pages;
+use crate::source::value::nearest;
+use clap::Subcommand;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// What is asked for.
+#[derive(Debug, Subcommand)]
+pub(super) enum What {
+    /// Every connector, a line each.
+    List {
+        /// Part of a name or summary.
+        search: Option<String>,
+        /// Only those that can do all of these, e.g. create,disable,membership.
+        #[arg(long, value_delimiter = ',', value_name = "WHAT,…")]
+        supports: Vec<String>,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What one needs and can do, and what to set in the app.
+    Show {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Answers; returns the exit code.
+pub(super) fn run(what: &What) -> u8 {
+    match what {
+        What::List { search, supports, json } => list(search.as_deref(), supports, *json),
+        What::Show { name } => show(name),
+    }
+}
+
+fn list(search: Option<&str>, supports: &[String], as_json: bool) -> u8 {
+    let found: Vec<&Model> = builtin().iter().map(AsRef::as_ref).filter(|model| is_meant(model, search) && can_all(model, supports)).collect();
+    if as_json {
+        let rows: Vec<Value> = found.iter().map(|model| row(model)).collect();
+        return print(&format!("{:#}\n", Value::Array(rows)));
+    }
+    if found.is_empty() {
+        tell("no connector fits; an app without one takes connector = \"rest\" and its own steps: `vestibule help provision`\n");
+        return NO;
+    }
+    let width = found.iter().map(|model| model.name.len()).max().unwrap_or_default().max(9);
+    let mut out = format!("{:width$}  {:<10}  {:<7}  {:<10}  PROVEN WITH\n", "CONNECTOR", "JIT", "DISABLE", "MEMBERSHIP");
+    for model in found {
+        let can = pages::capabilities(model);
+        let yes = |what: &str| if can.iter().any(|one| one.starts_with(what)) { "yes" } else { "-" };
+        let jit = if model.name == "rest" { "your steps" } else { yes("create") };
+        let proven = if model.tested_with.is_empty() { "-".to_owned() } else { model.tested_with.join(", ") };
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(out, "{:width$}  {jit:<10}  {:<7}  {:<10}  {proven}", model.name, yes("disable"), yes("membership"));
+    }
+    print(&out)
+}
+
+fn is_meant(model: &Model, search: Option<&str>) -> bool {
+    let text = format!("{} {}", model.name, model.summary).to_lowercase();
+    search.is_none_or(|search| text.contains(&search.to_lowercase()))
+}
+
+fn can_all(model: &Model, supports: &[String]) -> bool {
+    let can = pages::capabilities(model);
+    supports.iter().all(|wanted| can.iter().any(|one| one.starts_with(wanted.trim())))
+}
+
+fn row(model: &Model) -> Value {
+    json!({
+        "name": model.name,
+        "summary": model.summary,
+        "proven_with": model.tested_with,
+        "supports": pages::capabilities(model),
+        "attributes": model.attributes.iter().map(|one| json!({ "name": one.name, "required": one.required, "locked": one.locked })).collect::<Vec<_>>(),
+    })
+}
+
+fn show(name: &str) -> u8 {
+    if let Some(model) = named(name) {
+        return print(&pages::connector(&model));
+    }
+    let near = nearest(name, builtin().iter().map(|model| model.name.as_str()));
+    let hint = near.map_or_else(|| "help: `vestibule connectors list`".to_owned(), |near| format!("help: did you mean `{near}`?"));
+    tell(&format!("there is no connector `{name}`\n{hint}\n"));
+    NO
+}

@@ -1,0 +1,49 @@
+//! What a connector can do, in words: for listings, for `connectors show`, and for whoever asks before a policy is written.
+//!
+//! Apart because it only reads a [`Model`]; nothing at sign-in depends on it. It never knows how a listing looks.
+
+use super::{MemberVerb, Model, Verb, Way};
+use std::fmt;
+
+impl Model {
+    /// What it can do, one word a verb, in a fixed order: `lookup.login`, `create`, `members.org.add`… A verb that is not here is a thing the app cannot do.
+    pub fn capabilities(&self) -> Vec<String> {
+        self.verbs.keys().map(ToString::to_string).collect()
+    }
+
+    /// Whether it can do `what`: a word of [`Self::capabilities`], or the first parts of one (`members`, `members.org`, `lookup`).
+    pub fn supports(&self, what: &str) -> bool {
+        self.capabilities().iter().any(|can| can.strip_prefix(what).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    }
+
+    /// Whether `role` is one the app may have: any, unless the connector has a closed list.
+    pub fn may_have_role(&self, role: &str) -> bool {
+        self.roles.is_empty() || self.roles.iter().any(|known| known == role)
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token => f.write_str("token"),
+            Self::Probe => f.write_str("probe"),
+            Self::Lookup(Way::ExternalId) => f.write_str("lookup.external_id"),
+            Self::Lookup(Way::Login) => f.write_str("lookup.login"),
+            Self::Lookup(Way::Email) => f.write_str("lookup.email"),
+            Self::Get => f.write_str("get"),
+            Self::Create => f.write_str("create"),
+            Self::Update => f.write_str("update"),
+            Self::Rename => f.write_str("rename"),
+            Self::Enable => f.write_str("enable"),
+            Self::Disable => f.write_str("disable"),
+            Self::Delete => f.write_str("delete"),
+            Self::List => f.write_str("list"),
+            Self::Members(kind, MemberVerb::List) => write!(f, "members.{kind}.list"),
+            Self::Members(kind, MemberVerb::Add) => write!(f, "members.{kind}.add"),
+            Self::Members(kind, MemberVerb::Remove) => write!(f, "members.{kind}.remove"),
+            Self::Members(kind, MemberVerb::Set) => write!(f, "members.{kind}.set"),
+            Self::Resolve(kind) => write!(f, "resolve.{kind}"),
+            Self::RevokeSessions => f.write_str("revoke_sessions"),
+        }
+    }
+}

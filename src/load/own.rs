@@ -1,0 +1,54 @@
+//! Connector files of one's own: `connector = "./my-app.toml"`.
+//!
+//! Lives here: which file a policy names, and reading it; it may stand among the policies. Apart because the compiler of policies reads no files: it gets the models that are found here beside the
+//! built-in ones. A file that several policies name is read, and complained about, once.
+
+use super::Look;
+use crate::connector::model::Model;
+use crate::policy::{connector_file, revision};
+use crate::source::{SourceFile, parse};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Files that were read; `None`: of no use.
+pub(super) type Connectors = HashMap<PathBuf, Option<Arc<Model>>>;
+
+/// The connector file that a policy names, if it names one. What is served changes when this file does.
+pub fn connector_of(policy: &SourceFile) -> Option<PathBuf> {
+    let tree = parse(policy).0;
+    connector_file(&policy.name, tree.table("provision")?.text("connector")?)
+}
+
+impl Look {
+    /// The connector of a policy that brings its own; its problems go into the report.
+    pub(super) fn own_connector(&mut self, policy: &SourceFile) -> Option<Arc<Model>> {
+        let path = connector_of(policy)?;
+        if let Some(known) = self.own_connectors.get(&path) {
+            return known.clone();
+        }
+        let model = self.read(&path).and_then(|file| self.parse_connector(&file));
+        self.own_connectors.insert(path, model.clone());
+        model
+    }
+
+    /// Whether a file among the policies is a connector's; then its problems go into the report, unless a policy that names it was here before.
+    pub(super) fn is_connector(&mut self, file: &SourceFile) -> bool {
+        let tree = parse(file).0;
+        if tree.text("connector").is_none() || tree.get("host").is_some() {
+            return false;
+        }
+        let path = PathBuf::from(&*file.name);
+        if !self.own_connectors.contains_key(&path) {
+            let model = self.parse_connector(file);
+            self.own_connectors.insert(path, model);
+        }
+        true
+    }
+
+    fn parse_connector(&mut self, file: &SourceFile) -> Option<Arc<Model>> {
+        let (model, problems) = Model::parse(file);
+        self.report.problems.extend(problems);
+        model.map(|model| Arc::new(Model { file: Some(Arc::clone(&file.name)), revision: revision(&file.text), ..model }))
+    }
+}

@@ -1,0 +1,85 @@
+//! The manual: the reference pages of both files and of every connector.
+//!
+//! Lives here: what is made from the tables ([`words`], [`pages`], [`help`], [`json_schema`]) and the pages themselves, as committed. A reference page is never edited by
+//! hand: `make manual` writes it anew, and a test fails when it says something else than the table. Apart because it is for people, and no line of it decides
+//! anything.
+
+#![expect(clippy::doc_markdown, reason = "the pages are made for people from the words of the tables")]
+
+pub mod help;
+pub mod json_schema;
+pub mod pages;
+pub mod words;
+
+#[doc = include_str!("writing.md")]
+pub mod writing {}
+
+#[doc = include_str!("policy.md")]
+pub mod policy {}
+
+#[doc = include_str!("gateway.md")]
+pub mod gateway {}
+
+#[doc = include_str!("connectors.md")]
+pub mod connectors {}
+
+#[cfg(test)]
+mod tests {
+    use super::pages::{connectors, reference};
+    use crate::config::schema::GATEWAY;
+    use crate::policy::schema::POLICY;
+    use crate::source::schema::Section;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn the_pages_say_what_the_tables_say() {
+        let pages = [
+            ("policy.md", reference("A policy file", &POLICY)),
+            ("gateway.md", reference("The gateway file, `vestibule.toml`", &GATEWAY)),
+            ("connectors.md", connectors()),
+        ];
+        for (name, made) in pages {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manual").join(name);
+            if std::env::var_os("VESTIBULE_WRITE_MANUAL").is_some() {
+                fs::write(&path, &made).expect("the page is written");
+            }
+            let committed = fs::read_to_string(&path).unwrap_or_default();
+            assert!(committed == made, "{name} is not what the table says: run `make manual`");
+        }
+    }
+
+    #[test]
+    fn the_chapter_on_writing_names_every_function_and_name() {
+        let chapter = include_str!("writing.md");
+        let names = crate::expr::function_names().chain(["has"]);
+        let missing: Vec<&str> = names.filter(|name| !chapter.contains(&format!("{name}("))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        let env = crate::expr::Env::sign_in().with_user().with_roles().with_request().with_vars(&serde_json::Map::new()).with_item_and_id();
+        let missing: Vec<&str> = env.names().filter(|name| !chapter.contains(&format!("`{name}`")) && !chapter.contains(&format!("`{name}."))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn every_key_and_section_is_documented() {
+        fn walk(section: &'static Section, thin: &mut Vec<String>) {
+            let mut note = |name: &str, doc: &str| {
+                if doc.len() < 4 {
+                    thin.push(format!("{} {name}", section.title));
+                }
+            };
+            note("", section.doc);
+            for key in section.keys {
+                note(key.name, key.doc);
+            }
+            for inner in super::help::sections(section) {
+                walk(inner, thin);
+            }
+        }
+        let mut thin = Vec::new();
+        for root in [&POLICY, &GATEWAY] {
+            walk(root, &mut thin);
+        }
+        assert!(thin.is_empty(), "{thin:?}");
+    }
+}

@@ -1,0 +1,267 @@
+//! Why a decision is what it is.
+//!
+//! Lives here: [`explain`], the sibling of [`evaluate`]: where that stops at the first check that fails, this one makes every check of every section that
+//! applies and says in words how it went. It cannot disagree: the verdict is `evaluate`'s own, the checks are the same functions, and a property test holds the
+//! one against the other. Apart because the hot path must not pay for words. For operators only: people see a `PublicMessage`.
+
+use super::evaluate::{
+    Admitted, Facts, Matches, Names, Refusal, Rule, SignedIn, domains_hold, evaluate, groups_hold, is_fresh, methods_hold, networks_hold, not_denied,
+    when_holds,
+};
+use super::{Gate, Glob, Policy};
+use crate::clock::Timestamp;
+use crate::expr::EvalError;
+use crate::fault::DenyReason;
+use crate::identity::{Groups, Identity, email};
+use core::fmt::Display;
+use core::net::IpAddr;
+use ipnet::IpNet;
+
+/// A decision with everything that led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// What live traffic gets.
+    pub verdict: Result<Admitted, Refusal>,
+    /// The sections that apply, in the order of the file; `[login]`, which always does, is not listed.
+    pub matched: Vec<Rule>,
+    /// Every check of these sections, those that did not matter any more included.
+    pub checks: Vec<Check>,
+}
+
+/// One key of one section, and how it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// The section.
+    pub rule: Rule,
+    /// The key: `groups`, `when`, `max_age`.
+    pub key: &'static str,
+    /// How it went.
+    pub outcome: Outcome,
+    /// In words: `redmine-devs fits "redmine-*"`. May hold group names, addresses and conditions.
+    pub says: String,
+}
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It holds.
+    Holds,
+    /// It does not, for this reason.
+    Fails(DenyReason),
+    /// Nobody is signed in, so nobody can tell.
+    Open,
+}
+
+impl Explanation {
+    /// The check that the verdict rests on: the one that refused, or that asks for a newer sign-in.
+    pub fn deciding(&self) -> Option<&Check> {
+        match self.verdict {
+            Err(Refusal::Denied { reason, rule }) => self.checks.iter().find(|check| check.rule == rule && check.outcome == Outcome::Fails(reason)),
+            Err(Refusal::FreshLogin { .. }) => self.checks.iter().find(|check| check.outcome == Outcome::Fails(DenyReason::MaxAge)),
+            Ok(_) | Err(Refusal::LoginRequired | Refusal::TokenRequired) => None,
+        }
+    }
+}
+
+/// Explains what [`evaluate`] decides for the same arguments.
+///
+/// Pure; allocates freely, and makes checks that the decision no longer needs.
+pub fn explain(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<'_>, now: Timestamp) -> Explanation {
+    let verdict = evaluate(policy, signed_in, facts, now);
+    let sections = Matches::of(policy, facts.path);
+    let public = sections.public().is_some();
+    let mut asked = Asked { signed_in, facts, peer: facts.peer.to_canonical(), now, checks: Vec::new() };
+    let mut matched = Vec::new();
+    if !public {
+        asked.login(policy);
+        matched.push(Rule::Access);
+        asked.gate(Rule::Access, &policy.access);
+    }
+    for (index, section) in sections.sections() {
+        matched.push(Rule::Path(index));
+        if section.public {
+            asked.tell(
+                Rule::Path(index),
+                "public",
+                Outcome::Holds,
+                if public { "no sign-in needed" } else { "but another section asks for a sign-in" },
+            );
+        }
+        if public {
+            asked.request(Rule::Path(index), &section.gate);
+        } else {
+            asked.gate(Rule::Path(index), &section.gate);
+        }
+    }
+    Explanation { verdict, matched, checks: asked.checks }
+}
+
+/// What the checks are made of, and how they went so far.
+struct Asked<'a> {
+    signed_in: Option<SignedIn<'a>>,
+    facts: &'a Facts<'a>,
+    peer: IpAddr,
+    now: Timestamp,
+    checks: Vec<Check>,
+}
+
+impl Asked<'_> {
+    fn tell(&mut self, rule: Rule, key: &'static str, outcome: Outcome, says: impl Into<String>) {
+        self.checks.push(Check { rule, key, outcome, says: says.into() });
+    }
+
+    /// A check that asks who somebody is.
+    fn person(&mut self, rule: Rule, key: &'static str, check: impl FnOnce(&SignedIn<'_>) -> (Result<(), DenyReason>, String)) {
+        let Some(signed_in) = self.signed_in else { return self.tell(rule, key, Outcome::Open, "nobody is signed in") };
+        let (held, says) = check(&signed_in);
+        // A missing verification is a matter of its own: its key is the reason's.
+        let key = if held == Err(DenyReason::EmailUnverified) { DenyReason::EmailUnverified.key() } else { key };
+        self.tell(rule, key, outcome(held), says);
+    }
+
+    fn login(&mut self, policy: &Policy) {
+        let accepted = &policy.login.idp;
+        self.person(Rule::Login, "idp", |who| {
+            let idp = &who.identity.idp;
+            if accepted.contains(idp) { (Ok(()), idp.clone()) } else { (Err(DenyReason::Idp), format!("{idp} is none of {}", list(accepted))) }
+        });
+        if let Some(max_age_ms) = policy.login.max_age_ms {
+            self.max_age(Rule::Login, max_age_ms);
+        }
+    }
+
+    /// Every key of a section. A new key of [`Gate`] does not compile here until it has its line.
+    fn gate(&mut self, rule: Rule, gate: &Gate) {
+        let Gate { everyone, domains, groups, deny_groups, networks: _, methods: _, when, max_age_ms } = gate;
+        if *everyone {
+            self.person(rule, "everyone", |_| (Ok(()), "any signed-in person".to_owned()));
+        }
+        if !deny_groups.is_empty() {
+            self.person(rule, "deny_groups", |who| (not_denied(gate, &who.identity.groups), said_of_refused(deny_groups, &who.identity.groups)));
+        }
+        if !domains.is_empty() {
+            self.person(rule, "domains", |who| {
+                let held = domains_hold(gate, who.identity);
+                (held, said_of_domain(held, domains, who.identity))
+            });
+        }
+        if !groups.is_empty() {
+            self.person(rule, "groups", |who| (groups_hold(gate, &who.identity.groups), said_of_groups(groups, &who.identity.groups)));
+        }
+        self.request(rule, gate);
+        if let Some(when) = when {
+            let facts = self.facts;
+            self.person(rule, "when", |who| match when_holds(when, &Names::new(who.identity, facts)) {
+                Ok(true) => (Ok(()), when.as_str().to_owned()),
+                Ok(false) => (Err(DenyReason::When), format!("does not hold: {}", when.as_str())),
+                Err(EvalError::Absent(name)) => (Err(DenyReason::When), format!("`{name}` is absent, so this denies: {}", when.as_str())),
+                Err(EvalError::Type(problem)) => (Err(DenyReason::When), format!("{problem}, so this denies: {}", when.as_str())),
+            });
+        }
+        if let Some(max_age_ms) = max_age_ms {
+            self.max_age(rule, *max_age_ms);
+        }
+    }
+
+    /// The keys of a section that ask about the request alone.
+    fn request(&mut self, rule: Rule, gate: &Gate) {
+        if !gate.networks.is_empty() {
+            let held = networks_hold(gate, self.peer);
+            self.tell(rule, "networks", outcome(held), said_of_network(&gate.networks, self.peer));
+        }
+        if !gate.methods.is_empty() {
+            let (held, method) = (methods_hold(gate, self.facts.method), self.facts.method);
+            let says = if held.is_ok() { method.to_owned() } else { format!("{method} is none of {}", list(&gate.methods)) };
+            self.tell(rule, "methods", outcome(held), says);
+        }
+    }
+
+    fn max_age(&mut self, rule: Rule, max_age_ms: i64) {
+        let now = self.now;
+        self.person(rule, "max_age", |who| {
+            let held = if is_fresh(max_age_ms, who.auth_time, now) { Ok(()) } else { Err(DenyReason::MaxAge) };
+            let (age_ms, limit) = (now.since_ms(who.auth_time), span(max_age_ms));
+            let says = if held.is_ok() {
+                format!("{} of {limit}", span(age_ms.max(0)))
+            } else if who.auth_time == Timestamp::default() {
+                format!("the provider did not say when the person signed in, and {limit} is the limit")
+            } else if age_ms < 0 {
+                format!("signed in {} ahead of this machine's clock", span(-age_ms))
+            } else {
+                format!("{}, more than {limit}", span(age_ms))
+            };
+            (held, says)
+        });
+    }
+}
+
+const fn outcome(held: Result<(), DenyReason>) -> Outcome {
+    match held {
+        Ok(()) => Outcome::Holds,
+        Err(reason) => Outcome::Fails(reason),
+    }
+}
+
+fn said_of_refused(patterns: &[Glob], groups: &Groups) -> String {
+    match groups {
+        Groups::Unknown => "the provider did not say which groups there are, so this denies".to_owned(),
+        Groups::Known(names) => match fitting(patterns, names, Glob::fits_any_case) {
+            Some((name, pattern)) => format!("{name} fits {:?}", pattern.as_str()),
+            None => format!("none of the person's groups fits {}", globs(patterns)),
+        },
+    }
+}
+
+fn said_of_groups(patterns: &[Glob], groups: &Groups) -> String {
+    match groups {
+        Groups::Unknown => format!("the provider did not say which groups there are, so none fits {}", globs(patterns)),
+        Groups::Known(names) => match fitting(patterns, names, |pattern, name| !name.is_empty() && pattern.fits(name)) {
+            Some((name, pattern)) => format!("{name} fits {:?}", pattern.as_str()),
+            None => format!("none of the person's groups fits {}", globs(patterns)),
+        },
+    }
+}
+
+fn fitting<'a>(patterns: &'a [Glob], names: &'a [String], fits: impl Fn(&Glob, &str) -> bool) -> Option<(&'a str, &'a Glob)> {
+    names.iter().find_map(|name| Some((name.as_str(), patterns.iter().find(|pattern| fits(pattern, name))?)))
+}
+
+fn said_of_domain(held: Result<(), DenyReason>, domains: &[String], identity: &Identity) -> String {
+    let Some(address) = identity.email.as_deref() else { return "no e-mail address was asserted".to_owned() };
+    match (held, email::domain_part(address)) {
+        (Ok(()), _) => format!("{address}, verified"),
+        (Err(DenyReason::EmailUnverified), _) => format!("the provider does not vouch for {address}"),
+        (Err(_), Some(domain)) => format!("{domain} is none of {}", list(domains)),
+        (Err(_), None) => "the e-mail address is not one address".to_owned(),
+    }
+}
+
+fn said_of_network(networks: &[IpNet], peer: IpAddr) -> String {
+    match networks.iter().find(|network| network.contains(&peer)) {
+        Some(network) => format!("{peer} is in {network}"),
+        None if peer.is_unspecified() => format!("no address is known, and it must be in one of {}", list(networks)),
+        None => format!("{peer} is in none of {}", list(networks)),
+    }
+}
+
+/// `["a", "b"]`, as a policy writes it.
+fn list(values: &[impl Display]) -> String {
+    let quoted: Vec<String> = values.iter().map(|value| format!("\"{value}\"")).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+fn globs(patterns: &[Glob]) -> String {
+    let written: Vec<&str> = patterns.iter().map(Glob::as_str).collect();
+    list(&written)
+}
+
+/// A length of time as people write it: `45s`, `14m`, `8h`, `3d`; whole units, rounded down, `90m` where hours would not be exact.
+pub fn span(ms: i64) -> String {
+    const UNITS: [(i64, char); 3] = [(86_400_000, 'd'), (3_600_000, 'h'), (60_000, 'm')];
+    // Up to two of the next unit the smaller one is clearer: 36h, 90m, 100s.
+    let unit = UNITS.iter().find(|(length, _)| ms >= *length && (ms % length == 0 || ms >= 2 * length));
+    unit.map_or_else(|| format!("{}s", ms / 1000), |(length, name)| format!("{}{name}", ms / length))
+}
+
+#[cfg(test)]
+mod tests;

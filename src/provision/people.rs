@@ -1,0 +1,296 @@
+//! The people with accounts at an app, for operators: who is there, who waits for a yes, who has failed; and the yes.
+//!
+//! Lives here: [`People`], which the admin socket, the console and the CLI ask. Apart from the desk because nobody at the door waits for it. It changes
+//! records under a lease like a job does, and never speaks to an app: what it changes takes effect when the person is next looked after.
+
+use super::ensure::{Doubt, Ledger};
+use super::flights::Flights;
+use crate::clock::{Clock, Timestamp};
+use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Awaiting, Fence, Lease, Origin, StoreError};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Records read at a time.
+const PAGE: u32 = 500;
+/// What is done to a record takes no longer.
+const LEASE_MS: i64 = 5_000;
+
+/// Operators' view of the account records.
+#[derive(Debug, Clone)]
+pub struct People {
+    accounts: Arc<dyn AccountStore>,
+    clock: Arc<dyn Clock>,
+    /// Not the name that jobs of this gateway lease under: theirs must not be taken from them.
+    owner: String,
+    flights: Arc<Flights>,
+}
+
+/// Which people to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Which {
+    /// All.
+    #[default]
+    All,
+    /// Whose account could not be prepared: in need of a human, or to be tried again.
+    Failed,
+    /// Who waits for an approval.
+    Waiting,
+}
+
+/// One person at one app: names and states, no attributes and no secrets.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Listed {
+    /// Policy name.
+    pub app: String,
+    /// Who vouches.
+    pub issuer: String,
+    /// Their name there.
+    pub subject: String,
+    /// E-mail address, else user name, of the last sign-in that got as far as a job.
+    pub who: Option<String>,
+    /// State of the record.
+    pub state: AccountState,
+    /// What a human is asked to approve.
+    pub awaiting: Option<Awaiting>,
+    /// Where the account came from.
+    pub origin: Option<Origin>,
+    /// Login at the app.
+    pub login: Option<String>,
+    /// The app's id of the account.
+    pub account_id: Option<String>,
+    /// Revision of the policy that was last applied.
+    pub policy_revision: String,
+    /// Tries since the last success.
+    pub attempts: u32,
+    /// Why the last try did not work: step and outcome.
+    pub last_error: Option<String>,
+    /// What was sent and never answered.
+    pub in_doubt: Option<String>,
+    /// Memberships that the gateway granted, by kind.
+    pub granted: BTreeMap<String, Vec<String>>,
+    /// When the account was last seen to be as wanted, seconds since the epoch.
+    pub verified_at: Option<i64>,
+    /// When a human approved, seconds since the epoch.
+    pub approved_at: Option<i64>,
+    /// Since when nothing has worked, seconds since the epoch.
+    pub failed_at: Option<i64>,
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    /// No record fits.
+    #[error("nobody called `{person}` has a record at `{app}`; `vestibule users list` shows who has")]
+    NotFound {
+        /// Policy name.
+        app: String,
+        /// As asked for.
+        person: String,
+    },
+    /// Several records fit; their subjects.
+    #[error("`{person}` fits several people: say which subject: {}", .subjects.join(", "))]
+    Ambiguous {
+        /// As asked for.
+        person: String,
+        /// Which.
+        subjects: Vec<String>,
+    },
+    /// They wait for nothing.
+    #[error("nothing is waiting for approval for `{person}`")]
+    NothingToApprove {
+        /// As asked for.
+        person: String,
+    },
+    /// A job is at it.
+    #[error("the account is being worked on at this moment; try again")]
+    Busy,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl People {
+    pub(super) fn new(accounts: Arc<dyn AccountStore>, clock: Arc<dyn Clock>, owner: &str, flights: Arc<Flights>) -> Self {
+        Self { accounts, clock, owner: format!("{owner}/people"), flights }
+    }
+
+    /// The people of `app`, or of all apps, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`PeopleError::Store`].
+    pub async fn list(&self, app: Option<&str>, which: Which) -> Result<Vec<Listed>, PeopleError> {
+        let fits = |record: &AccountRecord| match which {
+            Which::All => true,
+            Which::Failed => matches!(record.state, AccountState::Conflict | AccountState::Pending),
+            Which::Waiting => record.awaiting.is_some(),
+        };
+        Ok(self.records(app, fits).await?.iter().map(Listed::of).collect())
+    }
+
+    /// One person: by subject, or else by login at the app or by what they are called, letter case aside.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`], [`PeopleError::Ambiguous`], [`PeopleError::Store`].
+    pub async fn show(&self, app: &str, person: &str) -> Result<Listed, PeopleError> {
+        Ok(Listed::of(&self.one(app, person).await?))
+    }
+
+    /// Says yes to what waits for it; `by` is for the audit log.
+    ///
+    /// # Errors
+    /// As [`Self::show`]; [`PeopleError::NothingToApprove`], [`PeopleError::Busy`].
+    pub async fn approve(&self, app: &str, person: &str, by: &str) -> Result<Listed, PeopleError> {
+        self.change(app, person, by, "approval.granted", |record, now| {
+            let Some(awaiting) = record.awaiting.take() else { return Err(PeopleError::NothingToApprove { person: person.to_owned() }) };
+            record.approved_at = Some(now);
+            match awaiting {
+                Awaiting::Account => record.state = AccountState::Pending,
+                // Looked at anew, and joined, by the next request that asks.
+                Awaiting::Join => record.desired_fp = None,
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets that it went wrong: the person's next request tries, and looks at the app even if all seemed well.
+    ///
+    /// # Errors
+    /// As [`Self::show`]; [`PeopleError::Busy`].
+    pub async fn retry(&self, app: &str, person: &str, by: &str) -> Result<Listed, PeopleError> {
+        self.change(app, person, by, "account.retry", |record, _| {
+            if record.state == AccountState::Conflict {
+                record.state = AccountState::Pending;
+            }
+            (record.desired_fp, record.last_error, record.failed_at, record.attempts) = (None, None, None, 0);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets the record; the account at the app stays as it is. The person's next sign-in is a first one: the account is found again by what this gateway
+    /// wrote there, or by `match`. A session that is open goes on until its pass is to be renewed, within the hour.
+    ///
+    /// # Errors
+    /// As [`Self::show`]; [`PeopleError::Busy`].
+    pub async fn forget(&self, app: &str, person: &str, by: &str) -> Result<Listed, PeopleError> {
+        let (fence, record) = self.leased(app, person).await?;
+        let forgotten = self.accounts.forget(&record.key, fence).await;
+        self.give_back(&record.key, fence).await;
+        forgotten?;
+        tell(&record, "account.forgotten", by);
+        self.flights.forgive(&record.key);
+        Ok(Listed::of(&record))
+    }
+
+    /// Changes a record under a lease.
+    async fn change(
+        &self,
+        app: &str,
+        person: &str,
+        by: &str,
+        action: &'static str,
+        change: impl FnOnce(&mut AccountRecord, Timestamp) -> Result<(), PeopleError> + Send,
+    ) -> Result<Listed, PeopleError> {
+        let (fence, mut record) = self.leased(app, person).await?;
+        let changed = match change(&mut record, self.clock.now()) {
+            Ok(()) => self.accounts.save(&record, fence).await.map_err(PeopleError::from),
+            Err(error) => Err(error),
+        };
+        self.give_back(&record.key, fence).await;
+        changed?;
+        tell(&record, action, by);
+        self.flights.forgive(&record.key);
+        Ok(Listed::of(&record))
+    }
+
+    /// The lease on a person's record, and the record as it is now.
+    async fn leased(&self, app: &str, person: &str) -> Result<(Fence, AccountRecord), PeopleError> {
+        let key = self.one(app, person).await?.key;
+        let now = self.clock.now();
+        match self.accounts.lease(&key, &self.owner, now, now.plus_ms(LEASE_MS)).await? {
+            Lease::Held(fence, Some(record)) => Ok((fence, record)),
+            Lease::Held(fence, None) => {
+                self.give_back(&key, fence).await;
+                Err(PeopleError::NotFound { app: app.to_owned(), person: person.to_owned() })
+            }
+            Lease::Busy(_) => Err(PeopleError::Busy),
+        }
+    }
+
+    async fn give_back(&self, key: &AccountKey, fence: Fence) {
+        if let Err(error) = self.accounts.release(key, fence).await {
+            // It runs out by itself.
+            tracing::debug!(app = %key.upstream, %error, "the lease was not given back");
+        }
+    }
+
+    /// A subject is exact; only when there is none of that name may it be anything else that people go by.
+    async fn one(&self, app: &str, person: &str) -> Result<AccountRecord, PeopleError> {
+        let called = person.to_lowercase();
+        let same = |text: &Option<String>| text.as_ref().is_some_and(|text| text.to_lowercase() == called);
+        let mut found =
+            self.records(Some(app), |record| record.key.subject.subject == person || same(&record.login) || same(&Ledger::of(record).who)).await?;
+        if found.iter().any(|record| record.key.subject.subject == person) {
+            found.retain(|record| record.key.subject.subject == person);
+        }
+        if found.len() > 1 {
+            let subjects = found.iter().map(|record| format!("{} ({})", record.key.subject.subject, record.key.subject.issuer)).collect();
+            return Err(PeopleError::Ambiguous { person: person.to_owned(), subjects });
+        }
+        found.pop().ok_or_else(|| PeopleError::NotFound { app: app.to_owned(), person: person.to_owned() })
+    }
+
+    async fn records(&self, app: Option<&str>, fits: impl Fn(&AccountRecord) -> bool + Send) -> Result<Vec<AccountRecord>, PeopleError> {
+        let (mut out, mut after): (Vec<AccountRecord>, Option<AccountKey>) = (Vec::new(), None);
+        loop {
+            let page = self.accounts.accounts_after(app, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(out) };
+            after = Some(last.key.clone());
+            out.extend(page.into_iter().filter(|record| fits(record)));
+        }
+    }
+}
+
+impl Listed {
+    fn of(record: &AccountRecord) -> Self {
+        let ledger = Ledger::of(record);
+        let seconds = |at: Option<Timestamp>| at.map(Timestamp::seconds);
+        Self {
+            app: record.key.upstream.clone(),
+            issuer: record.key.subject.issuer.clone(),
+            subject: record.key.subject.subject.clone(),
+            who: ledger.who,
+            state: record.state,
+            awaiting: record.awaiting,
+            origin: record.origin,
+            login: record.login.clone(),
+            account_id: record.account_id.clone(),
+            policy_revision: record.policy_revision.clone(),
+            attempts: record.attempts,
+            last_error: record.last_error.clone(),
+            in_doubt: Doubt::read(record).map(|doubt| doubt.label()),
+            granted: ledger.applied.memberships.into_iter().map(|(kind, members)| (kind, members.into_keys().collect())).collect(),
+            verified_at: seconds(record.verified_at),
+            approved_at: seconds(record.approved_at),
+            failed_at: seconds(record.failed_at),
+        }
+    }
+}
+
+/// An operator's act.
+fn tell(record: &AccountRecord, action: &'static str, by: &str) {
+    let subject = &record.key.subject;
+    tracing::info!(
+        target: "audit",
+        action,
+        actor = by,
+        app = %record.key.upstream,
+        user.iss = %subject.issuer,
+        user.sub = %subject.subject,
+        account.login = record.login.as_deref(),
+        account.id = record.account_id.as_deref(),
+        policy.revision = %record.policy_revision,
+    );
+}
