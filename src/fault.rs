@@ -108,6 +108,8 @@ pub enum DenyReason {
     Idp,
     /// A WebSocket that a page of another origin opened.
     Origin,
+    /// The app's own sign-in: signing in happens at the gateway.
+    LocalSignIn,
 }
 
 impl DenyReason {
@@ -125,6 +127,7 @@ impl DenyReason {
             Self::Methods => "methods",
             Self::Idp => "idp",
             Self::Origin => "origin",
+            Self::LocalSignIn => "block_paths",
         }
     }
 }
@@ -187,6 +190,8 @@ pub enum PublicMessage {
     AccountExists,
     /// 403: an attribute that the account needs is missing from the sign-in.
     IncompleteSignIn,
+    /// 403: an attribute of the sign-in cannot be used for an account.
+    UnusableSignIn,
     /// 403: no account, and none is made by signing in.
     AccountsOff,
     /// 403: no account, because as many as the policy allows are there.

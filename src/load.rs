@@ -178,6 +178,9 @@ impl Loader {
             }
             candidates.push(candidate);
         }
+        if let Some(gateway) = &gateway {
+            look.unfit(&file, gateway, paths.as_deref().unwrap_or_default(), &mut candidates);
+        }
         if let (Some(gateway), Some(_)) = (gateway, &paths) {
             return Ok(Found { gateway, file, candidates, problems: look.report.problems, files: look.report.files });
         }
@@ -310,6 +313,24 @@ impl Look {
                 self.unreadable(path, &error);
                 None
             }
+        }
+    }
+
+    /// What policies do that the gateway file does not let them.
+    fn unfit(&mut self, file: &SourceFile, gateway: &Gateway, paths: &[PathBuf], candidates: &mut [Candidate]) {
+        let names: Vec<String> = paths.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+        let policies = candidates.iter().filter_map(|candidate| Some((&candidate.file, candidate.policy.as_deref()?)));
+        let mut of_file: HashMap<Arc<str>, Vec<Problem>> = HashMap::new();
+        for problem in config::provisioning::against(file, &gateway.provisioning, &names, policies) {
+            of_file.entry(Arc::clone(&problem.file.name)).or_default().push(problem);
+        }
+        self.report.problems.extend(of_file.remove(&file.name).unwrap_or_default());
+        for candidate in candidates {
+            let found = of_file.remove(&candidate.file.name).unwrap_or_default();
+            if found.iter().any(|problem| problem.severity == Severity::Error) {
+                candidate.policy = None;
+            }
+            candidate.problems.extend(found);
         }
     }
 

@@ -9,6 +9,7 @@ use super::{Rejected, StartError, limits, lines};
 use crate::admin::commands::{Change, Entry, Reloaded};
 use crate::clock::{Clock, Timestamp};
 use crate::config::change::keep;
+use crate::config::provisioning::lets;
 use crate::config::{Gateway, SecretRef};
 use crate::connector::Connector;
 use crate::load::{Candidate, Choice, Found, app_of, settle, unavailable};
@@ -205,7 +206,9 @@ impl Swap {
         let Found { gateway, file, mut candidates, problems, files } = found;
         let (gateway, restart) = keep(&force.gateway, gateway);
         let (mut parts, mut lacking) = self.parts(&force, &mut candidates);
-        let before: HashMap<&str, &Policy> = force.apps.iter().map(|app| (app.policy.file.as_str(), &*app.policy)).collect();
+        // What was in order before is no way around what the gateway file says now.
+        let may_stay = force.apps.iter().filter(|app| lets(&gateway.provisioning, &app.policy));
+        let before: HashMap<&str, &Policy> = may_stay.map(|app| (app.policy.file.as_str(), &*app.policy)).collect();
         let (choices, clashes) = settle(Some(&gateway.server.auth_host), &candidates, &before);
         let mut told = Told { by, entries: Vec::new(), unchanged: 0, others: String::new() };
 
@@ -225,6 +228,7 @@ impl Swap {
             if let (Choice::Now, Some(policy), Some(parts)) = (choice, &candidate.policy, parts.remove(name)) {
                 force.apps.push(told.served(candidate, policy, parts, served, was_wrong, now));
             } else {
+                let served = served.filter(|_| *choice == Choice::Before);
                 let clash = clashes.iter().find(|problem| *problem.file.name == *name);
                 let refused = Refused::of(candidate, clash, lacking.remove(name).filter(|_| served.is_none()));
                 told.refused(&refused, served, was_wrong);

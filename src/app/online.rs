@@ -196,7 +196,9 @@ fn upstream(place: Place, policy: Arc<Policy>, tools: &Tools) -> (Place, Job) {
         let name = format!("{}://{}:{}", if upstream.tls { "https" } else { "http" }, upstream.host, upstream.port);
         vec![match reach::reach(upstream, tls).await {
             Ok(address) => place.ok(format_args!("upstream {name}: connected to {address}")),
-            Err(why) => place.error("unreachable", format!("the application does not answer at {name}: {why}"), "is it running, and is this its address?"),
+            Err(why) => {
+                place.error("unreachable", format!("the application does not answer at {name}: {why}"), "is it running, and is this its address?")
+            }
         }]
     };
     (about, Box::pin(job))
@@ -219,7 +221,9 @@ fn admin_api(place: Place, policy: &Arc<Policy>, tools: &Tools, look: &Look) -> 
     let job = async move {
         vec![match engine.probe().await {
             Ok(()) => place.ok(format_args!("admin API {base}: \"{name}\" answers and accepts the credential")),
-            Err(trouble) => place.error("admin-api", format!("the admin API at {base} does not answer as \"{name}\" should: {trouble}"), way_out(&trouble)),
+            Err(trouble) => {
+                place.error("admin-api", format!("the admin API at {base} does not answer as \"{name}\" should: {trouble}"), way_out(&trouble))
+            }
         }]
     };
     Some((about, Box::pin(job)))
@@ -286,7 +290,9 @@ fn as_far_as_known(file: &SourceFile, tree: &Table, policy: &Arc<Policy>) -> (Pl
         (Some(_), Some(Node { value: crate::source::Written::Bool(false), .. })) => {
             lines.push(at(&["provision", "enabled"]).ok("accounts: switched off (enabled = false)"));
         }
-        (Some(provision), _) => lines.push(whole.ok(format_args!("accounts: switched on, made by \"{}\" at the first sign-in", provision.connector.name))),
+        (Some(provision), _) => {
+            lines.push(whole.ok(format_args!("accounts: switched on, made by \"{}\" at the first sign-in", provision.connector.name)));
+        }
     }
     let providers = policy.login.idp.join(", ");
     lines.push(at(&["login", "idp"]).ok(format_args!("sign-in: by {providers}")));

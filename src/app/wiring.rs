@@ -27,6 +27,10 @@ impl Apps for AppsByName {
     fn by_host(&self, host: &str) -> Option<Arc<Policy>> {
         self.0.load().find(host).map(|route| Arc::clone(&route.policy))
     }
+
+    fn all(&self) -> Vec<Arc<Policy>> {
+        self.0.load().all().map(|route| Arc::clone(&route.policy)).collect()
+    }
 }
 
 /// Decision, then account: what the request path does, for whoever sits on the waiting page.

@@ -76,7 +76,7 @@ fn look_online(arguments: &Arguments, format: Format) -> u8 {
     for word in &arguments.files {
         let found = choose(&policies, word);
         if found.is_empty() {
-            return nothing_chosen(report, &policies, word, format);
+            return nothing_chosen(&report, &policies, word, format);
         }
         chosen.extend(found);
     }
@@ -117,9 +117,9 @@ fn choose(policies: &[Arc<Policy>], word: &Path) -> Vec<Arc<Policy>> {
 }
 
 /// A policy that is not there, or has errors.
-fn nothing_chosen(report: Report, policies: &[Arc<Policy>], word: &Path, format: Format) -> u8 {
+fn nothing_chosen(report: &Report, policies: &[Arc<Policy>], word: &Path, format: Format) -> u8 {
     if report.errors() > 0 {
-        return tell(&report, format, None);
+        return tell(report, format, None);
     }
     let hosts: Vec<&str> = policies.iter().map(|policy| policy.host.as_str()).collect();
     let message = format!("error: there is no policy `{}`; there are: {}\n", word.display(), hosts.join(", "));

@@ -17,6 +17,7 @@ use crate::app::{Environment, StartError};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Gateway, SecretRef};
 use crate::fault::Incident;
+use crate::identity::Way;
 use crate::load::{self, Loaded};
 use crate::policy::Policy;
 use crate::source::value::nearest;
@@ -40,6 +41,9 @@ pub(super) struct Arguments {
     /// Who asks, by subject, where an e-mail address means several people.
     #[arg(long, value_name = "SUB")]
     subject: Option<String>,
+    /// An access token says who it is, not a session.
+    #[arg(long)]
+    bearer: bool,
     /// Method of the request.
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
@@ -99,7 +103,13 @@ async fn explain(arguments: &Arguments) -> Result<Answer, String> {
             person::recorded(store.as_ref(), user, subject.as_deref(), policy, now).await?
         }
     };
-    let question = Question { url: &url, method: &arguments.method.to_ascii_uppercase(), ip: arguments.ip, now };
+    let question = Question {
+        url: &url,
+        method: &arguments.method.to_ascii_uppercase(),
+        ip: arguments.ip,
+        way: if arguments.bearer { Way::Bearer } else { Way::Session },
+        now,
+    };
     answer::ask(&loaded.gateway, policy, &who, question)
 }
 

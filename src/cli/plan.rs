@@ -1,17 +1,20 @@
 //! `vestibule plan`: what provisioning would do, without doing it.
 
 use super::{COULD_NOT, NO, YES};
-use crate::app::admin_reader;
+use crate::app::look::look as open;
+use crate::app::{Environment, admin_reader};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Idp;
-use crate::load::{untested, untested_file};
+use crate::config::{Gateway, Idp};
+use crate::load::{Untested, untested, untested_file};
 use crate::policy::Policy;
+use crate::rehearse::people::{Everybody, Known, People, Recorded};
 use crate::rehearse::perform::Real;
-use crate::rehearse::plan::{At, Known, Outlook, Tally, look_ahead};
+use crate::rehearse::plan::{At, Outlook, Tally, look_ahead};
 use crate::rehearse::records::Records;
 use crate::rehearse::{person, show};
-use crate::source::Report;
+use crate::state::StoreError;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,16 +22,17 @@ use std::sync::Arc;
 
 /// What `plan` was asked.
 #[derive(Debug, Clone, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line, each by its name")]
 pub(super) struct Question {
     /// The application: its host or name, or the beginning of one.
     host: String,
-    /// The person: a JSON file, or an e-mail address among --people.
+    /// The person: a JSON file, or the e-mail address of somebody who has signed in.
     #[arg(long, value_name = "FILE|EMAIL", required_unless_present = "all")]
     user: Option<String>,
-    /// Everybody among --people, added up.
-    #[arg(long, conflicts_with = "user", requires = "people")]
+    /// Everybody with an account record at this application, as of their last sign-in, added up.
+    #[arg(long, conflicts_with = "user")]
     all: bool,
-    /// People, one JSON object a line: recorded sign-ins, ID-token payloads, or the keys of [[test]] user.
+    /// People instead of the recorded ones, one JSON object a line: recorded sign-ins, ID-token payloads, or the keys of `[[test]] user`.
     #[arg(long, value_name = "FILE")]
     people: Option<PathBuf>,
     /// A changed policy file, instead of the one in force.
@@ -72,25 +76,32 @@ pub(super) fn run(question: &Question) -> u8 {
 
 /// What to print, and whether nothing would change.
 fn answer(question: &Question) -> Result<(String, bool), String> {
-    let (policy, idps) = policy(question)?;
+    let around = around(question)?;
+    let policy = &around.policy;
     let existing = question.existing.as_deref().map(existing).transpose()?.unwrap_or_default();
-    let real = if question.online { admin_reader(&policy).map_err(|error| format!("error: {error}\n"))? } else { None };
+    let real = if question.online { admin_reader(policy).map_err(|error| format!("error: {error}\n"))? } else { None };
     let now = SystemClock.now();
     let look = |known: &Known, records: &Arc<Records>| {
         let at = match (&real, &known.record) {
             (Some(real), _) => At::Real(Real::clone(real)),
-            (None, Some(_)) => At::Recorded,
-            (None, None) => At::Imagined(existing.clone()),
+            (None, Some(_)) if existing.is_empty() => At::Recorded,
+            (None, _) => At::Imagined(existing.clone()),
         };
-        look_ahead(&policy, known, records, at, now)
+        look_ahead(policy, known, records, at, now)
     };
     if question.all {
-        let records = Arc::new(Records::default());
-        let outlooks: Vec<Outlook> = people(question, &idps, &policy)?.iter().map(|known| look(known, &records)).collect();
-        return Ok(everybody(question, &policy, &outlooks));
+        let all = if question.people.is_some() {
+            listed(question, &around)?
+        } else {
+            recorded(&around, async |people: &dyn People| people.everybody(&policy.name).await)?
+        };
+        // One store for all, so that two people who would get the same login are told apart here, too.
+        let records = Arc::new(Records::with(all.records));
+        let outlooks: Vec<Outlook> = all.people.iter().map(|known| look(known, &records)).collect();
+        return Ok(everybody(question, policy, &outlooks, all.unseen));
     }
-    let known = Known { identity: somebody(question, &idps, &policy)?, record: None };
-    let outlook = look(&known, &Arc::new(Records::default()));
+    let known = somebody(question, &around)?;
+    let outlook = look(&known, &Arc::new(Records::with(known.record.clone())));
     if let (Some((_, why)), true) = (outlook.failure().filter(|(because, _)| *because == "account"), question.online) {
         return Err(format!("{}error: {why}\n", show::plan(&outlook, question.curl)));
     }
@@ -99,13 +110,30 @@ fn answer(question: &Question) -> Result<(String, bool), String> {
     Ok((text, quiet))
 }
 
-fn everybody(question: &Question, policy: &Policy, outlooks: &[Outlook]) -> (String, bool) {
+/// The policy that is meant, and what it stands in.
+struct Around {
+    policy: Arc<Policy>,
+    gateway: Option<Gateway>,
+}
+
+impl Around {
+    fn idps(&self) -> &[Idp] {
+        self.gateway.as_ref().map(|gateway| gateway.idps.as_slice()).unwrap_or_default()
+    }
+}
+
+fn everybody(question: &Question, policy: &Policy, outlooks: &[Outlook], unseen: usize) -> (String, bool) {
     let mut tally = Tally::default();
-    outlooks.iter().for_each(|outlook| tally.add(outlook));
+    for outlook in outlooks {
+        tally.add(outlook);
+    }
     let who = |outlook: &Outlook| outlook.identity.email.clone().unwrap_or_else(|| outlook.identity.subject.subject.clone());
     if question.json {
         let each: Vec<Value> = outlooks.iter().map(show::plan_json).collect();
-        return (format!("{:#}\n", json!({ "host": policy.host, "summary": show::tally_json(&tally), "people": each })), tally.is_quiet());
+        return (
+            format!("{:#}\n", json!({ "host": policy.host, "summary": show::tally_json(&tally), "unseen": unseen, "people": each })),
+            tally.is_quiet(),
+        );
     }
     let people = if tally.people == 1 { "1 person".to_owned() } else { format!("{} people", tally.people) };
     let mut out = format!("{}     {people}      {}\n\n", policy.host, policy.file);
@@ -116,49 +144,53 @@ fn everybody(question: &Question, policy: &Policy, outlooks: &[Outlook]) -> (Str
             .filter(|line| !line.inner && line.sign != '=')
             .map(|line| format!("{} {} {}", line.sign, line.what, if line.value.is_empty() { &line.why } else { &line.value }))
             .collect();
-        let lines = outlook.refused.as_ref().map(|(because, _)| vec![format!("does not enter: {because}")]).unwrap_or(lines);
+        let lines = outlook.refused.as_ref().map_or(lines, |(because, _)| vec![format!("does not enter: {because}")]);
         if !lines.is_empty() {
-            out.push_str(&format!("{:<32}{}\n", who(outlook), lines.join("   ")));
+            let _infallible = writeln!(out, "{:<32}{}", who(outlook), lines.join("   "));
         }
     }
     if !out.ends_with("\n\n") {
         out.push('\n');
     }
-    out.push_str(&format!("Plan: {}.\n{}\n", show::tally(&tally), if question.online { "Nothing but reads was sent." } else { "Nothing was sent." }));
+    if unseen > 0 {
+        let who = if unseen == 1 {
+            "1 account is not looked at: its person has".to_owned()
+        } else {
+            format!("{unseen} accounts are not looked at: their people have")
+        };
+        let _infallible = writeln!(out, "{who} no recorded sign-in.");
+    }
+    let sent = if question.online { "Nothing but reads was sent." } else { "Nothing was sent." };
+    let _infallible = writeln!(out, "Plan: {}.\n{sent}", show::tally(&tally));
     (out, tally.is_quiet())
 }
 
 /// The policy of the application that is meant.
-fn policy(question: &Question) -> Result<(Arc<Policy>, Vec<Idp>), String> {
-    let rendered = |report: &Report| report.render_with("");
-    let found = untested(&question.config, &[]);
-    let idps = found.gateway.as_ref().map(|gateway| gateway.idps.clone()).unwrap_or_default();
-    let ids: Vec<String> = idps.iter().map(|idp| idp.id.clone()).collect();
+fn around(question: &Question) -> Result<Around, String> {
+    let Untested { gateway, policies, report } = untested(&question.config, &[]);
     if let Some(path) = &question.policy {
-        let changed = untested_file(path, found.gateway.is_some().then_some(ids.as_slice())).map_err(|report| rendered(&report))?;
-        return if is_meant(&changed, &question.host) {
-            Ok((in_place_of(changed, &found.policies), idps))
-        } else {
-            Err(format!("error: {} is the policy of {}, not of {}\n", path.display(), changed.host, question.host))
-        };
+        let ids: Option<Vec<String>> = gateway.as_ref().map(|gateway| gateway.idps.iter().map(|idp| idp.id.clone()).collect());
+        let changed = untested_file(path, ids.as_deref()).map_err(|report| report.render_with(""))?;
+        if !is_meant(&changed, &question.host) {
+            return Err(format!("error: {} is the policy of {}, not of {}\n", path.display(), changed.host, question.host));
+        }
+        return Ok(Around { policy: in_place_of(changed, &policies), gateway });
     }
-    if found.gateway.is_none() {
-        return Err(rendered(&found.report));
+    if gateway.is_none() {
+        return Err(report.render_with(""));
     }
-    let exact = found.policies.iter().find(|(_, policy)| policy.host == question.host || policy.name == question.host);
-    let near: Vec<&Arc<Policy>> = found.policies.iter().map(|(_, policy)| policy).filter(|policy| is_meant(policy, &question.host)).collect();
-    match (exact.map(|(_, policy)| policy), near.as_slice()) {
-        (Some(policy), _) => Ok((Arc::clone(policy), idps)),
-        (None, [policy]) => Ok((Arc::clone(policy), idps)),
+    let exact = policies.iter().map(|(_, policy)| policy).find(|policy| policy.host == question.host || policy.name == question.host);
+    let near: Vec<&Arc<Policy>> = policies.iter().map(|(_, policy)| policy).filter(|policy| is_meant(policy, &question.host)).collect();
+    let hosts = |of: &[&Arc<Policy>]| of.iter().map(|policy| policy.host.as_str()).collect::<Vec<_>>().join(", ");
+    match (exact, near.as_slice()) {
+        (Some(policy), _) => Ok(Around { policy: Arc::clone(policy), gateway }),
+        (None, [policy]) => Ok(Around { policy: Arc::clone(policy), gateway }),
         (None, []) => {
-            let hosts: Vec<&str> = found.policies.iter().map(|(_, policy)| policy.host.as_str()).collect();
-            let broken = if found.report.errors() > 0 { rendered(&found.report) } else { String::new() };
-            Err(format!("{broken}error: no policy that is in order has the host `{}`; hosts: {}\n", question.host, hosts.join(", ")))
+            let all: Vec<&Arc<Policy>> = policies.iter().map(|(_, policy)| policy).collect();
+            let broken = if report.errors() > 0 { report.render_with("") } else { String::new() };
+            Err(format!("{broken}error: no policy that is in order has the host `{}`; hosts: {}\n", question.host, hosts(&all)))
         }
-        (None, several) => {
-            let hosts: Vec<&str> = several.iter().map(|policy| policy.host.as_str()).collect();
-            Err(format!("error: `{}` is the beginning of several hosts: {}\n", question.host, hosts.join(", ")))
-        }
+        (None, several) => Err(format!("error: `{}` is the beginning of several hosts: {}\n", question.host, hosts(several))),
     }
 }
 
@@ -176,29 +208,54 @@ fn in_place_of(changed: Arc<Policy>, policies: &[(crate::source::SourceFile, Arc
     }
 }
 
-fn somebody(question: &Question, idps: &[Idp], policy: &Policy) -> Result<crate::identity::Identity, String> {
+fn somebody(question: &Question, around: &Around) -> Result<Known, String> {
     let asked = question.user.as_deref().unwrap_or_default();
-    if asked.contains('@') && !Path::new(asked).exists() {
-        if question.people.is_none() {
-            return Err(format!("error: {asked}: give a file that lists people with --people, or a JSON file of this person with --user\n"));
-        }
-        let found = people(question, idps, policy)?
-            .into_iter()
-            .find(|known| known.identity.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(asked)));
-        return found.map(|known| known.identity).ok_or_else(|| format!("error: nobody among --people has the address {asked}\n"));
+    if !asked.contains('@') || Path::new(asked).is_file() {
+        let identity = person::read(&text_of(Path::new(asked))?, around.idps(), &around.policy);
+        return identity.map(|identity| Known { identity, record: None }).map_err(|problem| format!("error: {asked}: {problem}\n"));
     }
-    person::read(&text_of(Path::new(asked))?, idps, policy).map_err(|problem| format!("error: {asked}: {problem}\n"))
+    if question.people.is_some() {
+        let has = |known: &Known| known.identity.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(asked));
+        return listed(question, around)?
+            .people
+            .into_iter()
+            .find(has)
+            .ok_or_else(|| format!("error: nobody among --people has the address {asked}\n"));
+    }
+    let mut found = recorded(around, async |people: &dyn People| people.by_email(&around.policy.name, asked).await)?;
+    let first = found.pop().ok_or_else(|| format!("error: no sign-in with the address {asked} is recorded; --user FILE works for anybody\n"))?;
+    if found.is_empty() {
+        return Ok(first);
+    }
+    let subject = |known: &Known| format!("  {} at {}", known.identity.subject.subject, known.identity.subject.issuer);
+    let subjects: Vec<String> = found.iter().chain([&first]).map(subject).collect();
+    Err(format!("error: several people have signed in with {asked}; write the one who is meant into a file:\n{}\n", subjects.join("\n")))
 }
 
-fn people(question: &Question, idps: &[Idp], policy: &Policy) -> Result<Vec<Known>, String> {
-    let Some(path) = &question.people else { return Ok(Vec::new()) };
+/// Asks the gateway's own records.
+fn recorded<T>(around: &Around, ask: impl AsyncFnOnce(&dyn People) -> Result<T, StoreError>) -> Result<T, String> {
+    let gateway =
+        around.gateway.as_ref().ok_or("error: the gateway file is not in order, so its records cannot be found; `vestibule check` shows why\n")?;
+    let environment: Environment = Arc::new(|name| std::env::var_os(name));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| format!("error: no runtime: {error}\n"))?;
+    runtime.block_on(async {
+        let store = open(gateway, &environment).await.map_err(|error| {
+            format!("error: {error}\n  recorded sign-ins are sealed with [state] key; --user FILE and --people FILE need neither\n")
+        })?;
+        ask(&Recorded(store)).await.map_err(|error| format!("error: {error}\n"))
+    })
+}
+
+fn listed(question: &Question, around: &Around) -> Result<Everybody, String> {
+    let Some(path) = &question.people else { return Ok(Everybody::default()) };
     let text = text_of(path)?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let read = |(at, line): (usize, &str)| {
-        let identity = person::read(line, idps, policy).map_err(|problem| format!("error: {}:{}: {problem}\n", path.display(), at + 1))?;
+        let identity =
+            person::read(line, around.idps(), &around.policy).map_err(|problem| format!("error: {}:{}: {problem}\n", path.display(), at + 1))?;
         Ok(Known { identity, record: None })
     };
-    lines.map(read).collect()
+    Ok(Everybody { people: lines.map(read).collect::<Result<_, String>>()?, ..Everybody::default() })
 }
 
 fn existing(path: &Path) -> Result<Vec<Value>, String> {

@@ -9,7 +9,7 @@ use super::{Gateway, Server, Session};
 pub fn keep(running: &Gateway, mut written: Gateway) -> (Gateway, Vec<&'static str>) {
     let mut kept = Kept(Vec::new());
     // Taken apart whole, here and below: a new key has to be thought about in this file.
-    let Gateway { server, certificates: _, min_tls, admin, state, session, audit, telemetry, pages: _, idps: _ } = &mut written;
+    let Gateway { server, certificates: _, min_tls, admin, state, session, provisioning: _, audit, telemetry, pages: _, idps: _ } = &mut written;
     let Server { listen, redirect, auth_host, public_port, policies: _, trusted_proxies: _, body_bytes_max: _, drain_ms, workers } = server;
     kept.hold("server.listen", &running.server.listen, listen);
     kept.hold("server.redirect", &running.server.redirect, redirect);

@@ -90,6 +90,7 @@ fn gateway(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Gatew
     let admin = admin(reader, tree, folder);
     let state = state(reader, tree, folder);
     let session = session(reader, tree);
+    let provisioning = super::provisioning::compile(reader, tree);
     let audit = audit(reader, tree, folder);
     let telemetry = telemetry(reader, tree);
     let pages = pages(reader, tree);
@@ -98,7 +99,7 @@ fn gateway(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Gatew
         "1.3" => TlsVersion::V1_3,
         _ => TlsVersion::V1_2,
     });
-    Some(Gateway { server: server?, certificates, min_tls, admin, state: state?, session, audit, telemetry, pages, idps })
+    Some(Gateway { server: server?, certificates, min_tls, admin, state: state?, session, provisioning, audit, telemetry, pages, idps })
 }
 
 /// A key that is known and does nothing yet.

@@ -161,11 +161,13 @@ fn unknown(file: &SourceFile, name: &str, span: Span, targets: &[Target]) -> Pro
 fn not_single(section: &'static Section, keys: &[String]) -> Option<String> {
     let (first, rest) = keys.split_first()?;
     let key = section.key(first)?;
-    match key.kind {
-        Kind::Table(inner) if !rest.is_empty() => not_single(inner, rest),
-        kind if kind.is_scalar() => None,
-        _ => Some(format!("`{}` is not a single value", if section.name.is_empty() { first.clone() } else { format!("{}.{first}", section.name) })),
+    if let Kind::Table(inner) = key.kind
+        && !rest.is_empty()
+    {
+        return not_single(inner, rest);
     }
+    let dotted = if section.name.is_empty() { first.clone() } else { format!("{}.{first}", section.name) };
+    (!key.kind.is_scalar()).then(|| format!("`{dotted}` is not a single value"))
 }
 
 /// What the text of a variable is for a key of this kind. What does not fit stays text, and the table says what is wrong with it.
@@ -231,7 +233,12 @@ mod tests {
         check("SERVER__LSTEN", "hunter2", "unknown-variable", &["did you mean `VESTIBULE__SERVER__LISTEN`?"]);
         check("server__listen", "hunter2", "unknown-variable", &["did you mean `VESTIBULE__SERVER__LISTEN`?"]);
         check("SERVER", "hunter2", "unknown-variable", &["`server` is not a single value"]);
-        check("SERVER__TRUSTED_PROXIES", "10.0.0.0/8", "unknown-variable", &["`server.trusted_proxies` is not a single value", "write it into the file"]);
+        check(
+            "SERVER__TRUSTED_PROXIES",
+            "10.0.0.0/8",
+            "unknown-variable",
+            &["`server.trusted_proxies` is not a single value", "write it into the file"],
+        );
         check("IDP__CLIENT_SECRET", "hunter2", "unknown-variable", &["`idp` is not a single value"]);
         check("NONSENSE__ALTOGETHER", "hunter2", "unknown-variable", &["VESTIBULE__SERVER__AUTH_HOST"]);
         check("SERVER__WORKERS", "many", "wrong-type", &["server.workers takes a whole number", "\"many\"", "this is a string"]);
@@ -242,7 +249,10 @@ mod tests {
         check("STATE__KEY", "hunter2", "literal-secret", &["state.key holds the secret itself", "[not shown]"]);
         let not_text = Variable { name: "VESTIBULE__STATE__URL".into(), value: None };
         let (gateway, problems) = compile_over(&overlay(&SourceFile::new("v.toml", FILE), &[not_text]), Path::new("/etc/v"));
-        assert!(gateway.is_none() && problems.iter().any(|problem| problem.message == "VESTIBULE__STATE__URL: the value is not UTF-8 text"), "{problems:?}");
+        assert!(
+            gateway.is_none() && problems.iter().any(|problem| problem.message == "VESTIBULE__STATE__URL: the value is not UTF-8 text"),
+            "{problems:?}"
+        );
     }
 
     #[test]

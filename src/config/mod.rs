@@ -6,9 +6,11 @@
 pub mod change;
 pub mod compile;
 pub mod environment;
+pub mod provisioning;
 pub mod schema;
 
 pub use compile::compile;
+pub use provisioning::Provisioning;
 
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -29,6 +31,8 @@ pub struct Gateway {
     pub state: State,
     /// `[session]`.
     pub session: Session,
+    /// `[provisioning]`.
+    pub provisioning: Provisioning,
     /// `[audit]`.
     pub audit: Audit,
     /// `[telemetry]`.

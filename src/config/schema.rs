@@ -16,6 +16,7 @@ pub const GATEWAY: Section = Section {
         Key::new("admin", Kind::Table(&ADMIN), "metrics, health and the console: a listener of its own"),
         Key::new("state", Kind::Table(&STATE), "where sessions and accounts are kept").required(),
         Key::new("session", Kind::Table(&SESSION), "how long sessions last"),
+        Key::new("provisioning", Kind::Table(&PROVISIONING), "which policies may make accounts, and which must"),
         Key::new("audit", Kind::Table(&AUDIT), "where audit events go"),
         Key::new("telemetry", Kind::Table(&TELEMETRY), "logs, metrics, traces"),
         Key::new("pages", Kind::Table(&PAGES), "what people see"),
@@ -98,6 +99,16 @@ const SESSION: Section = Section {
         Key::new("max", Kind::Duration, "ends so long after sign-in").default("12h"),
         Key::new("cookie", Kind::Text, "cookie name").default("__Host-vestibule"),
         Key::new("same_site", Kind::Enum(&["lax", "strict"]), "SameSite of the cookie").default("lax"),
+    ],
+};
+
+const PROVISIONING: Section = Section {
+    title: "[provisioning]",
+    name: "provisioning",
+    doc: "Which policies may make accounts, and which must: for whoever runs the gateway, above what a policy says.",
+    keys: &[
+        Key::new("allow", Kind::TextList, "policies, by name, that may have [provision]; []: none may").default("all"),
+        Key::new("locked", Kind::TextList, "policies, by name, whose [provision] must be there and switched on"),
     ],
 };
 

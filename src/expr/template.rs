@@ -77,6 +77,15 @@ impl Template {
         Ok(out)
     }
 
+    /// The text with `stand_in` in place of every expression: what its literal parts alone make of it.
+    pub fn shape(&self, stand_in: &str) -> String {
+        let part = |part: &'_ Part| match part {
+            Part::Literal(literal) => literal.clone(),
+            Part::Expression { .. } => stand_in.to_owned(),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
     /// Dotted names it reads (`given_name`, `claims.department`, `user.name`), each once, in order of appearance.
     pub fn names(&self) -> Vec<String> {
         self.names.clone()
@@ -100,7 +109,12 @@ pub struct FirstOf(pub Vec<Template>);
 impl FirstOf {
     /// The first candidate that is set; an evaluation error moves on to the next.
     pub fn render(&self, names: &dyn Lookup) -> Option<Value> {
-        self.0.iter().find_map(|template| template.render(names).ok().filter(is_set))
+        self.chosen(names).map(|(_, value)| value)
+    }
+
+    /// As [`Self::render`], with the candidate that it was.
+    pub fn chosen(&self, names: &dyn Lookup) -> Option<(&Template, Value)> {
+        self.0.iter().find_map(|template| Some((template, template.render(names).ok().filter(is_set)?)))
     }
 }
 

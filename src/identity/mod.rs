@@ -4,6 +4,7 @@
 //! Pure data. It must never know how an assertion was verified (`sso/`) or which app is asked for (`policy/`).
 
 pub mod email;
+pub mod text;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -2,7 +2,7 @@
 
 use super::cookies::{Kind, is_token};
 use super::respond::{context, with_cookie};
-use super::{Desk, OwnRequest, Purpose, ReturnTo, key, parameter};
+use super::{Desk, OwnRequest, Purpose, ReturnTo, has_parameter, key, parameter};
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::pages::Choice;
@@ -22,21 +22,78 @@ const LAST_IDP_S: i64 = 30 * 24 * 60 * 60;
 /// Marks tickets, states and codes of a sign-in that was begun again: it is not begun a third time.
 const AGAIN: char = '.';
 
+/// What a sign-in is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Any sign-on that the policy accepts will do.
+    Any,
+    /// The person is to prove who they are now, whatever came before.
+    Fresh,
+    /// The provider is to say once more who they are; whether it asks them anything is its affair.
+    Reread,
+}
+
+impl Ask {
+    /// Of a sign-in under way.
+    pub(super) fn of(pending: &PendingLogin) -> Self {
+        if pending.max_age_s == Some(0) {
+            Self::Fresh
+        } else if pending.reread {
+            Self::Reread
+        } else {
+            Self::Any
+        }
+    }
+
+    /// Its name in links of ours.
+    pub(super) const fn parameter(self) -> Option<&'static str> {
+        match self {
+            Self::Any => None,
+            Self::Fresh => Some("fresh"),
+            Self::Reread => Some("reread"),
+        }
+    }
+
+    /// As a link says.
+    pub(super) fn from_query(query: &str) -> Self {
+        let asked = |name| parameter(query, name).is_some_and(|value| value == "1");
+        if asked("fresh") || asked("other") {
+            Self::Fresh
+        } else if asked("reread") {
+            Self::Reread
+        } else {
+            Self::Any
+        }
+    }
+}
+
 /// A sign-in about to begin at an app's host.
 #[derive(Debug, Clone)]
 pub(super) struct Start {
     pub(super) return_to: ReturnTo,
-    pub(super) fresh: bool,
+    pub(super) ask: Ask,
     /// Whether this is the second try.
     pub(super) again: bool,
+}
+
+/// From the auth host to a provider.
+pub(super) struct Way<'a> {
+    /// `None`: a sign-in at the auth host itself.
+    pub(super) app: Option<&'a Policy>,
+    pub(super) idp: &'a str,
+    /// A path of the auth host that tries this again.
+    pub(super) retry: String,
+    pub(super) again: bool,
+    /// Whether there was a choice, which is remembered then.
+    pub(super) several: bool,
 }
 
 impl Desk {
     /// `/.vestibule/login?to=` on an app's host, from a link on one of our pages.
     pub(super) async fn begin_by_link(&self, request: &OwnRequest, app: &Arc<Policy>) -> Result<Response<Bytes>, StoreError> {
-        let asked = |name| parameter(&request.query, name).is_some_and(|value| value == "1");
+        let again = parameter(&request.query, "again").is_some_and(|value| value == "1");
         let return_to = parameter(&request.query, "to").map_or_else(ReturnTo::front, |to| ReturnTo::parse(&to));
-        self.begin_at_app(request, app, Start { return_to, fresh: asked("fresh") || asked("other"), again: asked("again") }).await
+        self.begin_at_app(request, app, Start { return_to, ask: Ask::from_query(&request.query), again }).await
     }
 
     /// Keeps what was asked for under a new ticket, and sends the browser to the auth host.
@@ -47,6 +104,8 @@ impl Desk {
         if self.is_full(request).await? {
             return Ok(self.message(request, PublicMessage::ProviderDown));
         }
+        // Whoever proves themselves anew in the middle of their work goes back to it.
+        let lands = start.ask == Ask::Any || self.app_session(request, app).await?.is_none_or(|session| session.expects_landing());
         let binding = self.binding(request);
         let ticket = self.marked_token(start.again);
         let pending = PendingLogin {
@@ -57,16 +116,21 @@ impl Desk {
             idp: None,
             nonce: None,
             code_verifier: None,
-            max_age_s: if start.fresh { Some(0) } else { app.login.max_age_ms.map(|ms| ms / 1000) },
+            max_age_s: if start.ask == Ask::Fresh { Some(0) } else { app.login.max_age_ms.map(|ms| ms / 1000) },
             begun_at_ms: self.parts.clock.now().millis(),
+            reread: start.ask == Ask::Reread,
+            lands,
         };
         self.keep(Purpose::Ticket, &ticket, &pending, TICKET_MS).await?;
         let to = format!("{}{}", self.parts.addresses.auth_origin(), login_path(&app.host, &ticket, None));
         Ok(self.with_binding(self.redirect(&to), &binding))
     }
 
-    /// `/.vestibule/login` on the auth host.
+    /// `/.vestibule/login` on the auth host: with a ticket from an app's host, or without one.
     pub(super) async fn choose_provider(&self, request: &OwnRequest) -> Result<Response<Bytes>, StoreError> {
+        if !has_parameter(&request.query, "t") {
+            return self.begin_without_ticket(request).await;
+        }
         let now = self.parts.clock.now();
         let ticket = parameter(&request.query, "t").filter(|ticket| is_marked_token(ticket));
         let pending = match &ticket {
@@ -86,37 +150,35 @@ impl Desk {
         let chosen = match (app.login.idp.as_slice(), parameter(&request.query, "idp")) {
             ([only], _) => only.clone(),
             (allowed, Some(chosen)) if allowed.contains(&chosen) => chosen,
-            (allowed, _) => return Ok(self.picker(request, &app, &ticket, allowed)),
+            (allowed, _) => return Ok(self.picker(request, Some(&app), allowed, |idp| login_path(&app.host, &ticket, Some(idp)))),
         };
-        self.send_to_provider(request, &app, pending, &ticket, &chosen).await
+        let way = Way {
+            app: Some(&app),
+            idp: &chosen,
+            retry: login_path(&app.host, &ticket, Some(&chosen)),
+            again: is_again(&ticket),
+            several: app.login.idp.len() > 1,
+        };
+        self.send_to_provider(request, way, pending).await
     }
 
-    async fn send_to_provider(
-        &self,
-        request: &OwnRequest,
-        app: &Policy,
-        begun: PendingLogin,
-        ticket: &str,
-        idp: &str,
-    ) -> Result<Response<Bytes>, StoreError> {
+    pub(super) async fn send_to_provider(&self, request: &OwnRequest, way: Way<'_>, begun: PendingLogin) -> Result<Response<Bytes>, StoreError> {
+        let Way { app, idp, retry, again, several } = way;
         let Some(provider) = self.provider(idp) else {
-            tracing::error!(incident = %request.incident, idp, app = app.name, "the policy names a provider that is not configured");
-            return Ok(self.message_about(request, PublicMessage::Internal, Some(app), None));
+            tracing::error!(incident = %request.incident, idp, app = app.map(|app| app.name.as_str()), "the policy names a provider that is not configured");
+            return Ok(self.message_about(request, PublicMessage::Internal, app, None));
         };
         // Here as well: one ticket could be shown a million times.
         if self.is_full(request).await? {
-            return Ok(self.message_about(request, PublicMessage::ProviderDown, Some(app), None));
+            return Ok(self.message_about(request, PublicMessage::ProviderDown, app, None));
         }
         let binding = self.binding(request);
-        let (state, nonce, code_verifier) = (self.marked_token(is_again(ticket)), self.token(), self.token());
+        let (state, nonce, code_verifier) = (self.marked_token(again), self.token(), self.token());
         let redirect_uri = self.redirect_uri();
         let asked = Begin { state: &state, nonce: &nonce, code_verifier: &code_verifier, redirect_uri: &redirect_uri, max_age_s: begun.max_age_s };
         let url = match provider.begin(asked).await {
             Ok(url) => url,
-            Err(fault) => {
-                let retry = login_path(&app.host, ticket, Some(idp));
-                return Ok(self.sso_fault(request, &fault, idp, Some(app), Some(&retry)));
-            }
+            Err(fault) => return Ok(self.sso_fault(request, &fault, idp, app, Some(&retry))),
         };
         let pending = PendingLogin {
             auth_binding: Some(key(Purpose::Binding, &binding).0),
@@ -128,24 +190,24 @@ impl Desk {
         };
         self.keep(Purpose::State, &state, &pending, STATE_MS).await?;
         let response = self.with_binding(self.redirect(url.as_str()), &binding);
-        let remembered = (app.login.idp.len() > 1).then(|| self.cookies.set(Kind::LastIdp, idp, LAST_IDP_S)).flatten();
+        let remembered = several.then(|| self.cookies.set(Kind::LastIdp, idp, LAST_IDP_S)).flatten();
         Ok(with_cookie(response, remembered))
     }
 
     /// Links, never forms; the last used first.
-    fn picker(&self, request: &OwnRequest, app: &Policy, ticket: &str, allowed: &[String]) -> Response<Bytes> {
+    pub(super) fn picker(&self, request: &OwnRequest, app: Option<&Policy>, allowed: &[String], link: impl Fn(&str) -> String) -> Response<Bytes> {
         let last = self.cookies.read(&request.headers, Kind::LastIdp);
         let known: Vec<_> = allowed.iter().filter_map(|id| self.provider(id)).collect();
         let mut choices: Vec<(&str, &str, String, bool)> = known
             .iter()
             .map(|provider| {
                 let id = provider.id();
-                (id, provider.name(), login_path(&app.host, ticket, Some(id)), last.as_deref() == Some(id))
+                (id, provider.name(), link(id), last.as_deref() == Some(id))
             })
             .collect();
         choices.sort_by_key(|(_, _, _, last_used)| !last_used);
         let choices: Vec<Choice<'_>> = choices.iter().map(|(id, name, href, last_used)| Choice { id, name, href, last_used: *last_used }).collect();
-        self.parts.pages.picker(context(request, Some(app), None), &choices)
+        self.parts.pages.picker(context(request, app, None), &choices)
     }
 
     /// One binding for all tabs: the value the browser shows, when it looks like one of ours, else a new one.
@@ -183,7 +245,7 @@ impl Desk {
     }
 }
 
-/// Whether a sign-on made earlier does for this sign-in: its provider is accepted, and it is as recent as was asked for.
+/// Whether a sign-on made earlier does for this sign-in: its provider is accepted, it is as recent as was asked for, and what it says was not in doubt.
 pub(super) fn satisfies(sign_on: &LiveSignOn, app: &Policy, pending: &PendingLogin) -> bool {
     let accepted = app.login.idp.contains(&sign_on.identity.idp);
     let fresh = pending.max_age_s.is_none_or(|max_age_s| {
@@ -191,7 +253,8 @@ pub(super) fn satisfies(sign_on: &LiveSignOn, app: &Policy, pending: &PendingLog
         let begun = Timestamp::from_millis(pending.begun_at_ms).seconds();
         sign_on.auth_time.seconds() >= begun.saturating_sub(max_age_s)
     });
-    accepted && fresh
+    let reread = !pending.reread || sign_on.created_at.millis() >= pending.begun_at_ms;
+    accepted && fresh && reread
 }
 
 /// Whether a token is of a sign-in that was begun again. Part of the token, and so of its hash: nobody can add or drop the mark.

@@ -3,7 +3,7 @@
 //! The order matters and is the whole defence: nothing is looked up before the answer is well-formed, nothing is used up before it is known to
 //! be this browser's, nothing is sent before it is used up. So a `state` causes at most one token request, ever.
 
-use super::begin::{Start, is_again, is_marked_token, satisfies};
+use super::begin::{Ask, Start, is_again, is_marked_token, satisfies};
 use super::cookies::Kind;
 use super::respond::{because, with_cookie};
 use super::{Desk, OwnRequest, Purpose, ReturnTo, key};
@@ -50,6 +50,8 @@ impl Desk {
             Taken::Fresh(pending) => self.answered(request, sign_on.as_ref(), pending, &response).await,
             Taken::Used(pending) => match self.go_home(sign_on.as_deref(), &pending, is_again(&response.state)).await? {
                 Some(home) => Ok(home),
+                // A sign-in at the auth host itself ends at the launcher, however often its callback is reloaded.
+                None if pending.app.is_none() && sign_on.is_some() => Ok(self.redirect("/")),
                 None => Ok(self.message_about(request, PublicMessage::LinkExpired, self.app_of(&pending).as_deref(), None)),
             },
             Taken::Unknown => self.unknown_state(request, sign_on.as_deref()).await,
@@ -130,7 +132,7 @@ impl Desk {
         );
         let response = match &app {
             Some(app) => self.hand_over(&live, app, pending, again).await?,
-            None => self.parts.pages.signed_in(super::respond::context(request, None, Some(&live.identity))),
+            None => self.redirect("/"),
         };
         Ok(with_cookie(response, self.cookies.set_lax(Kind::Session, &cookie, self.parts.sessions.max_ms() / 1000)))
     }
@@ -161,7 +163,7 @@ impl Desk {
         let app = self.app_of(pending);
         match &app {
             Some(app) if request.kind == RequestKind::Page && !is_again(state) => {
-                let start = Start { return_to: ReturnTo::parse(&pending.return_to), fresh: pending.max_age_s == Some(0), again: true };
+                let start = Start { return_to: ReturnTo::parse(&pending.return_to), ask: Ask::of(pending), again: true };
                 Ok(self.redirect(&self.begin_link(app, &start)))
             }
             _ => {
@@ -186,7 +188,7 @@ impl Desk {
     fn begin_link(&self, app: &Policy, start: &Start) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("to", start.return_to.as_str());
-        query.extend_pairs(start.fresh.then_some(("fresh", "1")));
+        query.extend_pairs(start.ask.parameter().map(|name| (name, "1")));
         query.extend_pairs(start.again.then_some(("again", "1")));
         format!("{}/.vestibule/login?{}", self.parts.addresses.app_origin(app), query.finish())
     }

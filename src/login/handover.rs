@@ -1,6 +1,6 @@
 //! From the auth host to an app's host: a code of one minute, single use, bound to the app and to the browser that asked there.
 
-use super::begin::{Start, is_again, is_marked_token};
+use super::begin::{Ask, Start, is_again, is_marked_token};
 use super::cookies::Kind;
 use super::respond::{because, context, with_cookie};
 use super::{Desk, OwnRequest, Purpose, ReturnTo, key, parameter};
@@ -30,6 +30,7 @@ impl Desk {
             // A sign-in without a binding matches no browser, and begins anew at the app.
             app_binding: SecretHash(pending.app_binding.unwrap_or_default()),
             return_to: pending.return_to.clone(),
+            lands: pending.lands,
         };
         let expires_at = self.parts.clock.now().plus_ms(CODE_MS);
         self.parts.logins.put_handover(key(Purpose::Code, &code), &handover, expires_at).await?;
@@ -61,9 +62,12 @@ impl Desk {
         }
         let cookie = self.token();
         let session = self.parts.sessions.begin_app_session(key(Purpose::Session, &cookie), handover.sign_on, &app.name).await?;
-        if session.is_none() {
+        let Some(session) = session else {
             // Signed out in the last minute, or replaced by a sign-on of another tab.
             return self.begin_again(request, app, return_to, &code).await;
+        };
+        if handover.lands {
+            session.expect_landing();
         }
         let cookie = self.cookies.set(Kind::Session, &cookie, self.parts.sessions.max_ms() / 1000);
         // A strict cookie is not sent along a chain of redirects that another site began: one more navigation, from here, and it is.
@@ -84,6 +88,6 @@ impl Desk {
             self.audit_failure(request, "", "browser_binding", Some(app));
             return Ok(because(self.message(request, PublicMessage::LinkExpired), "", "browser_binding", None));
         }
-        self.begin_at_app(request, app, Start { return_to, fresh: false, again: true }).await
+        self.begin_at_app(request, app, Start { return_to, ask: Ask::Any, again: true }).await
     }
 }

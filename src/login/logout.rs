@@ -49,6 +49,8 @@ impl PendingLogout {
             code_verifier: self.id_token,
             max_age_s: None,
             begun_at_ms,
+            reread: false,
+            lands: false,
         }
     }
 

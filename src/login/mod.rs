@@ -2,8 +2,9 @@
 //!
 //! Lives here: [`Desk`], which answers everything under `/.vestibule/` on app hosts and everything on the auth host. In the order of a sign-in:
 //! `begin.rs` (app host to auth host to provider), `callback.rs` (provider to auth host), `handover.rs` (auth host to app host), `logout.rs`,
-//! `own_pages.rs` (whoami, wait). `return_to.rs`, `cookies.rs`, `addresses.rs` are the nouns under them; the ports it needs are in `ports.rs`.
-//! `tokens.rs` has [`TokenDesk`], the short way of scripts that bring an access token. It does not know `connector` or `proxy::forward`.
+//! `own_pages.rs` (whoami, wait), `launcher.rs` (an app's portal, the apps of a person). `return_to.rs`, `cookies.rs`, `addresses.rs` are the nouns under
+//! them; the ports it needs are in `ports.rs`. `tokens.rs` has [`TokenDesk`], the short way of scripts that bring an access token. It does not know `connector`
+//! or `proxy::forward`.
 //!
 //! Three secrets travel through the browser: a *ticket* (app host to auth host), `state` (to the provider and back), a *code* (auth host to
 //! app host). Each is 256 bits, kept hashed, short-lived, and worth nothing without the binding cookie of the browser it was made for.
@@ -13,6 +14,7 @@ mod begin;
 mod callback;
 mod cookies;
 mod handover;
+mod launcher;
 mod logout;
 mod own_pages;
 mod ports;
@@ -21,6 +23,7 @@ mod return_to;
 mod tokens;
 
 pub use addresses::Addresses;
+pub use begin::Ask;
 pub use ports::{Admission, Apps, Visit};
 pub use return_to::ReturnTo;
 pub use tokens::TokenDesk;
@@ -160,11 +163,11 @@ impl Desk {
     }
 
     /// Sends a navigation that needs a sign-in on its way: 303 to the auth host, with the pending login kept and the binding cookie set.
-    /// `return_to` is the canonical path and query that was asked for. With `fresh` no sign-on from before now will do. Other kinds of request
+    /// `return_to` is the canonical path and query that was asked for; `ask` says which sign-on will do. Other kinds of request
     /// are told to sign in: only navigations start a sign-in, or background requests would pile up pending ones.
-    pub async fn send_to_sign_in(self: &Arc<Self>, request: OwnRequest, return_to: String, fresh: bool) -> Response<Bytes> {
+    pub async fn send_to_sign_in(self: &Arc<Self>, request: OwnRequest, return_to: String, ask: Ask) -> Response<Bytes> {
         let HostRole::App(app) = &request.role else { return self.message(&request, PublicMessage::NoSuchPage) };
-        let start = begin::Start { return_to: ReturnTo::parse(&return_to), fresh, again: false };
+        let start = begin::Start { return_to: ReturnTo::parse(&return_to), ask, again: false };
         Box::pin(self.begin_at_app(&request, app, start)).await.unwrap_or_else(|error| self.store_down(&request, &error))
     }
 
@@ -176,13 +179,15 @@ impl Desk {
             "/.vestibule/logout/done" if reads(request) => self.logout_done(request).await,
             "/.vestibule/signed-out" if reads(request) => Ok(self.signed_out(request)),
             "/.vestibule/jwks" if reads(request) => Ok(self.jwks()),
-            "/" | "/.vestibule/signed-in" if reads(request) => self.signed_in(request).await,
+            "/" if reads(request) => self.launcher(request).await,
+            "/.vestibule/signed-in" if reads(request) => self.signed_in(request).await,
             _ => Ok(self.message(request, PublicMessage::NoSuchPage)),
         }
     }
 
     async fn on_app_host(&self, request: &OwnRequest, app: &Arc<Policy>) -> Result<Response<Bytes>, StoreError> {
         match request.path.as_str() {
+            portal if app.login.portal.as_deref() == Some(portal) && reads(request) => self.portal(request, app).await,
             "/.vestibule/login" if reads(request) => self.begin_by_link(request, app).await,
             "/.vestibule/callback" if request.method == Method::GET => self.arrive(request, app).await,
             "/.vestibule/logout" => self.logout_at_app(request, app).await,
@@ -232,6 +237,11 @@ fn key(purpose: Purpose, token: &str) -> SecretHash {
 
 fn reads(request: &OwnRequest) -> bool {
     matches!(request.method, Method::GET | Method::HEAD)
+}
+
+/// Whether a query parameter is there at all, whatever its value.
+fn has_parameter(query: &str, name: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == name)
 }
 
 /// The value of a query parameter; `None` when it is absent, empty, or there twice.

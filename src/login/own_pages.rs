@@ -1,6 +1,6 @@
 //! What people see about themselves on an app's host: who they are to the app, and the page that waits for their account.
 
-use super::begin::Start;
+use super::begin::{Ask, Start};
 use super::cookies::Kind;
 use super::respond::context;
 use super::{Desk, HostRole, OwnRequest, Purpose, ReturnTo, Visit, key, parameter};
@@ -58,7 +58,7 @@ impl Desk {
     pub(super) async fn wait(&self, request: &OwnRequest, app: &Arc<Policy>) -> Result<Response<Bytes>, StoreError> {
         let to = parameter(&request.query, "to").map_or_else(ReturnTo::front, |to| ReturnTo::parse(&to));
         let Some(session) = self.app_session(request, app).await? else {
-            return self.begin_at_app(request, app, Start { return_to: to, fresh: false, again: false }).await;
+            return self.begin_at_app(request, app, Start { return_to: to, ask: Ask::Any, again: false }).await;
         };
         let interactive = request.kind.is_read_by_a_person();
         let asking = Asking { hold_ms: if interactive { HOLD_PAGE_MS } else { HOLD_API_MS }, interactive };
@@ -67,7 +67,7 @@ impl Desk {
         Ok(match self.parts.admission.ensure(visit).await {
             None => self.redirect(to.as_str()),
             Some(Ensured::Ready(pass)) => {
-                let landing = pass.landing.as_deref().map(ReturnTo::parse);
+                let landing = pass.landing.as_deref().filter(|_| session.land()).map(ReturnTo::parse);
                 self.redirect(landing.as_ref().unwrap_or(&to).as_str())
             }
             Some(Ensured::Working) => self.parts.pages.still_waiting(context),
@@ -83,7 +83,7 @@ impl Desk {
         };
         Ok(match &person {
             Some(person) => self.parts.pages.signed_in(context(request, request.app(), Some(person))),
-            None => self.message(request, if request.path == "/" { PublicMessage::NoSuchPage } else { PublicMessage::SignInRequired }),
+            None => self.message(request, PublicMessage::SignInRequired),
         })
     }
 

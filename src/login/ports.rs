@@ -16,6 +16,8 @@ pub trait Apps: Send + Sync + fmt::Debug {
     fn by_name(&self, name: &str) -> Option<Arc<Policy>>;
     /// The app on this host (lower case, no port).
     fn by_host(&self, host: &str) -> Option<Arc<Policy>>;
+    /// Every app that is served, in no order.
+    fn all(&self) -> Vec<Arc<Policy>>;
 }
 
 /// A person waiting at the door of an app.

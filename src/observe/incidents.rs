@@ -161,6 +161,7 @@ mod tests {
             idp: None,
             person: person.then(identity),
             auth_time_ms: None,
+            bearer: false,
         };
         IncidentRecord { code: Incident::from_number(1), at: Timestamp::default(), facts }
     }

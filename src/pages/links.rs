@@ -52,6 +52,12 @@ pub(super) fn local(to: &str) -> &str {
     if odd { "/" } else { to }
 }
 
+/// An address of one of our hosts, as the login desk made it; were it anything else, there is no place to go to.
+pub(super) fn absolute(href: &str) -> &str {
+    let web = url::Url::parse(href).is_ok_and(|url| matches!(url.scheme(), "https" | "http"));
+    if web { href } else { "/" }
+}
+
 /// Sign in, then go to `to`.
 pub(super) fn login(to: &str) -> String {
     with_to(LOGIN_PATH, to)

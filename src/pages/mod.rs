@@ -109,14 +109,14 @@ impl Told {
     }
 }
 
-/// A provider on the picker.
+/// A provider on the picker, an app on the launcher.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice<'a> {
-    /// `id` of the `[[idp]]`: for the JSON variant.
+    /// `id` of the `[[idp]]`, name of the policy: for the JSON variant.
     pub id: &'a str,
     /// Its name for people.
     pub name: &'a str,
-    /// Where the link goes: local, starts with `/`.
+    /// Where the link goes: local, starts with `/`; on the launcher an app's full address.
     pub href: &'a str,
     /// Marked, and expected first.
     pub last_used: bool,
@@ -188,6 +188,18 @@ impl Pages {
             return self.respond(PublicMessage::SignInRequired, context);
         }
         self.page(StatusCode::OK, context, &sheet::picker(context, choices))
+    }
+
+    /// The apps that let the signed-in person in, as links. Without `context.person` it is the 401 of a sign-in that is required.
+    pub fn launcher(&self, context: PageContext<'_>, apps: &[Choice<'_>]) -> Response<Bytes> {
+        if context.person.is_none() {
+            return self.respond(PublicMessage::SignInRequired, context);
+        }
+        if context.kind.is_read_by_a_person() {
+            let settings = self.settings.load();
+            return self.page(StatusCode::OK, context, &sheet::launcher(context, self.names(&settings), apps));
+        }
+        self.json(StatusCode::OK, context, "application/json", &problem::launcher(apps))
     }
 
     /// What the app is told about the signed-in person. Without `context.person` it is the 401 of a sign-in that is required.

@@ -2,7 +2,7 @@
 
 use super::links::{self, Addresses};
 use super::sheet::{self, Sheet};
-use super::{PageContext, WhoAmI};
+use super::{Choice, PageContext, WhoAmI};
 use crate::fault::{DenyReason, PublicMessage};
 use crate::identity::Identity;
 use http::StatusCode;
@@ -44,6 +44,12 @@ pub(super) fn whoami(person: &Identity, facts: WhoAmI<'_>) -> Value {
     })
 }
 
+/// The apps that let a person in.
+pub(super) fn launcher(apps: &[Choice<'_>]) -> Value {
+    let apps: Vec<Value> = apps.iter().map(|app| json!({ "name": app.id, "title": app.name, "href": links::absolute(app.href) })).collect();
+    json!({ "apps": apps })
+}
+
 /// What to send to sign out.
 pub(super) fn logout_form(action: &str, token: &str) -> Value {
     json!({ "method": "POST", "action": links::local(action), "token": token })
@@ -68,6 +74,8 @@ pub(super) const fn slug(message: PublicMessage) -> &'static str {
         PublicMessage::SessionEnded => "session-ended",
         PublicMessage::FreshSignInRequired | PublicMessage::Denied(DenyReason::MaxAge) => "fresh-sign-in-required",
         PublicMessage::Denied(DenyReason::Required) | PublicMessage::IncompleteSignIn => "incomplete-sign-in",
+        PublicMessage::UnusableSignIn => "unusable-sign-in",
+        PublicMessage::Denied(DenyReason::LocalSignIn) => "local-sign-in",
         PublicMessage::Denied(_) => "denied",
         PublicMessage::LinkExpired => "link-expired",
         PublicMessage::SignInFailed => "sign-in-failed",

@@ -7,6 +7,7 @@ use super::{Choice, PageContext, RequestKind, WhoAmI};
 use crate::config;
 use crate::fault::{DenyReason, PublicMessage};
 use crate::identity::{Groups, Identity, email};
+use crate::policy::mapping::desire;
 use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::{Duration, SystemTime};
@@ -109,6 +110,7 @@ pub(super) const fn status(message: PublicMessage, kind: RequestKind) -> StatusC
         | PublicMessage::SignInFailed
         | PublicMessage::SignInDeclined
         | PublicMessage::IncompleteSignIn
+        | PublicMessage::UnusableSignIn
         | PublicMessage::AccountsOff
         | PublicMessage::AccountsFull
         | PublicMessage::AwaitingApproval
@@ -161,6 +163,7 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
         | PublicMessage::SignInDeclined
         | PublicMessage::AccountExists
         | PublicMessage::IncompleteSignIn
+        | PublicMessage::UnusableSignIn
         | PublicMessage::AccountsOff
         | PublicMessage::AccountsFull
         | PublicMessage::AwaitingApproval
@@ -216,6 +219,7 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         }
         PublicMessage::Denied(reason) => denied(&mut sheet, reason, context, names),
         PublicMessage::IncompleteSignIn => incomplete(&mut sheet, context, names),
+        PublicMessage::UnusableSignIn => unusable(&mut sheet, context, names),
         PublicMessage::AccountExists => {
             signed_in_as(&mut sheet, context);
             sheet.act(&[(links::login_other(to(context)), words.other_account)]);
@@ -315,6 +319,9 @@ fn denied(sheet: &mut Sheet, reason: DenyReason, context: PageContext<'_>, names
     if reason == DenyReason::Required {
         return incomplete(sheet, context, names);
     }
+    if reason == DenyReason::LocalSignIn {
+        return local_sign_in(sheet, context, names);
+    }
     sheet.blocks.push(Block::Text(fill((words.reason)(reason), context, &[])));
     signed_in_as(sheet, context);
     match reason {
@@ -327,6 +334,7 @@ fn denied(sheet: &mut Sheet, reason: DenyReason, context: PageContext<'_>, names
         | DenyReason::EmailUnverified
         | DenyReason::When
         | DenyReason::Required
+        | DenyReason::LocalSignIn
         | DenyReason::Idp => sheet.act(&[(links::login_other(to(context)), words.other_account)]),
     }
     ask(sheet, context, names, Contact::App);
@@ -345,6 +353,44 @@ fn incomplete(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>) {
     signed_in_as(sheet, context);
     sheet.act(&[(links::login_other(to(context)), words.other_account)]);
     ask(sheet, context, names, Contact::SignIn);
+}
+
+/// The app's own sign-in is shut; the way in is ours, or lies behind them already.
+fn local_sign_in(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>) {
+    let words = sheet.words;
+    sheet.blocks.push(Block::Text(fill((words.reason)(DenyReason::LocalSignIn), context, &[])));
+    signed_in_as(sheet, context);
+    if context.person.is_none() {
+        sheet.act(&[(links::login("/"), words.sign_in)]);
+    } else if let Some(href) = front_door(context, names) {
+        sheet.act(&[(href, &plain(&fill(words.go_to_app, context, &[])))]);
+    }
+    ask(sheet, context, names, Contact::App);
+}
+
+/// The identity team can help here as well: what they sent is there, and is of no use.
+fn unusable(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>) {
+    let words = sheet.words;
+    let text = match unusable_attribute(context, words) {
+        Some(attribute) => fill(words.unusable, context, &[("attribute", Piece::Text(attribute))]),
+        None => fill(words.unusable_unknown, context, &[]),
+    };
+    sheet.blocks.push(Block::Text(text));
+    signed_in_as(sheet, context);
+    sheet.act(&[(links::login_other(to(context)), words.other_account)]);
+    ask(sheet, context, names, Contact::SignIn);
+}
+
+/// What the policy cannot make an account of, in words: read off the identity by the function that refused, so that no text has to travel with the message.
+fn unusable_attribute(context: PageContext<'_>, words: &Words) -> Option<String> {
+    let (app, person) = (context.app?, context.person?);
+    // Somebody whose login is recorded is not asked for another: what stands in their way is the rest.
+    let errors = [Some("recorded"), None].map(|login| desire(app, person, login).err());
+    let error = errors.into_iter().flatten().find(|error| error.public() == PublicMessage::UnusableSignIn)?;
+    let key = error.attribute();
+    let name = key.strip_prefix("user.extra.").or_else(|| key.strip_prefix("user.")).unwrap_or(key);
+    let name = if key == "user.name" { "username" } else { name };
+    Some((words.attribute)(name).map_or_else(|| shown::name(name), str::to_owned))
 }
 
 /// Which of the policy's `[user] required` attributes the sign-in did not send, in words: read off the identity, so that no text
@@ -380,7 +426,28 @@ pub(super) fn picker(context: PageContext<'_>, choices: &[Choice<'_>]) -> Sheet 
         note: choice.last_used.then_some(words.last_used),
     });
     let blocks = vec![Block::Text(fill(words.picker_text, context, &[])), Block::Choices(options.collect())];
-    Sheet { words, title: title(words.picker_title, context), refresh: None, code: false, blocks }
+    let heading = if context.app.is_some() { words.picker_title } else { words.picker_title_here };
+    Sheet { words, title: title(heading, context), refresh: None, code: false, blocks }
+}
+
+/// The apps of a person.
+pub(super) fn launcher(context: PageContext<'_>, names: Names<'_>, apps: &[Choice<'_>]) -> Sheet {
+    let words = &EN;
+    let mut sheet = Sheet { words, title: title(words.launcher_title, context), refresh: None, code: false, blocks: Vec::new() };
+    if apps.is_empty() {
+        sheet.blocks.push(Block::Text(fill(words.launcher_none, context, &[])));
+    }
+    signed_in_as(&mut sheet, context);
+    if !apps.is_empty() {
+        let offers = apps.iter().map(|app| Offer { href: links::absolute(app.href).to_owned(), name: shown::name(app.name), note: None });
+        sheet.blocks.push(Block::Choices(offers.collect()));
+    }
+    sheet.blocks.push(Block::Actions(vec![
+        Action { href: links::login_other("/"), text: words.other_account.to_owned(), primary: false },
+        Action { href: links::LOGOUT_PATH.to_owned(), text: words.sign_out.to_owned(), primary: false },
+    ]));
+    ask(&mut sheet, context, names, Contact::SignIn);
+    sheet
 }
 
 /// What the app is told.

@@ -5,16 +5,16 @@
 use super::{Choice, PageContext, Pages, RequestKind, WhoAmI, html};
 use crate::clock::Timestamp;
 use crate::config;
-use crate::expr::FirstOf;
+use crate::expr::{Env, FirstOf, Template};
 use crate::fault::{DenyReason, Incident, PublicMessage};
 use crate::identity::{Groups, Identity, SubjectId};
-use crate::policy::{Gate, Login, OnCollision, Policy, Upstream, UserMapping};
+use crate::policy::{Gate, Login, OnCollision, OnSuspect, Policy, Upstream, UserMapping};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value};
 
 const KINDS: [RequestKind; 4] = [RequestKind::Page, RequestKind::Form, RequestKind::Socket, RequestKind::Api];
-const REASONS: [DenyReason; 11] = [
+const REASONS: [DenyReason; 12] = [
     DenyReason::Groups,
     DenyReason::DenyGroups,
     DenyReason::Domains,
@@ -26,6 +26,7 @@ const REASONS: [DenyReason; 11] = [
     DenyReason::Methods,
     DenyReason::Idp,
     DenyReason::Origin,
+    DenyReason::LocalSignIn,
 ];
 
 fn messages() -> Vec<PublicMessage> {
@@ -51,6 +52,7 @@ fn messages() -> Vec<PublicMessage> {
         M::AccountUnavailable,
         M::AccountExists,
         M::IncompleteSignIn,
+        M::UnusableSignIn,
         M::AccountsOff,
         M::AccountsFull,
         M::AwaitingApproval,
@@ -96,6 +98,7 @@ fn app() -> Policy {
             name_max: None,
             omit: Vec::new(),
             on_collision: OnCollision::Refuse,
+            on_suspect: OnSuspect::Refuse,
         },
         roles: None,
         orgs: Vec::new(),
@@ -209,6 +212,7 @@ fn names_of_people_and_apps_are_text_never_markup() {
             let facts = WhoAmI { login: Some(&name), roles: &roles, provider: &name, signed_in_at: Timestamp::from_seconds(0), headers: &headers };
             answers.push(pages.whoami(context, facts));
             answers.push(pages.picker(context, &[Choice { id: "x", name: &name, href: "//evil.example", last_used: true }]));
+            answers.push(pages.launcher(context, &[Choice { id: "x", name: &name, href: &format!("javascript:{name}"), last_used: false }]));
             answers.push(pages.logout_confirm(context, "https://evil.example/", "tok\"><script>"));
             answers.push(pages.signed_out(context, &[&name], Some((&name, None))));
             for answer in answers.iter().filter(|_| kind.is_read_by_a_person()) {
@@ -484,6 +488,14 @@ fn gallery() -> Vec<(&'static str, Response<Bytes>)> {
         Choice { id: "corp", name: "Example Corp account", href: "/.vestibule/login?idp=corp", last_used: true },
         Choice { id: "adfs", name: "Partner sign-in (ADFS)", href: "/.vestibule/login?idp=adfs", last_used: false },
     ];
+    let mut shows_names = self::app();
+    shows_names.user.required.clear();
+    shows_names.user.display = FirstOf(vec![Template::compile("{given_name}", &Env::sign_in()).expect("a template").0]);
+    let garbled = Identity { given_name: Some("ZoÃ«".to_owned()), ..ada() };
+    let apps = [
+        Choice { id: "grafana", name: "Grafana", href: "https://grafana.example.com/grafana/login", last_used: false },
+        Choice { id: "redmine", name: "Redmine", href: "https://redmine.example.com/", last_used: false },
+    ];
     vec![
         ("waiting", pages.respond(M::Waiting, page)),
         ("still_waiting", pages.still_waiting(page)),
@@ -492,6 +504,9 @@ fn gallery() -> Vec<(&'static str, Response<Bytes>)> {
         ("failed_form", pages.respond(M::AccountUnavailable, form)),
         ("denied", pages.respond(M::Denied(DenyReason::Groups), page)),
         ("incomplete", pages.respond(M::IncompleteSignIn, page)),
+        ("unusable", pages.respond(M::UnusableSignIn, PageContext { app: Some(&shows_names), person: Some(&garbled), ..page })),
+        ("local_sign_in", pages.respond(M::Denied(DenyReason::LocalSignIn), page)),
+        ("local_sign_in_nobody", pages.respond(M::Denied(DenyReason::LocalSignIn), PageContext { person: None, ..page })),
         ("exists", pages.respond(M::AccountExists, page)),
         ("accounts_off", pages.respond(M::AccountsOff, page)),
         ("accounts_full", pages.respond(M::AccountsFull, page)),
@@ -506,6 +521,9 @@ fn gallery() -> Vec<(&'static str, Response<Bytes>)> {
         ("no_such_host", pages.respond(M::NoSuchHost, nobody)),
         ("internal", pages.respond(M::Internal, page)),
         ("picker", pages.picker(page, &choices)),
+        ("picker_here", pages.picker(nobody, &choices)),
+        ("launcher", pages.launcher(PageContext { app: None, ..page }, &apps)),
+        ("launcher_empty", pages.launcher(PageContext { app: None, ..page }, &[])),
         ("whoami", pages.whoami(page, facts)),
         ("logout", pages.logout_confirm(page, "/.vestibule/logout", "tok")),
         ("onward", pages.onward(page, &provider)),

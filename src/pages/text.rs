@@ -1,7 +1,7 @@
 //! Every word that people read, by language.
 //!
-//! One static [`Words`] per language: a language that lacks a phrase does not compile. `{app}`, `{person}`, `{contact}`, `{missing}`, `{apps}`,
-//! `{provider}`, `{count}` are filled in by `sheet.rs`; names are never translated.
+//! One static [`Words`] per language: a language that lacks a phrase does not compile. `{app}`, `{person}`, `{contact}`, `{missing}`, `{attribute}`,
+//! `{apps}`, `{provider}`, `{count}` are filled in by `sheet.rs`; names are never translated.
 
 use crate::fault::{DenyReason, PublicMessage};
 
@@ -48,9 +48,14 @@ pub(super) struct Words {
     pub(super) approval_by_others: &'static str,
     pub(super) not_sent: &'static str,
     pub(super) not_sent_unknown: &'static str,
+    pub(super) unusable: &'static str,
+    pub(super) unusable_unknown: &'static str,
     pub(super) picker_title: &'static str,
+    pub(super) picker_title_here: &'static str,
     pub(super) picker_text: &'static str,
     pub(super) last_used: &'static str,
+    pub(super) launcher_title: &'static str,
+    pub(super) launcher_none: &'static str,
     pub(super) whoami_title: &'static str,
     pub(super) whoami_text: &'static str,
     pub(super) whoami_name: &'static str,
@@ -116,9 +121,14 @@ pub(super) static EN: Words = Words {
     approval_by_others: "Your account is waiting for approval by the people who run {app}.",
     not_sent: "Your organisation's sign-in did not send: {missing}.",
     not_sent_unknown: "Your organisation's sign-in did not send everything that {app} needs.",
+    unusable: "Your organisation's sign-in sent something that cannot be used for an account: {attribute}.",
+    unusable_unknown: "Your organisation's sign-in sent something that cannot be used for an account at {app}.",
     picker_title: "Sign in to {app}",
+    picker_title_here: "Sign in",
     picker_text: "Choose the account you want to use.",
     last_used: "last used",
+    launcher_title: "Your apps",
+    launcher_none: "No app is open to your account yet.",
     whoami_title: "What {app} knows about you",
     whoami_text: "This is what is passed on with every page you open.",
     whoami_name: "Name",
@@ -177,6 +187,8 @@ fn english(message: PublicMessage) -> Said {
         PublicMessage::SessionEnded => ("Your session has ended", &["Your text is not lost:"]),
         PublicMessage::FreshSignInRequired => ("Please sign in again", &["This part of {app} asks for a recent sign-in."]),
         PublicMessage::Denied(DenyReason::Required) | PublicMessage::IncompleteSignIn => ("Your sign-in is incomplete", &[]),
+        PublicMessage::UnusableSignIn => ("Your sign-in cannot be used here", &[]),
+        PublicMessage::Denied(DenyReason::LocalSignIn) => ("Signing in happens at the gateway", &[]),
         PublicMessage::Denied(DenyReason::MaxAge) => ("Please sign in again", &[]),
         PublicMessage::Denied(
             DenyReason::Groups
@@ -238,13 +250,16 @@ const fn english_reason(reason: DenyReason) -> &'static str {
         DenyReason::Methods => "This kind of action is not allowed here.",
         DenyReason::Idp => "{app} does not accept the sign-in that you used.",
         DenyReason::Origin => "The page that asked belongs to another site.",
+        DenyReason::LocalSignIn => {
+            "This page of {app} is for passwords of its own. Everybody signs in before they get to {app}, with the account of their organisation."
+        }
     }
 }
 
 fn english_attribute(name: &str) -> Option<&'static str> {
     Some(match name {
         "email" => "e-mail address",
-        "name" => "name",
+        "name" | "display" => "name",
         "given_name" => "given name",
         "family_name" => "family name",
         "username" => "user name",

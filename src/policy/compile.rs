@@ -2,10 +2,11 @@
 //!
 //! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
 //! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `switches.rs` what `[provision]` allows,
-//! `fit.rs` what those must be for the connector, `send.rs` `[headers] [jwt]`. Pure: the text comes in, the policy goes out.
+//! `fit.rs` what those must be for the connector, `send.rs` `[headers] [jwt]`, `entrance.rs` the rest of `[login]`. Pure: the text comes in, the policy goes out.
 
 mod account;
 mod bearer;
+mod entrance;
 mod fit;
 mod gate;
 mod send;
@@ -76,7 +77,7 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     not_yet(reader, tree);
     let host = tree.text("host").map(str::to_ascii_lowercase);
     let upstream = upstream(reader, tree);
-    let login = login(reader, tree, around.idps);
+    let mut login = login(reader, tree, around.idps);
     let access = gate::access(reader, tree);
     let bearer = bearer::bearer(reader, tree, around.idps);
     let encoded_slashes = if tree.text("encoded_slashes") == Some("keep") { EncodedSlashes::Keep } else { EncodedSlashes::Refuse };
@@ -87,6 +88,8 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     let env = outgoing(&user.extra, &vars);
     let orgs = account::orgs(reader, tree, &env);
     let provision = account::provision(reader, tree, around.connectors, &env);
+    entrance::complete(reader, tree, &env, provision.as_ref(), &mut login);
+    entrance::provision_without_sign_in(reader, tree, &paths, provision.as_ref());
     fit::fits_connector(reader, tree, &user, roles.as_ref(), &orgs, provision.as_ref());
     let (headers, secret_headers) = send::headers(reader, tree, &env);
     send::path_headers(reader, tree, &env, &mut paths);
@@ -170,35 +173,11 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
     {
         reader.error("empty-list", &node.span, "login.idp is an empty list: nobody could sign in", "leave the key out for all providers");
     }
-    let mut landing = |key: &str| {
-        let node = table.node(key)?;
-        let written = node.as_text()?;
-        if written == "requested" {
-            return None;
-        }
-        if !is_local(written) {
-            reader.error(
-                "bad-value",
-                &node.span,
-                format!("`{written}` is not a value of login.{key}"),
-                "a path of this application, such as \"/projects\", or \"requested\"",
-            );
-            return None;
-        }
-        Some(written.to_owned())
-    };
-    let (landing_new, landing_existing) = (landing("landing_new"), landing("landing_existing"));
-    if landing("landing").is_some()
-        && let Some(node) = table.node("landing")
-    {
-        reader.warning("not-yet", &node.span, "a landing page for everybody is not supported yet", "use landing_new and landing_existing");
-    }
     let listed = table.texts("idp");
     Login {
         idp: if listed.is_empty() { idps.map_or_else(|| on_trust(tree), <[_]>::to_vec) } else { listed },
         max_age_ms: table.duration_ms("max_age"),
-        landing_new,
-        landing_existing,
+        ..Login::default()
     }
 }
 
@@ -216,12 +195,6 @@ fn known_idp(reader: &mut Reader<'_>, node: &Node, idps: Option<&[String]>) {
 fn on_trust(tree: &Table) -> Vec<String> {
     let named = tree.sections("test").into_iter().filter_map(|(_, test)| test.table("user")?.text("idp"));
     std::iter::once(super::ANY_IDP).chain(named).map(str::to_owned).collect()
-}
-
-/// A path on the same host, whatever a browser makes of it: `/x`, never `//x`, `/\x`.
-fn is_local(written: &str) -> bool {
-    let path = written.split(['?', '#']).next().unwrap_or_default();
-    super::CanonicalPath::parse(path).is_ok() && written.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
 }
 
 /// The names of headers, JWT claims, organisation roles and steps: the sign-in, and what the policy made of it.

@@ -3,7 +3,7 @@
 //! Lives here: [`evaluate`] and what goes in and out of it. Pure, and the only place that decides: live traffic, `test`, `explain` and the
 //! console call it. It knows no HTTP library, no session store and no account.
 
-use super::{Gate, PathSection, Policy, Ways};
+use super::{Gate, PathSection, Policy, Ways, domains};
 use crate::clock::Timestamp;
 use crate::expr::{Condition, EvalError, Lookup};
 use crate::fault::DenyReason;
@@ -83,7 +83,8 @@ pub enum Refusal {
 ///
 /// `[access]` and **every** matching `[[path]]` must hold; there is no order and nothing overrides anything. Sections that restrict match
 /// generously and sections that open exactly ([`super::path`]). A path is public only when every section that matches it says so. Groups that
-/// refuse are looked at first, everywhere. An anonymous request to anything that is not public learns nothing but that it must sign in.
+/// refuse are looked at first, everywhere. An anonymous request to anything that is not public learns nothing but that it must sign in. The app's own
+/// sign-in (`[login] block_paths`) is closed before all else, public or not.
 ///
 /// Pure: the same arguments always give the same decision. Allocates only for `when`.
 ///
@@ -102,6 +103,9 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
 /// As [`evaluate`]; [`Refusal::LoginRequired`] also for a token where none is accepted.
 pub fn evaluate_by(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
     let peer = facts.peer.to_canonical();
+    if is_blocked(policy, facts.path) && !may_break_glass(policy, signed_in, way) {
+        return Err(Refusal::Denied { reason: DenyReason::LocalSignIn, rule: Rule::Login });
+    }
     let matches = Matches::of(policy, facts.path);
     if let Some(index) = matches.public() {
         for (index, section) in matches.sections() {
@@ -148,6 +152,45 @@ pub fn ways(policy: &Policy, path: &CanonicalPath<'_>) -> Ways {
     if policy.bearer.is_none() { Ways::SESSION } else { Matches::of(policy, path).ways() }
 }
 
+/// `[login] block_paths`: generously, like everything that restricts, and before anything that opens.
+pub(super) fn is_blocked(policy: &Policy, path: &CanonicalPath<'_>) -> bool {
+    policy.login.block_paths.iter().any(|pattern| pattern.restricts(path))
+}
+
+/// `[login] break_glass`: of a sign-in in a browser that counts here, and only by groups that the provider listed.
+pub(super) fn may_break_glass(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way) -> bool {
+    let login = &policy.login;
+    signed_in.filter(|_| way == Way::Session).is_some_and(|SignedIn { identity, .. }| {
+        login.idp.contains(&identity.idp)
+            && identity.groups.listed().iter().any(|name| !name.is_empty() && login.break_glass.iter().any(|pattern| pattern.fits(name)))
+    })
+}
+
+impl Refusal {
+    /// Whether another sign-in could say otherwise: the refusal rests on what the provider said of the person, and on nothing of the request.
+    pub fn rests_on_sign_in(&self, policy: &Policy) -> bool {
+        let Self::Denied { reason, rule } = self else { return false };
+        match reason {
+            DenyReason::Groups | DenyReason::DenyGroups | DenyReason::Domains | DenyReason::EmailUnverified => true,
+            DenyReason::When => {
+                let gate = match rule {
+                    Rule::Path(index) => policy.paths.get(*index).map(|section| &section.gate),
+                    Rule::Access | Rule::Login => Some(&policy.access),
+                };
+                let of_request = |name: &String| name == "request" || name.starts_with("request.");
+                gate.and_then(|gate| gate.when.as_ref()).is_some_and(|when| !when.names().iter().all(of_request))
+            }
+            DenyReason::Networks
+            | DenyReason::MaxAge
+            | DenyReason::Required
+            | DenyReason::Methods
+            | DenyReason::Idp
+            | DenyReason::Origin
+            | DenyReason::LocalSignIn => false,
+        }
+    }
+}
+
 /// Which `[[path]]` sections match: each pattern is tried once a request, and nothing is allocated.
 pub(super) struct Matches<'a> {
     policy: &'a Policy,
@@ -173,7 +216,7 @@ impl<'a> Matches<'a> {
     }
 
     /// What all that match accept. The way in by a token is opened like a public path: by exact bytes only.
-    fn ways(&self) -> Ways {
+    pub(super) fn ways(&self) -> Ways {
         let mut ways = Ways::SESSION;
         if self.policy.bearer.is_none() {
             return ways;
@@ -206,6 +249,14 @@ fn applies(section: &PathSection, path: &CanonicalPath<'_>) -> bool {
     section.patterns.iter().any(|pattern| if section.public { pattern.opens(path) } else { pattern.restricts(path) })
 }
 
+/// `[login] idp`, and `[bearer] idp` for tokens.
+pub(super) fn idp_fits(policy: &Policy, identity: &Identity, way: Way) -> bool {
+    match way {
+        Way::Session => policy.login.idp.contains(&identity.idp),
+        Way::Bearer => policy.bearer.as_ref().is_some_and(|bearer| bearer.idp == identity.idp),
+    }
+}
+
 /// `deny_groups`. A provider that did not say which groups there are has not said that this person is in none of these.
 pub(super) fn not_denied(gate: &Gate, groups: &Groups) -> Result<(), DenyReason> {
     if gate.deny_groups.is_empty() {
@@ -228,9 +279,9 @@ fn person_holds(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
 /// `domains`.
 pub(super) fn domains_hold(gate: &Gate, identity: &Identity) -> Result<(), DenyReason> {
     if !gate.domains.is_empty() {
-        // CVE-2026-40574: exactly one @, exact domain.
+        // CVE-2026-40574: exactly one @, whole domain.
         let domain = identity.email.as_deref().and_then(email::domain_part).ok_or(DenyReason::Domains)?;
-        if !gate.domains.iter().any(|accepted| !accepted.is_empty() && accepted.eq_ignore_ascii_case(domain)) {
+        if !gate.domains.iter().any(|accepted| domains::accepts(accepted, domain)) {
             return Err(DenyReason::Domains);
         }
         if !identity.email_verified {
@@ -252,14 +303,6 @@ pub(super) fn groups_hold(gate: &Gate, groups: &Groups) -> Result<(), DenyReason
 /// [`evaluate`].
 pub fn may_stay(policy: &Policy, identity: &Identity, way: Way) -> bool {
     idp_fits(policy, identity, way) && not_denied(&policy.access, &identity.groups).is_ok() && person_holds(&policy.access, identity).is_ok()
-}
-
-/// Whether this provider may vouch for people here.
-fn idp_fits(policy: &Policy, identity: &Identity, way: Way) -> bool {
-    match way {
-        Way::Session => policy.login.idp.contains(&identity.idp),
-        Way::Bearer => policy.bearer.as_ref().is_some_and(|bearer| bearer.idp == identity.idp),
-    }
 }
 
 /// `networks` and `methods`.

@@ -1,18 +1,18 @@
 //! Why a decision is what it is.
 //!
-//! Lives here: [`explain`], the sibling of [`evaluate`]: where that stops at the first check that fails, this one makes every check of every section that
+//! Lives here: [`explain`], the sibling of [`evaluate_by`]: where that stops at the first check that fails, this one makes every check of every section that
 //! applies and says in words how it went. It cannot disagree: the verdict is `evaluate`'s own, the checks are the same functions, and a property test holds the
 //! one against the other. Apart because the hot path must not pay for words. For operators only: people see a `PublicMessage`.
 
 use super::evaluate::{
-    Admitted, Facts, Matches, Names, Refusal, Rule, SignedIn, domains_hold, evaluate, groups_hold, is_fresh, methods_hold, networks_hold, not_denied,
-    when_holds,
+    Admitted, Facts, Matches, Names, Refusal, Rule, SignedIn, domains_hold, evaluate_by, groups_hold, idp_fits, is_blocked, is_fresh,
+    may_break_glass, methods_hold, networks_hold, not_denied, when_holds,
 };
-use super::{Gate, Glob, Policy};
+use super::{Gate, Glob, Policy, Ways};
 use crate::clock::Timestamp;
 use crate::expr::EvalError;
 use crate::fault::DenyReason;
-use crate::identity::{Groups, Identity, email};
+use crate::identity::{Groups, Identity, Way, email};
 use core::fmt::Display;
 use core::net::IpAddr;
 use ipnet::IpNet;
@@ -50,30 +50,35 @@ pub enum Outcome {
     Fails(DenyReason),
     /// Nobody is signed in, so nobody can tell.
     Open,
+    /// Shown in a way that is not accepted here: a session where only tokens are, or a token where none is.
+    OtherWay,
 }
 
 impl Explanation {
-    /// The check that the verdict rests on: the one that refused, or that asks for a newer sign-in.
+    /// The check that the verdict rests on: the one that refused, or that asks for a newer sign-in, or for another way to show who one is.
     pub fn deciding(&self) -> Option<&Check> {
         match self.verdict {
             Err(Refusal::Denied { reason, rule }) => self.checks.iter().find(|check| check.rule == rule && check.outcome == Outcome::Fails(reason)),
             Err(Refusal::FreshLogin { .. }) => self.checks.iter().find(|check| check.outcome == Outcome::Fails(DenyReason::MaxAge)),
-            Ok(_) | Err(Refusal::LoginRequired | Refusal::TokenRequired) => None,
+            Err(Refusal::LoginRequired | Refusal::TokenRequired) => self.checks.iter().find(|check| check.outcome == Outcome::OtherWay),
+            Ok(_) => None,
         }
     }
 }
 
-/// Explains what [`evaluate`] decides for the same arguments.
+/// Explains what [`evaluate_by`] decides for the same arguments.
 ///
 /// Pure; allocates freely, and makes checks that the decision no longer needs.
-pub fn explain(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<'_>, now: Timestamp) -> Explanation {
-    let verdict = evaluate(policy, signed_in, facts, now);
+pub fn explain(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way, facts: &Facts<'_>, now: Timestamp) -> Explanation {
+    let verdict = evaluate_by(policy, signed_in, way, facts, now);
     let sections = Matches::of(policy, facts.path);
     let public = sections.public().is_some();
     let mut asked = Asked { signed_in, facts, peer: facts.peer.to_canonical(), now, checks: Vec::new() };
     let mut matched = Vec::new();
+    asked.block_paths(policy, way);
     if !public {
-        asked.login(policy);
+        asked.way(sections.ways(), way, policy.bearer.is_some());
+        asked.login(policy, way);
         matched.push(Rule::Access);
         asked.gate(Rule::Access, &policy.access);
     }
@@ -119,11 +124,43 @@ impl Asked<'_> {
         self.tell(rule, key, outcome(held), says);
     }
 
-    fn login(&mut self, policy: &Policy) {
-        let accepted = &policy.login.idp;
+    /// Said only where it matters: a line about every path that is not blocked would be noise.
+    fn block_paths(&mut self, policy: &Policy, way: Way) {
+        if !is_blocked(policy, self.facts.path) {
+            return;
+        }
+        let exempt = may_break_glass(policy, self.signed_in, way);
+        let groups = globs(&policy.login.break_glass);
+        let (held, says) = match (exempt, policy.login.break_glass.is_empty()) {
+            (true, _) => (Ok(()), format!("the app's own sign-in, open to {groups}")),
+            (false, true) => (Err(DenyReason::LocalSignIn), "the app's own sign-in: signing in happens at the gateway".to_owned()),
+            (false, false) => (Err(DenyReason::LocalSignIn), format!("the app's own sign-in, open to none but {groups}")),
+        };
+        self.tell(Rule::Login, DenyReason::LocalSignIn.key(), outcome(held), says);
+    }
+
+    /// `auth`, of all sections that match together; nothing to say where tokens are nothing and none was shown.
+    fn way(&mut self, accepted: Ways, way: Way, takes_tokens: bool) {
+        if self.signed_in.is_none() || (!takes_tokens && way == Way::Session) {
+            return;
+        }
+        let named = |way: Way| if way == Way::Session { "a session" } else { "an access token" };
+        let ways: Vec<&str> = [Way::Session, Way::Bearer].into_iter().filter(|way| accepted.accept(*way)).map(named).collect();
+        let outcome = if accepted.accept(way) { Outcome::Holds } else { Outcome::OtherWay };
+        let accepted = if ways.is_empty() { "nothing".to_owned() } else { ways.join(" or ") };
+        self.tell(Rule::Access, "auth", outcome, format!("{}; accepted here: {accepted}", named(way)));
+    }
+
+    fn login(&mut self, policy: &Policy, way: Way) {
+        let of_bearer = policy.bearer.as_ref().map(|bearer| bearer.idp.clone());
+        let accepted = if way == Way::Session { policy.login.idp.clone() } else { of_bearer.into_iter().collect() };
         self.person(Rule::Login, "idp", |who| {
             let idp = &who.identity.idp;
-            if accepted.contains(idp) { (Ok(()), idp.clone()) } else { (Err(DenyReason::Idp), format!("{idp} is none of {}", list(accepted))) }
+            if idp_fits(policy, who.identity, way) {
+                (Ok(()), idp.clone())
+            } else {
+                (Err(DenyReason::Idp), format!("{idp} is none of {}", list(&accepted)))
+            }
         });
         if let Some(max_age_ms) = policy.login.max_age_ms {
             self.max_age(Rule::Login, max_age_ms);
@@ -132,7 +169,7 @@ impl Asked<'_> {
 
     /// Every key of a section. A new key of [`Gate`] does not compile here until it has its line.
     fn gate(&mut self, rule: Rule, gate: &Gate) {
-        let Gate { everyone, domains, groups, deny_groups, networks: _, methods: _, when, max_age_ms } = gate;
+        let Gate { everyone, domains, groups, deny_groups, networks: _, methods: _, when, max_age_ms, recheck_ms: _ } = gate;
         if *everyone {
             self.person(rule, "everyone", |_| (Ok(()), "any signed-in person".to_owned()));
         }

@@ -3,14 +3,17 @@
 //! Lives here: [`Glob`], its match and its intersection test. Apart because three readers share it (groups, paths, the check for overlapping
 //! sections), and because matching must stay linear in pattern × text whatever a client sends.
 
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
+
 /// A pattern in which `*` stands for any run of characters, `/` included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob(String);
 
 impl Glob {
-    /// The pattern as written.
+    /// The pattern as written, in the form of Unicode that identities have (NFC).
     pub fn new(pattern: impl Into<String>) -> Self {
-        Self(pattern.into())
+        let pattern = pattern.into();
+        Self(if is_nfc(&pattern) { pattern } else { pattern.nfc().collect() })
     }
 
     /// As written.

@@ -6,14 +6,17 @@
 //!
 //! It never knows what the app holds (`plan/`) nor whose an existing account is (`provision/linking.rs`).
 
-use super::{MatchBy, Pick, Policy, Provision, Roles, Sync};
+pub use crate::identity::text::{TextProblem, clean};
+
+use super::{MatchBy, OnSuspect, Pick, Policy, Provision, Roles, Sync};
 use crate::connector::model::{LoginProblem, MemberVerb, Model, Verb, same_email};
-use crate::expr::{FirstOf, is_set};
+use crate::expr::{FirstOf, Template, is_set};
+use crate::fault::PublicMessage;
+use crate::identity::text::is_mojibake;
 use crate::identity::{Groups, Identity};
 use crate::plan::{Desired, Members, Wanted};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use unicode_normalization::UnicodeNormalization as _;
 
 /// Longest login where no connector says otherwise, in characters.
 const LOGIN_CHARS_MAX: usize = 255;
@@ -43,12 +46,14 @@ pub enum MappingError {
     #[error("`{0}` is missing from the sign-in")]
     Missing(String),
     /// A value that no app should be given.
-    #[error("`{attribute}` {problem}")]
+    #[error("`{attribute}` {problem}{}", from_claims(.from))]
     Unusable {
         /// Which.
         attribute: String,
         /// What is wrong with it.
         problem: TextProblem,
+        /// Names of the sign-in that it was made of.
+        from: Vec<String>,
     },
     /// A role in an organisation that the app does not have: it came out of a template.
     #[error("the app has no role `{0}`")]
@@ -58,24 +63,27 @@ pub enum MappingError {
     Login(LoginProblem),
 }
 
-/// What is wrong with a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TextProblem {
-    /// A list or an object where a text belongs.
-    #[error("is not a text")]
-    NotText,
-    /// A control character, a line break among them.
-    #[error("contains a control character")]
-    Control,
-    /// A mark that changes the direction of what is read.
-    #[error("contains a mark of writing direction")]
-    Bidi,
-    /// U+FFFD: somebody decoded it wrongly before us.
-    #[error("contains a replacement character: it was decoded wrongly somewhere")]
-    Replacement,
-    /// U+FFFE and its kind.
-    #[error("contains a code point that is no character")]
-    NoCharacter,
+impl MappingError {
+    /// What the person is told.
+    pub const fn public(&self) -> PublicMessage {
+        match self {
+            Self::Missing(_) => PublicMessage::IncompleteSignIn,
+            Self::Unusable { .. } | Self::UnknownRole(_) | Self::Login(_) => PublicMessage::UnusableSignIn,
+        }
+    }
+
+    /// The attribute, by its key in the policy: `user.display`, `user.extra.office`, a connector's `title`, or a name of the sign-in.
+    pub fn attribute(&self) -> &str {
+        match self {
+            Self::Missing(attribute) | Self::Unusable { attribute, .. } => attribute,
+            Self::UnknownRole(_) => "role",
+            Self::Login(_) => "user.name",
+        }
+    }
+}
+
+fn from_claims(from: &[String]) -> String {
+    if from.is_empty() { String::new() } else { format!(" (from {})", from.join(", ")) }
 }
 
 /// Reads `identity` through `policy`.
@@ -85,7 +93,7 @@ pub enum TextProblem {
 ///
 /// # Errors
 /// * [`MappingError::Missing`]: `[user] required`, `user.name` or an attribute that the connector requires has no value.
-/// * [`MappingError::Unusable`]: a value carries control characters, marks of direction or wrongly decoded text.
+/// * [`MappingError::Unusable`]: a value carries control characters, marks of direction, code points without a character or wrongly decoded text.
 /// * [`MappingError::Login`]: the connector does not take the login, or it is reserved.
 /// * [`MappingError::UnknownRole`]: the role in an organisation is none of those that the connector lists.
 pub fn desire(policy: &Policy, identity: &Identity, recorded_login: Option<&str>) -> Result<Mapped, MappingError> {
@@ -271,7 +279,7 @@ fn rank_of(model: &Model, role: Option<&String>) -> Option<usize> {
     model.role_order.iter().position(|known| Some(known) == role)
 }
 
-fn reads_role(template: &crate::expr::Template) -> bool {
+fn reads_role(template: &Template) -> bool {
     template.names().iter().any(|name| name == "role" || name == "roles" || name == "groups")
 }
 
@@ -289,12 +297,13 @@ fn user(policy: &Policy, scope: &mut Map<String, Value>, recorded_login: Option<
         Some(recorded) => recorded.to_owned(),
         None => fresh_login(policy, scope)?,
     };
-    let email = text(&mapping.email, scope, "user.email")?;
-    let display = text(&mapping.display, scope, "user.display")?;
+    let email = text(&mapping.email, scope, "user.email", mapping.on_suspect)?;
+    let display = text(&mapping.display, scope, "user.display", mapping.on_suspect)?;
     let mut extra = Map::new();
     for (name, value) in &mapping.extra {
-        if let Some(value) = value.render(scope) {
-            extra.insert(name.clone(), clean_value(value, &format!("user.extra.{name}"))?);
+        if let Some((template, value)) = value.chosen(scope) {
+            let unusable = |problem| unusable(&format!("user.extra.{name}"), problem, template.names());
+            extra.insert(name.clone(), clean_value(value, mapping.on_suspect).map_err(unusable)?);
         }
     }
     let mut user = Map::from_iter([("name".to_owned(), Value::from(login.as_str()))]);
@@ -307,7 +316,7 @@ fn user(policy: &Policy, scope: &mut Map<String, Value>, recorded_login: Option<
 
 /// The login by `[user] name`, as this app takes it.
 fn fresh_login(policy: &Policy, scope: &Map<String, Value>) -> Result<String, MappingError> {
-    let login = text(&policy.user.name, scope, "user.name")?.ok_or_else(|| MappingError::Missing("user.name".to_owned()))?;
+    let login = text(&policy.user.name, scope, "user.name", policy.user.on_suspect)?.ok_or_else(|| MappingError::Missing("user.name".to_owned()))?;
     // `slug` of a name in a script it cannot spell leaves dashes: nobody's name.
     if !login.chars().any(char::is_alphanumeric) {
         return Err(MappingError::Login(LoginProblem::Charset));
@@ -372,10 +381,12 @@ fn connector_attributes(policy: &Policy, provision: &Provision, scope: &Map<Stri
     let mut attributes = BTreeMap::new();
     for attribute in model.attributes.iter().filter(|attribute| !policy.user.omit.contains(&attribute.name)) {
         let own = policy.user.extra.iter().any(|(name, _)| *name == attribute.name);
-        let value = if own { extra(&attribute.name) } else { attribute.default.render(scope) };
-        match value.filter(is_set) {
-            Some(value) => {
-                attributes.insert(attribute.name.clone(), clean_value(value, &attribute.name)?);
+        let default = || attribute.default.chosen(scope).map(|(template, value)| (template.names(), value));
+        let value = if own { extra(&attribute.name).map(|value| (Vec::new(), value)) } else { default() };
+        match value.filter(|(_, value)| is_set(value)) {
+            Some((from, value)) => {
+                let value = clean_value(value, policy.user.on_suspect).map_err(|problem| unusable(&attribute.name, problem, from))?;
+                attributes.insert(attribute.name.clone(), value);
             }
             None if attribute.required => return Err(MappingError::Missing(attribute.name.clone())),
             None => {}
@@ -410,12 +421,29 @@ fn merge(memberships: &mut BTreeMap<String, Wanted>, kind: &str, wanted: Wanted)
 }
 
 /// The first that is set, as clean text.
-fn text(template: &FirstOf, scope: &Map<String, Value>, attribute: &str) -> Result<Option<String>, MappingError> {
-    let unusable = |problem| MappingError::Unusable { attribute: attribute.to_owned(), problem };
-    let Some(value) = template.render(scope) else { return Ok(None) };
-    let written = scalar(&value).ok_or_else(|| unusable(TextProblem::NotText))?;
-    let clean = clean(&written).map_err(unusable)?;
+fn text(template: &FirstOf, scope: &Map<String, Value>, attribute: &str, on_suspect: OnSuspect) -> Result<Option<String>, MappingError> {
+    let Some((template, value)) = template.chosen(scope) else { return Ok(None) };
+    let written = scalar(&value).ok_or(TextProblem::NotText).and_then(|written| usable(&written, on_suspect));
+    // `slug` makes plain letters of anything: what went in is looked at as well.
+    let written = if on_suspect == OnSuspect::Refuse && is_made_of_mojibake(template, scope) { Err(TextProblem::Mojibake) } else { written };
+    let clean = written.map_err(|problem| unusable(attribute, problem, template.names()))?;
     Ok(Some(clean.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+fn is_made_of_mojibake(template: &Template, scope: &Map<String, Value>) -> bool {
+    template.names().iter().any(|name| reach(scope, name).and_then(Value::as_str).is_some_and(is_mojibake))
+}
+
+fn unusable(attribute: &str, problem: TextProblem, from: Vec<String>) -> MappingError {
+    MappingError::Unusable { attribute: attribute.to_owned(), problem, from }
+}
+
+/// Clean text that does not look wrongly decoded either, unless the policy says that it only looks so.
+fn usable(text: &str, on_suspect: OnSuspect) -> Result<String, TextProblem> {
+    match clean(text) {
+        Ok(clean) if on_suspect == OnSuspect::Refuse && is_mojibake(&clean) => Err(TextProblem::Mojibake),
+        cleaned => cleaned,
+    }
 }
 
 /// Text of a scalar.
@@ -429,42 +457,16 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 /// Every text in `value`, cleaned.
-fn clean_value(value: Value, attribute: &str) -> Result<Value, MappingError> {
-    let unusable = |problem| MappingError::Unusable { attribute: attribute.to_owned(), problem };
+fn clean_value(value: Value, on_suspect: OnSuspect) -> Result<Value, TextProblem> {
     Ok(match value {
-        Value::String(text) => Value::String(clean(&text).map_err(unusable)?),
-        Value::Array(items) => Value::Array(items.into_iter().map(|item| clean_value(item, attribute)).collect::<Result<_, _>>()?),
+        Value::String(text) => Value::String(usable(&text, on_suspect)?),
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| clean_value(item, on_suspect)).collect::<Result<_, _>>()?),
         Value::Object(fields) => {
-            let cleaned = fields.into_iter().map(|(name, field)| Ok((name, clean_value(field, attribute)?)));
-            Value::Object(cleaned.collect::<Result<_, MappingError>>()?)
+            let cleaned = fields.into_iter().map(|(name, field)| Ok((name, clean_value(field, on_suspect)?)));
+            Value::Object(cleaned.collect::<Result<_, TextProblem>>()?)
         }
         scalar @ (Value::Null | Value::Bool(_) | Value::Number(_)) => scalar,
     })
-}
-
-/// The text in NFC, or what is wrong with it.
-///
-/// # Errors
-/// The first [`TextProblem`].
-pub fn clean(text: &str) -> Result<String, TextProblem> {
-    match text.chars().find_map(unclean) {
-        Some(problem) => Err(problem),
-        None => Ok(text.nfc().collect()),
-    }
-}
-
-fn unclean(c: char) -> Option<TextProblem> {
-    if c.is_control() {
-        return Some(TextProblem::Control);
-    }
-    match c {
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Some(TextProblem::Bidi),
-        '\u{2028}' | '\u{2029}' => Some(TextProblem::Control),
-        '\u{fffd}' => Some(TextProblem::Replacement),
-        '\u{fdd0}'..='\u{fdef}' => Some(TextProblem::NoCharacter),
-        _ if c as u32 & 0xfffe == 0xfffe => Some(TextProblem::NoCharacter),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@
 //! clock, no random source. A value of type [`Policy`] cannot be wrong; every problem was reported when it was compiled.
 
 pub mod compile;
+mod domains;
 pub mod evaluate;
 pub mod explain;
 pub mod glob;
+pub mod landing;
 pub mod mapping;
 pub mod path;
 pub mod schema;
@@ -17,6 +19,7 @@ pub(crate) use compile::{connector_file, revision};
 pub use compile::{Surroundings, compile};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
+pub use landing::{Arrival, Landing};
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
 pub use switches::Switches;
 
@@ -25,6 +28,7 @@ use crate::connector::model::{Credential, InitialPassword, Model, Steps};
 use crate::expr::{Condition, FirstOf};
 use crate::identity::Way;
 use crate::source::Span;
+use core::fmt;
 use core::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
@@ -111,8 +115,8 @@ pub struct PolicyTest {
     pub spans: TestSpans,
 }
 
-/// Where the parts of a `[[test]]` stand.
-#[derive(Debug, Clone, Default)]
+/// Where the parts of a `[[test]]` stand. Prints nothing of it: the same policy in TOML and in JSON is the same.
+#[derive(Clone, Default)]
 pub struct TestSpans {
     /// Its name.
     pub name: Span,
@@ -126,6 +130,12 @@ pub struct TestSpans {
     pub calls: Option<Span>,
 }
 
+impl fmt::Debug for TestSpans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TestSpans")
+    }
+}
+
 impl Policy {
     /// Where a section stands, e.g. `policies/redmine.toml:23`: for logs and `explain`, never for the person.
     pub fn place(&self, rule: Rule) -> &str {
@@ -134,6 +144,11 @@ impl Policy {
             Rule::Access => &self.access_place,
             Rule::Path(index) => self.paths.get(index).map_or(self.file.as_str(), |section| section.place.as_str()),
         }
+    }
+
+    /// `[access] recheck`: a refusal that rests on a sign-in older than this is looked at once more, milliseconds.
+    pub fn recheck_ms(&self) -> i64 {
+        self.access.recheck_ms.unwrap_or(RECHECK_MS)
     }
 }
 
@@ -159,18 +174,29 @@ pub struct Login {
     pub idp: Vec<String>,
     /// A sign-in older than this is repeated at the provider.
     pub max_age_ms: Option<i64>,
-    /// Where a person whose account was just made lands instead of the requested page.
-    pub landing_new: Option<String>,
-    /// Where a person whose account was there before the gateway lands.
-    pub landing_existing: Option<String>,
+    /// Where people land after signing in; `None`: at the requested page.
+    pub landing: Option<Landing>,
+    /// Where a person whose account was just made lands; `None`: as everybody.
+    pub landing_new: Option<Landing>,
+    /// Where a person whose account was there before the gateway lands; `None`: as everybody.
+    pub landing_existing: Option<Landing>,
+    /// A path of the app, canonical, at which anybody may begin a sign-in; never forwarded.
+    pub portal: Option<String>,
+    /// The app's own sign-in: refused at the door, the connector's list included.
+    pub block_paths: Vec<PathPattern>,
+    /// Group patterns of people who may use the app's own sign-in all the same.
+    pub break_glass: Vec<Glob>,
 }
+
+/// How old a sign-in is at most that refuses somebody for good, where `[access] recheck` does not say, in milliseconds.
+const RECHECK_MS: i64 = 60_000;
 
 /// What a request must satisfy; `None` or an empty list asks nothing. Different keys: all must hold. Values in a list: any.
 #[derive(Debug, Default)]
 pub struct Gate {
     /// `everyone = true`: any signed-in person.
     pub everyone: bool,
-    /// Verified e-mail domain, exact, lower case; any of.
+    /// Verified e-mail domain, lower case: exact, or `*.example.com` for everything below it; any of.
     pub domains: Vec<String>,
     /// Group patterns; any of.
     pub groups: Vec<Glob>,
@@ -184,6 +210,8 @@ pub struct Gate {
     pub when: Option<Condition>,
     /// Sign-in no older than this.
     pub max_age_ms: Option<i64>,
+    /// `[access] recheck` only: see [`Policy::recheck_ms`].
+    pub recheck_ms: Option<i64>,
 }
 
 /// A `[[path]]` section.
@@ -272,6 +300,18 @@ pub struct UserMapping {
     pub omit: Vec<String>,
     /// What to do when the login is taken by an account that is not this person's.
     pub on_collision: OnCollision,
+    /// What to do with a value that looks wrongly decoded.
+    pub on_suspect: OnSuspect,
+}
+
+/// `on_suspect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnSuspect {
+    /// No account is made of it.
+    #[default]
+    Refuse,
+    /// It is taken as it is.
+    Accept,
 }
 
 /// `on_collision`.

@@ -48,9 +48,22 @@ const LOGIN: Section = Section {
     keys: &[
         Key::new("idp", Kind::TextList, "identity providers that may vouch, by id; one: no picker").default("all"),
         Key::new("max_age", Kind::Duration, "a sign-in older than this is repeated at the provider"),
-        Key::new("landing", Kind::Text, "where people land after signing in").default("requested"),
-        Key::new("landing_new", Kind::Text, "where people land whose account was just made"),
-        Key::new("landing_existing", Kind::Text, "where people land whose account was there before the gateway"),
+        Key::new(
+            "landing",
+            Kind::Templates,
+            "where people land after signing in: \"requested\", or a path of this application, in which {…} is percent-encoded; a list: the first that can be told",
+        )
+        .default("\"requested\""),
+        Key::new("landing_new", Kind::Templates, "where people land whose account was just made, as landing").default("as landing"),
+        Key::new("landing_existing", Kind::Templates, "where people land whose account was there before the gateway, as landing").default("as landing"),
+        Key::new("portal", Kind::Text, "a path of this application that begins a sign-in for anybody and ends at landing; it is never forwarded"),
+        Key::new(
+            "block_paths",
+            Kind::TextList,
+            "the application's own sign-in, sign-up and password pages, * stands for anything: never forwarded; besides the connector's own list, which [] switches off",
+        )
+        .default("the connector's"),
+        Key::new("break_glass", Kind::TextList, "groups for which block_paths do not hold, * stands for anything"),
     ],
 };
 
@@ -62,13 +75,19 @@ const ACCESS: Section = Section {
     doc: "What every request must satisfy; all keys must hold, values in a list are alternatives.",
     keys: &[
         Key::new("everyone", Kind::Bool, "anybody who can sign in").default("false"),
-        Key::new("domains", Kind::TextList, "verified e-mail domain, exact; any of"),
+        Key::new("domains", Kind::TextList, "verified e-mail domain, exact, or \"*.example.com\" for every domain below it; any of"),
         Key::new("groups", Kind::TextList, "groups, * stands for anything; any of"),
         Key::new("deny_groups", Kind::TextList, "groups that always refuse"),
         Key::new("networks", Kind::Networks, "networks of the client; any of"),
         Key::new("methods", Kind::EnumList(METHODS), "HTTP methods; any of"),
         Key::new("when", Kind::Expression, "a condition over the sign-in and the request"),
         Key::new("max_age", Kind::Duration, "sign-in no older than this"),
+        Key::new(
+            "recheck",
+            Kind::Duration,
+            "who is refused by what a sign-in older than this said is sent to the provider once more, without a password if it still knows them; at least 10s",
+        )
+        .default("60s"),
         Key::new("contact", Kind::Text, "whom to ask, shown on refusals"),
         Key::new("help", Kind::Url, "a page that explains, linked on refusals"),
     ],
@@ -81,7 +100,7 @@ const PATH: Section = Section {
     keys: &[
         Key::new("match", Kind::TextList, "paths, * stands for anything; any of").required(),
         Key::new("public", Kind::Bool, "no sign-in, no identity headers").default("false"),
-        Key::new("domains", Kind::TextList, "verified e-mail domain, exact; any of"),
+        Key::new("domains", Kind::TextList, "verified e-mail domain, exact, or \"*.example.com\" for every domain below it; any of"),
         Key::new("groups", Kind::TextList, "groups, * stands for anything; any of"),
         Key::new("deny_groups", Kind::TextList, "groups that always refuse"),
         Key::new("networks", Kind::Networks, "networks of the client; any of"),
@@ -128,6 +147,7 @@ const USER: Section = Section {
         )
         .default("refuse"),
         Key::new("omit", Kind::TextList, "attributes that are not sent: \"email\", \"display\", or the connector's own names"),
+        Key::new("on_suspect", Kind::Enum(&["refuse", "accept"]), "when a value looks wrongly decoded, such as ZoÃ« for Zoë").default("refuse"),
         Key::new("extra", Kind::Map(&Kind::Templates), "further attributes"),
     ],
 };
@@ -329,7 +349,7 @@ const EXPECT: Section = Section {
         Key::new("access", Kind::Enum(&["allow", "deny", "public", "login"]), "the decision; login: they are sent to sign in, for the first time or again"),
         Key::new(
             "because",
-            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "unusable", "methods", "idp", "auth", "conflict", "enabled", "max_accounts", "approval", "account"]),
+            Kind::Enum(&["groups", "deny_groups", "domains", "email_unverified", "networks", "when", "max_age", "required", "unusable", "methods", "idp", "auth", "block_paths", "conflict", "enabled", "max_accounts", "approval", "account"]),
             "the key that refuses; conflict: an account is there that is not theirs; approval: a human has to say yes first; account: it cannot be made; unusable: a value that no application should get",
         ),
         Key::new("name", Kind::Text, "login name"),

@@ -102,7 +102,7 @@ impl Stop {
         match self {
             Self::Again { .. } | Self::Closed(_) => PublicMessage::AccountUnavailable,
             Self::Human { message, .. } | Self::Refused { message, .. } => *message,
-            Self::Mapping(_) => PublicMessage::IncompleteSignIn,
+            Self::Mapping(error) => error.public(),
             Self::Store(StoreError::OwnedByAnother) => PublicMessage::AccountExists,
             Self::Store(StoreError::Unavailable(_) | StoreError::Sealed | StoreError::Fenced) => PublicMessage::StoreDown,
         }

@@ -32,9 +32,9 @@ use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::{Identity, Way};
 use crate::plan::Wanted;
-use crate::policy::Policy;
 use crate::policy::mapping::{Mapped, desire};
 use crate::policy::switches::{Switches, Trigger, WhenDisabled};
+use crate::policy::{Arrival, CanonicalPath, Policy};
 use crate::session::{AppSession, Pass};
 use crate::signer::Signer;
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, StoreError};
@@ -288,7 +288,9 @@ impl Desk {
             may_create,
         };
         let pass = match switches {
-            None => self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, None)).map(Some),
+            None => {
+                self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, landing(policy, &mapped))).map(Some)
+            }
             Some(Switches { enabled: false, when_disabled: WhenDisabled::DenyAll, .. }) => {
                 self.switched_off(&order, WhenDisabled::DenyAll).await.map(Some)
             }
@@ -319,7 +321,7 @@ impl Desk {
             let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
             let mapped = self.map(order, record.as_ref().and_then(|record| record.login.as_deref().filter(|_| record.account_id.is_some())))?;
             let standing = self.standing(order, record.as_ref(), &mapped);
-            let landing = record.as_ref().and_then(|record| landing_at(&order.policy, record, false));
+            let landing = record.as_ref().and_then(|record| landing_at(&order.policy, &mapped, record, false));
             if let Some(record) = record.as_ref().filter(|_| standing == Standing::Fresh) {
                 return self.pass(order, &mapped, self.life_ms(record), landing).map(Some);
             }
@@ -342,7 +344,7 @@ impl Desk {
                     // Rendered from this order's own identity, never from that of whoever began the job.
                     let mapped = self.map(order, record.login.as_deref())?;
                     if record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, &mapped)) {
-                        return self.pass(order, &mapped, self.life_ms(&record), landing_at(&order.policy, &record, made)).map(Some);
+                        return self.pass(order, &mapped, self.life_ms(&record), landing_at(&order.policy, &mapped, &record, made)).map(Some);
                     }
                 }
                 Flown::Ended(End::Failed(message)) => {
@@ -425,7 +427,7 @@ impl Desk {
         desire(&order.policy, &order.identity, recorded_login).map_err(|error| {
             tracing::warn!(app = %order.key.upstream, incident = %order.incident, %error, "this sign-in cannot become an account");
             self.audit_failed(order, &error.to_string());
-            PublicMessage::IncompleteSignIn
+            error.public()
         })
     }
 
@@ -436,7 +438,7 @@ impl Desk {
             self.audit_failed(order, &error.to_string());
             match error {
                 AnnounceError::Signer(_) => PublicMessage::Internal,
-                AnnounceError::Unusable { .. } | AnnounceError::Shape { .. } | AnnounceError::TooLarge { .. } => PublicMessage::IncompleteSignIn,
+                AnnounceError::Unusable { .. } | AnnounceError::Shape { .. } | AnnounceError::TooLarge { .. } => PublicMessage::UnusableSignIn,
             }
         })
     }
@@ -467,19 +469,24 @@ impl Desk {
     }
 }
 
-/// What the app of `policy` would be told about the person of `mapped`, names as written: for `explain`, so that it cannot disagree. A token is shown by what it
+/// What the app of `policy` would be told at `path` about the person of `mapped`, names as written: for `explain`, so that it cannot disagree. A token is shown by what it
 /// claims; nothing is signed.
 ///
 /// # Errors
 /// Why the app cannot be told, in words.
-pub fn preview(policy: &Policy, mapped: &Mapped) -> Result<Vec<(String, String)>, String> {
+pub fn preview(policy: &Policy, mapped: &Mapped, path: &CanonicalPath<'_>) -> Result<Vec<(String, String)>, String> {
     let terms = Terms { now: Timestamp::default(), life_ms: 0, landing: None };
     let pass = announce(policy, mapped, &Unsigned, terms).map_err(|error| error.to_string())?;
     let written = |name: &http::HeaderName| {
-        let header = policy.headers.iter().find(|header| header.name == *name);
+        let header = policy.headers.iter().chain(policy.paths.iter().flat_map(|section| &section.headers)).find(|header| header.name == *name);
         header.map_or_else(|| name.to_string(), |header| header.written.clone())
     };
-    Ok(pass.headers.iter().map(|(name, value)| (written(name), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect())
+    let mut headers = http::HeaderMap::new();
+    let of_sections = policy.paths.iter().zip(&pass.path_headers).filter(|(section, _)| section.gives(path)).flat_map(|(_, headers)| headers);
+    for (name, value) in pass.headers.iter().chain(of_sections) {
+        headers.insert(name, value.clone());
+    }
+    Ok(headers.iter().map(|(name, value)| (written(name), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect())
 }
 
 /// Shows what would be signed.
@@ -516,10 +523,16 @@ fn is_outdated(order: &Order, record: &AccountRecord, mapped: &Mapped) -> bool {
 }
 
 /// Where the person lands at the first page.
-fn landing_at(policy: &Policy, record: &AccountRecord, made: bool) -> Option<String> {
-    match record.origin {
-        Some(Origin::Adopted | Origin::Preexisting) => policy.login.landing_existing.clone(),
-        Some(Origin::Created) if made => policy.login.landing_new.clone(),
-        Some(Origin::Created) | None => None,
-    }
+fn landing_at(policy: &Policy, mapped: &Mapped, record: &AccountRecord, made: bool) -> Option<String> {
+    let arrival = match record.origin {
+        Some(Origin::Adopted | Origin::Preexisting) => Arrival::Existing,
+        Some(Origin::Created) if made => Arrival::New,
+        Some(Origin::Created) | None => Arrival::Known,
+    };
+    policy.login.landing_of(arrival, &mapped.scope)
+}
+
+/// Where the person lands at an app that needs no account made.
+fn landing(policy: &Policy, mapped: &Mapped) -> Option<String> {
+    policy.login.landing_of(Arrival::Known, &mapped.scope)
 }

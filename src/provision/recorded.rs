@@ -27,7 +27,7 @@ impl Desk {
         let mapped = recognise(&order.policy, &order.identity, &login).map_err(|error| {
             tracing::warn!(app = %order.key.upstream, incident = %order.incident, %error, "what this token says cannot be passed on");
             self.audit_failed(order, &error.to_string());
-            PublicMessage::IncompleteSignIn
+            error.public()
         })?;
         // Looked up again before long: a record that is withdrawn withdraws the way in.
         self.pass(order, &mapped, STALE_MS, None)

@@ -2,7 +2,7 @@
 //!
 //! Apart from `ensure.rs` because nothing is brought about here. Records are only read: switched on again, everybody is where they were.
 
-use super::{Desk, Order, landing_at};
+use super::{Desk, Order, landing, landing_at};
 use crate::fault::PublicMessage;
 use crate::policy::switches::WhenDisabled;
 use crate::session::Pass;
@@ -18,7 +18,7 @@ impl Desk {
         let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
         if let Some(record) = record.filter(AccountRecord::is_linked) {
             let mapped = self.map(order, record.login.as_deref())?;
-            return self.pass(order, &mapped, self.parts.times.soft_ttl_ms, landing_at(&order.policy, &record, false));
+            return self.pass(order, &mapped, self.parts.times.soft_ttl_ms, landing_at(&order.policy, &mapped, &record, false));
         }
         if who == WhenDisabled::AllowLinked {
             self.audit_refused(order, "enabled = false, and no account is linked");
@@ -32,7 +32,7 @@ impl Desk {
                 self.audit_refused(order, "enabled = false, and the login is another person's by our own records");
                 Err(PublicMessage::AccountExists)
             }
-            Some(_) | None => self.pass(order, &mapped, self.parts.times.soft_ttl_ms, None),
+            Some(_) | None => self.pass(order, &mapped, self.parts.times.soft_ttl_ms, landing(&order.policy, &mapped)),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::forward::forward;
 use super::seen::Seen;
 use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
-use crate::login::{HostRole, OwnRequest};
+use crate::login::{Ask, HostRole, OwnRequest};
 use crate::pages::{PageContext, Told};
 use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, walk};
 use bytes::Bytes;
@@ -136,6 +136,7 @@ fn known(method: &Method) -> &'static str {
 const fn decision(stop: &Stop) -> &'static str {
     match stop {
         Stop::SignIn { .. } => "sign_in",
+        Stop::Recheck(_) => "recheck",
         Stop::Say(PublicMessage::Denied(_)) => "denied",
         Stop::Say(PublicMessage::Waiting) => "waiting",
         Stop::Redirect(_) => "landing",
@@ -145,7 +146,7 @@ const fn decision(stop: &Stop) -> &'static str {
 
 const fn reason(stop: &Stop) -> &'static str {
     match stop {
-        Stop::Say(PublicMessage::Denied(reason)) => reason.key(),
+        Stop::Say(PublicMessage::Denied(reason)) | Stop::Recheck(reason) => reason.key(),
         Stop::Say(PublicMessage::AccountsOff) => "accounts_off",
         Stop::Say(PublicMessage::AccountsFull) => "accounts_full",
         Stop::Say(PublicMessage::AwaitingApproval) => "awaiting_approval",
@@ -166,7 +167,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
     if let Stop::Say(PublicMessage::Denied(denied)) = stopped.stop() {
         audit_denied(&stopped, denied.key());
     }
-    let fresh = match stopped.stop() {
+    let ask = match stopped.stop() {
         Stop::Say(message) => {
             let back = stopped.bearings().map(Bearings::path_and_query);
             let app = stopped.route().map(|route| route.policy.as_ref());
@@ -175,7 +176,9 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
             return worker.shared.pages.respond(*message, context).map(DownBody::ours);
         }
         Stop::Redirect(to) => return worker.shared.pages.see_other(to, stopped.incident()).map(DownBody::ours),
-        Stop::SignIn { fresh } => *fresh,
+        Stop::SignIn { fresh: true } => Ask::Fresh,
+        Stop::SignIn { fresh: false } => Ask::Any,
+        Stop::Recheck(_) => Ask::Reread,
     };
     let (incident, kind, route) = (stopped.incident(), stopped.kind(), stopped.route().cloned());
     let (Some(route), Some(bearings)) = (route, stopped.into_bearings()) else {
@@ -184,7 +187,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
     let return_to = bearings.path_and_query();
     let request = own_request(bearings, HostRole::App(Arc::clone(&route.policy)), Bytes::new());
     let desk = Arc::clone(&worker.shared.login);
-    let asked = worker.shared.control.spawn(async move { desk.send_to_sign_in(request, return_to, fresh).await }).await;
+    let asked = worker.shared.control.spawn(async move { desk.send_to_sign_in(request, return_to, ask).await }).await;
     asked.map_or_else(|died| died_page(worker, incident, kind, &died), |response| response.map(DownBody::ours))
 }
 

@@ -7,6 +7,7 @@ use super::answer::Line;
 use super::forward::ForwardError;
 use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};
+use crate::identity::Way;
 use crate::pages::{Told, WAIT_PATH};
 use crate::policy::mapping::desire;
 use crate::request::{Bearings, Stop, Stopped};
@@ -26,6 +27,7 @@ pub(super) struct Seen {
     peer: Option<IpAddr>,
     rule: Option<String>,
     auth_time: Option<Timestamp>,
+    way: Way,
     /// Why, where that is known before the page is made.
     reason: &'static str,
     detail: Option<String>,
@@ -41,6 +43,7 @@ impl Seen {
             peer: Some(bearings.client),
             rule: None,
             auth_time: None,
+            way: Way::Session,
             reason: "",
             detail: None,
         }
@@ -49,13 +52,13 @@ impl Seen {
     /// Of a request that goes no further.
     pub(super) fn stopped(stopped: &Stopped) -> Self {
         let seen = stopped.bearings().map_or_else(Self::nothing, Self::of);
-        let incomplete = matches!(stopped.stop(), Stop::Say(PublicMessage::IncompleteSignIn));
+        let incomplete = matches!(stopped.stop(), Stop::Say(PublicMessage::IncompleteSignIn | PublicMessage::UnusableSignIn));
         // What the desk found missing, found again: it says so in its log, and keeps nothing of it.
         let missing = match (stopped.route(), stopped.person()) {
             (Some(route), Some(person)) if incomplete => desire(&route.policy, person, None).err().map(|error| error.to_string()),
             _ => None,
         };
-        Self { rule: stopped.rule().map(str::to_owned), auth_time: stopped.auth_time(), detail: missing, ..seen }
+        Self { rule: stopped.rule().map(str::to_owned), auth_time: stopped.auth_time(), way: stopped.way(), detail: missing, ..seen }
     }
 
     /// Of a request that was passed on and not answered: what the log line has.
@@ -65,7 +68,7 @@ impl Seen {
     }
 
     const fn nothing() -> Self {
-        Self { method: None, path: None, host: None, peer: None, rule: None, auth_time: None, reason: "", detail: None }
+        Self { method: None, path: None, host: None, peer: None, rule: None, auth_time: None, way: Way::Session, reason: "", detail: None }
     }
 
     /// With what the person was told.
@@ -87,6 +90,7 @@ impl Seen {
             idp: told.idp.or_else(|| told.person.as_ref().map(|person| person.idp.clone())),
             person: told.person.map(|person| *person),
             auth_time_ms: self.auth_time.map(Timestamp::millis),
+            bearer: self.way == Way::Bearer,
         };
         IncidentRecord { code, at, facts }
     }

@@ -16,28 +16,26 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 /// The answer with which the step ends well, showing `element` where the step looks for it.
-pub(super) fn good(cue: &Cue<'_>, element: Value) -> OutboundResponse {
-    by_rule(cue, is_good, |_| wrapped(&cue.call.at, element.clone())).unwrap_or_else(|| respond(200, &element))
+pub(super) fn good(cue: &Cue<'_>, element: &Value) -> OutboundResponse {
+    by_rule(cue, is_good, |_| wrapped(&cue.call.at, element.clone())).unwrap_or_else(|| respond(200, element))
 }
 
 /// The answer that says: there is none.
 pub(super) fn absent(cue: &Cue<'_>) -> OutboundResponse {
     if list_of(cue.call).is_some() {
-        return listing(cue, Vec::new());
+        return listing(cue, &[]);
     }
     by_rule(cue, |outcome| matches!(outcome, Outcome::Absent | Outcome::Gone), |_| json!({})).unwrap_or_else(|| respond(404, &json!({})))
 }
 
 /// The answer to a search: `elements`, all on one page.
-pub(super) fn listing(cue: &Cue<'_>, elements: Vec<Value>) -> OutboundResponse {
+pub(super) fn listing(cue: &Cue<'_>, elements: &[Value]) -> OutboundResponse {
     let call = cue.call;
     let count = elements.len();
     let whole = || {
-        let mut whole = match list_of(call) {
-            Some(at) if at.0.is_empty() => return Value::Array(elements.clone()),
-            Some(at) => wrapped(&at, Value::Array(elements.clone())),
-            None => Value::Array(elements.clone()),
-        };
+        let at = list_of(call).filter(|at| !at.0.is_empty());
+        let Some(at) = at else { return Value::Array(elements.to_vec()) };
+        let mut whole = wrapped(&at, Value::Array(elements.to_vec()));
         if let Some(total) = call.paginate.as_ref().and_then(|paginate| paginate.total.as_ref()) {
             put(&mut whole, total, Value::from(count));
         }
@@ -60,28 +58,23 @@ pub(super) fn put(whole: &mut Value, pointer: &Pointer, value: Value) {
     let mut here = whole;
     for part in &pointer.0 {
         let index = if part == "*" { Some(0) } else { part.parse::<usize>().ok().filter(|_| !here.is_object()) };
-        here = match index {
-            Some(index) => {
-                if !here.is_array() {
-                    *here = json!([]);
-                }
-                let Value::Array(list) = here else { return };
-                // A pointer of a connector names one of the first few; anything else is not worth the memory.
-                while list.len() <= index.min(16) {
-                    list.push(Value::Null);
-                }
-                match list.get_mut(index) {
-                    Some(slot) => slot,
-                    None => return,
-                }
+        here = if let Some(index) = index {
+            if !here.is_array() {
+                *here = json!([]);
             }
-            None => {
-                if !here.is_object() {
-                    *here = Value::Object(Map::new());
-                }
-                let Value::Object(fields) = here else { return };
-                fields.entry(part.as_str()).or_insert(Value::Null)
+            let Value::Array(list) = here else { return };
+            // A pointer of a connector names one of the first few; anything else is not worth the memory.
+            while list.len() <= index.min(16) {
+                list.push(Value::Null);
             }
+            let Some(slot) = list.get_mut(index) else { return };
+            slot
+        } else {
+            if !here.is_object() {
+                *here = Value::Object(Map::new());
+            }
+            let Value::Object(fields) = here else { return };
+            fields.entry(part.as_str()).or_insert(Value::Null)
         };
     }
     *here = value;

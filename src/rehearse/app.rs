@@ -138,19 +138,19 @@ impl App {
         let mut state = self.state();
         let kind = cue.verb.split('.').next().unwrap_or_default();
         match (kind, cue.call.effect) {
-            ("token", _) => good(cue, with_saves(cue, json!({}), "for-show")),
+            ("token", _) => good(cue, &with_saves(cue, json!({}), "for-show")),
             ("find" | "lookup" | "get", Effect::Read) => state.look(cue, request),
             ("members", Effect::Read) => state.members(cue, request),
             ("resolve", _) => {
                 let member = member(cue, with_wanted(cue, json!({})));
                 if cue.call.effect == Effect::Read && list_of(cue.call).is_some() {
-                    listing(cue, vec![member])
+                    listing(cue, &[member])
                 } else {
-                    good(cue, in_items(cue, member))
+                    good(cue, &in_items(cue, member))
                 }
             }
             ("create", Effect::Write) => state.create(cue, request),
-            _ => good(cue, in_items(cue, with_saves(cue, with_wanted(cue, json!({})), "for-show"))),
+            _ => good(cue, &in_items(cue, with_saves(cue, with_wanted(cue, json!({})), "for-show"))),
         }
     }
 }
@@ -185,7 +185,7 @@ impl State {
             }
         }
         if list_of(cue.call).is_some() {
-            return if is_later_page(cue, request) { listing(cue, Vec::new()) } else { listing(cue, self.accounts.clone()) };
+            return if is_later_page(cue, request) { listing(cue, &[]) } else { listing(cue, &self.accounts) };
         }
         let exact = !cue.wanted().is_empty() || !cue.looked_at().is_empty();
         let id = |account: &Value| cue.shape.id.as_ref().and_then(|place| cue.read(place, account)).map(|id| text(&id));
@@ -195,7 +195,7 @@ impl State {
             _ => is_named(request, account),
         };
         match self.accounts.iter().find(meant) {
-            Some(account) => good(cue, account.clone()),
+            Some(account) => good(cue, account),
             None => absent(cue),
         }
     }
@@ -218,7 +218,7 @@ impl State {
             Some(Value::Array(list)) if !is_later_page(cue, request) => list.iter().map(element).collect(),
             _ => Vec::new(),
         };
-        if list_of(cue.call).is_some() { listing(cue, elements) } else { good(cue, Value::Array(elements)) }
+        if list_of(cue.call).is_some() { listing(cue, &elements) } else { good(cue, &Value::Array(elements)) }
     }
 
     /// The account is as it was sent, with an id.
@@ -233,7 +233,7 @@ impl State {
             self.accounts.len() - 1
         });
         self.made = Some(at);
-        let Some(account) = self.accounts.get_mut(at) else { return good(cue, json!({})) };
+        let Some(account) = self.accounts.get_mut(at) else { return good(cue, &json!({})) };
         let shape = cue.shape;
         let parts = [
             (&shape.id, Some(Value::from(MADE_ID))),
@@ -255,7 +255,7 @@ impl State {
             }
         }
         let shown = with_saves(cue, account.clone(), "for-show");
-        good(cue, shown)
+        good(cue, &shown)
     }
 
     /// The first of a policy's own steps that writes makes the account; where it saves the id from is where the account stands.
@@ -284,7 +284,7 @@ impl State {
         if let Some(at) = id {
             put(&mut shown, at, Value::from(MADE_ID));
         }
-        good(cue, with_saves(cue, shown, "for-show"))
+        good(cue, &with_saves(cue, shown, "for-show"))
     }
 }
 

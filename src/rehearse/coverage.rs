@@ -69,8 +69,8 @@ impl List<'_> {
             for entry in keys {
                 let refused = ran.iter().any(|ran| refused_by(ran, rule, &entry.key));
                 let reached = refused || ran.iter().any(|ran| looked_at(policy, ran, rule, &entry.key));
-                let refuses = (entry.key != "everyone").then_some(refused);
-                self.add(&entry.key_span, format!("{title} {}", entry.key), reached, refuses);
+                let may_refuse = (entry.key != "everyone").then_some(refused);
+                self.add(&entry.key_span, format!("{title} {}", entry.key), reached, may_refuse);
             }
         }
     }
@@ -164,10 +164,9 @@ fn looked_at(policy: &Policy, ran: &Ran, rule: Rule, key: &str) -> bool {
     let sections = matched(policy, ran);
     let Some(here) = sections.iter().position(|section| *section == rule) else { return false };
     match &ran.came.verdict {
-        Verdict::Allow(_) | Verdict::Public(_) | Verdict::Again => true,
+        // Without a section: only the account, or the sign-in itself, was not as it must be.
+        Verdict::Allow(_) | Verdict::Public(_) | Verdict::Again | Verdict::Deny { rule: None, .. } => true,
         Verdict::Login | Verdict::Unplayable(_) => false,
-        // Past the policy: only the account, or the sign-in itself, was not as it must be.
-        Verdict::Deny { rule: None, .. } => true,
         Verdict::Deny { rule: Some(by), because, .. } => {
             let Some(there) = sections.iter().position(|section| section == by) else { return false };
             if *because == "deny_groups" {

@@ -11,6 +11,7 @@ mod answer;
 pub mod app;
 pub mod coverage;
 mod expect;
+pub mod people;
 pub mod perform;
 pub mod person;
 pub mod plan;

@@ -21,7 +21,6 @@ use crate::policy::{MatchBy, Policy, Provision};
 use crate::provision::{Asking, Desk, Ensured, NoMeter, Parts, Sleeper, Times, TokenSigner};
 use crate::session::{AppSession, LiveSignOn, Pass};
 use crate::state::{AccountKey, AccountRecord, SignOnId};
-use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -189,7 +188,7 @@ fn placeholders(provision: &Provision) -> ResolvedCredential {
 fn session(scene: &Scene, now: Timestamp) -> Arc<AppSession> {
     let identity = Arc::clone(&scene.identity);
     let sign_on = LiveSignOn::passing(SignOnId([0; 16]), identity, now, now, now.plus_ms(3_600_000), now);
-    Arc::new(AppSession { app: scene.policy.name.clone(), sign_on: Arc::new(sign_on), pass: ArcSwapOption::empty(), way: Way::Session })
+    Arc::new(AppSession::of(&scene.policy.name, Arc::new(sign_on), Way::Session))
 }
 
 /// A connector that remembers what went through it.

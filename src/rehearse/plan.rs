@@ -4,6 +4,7 @@
 //! here: they are read off what the desk of live traffic did while it was played ([`perform`](super::perform)).
 
 use super::app::{App, Call};
+use super::people::Known;
 use super::perform::{Performance, Real, Scene, perform};
 use super::records::Records;
 use super::test::because;
@@ -13,30 +14,10 @@ use crate::plan::{Step, Wanted};
 use crate::policy::evaluate::{Facts, Refusal, Rule, SignedIn, evaluate};
 use crate::policy::{CanonicalPath, Policy};
 use crate::state::{AccountRecord, Origin};
-use async_trait::async_trait;
 use core::net::{IpAddr, Ipv4Addr};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Somebody an application knows.
-#[derive(Debug, Clone)]
-pub struct Known {
-    /// As of their last sign-in.
-    pub identity: Identity,
-    /// The gateway's record of their account.
-    pub record: Option<AccountRecord>,
-}
-
-/// Whoever can list the people of an application.
-#[async_trait]
-pub trait People: Send + Sync + std::fmt::Debug {
-    /// Everybody that the gateway has seen at `app`, a policy's name.
-    ///
-    /// # Errors
-    /// Why they cannot be listed, in words for operators.
-    async fn people(&self, app: &str) -> Result<Vec<Known>, String>;
-}
 
 /// What is looked at.
 #[derive(Debug)]
@@ -146,7 +127,7 @@ impl Outlook {
         for (step, _) in &performance.steps {
             self.step(performance, step, &mut lines);
         }
-        self.kept(performance, &mut lines);
+        Self::kept(performance, &mut lines);
         if let Some((because, why)) = self.failure() {
             lines.push(Line { sign: '!', inner: false, what: because.to_owned(), value: String::new(), why });
         }
@@ -240,7 +221,7 @@ impl Outlook {
     }
 
     /// Memberships that are there, are not wanted, and are not ours to take back.
-    fn kept(&self, performance: &Performance, lines: &mut Vec<Line>) {
+    fn kept(performance: &Performance, lines: &mut Vec<Line>) {
         let (Some(found), Ok(mapped)) = (&performance.found, &performance.mapped) else { return };
         for (kind, members) in &found.memberships {
             let wanted = mapped.desired.memberships.get(kind);

@@ -55,7 +55,11 @@ impl AccountStore for Records {
     }
 
     async fn save_within(&self, record: &AccountRecord, fence: Fence, seats: u64) -> Result<bool, StoreError> {
-        let others = self.records().values().filter(|other| other.key != record.key && other.key.upstream == record.key.upstream && other.takes_a_seat()).count();
+        let others = self
+            .records()
+            .values()
+            .filter(|other| other.key != record.key && other.key.upstream == record.key.upstream && other.takes_a_seat())
+            .count();
         if u64::try_from(others).unwrap_or(u64::MAX) >= seats {
             return Ok(false);
         }
@@ -75,7 +79,8 @@ impl AccountStore for Records {
 
     async fn accounts_after(&self, upstream: Option<&str>, after: Option<&AccountKey>, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let is_meant = |record: &&AccountRecord| upstream.is_none_or(|name| name == record.key.upstream) && after.is_none_or(|after| record.key > *after);
+        let is_meant =
+            |record: &&AccountRecord| upstream.is_none_or(|name| name == record.key.upstream) && after.is_none_or(|after| record.key > *after);
         Ok(self.records().values().filter(is_meant).take(limit).cloned().collect())
     }
 

@@ -160,10 +160,6 @@ fn decide(policy: &Policy, test: &PolicyTest) -> Came {
         Err(Refusal::LoginRequired) => Verdict::Login,
         Err(Refusal::TokenRequired) => Verdict::Deny { because: "auth", rule: None, why: Some("only access tokens are accepted here".to_owned()) },
         Err(Refusal::FreshLogin { .. }) => Verdict::Again,
-        // Signing in does not help: only a token would.
-        Err(Refusal::TokenRequired) => {
-            Verdict::Deny { because: "auth", rule: None, why: Some("only access tokens are accepted here: auth = [\"bearer\"]".to_owned()) }
-        }
         Err(Refusal::Denied { reason, rule }) => Verdict::Deny { because: reason.key(), rule: Some(rule), why: None },
     };
     Came { verdict, identity, mapped, performance: None }
@@ -221,6 +217,8 @@ pub(super) fn because(message: PublicMessage) -> &'static str {
     } else if message == PublicMessage::AccountExists {
         "conflict"
     } else if message == PublicMessage::IncompleteSignIn {
+        "required"
+    } else if message == PublicMessage::UnusableSignIn {
         "unusable"
     } else if matches!(message, PublicMessage::AccountsOff | PublicMessage::AppClosed) {
         "enabled"

@@ -1,7 +1,8 @@
 //! Tests of policies, played; the refusing ones first.
 
 use super::coverage::coverage;
-use super::plan::{At, Known, Tally, look_ahead};
+use super::people::Known;
+use super::plan::{At, Tally, look_ahead};
 use super::records::Records;
 use super::{gate, perform, person, run, show};
 use crate::config::Idp;
@@ -103,11 +104,11 @@ fn failures(base: &str, test: &str) -> Vec<Problem> {
 fn fails(base: &str, test: &str, expected: &[&str]) {
     let found = failures(base, test);
     assert_eq!(found.len(), 1, "{test}: {:?}", found.iter().map(|problem| &problem.message).collect::<Vec<_>>());
-    let text = found[0].render();
+    let said = found[0].render();
     for part in expected {
-        assert!(text.contains(part), "{test}: {part:?} should be in\n{text}");
+        assert!(said.contains(part), "{test}: {part:?} should be in\n{said}");
     }
-    assert!(found[0].code == "test-failed" && found[0].span.is_some(), "{text}");
+    assert!(found[0].code == "test-failed" && found[0].span.is_some(), "{said}");
 }
 
 fn passes(base: &str, test: &str) {
@@ -118,7 +119,7 @@ fn passes(base: &str, test: &str) {
 #[test]
 fn a_decision_that_is_another_one_fails() {
     let eve = r#"user = { email = "eve@example.com", groups = ["guests"] }"#;
-    let ask = |who: &str, get: &str, expect: &str| format!("{who}\nget = {get:?}\nexpect = {{ {expect} }}");
+    let ask = |user: &str, get: &str, expect: &str| format!("{user}\nget = {get:?}\nexpect = {{ {expect} }}");
     fails(OWN, &ask(eve, "/", r#"access = "allow""#), &["access is \"deny\" because of `groups`, not \"allow\"", "decided by [access], app.toml:"]);
     fails(OWN, &ask(ADA, "/", r#"access = "deny""#), &["access is \"allow\", not \"deny\""]);
     fails(OWN, &ask(eve, "/", r#"because = "deny_groups""#), &["`groups` refuses, not `deny_groups`"]);

@@ -53,13 +53,27 @@ impl<B> Authenticated<B> {
             Ok(admitted) => Ok(Authorized::new(bearings, body, route, session, admitted)),
             Err(refusal) => {
                 let auth_time = session.as_ref().map(|session| session.sign_on.auth_time);
-                let person = session.map(|session| Arc::clone(&session.sign_on.identity));
                 let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule).to_owned()) } else { None };
-                let stop = answer(bearings.kind, way, refusal, takes_tokens);
-                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).signed_in_at(auth_time)))
+                let stop = match refusal {
+                    Refusal::Denied { reason, .. } if is_worth_a_recheck(bearings.kind, refusal, &route, session.as_deref(), now) => {
+                        Stop::Recheck(reason)
+                    }
+                    Refusal::Denied { .. } | Refusal::LoginRequired | Refusal::TokenRequired | Refusal::FreshLogin { .. } => {
+                        answer(bearings.kind, way, refusal, takes_tokens)
+                    }
+                };
+                let person = session.map(|session| Arc::clone(&session.sign_on.identity));
+                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).shown(auth_time, way)))
             }
         }
     }
+}
+
+/// Whether the provider may say otherwise by now: somebody was given a group a minute ago, and comes back to the page that refused them. Only for what can be
+/// redirected; and only by a sign-in that is old enough, or people who are refused rightly would go round for ever.
+fn is_worth_a_recheck(kind: RequestKind, refusal: Refusal, route: &Route, session: Option<&AppSession>, now: Timestamp) -> bool {
+    let is_old = |session: &AppSession| session.way == Way::Session && now.since_ms(session.sign_on.created_at) > route.policy.recheck_ms();
+    kind == RequestKind::Page && refusal.rests_on_sign_in(&route.policy) && session.is_some_and(is_old)
 }
 
 /// What a refusal means for the kind of request (operators.md 5.1): only navigations are sent to sign in; a form's text must survive; scripts get

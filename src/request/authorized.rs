@@ -32,7 +32,7 @@ impl<B> Authorized<B> {
     /// Makes sure that the account exists. A public path asks for none and announces nobody.
     ///
     /// # Errors
-    /// Stops with [`PublicMessage::Waiting`], the desk's refusal, or a redirect to the landing page of a new account.
+    /// Stops with [`PublicMessage::Waiting`], the desk's refusal, or a redirect to the page where people land.
     pub async fn provision<D: Doors>(self, doors: &D, now: Timestamp) -> Result<Provisioned<B>, Box<Stopped>> {
         let Self { bearings, body, route, session, admitted } = self;
         if admitted.public {
@@ -42,17 +42,18 @@ impl<B> Authorized<B> {
             // `evaluate` admits nobody without a session but on public paths; were it to, nothing is forwarded.
             return Err(Box::new(Stopped::new(bearings, Some(route), None, Stop::Say(PublicMessage::Internal))));
         };
-        let known = session.pass.load_full();
-        if let Some(pass) = known.as_ref().filter(|pass| is_good(pass, &route, now)) {
-            let pass = Arc::clone(pass);
-            return Ok(Provisioned::new(bearings, body, route, Some((session, pass))));
+        if let Some(pass) = session.pass.load_full().filter(|pass| is_good(pass, &route, now)) {
+            return match landing(&bearings, &route, &session, &pass) {
+                None => Ok(Provisioned::new(bearings, body, route, Some((session, pass)))),
+                Some(landing) => Err(off_to(bearings, route, &session, landing)),
+            };
         }
         let interactive = bearings.kind.is_read_by_a_person();
         let asking = Asking { hold_ms: if interactive { HOLD_PAGE_MS } else { HOLD_API_MS }, interactive };
         let stop = match doors.ensure(&session, &route, bearings.incident, asking).await {
-            Ensured::Ready(pass) => match pass.landing.as_ref().filter(|_| known.is_none() && bearings.kind == RequestKind::Page) {
-                Some(landing) if *landing != bearings.path => Stop::Redirect(landing.clone()),
-                _ => return Ok(Provisioned::new(bearings, body, route, Some((session, pass)))),
+            Ensured::Ready(pass) => match landing(&bearings, &route, &session, &pass) {
+                None => return Ok(Provisioned::new(bearings, body, route, Some((session, pass)))),
+                Some(landing) => return Err(off_to(bearings, route, &session, landing)),
             },
             Ensured::Working => Stop::Say(PublicMessage::Waiting),
             Ensured::Refused(message) => Stop::Say(message),
@@ -60,6 +61,21 @@ impl<B> Authorized<B> {
         let person = Arc::clone(&session.sign_on.identity);
         Err(Box::new(Stopped::new(bearings, Some(route), Some(person), stop)))
     }
+}
+
+/// Where the first page after a sign-in leads instead, once. Never back to here, and never to the portal, which would lead back.
+fn landing(bearings: &Bearings, route: &Route, session: &AppSession, pass: &Pass) -> Option<String> {
+    if bearings.kind != RequestKind::Page || !session.land() {
+        return None;
+    }
+    let landing = pass.landing.as_deref()?;
+    let path = landing.split(['?', '#']).next().unwrap_or_default();
+    (path != bearings.path && route.policy.login.portal.as_deref() != Some(path)).then(|| landing.to_owned())
+}
+
+fn off_to(bearings: Bearings, route: Arc<Route>, session: &AppSession, landing: String) -> Box<Stopped> {
+    let person = Arc::clone(&session.sign_on.identity);
+    Box::new(Stopped::new(bearings, Some(route), Some(person), Stop::Redirect(landing)))
 }
 
 fn is_good(pass: &Pass, route: &Route, now: Timestamp) -> bool {

@@ -58,7 +58,7 @@ impl<B> Routed<B> {
             let message = if routes.is_unavailable(&bearings.host) { PublicMessage::AppUnavailable } else { PublicMessage::NoSuchHost };
             return stop(bearings, message);
         };
-        if is_ours(&bearings.path) {
+        if is_ours(&bearings.path) || is_portal(&bearings.path, &route) {
             return Ok(Self::Own(Own { bearings, body, route: Some(route) }));
         }
         Ok(Self::App(ForApp { bearings, body, route }))
@@ -116,6 +116,11 @@ impl<B> ForApp<B> {
         }
         Ok(None)
     }
+}
+
+/// Whether this is where the policy lets anybody begin a sign-in: exactly there, byte for byte.
+fn is_portal(path: &str, route: &Route) -> bool {
+    route.policy.login.portal.as_deref() == Some(path)
 }
 
 /// Whether a canonical path is under our prefix, in any letter case: a case-blind app must not get to answer for us.

@@ -2,8 +2,8 @@
 
 use super::{Bearings, Route};
 use crate::clock::Timestamp;
-use crate::fault::{Incident, PublicMessage};
-use crate::identity::Identity;
+use crate::fault::{DenyReason, Incident, PublicMessage};
+use crate::identity::{Identity, Way};
 use crate::pages::RequestKind;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub enum Stop {
         /// Ask the provider to authenticate anew.
         fresh: bool,
     },
+    /// To the provider once more, without asking for a password there: the sign-in that refuses is not of this minute.
+    Recheck(DenyReason),
     /// Off to another page of the same app.
     Redirect(String),
 }
@@ -32,17 +34,28 @@ pub struct Stopped {
     stop: Stop,
     rule: Option<String>,
     auth_time: Option<Timestamp>,
+    way: Way,
 }
 
 impl Stopped {
     /// Stopped before it was clear where it wanted to go.
     pub(super) fn early(incident: Incident, kind: RequestKind, message: PublicMessage) -> Self {
-        Self { incident, kind, bearings: None, route: None, person: None, stop: Stop::Say(message), rule: None, auth_time: None }
+        Self { incident, kind, bearings: None, route: None, person: None, stop: Stop::Say(message), rule: None, auth_time: None, way: Way::Session }
     }
 
     /// Stopped on its way.
     pub(super) fn new(bearings: Bearings, route: Option<Arc<Route>>, person: Option<Arc<Identity>>, stop: Stop) -> Self {
-        Self { incident: bearings.incident, kind: bearings.kind, bearings: Some(bearings), route, person, stop, rule: None, auth_time: None }
+        Self {
+            incident: bearings.incident,
+            kind: bearings.kind,
+            bearings: Some(bearings),
+            route,
+            person,
+            stop,
+            rule: None,
+            auth_time: None,
+            way: Way::Session,
+        }
     }
 
     /// With the place of the rule that stopped it, for the log.
@@ -52,10 +65,10 @@ impl Stopped {
         self
     }
 
-    /// With when the person signed in, for whoever explains it later.
+    /// With when the person signed in, and how they showed it, for whoever explains it later.
     #[must_use]
-    pub(super) const fn signed_in_at(mut self, auth_time: Option<Timestamp>) -> Self {
-        self.auth_time = auth_time;
+    pub(super) const fn shown(mut self, auth_time: Option<Timestamp>, way: Way) -> Self {
+        (self.auth_time, self.way) = (auth_time, way);
         self
     }
 
@@ -97,6 +110,11 @@ impl Stopped {
     /// When the person signed in at the provider, where that was looked at.
     pub const fn auth_time(&self) -> Option<Timestamp> {
         self.auth_time
+    }
+
+    /// How the person showed who they are, where somebody did.
+    pub const fn way(&self) -> Way {
+        self.way
     }
 
     /// The rule that stopped it.

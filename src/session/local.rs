@@ -73,12 +73,11 @@ mod tests {
     use crate::identity::Way;
     use crate::session::{AppSession, LiveSignOn, tests::stored};
     use crate::state::SecretHash;
-    use arc_swap::ArcSwapOption;
     use std::sync::Arc;
 
     fn session(n: u8) -> Arc<AppSession> {
         let sign_on = Arc::new(LiveSignOn::of(stored(n, Timestamp::from_seconds(1), 1000), 1000));
-        Arc::new(AppSession { app: format!("app-{n}"), sign_on, pass: ArcSwapOption::empty(), way: Way::Session })
+        Arc::new(AppSession::of(&format!("app-{n}"), sign_on, Way::Session))
     }
 
     fn cookie(n: usize) -> SecretHash {

@@ -93,6 +93,30 @@ pub struct AppSession {
     pub pass: ArcSwapOption<Pass>,
     /// How the person shows who they are: by a cookie, or by the token that this stands for.
     pub way: Way,
+    /// Set by a sign-in, until the first page after it: see [`Self::land`].
+    pub(crate) landing_due: AtomicBool,
+}
+
+impl AppSession {
+    /// Nothing is known yet of its account.
+    pub(crate) fn of(app: &str, sign_on: Arc<LiveSignOn>, way: Way) -> Self {
+        Self { app: app.to_owned(), sign_on, pass: ArcSwapOption::empty(), way, landing_due: AtomicBool::new(false) }
+    }
+
+    /// From now on the next page is the first after a sign-in. Kept in memory alone: after a restart nobody is taken away from what they were doing.
+    pub fn expect_landing(&self) {
+        self.landing_due.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody has got to a page of the app in this session yet, as far as this process knows.
+    pub fn expects_landing(&self) -> bool {
+        self.landing_due.load(Ordering::Relaxed)
+    }
+
+    /// Whether this page is the first after a sign-in; true once.
+    pub fn land(&self) -> bool {
+        self.landing_due.load(Ordering::Relaxed) && self.landing_due.swap(false, Ordering::Relaxed)
+    }
 }
 
 impl fmt::Debug for LiveSignOn {

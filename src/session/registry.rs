@@ -9,7 +9,6 @@ use super::{AppSession, LiveSignOn};
 use crate::clock::Timestamp;
 use crate::identity::Way;
 use crate::state::{SecretHash, SignOn, SignOnId};
-use arc_swap::ArcSwapOption;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering;
@@ -80,7 +79,7 @@ impl Registry {
         if let Some(there) = live.apps.iter().find(|(of, _)| *of == cookie).and_then(|(_, session)| session.upgrade()) {
             return Some(there);
         }
-        let session = Arc::new(AppSession { app: app.to_owned(), sign_on, pass: ArcSwapOption::empty(), way: Way::Session });
+        let session = Arc::new(AppSession::of(app, sign_on, Way::Session));
         live.apps.retain(|(of, kept)| *of != cookie && kept.strong_count() > 0);
         live.apps.push((cookie, Arc::downgrade(&session)));
         Some(session)

@@ -7,7 +7,6 @@ use super::{AppSession, LiveSignOn};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::{Identity, Way};
 use crate::state::{SecretHash, SignOnId};
-use arc_swap::ArcSwapOption;
 use moka::future::Cache;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -83,7 +82,7 @@ impl AppSession {
         id.iter_mut().zip(key.0).for_each(|(to, from)| *to = from);
         let TokenSignOn { identity, auth_time, issued_at, expires_at } = token;
         let sign_on = LiveSignOn::passing(SignOnId(id), Arc::new(identity), auth_time, issued_at, expires_at, now);
-        Self { app: app.to_owned(), sign_on: Arc::new(sign_on), pass: ArcSwapOption::empty(), way: Way::Bearer }
+        Self::of(app, Arc::new(sign_on), Way::Bearer)
     }
 }
 

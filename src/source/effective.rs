@@ -97,11 +97,8 @@ impl Writer<'_> {
         let written = key.default.starts_with(['"', '[', '{']);
         // "the file's name", "as landing".
         let in_words = key.default.contains(' ') && !matches!(key.kind, Kind::Size);
-        let value = if bare || written {
-            Some(key.default.to_owned())
-        } else {
-            (!is_list && key.kind.is_scalar() && !in_words).then(|| quoted(key.default))
-        };
+        let value =
+            if bare || written { Some(key.default.to_owned()) } else { (!is_list && key.kind.is_scalar() && !in_words).then(|| quoted(key.default)) };
         let line = value.map(|value| format!("{} = {value}", quoted_key(key.name)));
         match line.filter(|line| parse(&SourceFile::new("default", line.as_str())).1.is_empty()) {
             Some(line) => self.line(&line, "default"),
@@ -186,7 +183,8 @@ mod tests {
         let (tree, problems) = parse(&file);
         assert!(problems.is_empty(), "{problems:?}");
         let said = effective(&tree, &ROOT, &|span| file.place(span));
-        let lines: Vec<String> = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<String> =
+            said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|line| !line.is_empty()).collect();
         assert_eq!(lines, expected, "{text}");
         assert!(parse(&SourceFile::new("g.toml", said.as_str())).1.is_empty(), "{said}");
         let (again, _) = parse(&SourceFile::new("g.toml", said.as_str()));
@@ -198,16 +196,19 @@ mod tests {
 
     #[test]
     fn a_literal_secret_is_not_printed() {
-        check("key = \"hunter2\"\n[headers]\nX = { secret = \"hunter3\" }\n", &[
-            "wait = \"5s\" # default",
-            "# who: all # default",
-            "# title: the file's name # default",
-            "key = \"[redacted]\" # f.toml:1",
-            "[login] # default",
-            "on = false # default",
-            "[headers] # f.toml:2",
-            "X = { secret = \"[redacted]\" } # f.toml:3",
-        ]);
+        check(
+            "key = \"hunter2\"\n[headers]\nX = { secret = \"hunter3\" }\n",
+            &[
+                "wait = \"5s\" # default",
+                "# who: all # default",
+                "# title: the file's name # default",
+                "key = \"[redacted]\" # f.toml:1",
+                "[login] # default",
+                "on = false # default",
+                "[headers] # f.toml:2",
+                "X = { secret = \"[redacted]\" } # f.toml:3",
+            ],
+        );
     }
 
     #[test]

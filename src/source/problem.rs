@@ -92,10 +92,11 @@ impl Problem {
         let number = line.to_string();
         let pad = " ".repeat(number.len());
         if let Some(span) = &self.span {
-            let text = clean(self.file.text.lines().nth(line - 1).unwrap_or_default());
-            let width = self.file.text.get(span.clone()).map_or(1, |spot| spot.lines().next().unwrap_or_default().chars().count()).max(1);
+            let (text, before) = excerpt(&clean(self.file.text.lines().nth(line - 1).unwrap_or_default()), column - 1);
+            let width = self.file.text.get(span.clone()).map_or(1, |spot| spot.lines().next().unwrap_or_default().chars().count());
+            let width = width.min(text.chars().count().saturating_sub(before)).max(1);
             // Tabs stay tabs, so that the marks stand under the spot whatever a tab is worth.
-            let indent: String = text.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
+            let indent: String = text.chars().take(before).map(|c| if c == '\t' { c } else { ' ' }).collect();
             let marks = format!("{indent}{}", "^".repeat(width));
             let label = if self.label.is_empty() { String::new() } else { format!(" {}", clean(&self.label)) };
             // Writing to a String cannot fail.
@@ -111,6 +112,21 @@ impl Problem {
         }
         out
     }
+}
+
+/// A line is shown whole up to here; what programs write (JSON on one line) may be any length.
+const LINE_CHARS_MAX: usize = 200;
+
+/// What is shown of a line, and how many characters of that stand before the spot.
+fn excerpt(line: &str, spot: usize) -> (String, usize) {
+    let chars = line.chars().count();
+    if chars <= LINE_CHARS_MAX {
+        return (line.to_owned(), spot);
+    }
+    let start = spot.saturating_sub(LINE_CHARS_MAX / 3);
+    let shown: String = line.chars().skip(start).take(LINE_CHARS_MAX).collect();
+    let after = if start + LINE_CHARS_MAX < chars { "…" } else { "" };
+    if start == 0 { (format!("{shown}{after}"), spot) } else { (format!("…{shown}{after}"), spot - start + 1) }
 }
 
 /// Without control characters: a file must not steer the terminal of the person who checks it.
@@ -221,6 +237,20 @@ mod tests {
     fn marks_stand_under_the_spot() {
         check("\té = x\r\n", 6..7, "error[x]: no\u{fffd}[2J\n --> f.toml:1:6\n  |\n1 | \té = x\n  | \t    ^ here\n");
         check("", 9..12, "error[x]: no\u{fffd}[2J\n --> f.toml:1:1\n  |\n1 | \n  | ^ here\n");
+    }
+
+    #[test]
+    fn of_a_long_line_the_spot_is_shown() {
+        let long = format!("{}wrong{}", "é".repeat(500), "x".repeat(500));
+        let at = long.find("wrong").unwrap();
+        let said = Problem::error("x", &SourceFile::new("f.json", long.as_str()), at..at + 5, "m").render();
+        let lines: Vec<Vec<char>> = said.lines().map(|line| line.chars().collect()).collect();
+        let (shown, marks) = (&lines[3], &lines[4]);
+        assert!(said.contains("f.json:1:501") && shown.len() < 220, "{said}");
+        let under: String = shown.iter().zip(marks).filter(|(_, mark)| **mark == '^').map(|(c, _)| *c).collect();
+        assert_eq!(under, "wrong", "{said}");
+        let all = Problem::error("x", &SourceFile::new("f.json", long.as_str()), 0..long.len(), "m").render();
+        assert!(all.lines().all(|line| line.chars().count() < 220), "{all}");
     }
 
     #[test]

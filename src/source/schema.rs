@@ -483,8 +483,10 @@ impl Walk<'_> {
             return;
         }
         if is_secret_reference(&written) {
-            let problem = Problem::error("bad-value", self.file, node.span.clone(), format!("{dotted}: a credential's name is a single word, not a path"));
-            return self.report(problem.help(r#""cred:NAME" is NAME in the folder that systemd or the container gives; for a path write "file:/path""#));
+            let problem =
+                Problem::error("bad-value", self.file, node.span.clone(), format!("{dotted}: a credential's name is a single word, not a path"));
+            return self
+                .report(problem.help(r#""cred:NAME" is NAME in the folder that systemd or the container gives; for a path write "file:/path""#));
         }
         let problem = Problem::error("literal-secret", self.file, node.span.clone(), format!("{dotted} holds the secret itself"));
         let problem = if looks_like_path(&written) {

@@ -5,6 +5,7 @@
 //! file itself says stands in backticks and stays as it is.
 
 use super::{Problem, SourceFile};
+use std::fmt::Write as _;
 
 /// What is said of TOML, and what is said of JSON instead. The longer first.
 const PHRASES: &[(&str, &str)] = &[
@@ -60,13 +61,14 @@ fn outside(text: &str, out: &mut String) {
         if starts_word && let Some((name, after)) = header(rest) {
             // `[user.extra] department = "…"`: one object, one entry.
             if let Some((key, value)) = after.strip_prefix(' ').and_then(assignment) {
-                out.push_str(&format!("\"{name}\": {{ \"{key}\": {value} }}"));
+                // Writing to a String cannot fail, here and below.
+                let _infallible = write!(out, "\"{name}\": {{ \"{key}\": {value} }}");
                 return;
             }
-            out.push_str(&format!("\"{name}\""));
+            let _infallible = write!(out, "\"{name}\"");
             (rest, before) = (after, '"');
         } else if starts_word && let Some((key, value)) = assignment(rest) {
-            out.push_str(&format!("\"{key}\": "));
+            let _infallible = write!(out, "\"{key}\": ");
             (rest, before) = (value, ' ');
         } else {
             out.push(c);
@@ -88,7 +90,10 @@ fn header(text: &str) -> Option<(&str, &str)> {
 fn assignment(text: &str) -> Option<(&str, &str)> {
     let (key, value) = text.split_once(" = ")?;
     let name = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
-    let is_value = value.starts_with(['"', '[', '{']) || value.starts_with(|c: char| c.is_ascii_digit()) || value.starts_with("true") || value.starts_with("false");
+    let is_value = value.starts_with(['"', '[', '{'])
+        || value.starts_with(|c: char| c.is_ascii_digit())
+        || value.starts_with("true")
+        || value.starts_with("false");
     (name && is_value).then_some((key, value))
 }
 
@@ -99,7 +104,15 @@ mod tests {
     #[test]
     fn toml_becomes_json_and_nothing_else_changes() {
         let check = |toml: &str, json: &str| assert_eq!(for_json(toml), json, "{toml}");
-        for same in ["write [\"suspended\"]", "`[access]x` is not a value of login.idp", "`a = \"b\"` is not a value", "vars.group_id[item]", "a == 'b'", "one of: a, b", ""] {
+        for same in [
+            "write [\"suspended\"]",
+            "`[access]x` is not a value of login.idp",
+            "`a = \"b\"` is not a value",
+            "vars.group_id[item]",
+            "a == 'b'",
+            "one of: a, b",
+            "",
+        ] {
             check(same, same);
         }
         check("unknown key `group` in [access]", "unknown key `group` in \"access\"");

@@ -52,6 +52,9 @@ pub struct IncidentFacts {
     pub person: Option<Identity>,
     /// When they had signed in, in milliseconds since the epoch.
     pub auth_time_ms: Option<i64>,
+    /// Whether it was an access token that said who it was.
+    #[serde(default)]
+    pub bearer: bool,
 }
 
 impl fmt::Debug for IncidentRecord {

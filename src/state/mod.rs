@@ -146,6 +146,12 @@ pub struct PendingLogin {
     pub max_age_s: Option<i64>,
     /// When it began, in milliseconds since the epoch.
     pub begun_at_ms: i64,
+    /// Whether only a sign-on will do that was made after it began: what an earlier one said is in doubt.
+    #[serde(default)]
+    pub reread: bool,
+    /// Whether it ends at the app's landing page rather than at `return_to`, where the policy has one.
+    #[serde(default)]
+    pub lands: bool,
 }
 
 impl fmt::Debug for PendingLogin {
@@ -166,6 +172,8 @@ pub struct Handover {
     pub app_binding: SecretHash,
     /// Where to go then.
     pub return_to: String,
+    /// See [`PendingLogin::lands`].
+    pub lands: bool,
 }
 
 /// What became of a single-use thing that was asked for.
@@ -435,6 +443,8 @@ mod tests {
             code_verifier: Some("SECRET".to_owned()),
             max_age_s: None,
             begun_at_ms: 0,
+            reread: false,
+            lands: false,
         };
         let key = SigningKey { kid: "k".to_owned(), pkcs8: vec![222; 9].into(), public: Vec::new(), created_at: at };
         let printed = format!("{sign_on:?} {pending:?} {key:?}");

@@ -1,5 +1,5 @@
 //! `vestibule check`, the binary: formats for machines, the environment, what holds, and what files point to.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use crate::fake_admin::{FakeAdmin, Flavour};
 use crate::fake_op::{Answer, FakeOp};
@@ -88,19 +88,25 @@ fn problems_come_whole_in_every_format_and_with_the_same_code() {
     let bad = bad.path();
     check(bad, &["--format", "xml"], &[], 64, &["invalid value 'xml'", "text, json, sarif, github"]);
     check(bad, &["--online", "--effective"], &[], 64, &["cannot be used with"]);
-    check(bad, &[], &[], 1, &[
-        "error[unknown-key]: unknown key `evryone` in [access]\n --> policies/wiki.toml:4:1\n",
-        "error[unknown-key]: unknown key `acess` at the top level of the file\n --> policies/tickets.json:3:3\n  |\n3 |   \"acess\": {} }\n  |   ^^^^^^^ not a setting here",
-        "3 errors, 0 warnings in 3 files. Nothing was loaded.\n",
-    ]);
+    check(
+        bad,
+        &[],
+        &[],
+        1,
+        &[
+            "error[unknown-key]: unknown key `evryone` in [access]\n --> policies/wiki.toml:4:1\n",
+            "error[unknown-key]: unknown key `acess` at the top level of the file\n --> policies/tickets.json:3:3\n  |\n3 |   \"acess\": {} }\n  |   ^^^^^^^ not a setting here",
+            "3 errors, 0 warnings in 3 files. Nothing was loaded.\n",
+        ],
+    );
     let said: Value = serde_json::from_str(&check(bad, &["--format", "json"], &[], 1, &[])).unwrap();
     assert_eq!((&said["errors"], &said["warnings"], &said["files"]), (&json!(3), &json!(0), &json!(3)));
-    let places: Vec<String> = said["problems"].as_array().unwrap().iter().map(|one| format!("{} {} {}", one["file"], one["code"], one["line"])).collect();
-    assert_eq!(places, [
-        "\"policies/tickets.json\" \"unknown-key\" 3",
-        "\"policies/tickets.json\" \"missing-key\" null",
-        "\"policies/wiki.toml\" \"unknown-key\" 4",
-    ]);
+    let places: Vec<String> =
+        said["problems"].as_array().unwrap().iter().map(|one| format!("{} {} {}", one["file"], one["code"], one["line"])).collect();
+    assert_eq!(
+        places,
+        ["\"policies/tickets.json\" \"unknown-key\" 3", "\"policies/tickets.json\" \"missing-key\" null", "\"policies/wiki.toml\" \"unknown-key\" 4",]
+    );
     let sarif: Value = serde_json::from_str(&check(bad, &["--format", "sarif"], &[], 1, &[])).unwrap();
     let run = &sarif["runs"][0];
     assert_eq!((&sarif["version"], run["results"].as_array().unwrap().len()), (&json!("2.1.0"), 3));
@@ -144,7 +150,11 @@ fn what_holds_is_shown_with_where_it_comes_from_and_without_secrets() {
     check(bad.path(), &["--effective", "policies/wiki.toml"], &[], 1, &["unknown key `evryone`"]);
 
     let made = nowhere();
-    put(made.path(), "policies/tickets.json", "{ \"host\": \"t.vestibule.test\",\n  \"upstream\": \"http://127.0.0.1:9\",\n  \"access\": { \"groups\": [\"a\"] } }\n");
+    put(
+        made.path(),
+        "policies/tickets.json",
+        "{ \"host\": \"t.vestibule.test\",\n  \"upstream\": \"http://127.0.0.1:9\",\n  \"access\": { \"groups\": [\"a\"] } }\n",
+    );
     let said = check(made.path(), &["--effective"], &[("VESTIBULE__SERVER__LISTEN", "127.0.0.1:8443"), ("VESTIBULE__SESSION__IDLE", "5m")], 0, &[]);
     let squeezed: Vec<String> = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     for line in [
@@ -174,7 +184,8 @@ fn what_holds_is_shown_with_where_it_comes_from_and_without_secrets() {
         put(made.path(), &format!("again/{}", name.replace(".json", ".toml")), policy);
     }
     let (code, out, _) = run(&made.path().join("again"), &["--config", "vestibule.toml"], &[]);
-    assert_eq!((code, out.as_str()), (0, "3 files in order.\n"));
+    // A default that is written out may be told that it has no effect; an error it is not.
+    assert!(code == 0 && out.ends_with(" in 3 files.\n") && !out.contains("error["), "{out}");
     let one = check(made.path(), &["--effective", "policies/wiki.toml"], &[], 0, &[]);
     let (again, _) = vestibule::source::parse(&vestibule::source::SourceFile::new("x.toml", one.as_str()));
     assert_eq!(again.text("host"), Some("wiki.vestibule.test"));
@@ -202,17 +213,23 @@ async fn online(made: &TempDir, words: &[&'static str], variables: &[(&'static s
 #[tokio::test(flavor = "multi_thread")]
 async fn what_files_point_to_is_looked_at_all_at_once() {
     let (op, _app, admin, made) = world().await;
-    let said = online(&made, &[], &[], 0, &[
-        "ok   vestibule.toml:5 ",
-        "vestibule.test.pem: vestibule.test, *.vestibule.test, localhost;",
-        "state.key: file:state.key, 45 bytes, mode 0600",
-        "idp.client_secret: env:CLIENT_SECRET, 21 bytes\n",
-        &format!("provider corp: {}, ", op.issuer),
-        "upstream http://127.0.0.1:",
-        "provision.token: file:policies/../secrets/token, 22 bytes, mode 0600",
-        "\"scim\" answers and accepts the credential",
-        "\n2 files in order.\n",
-    ])
+    let said = online(
+        &made,
+        &[],
+        &[],
+        0,
+        &[
+            "ok   vestibule.toml:5 ",
+            "vestibule.test.pem: vestibule.test, *.vestibule.test, localhost;",
+            "state.key: file:state.key, 45 bytes, mode 0600",
+            "idp.client_secret: env:CLIENT_SECRET, 21 bytes\n",
+            &format!("provider corp: {}, ", op.issuer),
+            "upstream http://127.0.0.1:",
+            "provision.token: file:policies/../secrets/token, 22 bytes, mode 0600",
+            "\"scim\" answers and accepts the credential",
+            "\n2 files in order.\n",
+        ],
+    )
     .await;
     assert!(said.lines().take_while(|line| !line.is_empty()).all(|line| line.starts_with("ok   ")), "{said}");
     assert!(admin.take_lines().iter().all(|line| line.starts_with("GET ")), "it only looks");
@@ -230,20 +247,26 @@ async fn what_files_point_to_is_looked_at_all_at_once() {
     let policy = fs::read_to_string(made.path().join("policies/wiki.toml")).unwrap();
     let upstream = policy.lines().find(|line| line.starts_with("upstream")).unwrap().to_owned();
     edit(made.path(), "policies/wiki.toml", &upstream, &format!("upstream = \"http://{closed}\""));
-    online(&made, &[], &[], 1, &[
-        "error[provider]: provider corp: discovery is not to be had: issuer is \"https://other.example\", not ",
-        " --> vestibule.toml:12:10\n",
-        "error[secret]: state.key: secret file:none.key: there is no none.key",
-        "error[certificate-name]: no certificate of [tls] names `auth.elsewhere.test`\n --> vestibule.toml:3:13\n",
-        "error[unreachable]: the application does not answer at http://",
-        " --> policies/wiki.toml:2:12\n",
-        "warning[secret-open]: secret file:policies/../secrets/token: policies/../secrets/token has mode 0644, so others can read it",
-        "error[secret]: headers.X-Shared: secret env:NOT_SET: the environment variable NOT_SET is not set",
-        "error[admin-api]: the admin API at http://127.0.0.1:",
-        " --> policies/wiki.toml:9:7\n",
-        "is it the right one",
-        "6 errors, 1 warning in 2 files.\n",
-    ])
+    online(
+        &made,
+        &[],
+        &[],
+        1,
+        &[
+            "error[provider]: provider corp: discovery is not to be had: issuer is \"https://other.example\", not ",
+            " --> vestibule.toml:12:10\n",
+            "error[secret]: state.key: secret file:none.key: there is no none.key",
+            "error[certificate-name]: no certificate of [tls] names `auth.elsewhere.test`\n --> vestibule.toml:3:13\n",
+            "error[unreachable]: the application does not answer at http://",
+            " --> policies/wiki.toml:2:12\n",
+            "warning[secret-open]: secret file:policies/../secrets/token: policies/../secrets/token has mode 0644, so others can read it",
+            "error[secret]: headers.X-Shared: secret env:NOT_SET: the environment variable NOT_SET is not set",
+            "error[admin-api]: the admin API at http://127.0.0.1:",
+            " --> policies/wiki.toml:9:7\n",
+            "is it the right one",
+            "6 errors, 1 warning in 2 files.\n",
+        ],
+    )
     .await;
 }
 
@@ -262,10 +285,12 @@ async fn certificates_are_read_before_browsers_read_them() {
     online(&made, &[], &[], 1, &["none.pem: cannot be read: No such file", "1 error, 0 warnings"]).await;
     with("none.pem", "other.test.pem");
     put(made.path(), "tls.key", &fs::read_to_string(cert("other.test.key")).unwrap());
-    online(&made, &[], &[], 1, &["names `auth.vestibule.test`", "names `wiki.vestibule.test`\n --> policies/wiki.toml:1:8", "2 errors, 0 warnings"]).await;
+    online(&made, &[], &[], 1, &["names `auth.vestibule.test`", "names `wiki.vestibule.test`\n --> policies/wiki.toml:1:8", "2 errors, 0 warnings"])
+        .await;
     // Keys that fit nothing that is allowed.
     op.set(|script| script.jwks_answer = Some(Answer::json(200, &json!({ "keys": [] }))));
-    online(&made, &[], &[], 1, &["error[provider]: provider corp: jwks does not hold: expected a key for RS256, PS256, ES256, EdDSA, found none"]).await;
+    online(&made, &[], &[], 1, &["error[provider]: provider corp: jwks does not hold: expected a key for RS256, PS256, ES256, EdDSA, found none"])
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,14 +305,20 @@ async fn row_40_one_app_is_looked_at_from_switch_to_required_attributes() {
     put(made.path(), "secrets/token", TOKEN);
     for word in ["wiki.vestibule.test", "wiki.v", "wiki", "policies/wiki.toml"] {
         admin.take_seen();
-        let said = online(&made, &[word], &[], 0, &[
-            "accounts: switched on, made by \"scim\" at the first sign-in",
-            "\"scim\" answers and accepts the credential",
-            "the provider must send: email, given_name",
-            "sign-in: by corp",
-            "provider corp: ",
-            "provision.token: ",
-        ])
+        let said = online(
+            &made,
+            &[word],
+            &[],
+            0,
+            &[
+                "accounts: switched on, made by \"scim\" at the first sign-in",
+                "\"scim\" answers and accepts the credential",
+                "the provider must send: email, given_name",
+                "sign-in: by corp",
+                "provider corp: ",
+                "provision.token: ",
+            ],
+        )
         .await;
         assert!(!said.contains("other.toml") && !said.contains("state.key"), "{said}");
         assert!(!admin.take_lines().is_empty());

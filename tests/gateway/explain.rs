@@ -154,8 +154,6 @@ async fn what_cannot_be_explained_says_the_way_out() {
     check(&["https://redmine.vestibule.test/", "--user", "ada.json"], &["there is no such file", "not an e-mail address"]);
     let typo = person(here, &json!({ "group": ["x"] }));
     check(&["https://redmine.vestibule.test/", "--user", &typo], &["did you mean `groups`?"]);
-    let nowhere = person(here, &json!({ "idp": "adfs" }));
-    check(&["https://redmine.vestibule.test/", "--user", &nowhere], &["no [[idp]] called adfs"]);
     // Before the gateway was ever started.
     check(&["7KQ4-M2XD"], &["v.db: there is no such file", "is this the right --config?"]);
     check(&["https://redmine.vestibule.test/", "--user", "ada@example.com"], &["v.db: there is no such file", "--user FILE"]);
@@ -251,7 +249,8 @@ headers   X-Forwarded-User: ada-lovelace
     // Groups that the provider left out: nothing is made up.
     edit(made.path(), "policies/redmine.toml", "groups = [\"redmine-*\", \"contractors\"]", "everyone = true");
     let mut unknown = ada();
-    unknown["groups"] = Value::Null;
+    unknown["claims"] = json!({ "groups": null });
+    unknown.as_object_mut().unwrap().remove("groups");
     assert!(gets(&unknown)["orgs"].as_str().unwrap().contains("did not say which groups"), "{}", gets(&unknown));
 }
 
@@ -273,7 +272,11 @@ fn every_verdict_has_its_word_and_its_reason() {
     let ada = ada();
     let with = |key: &str, value: Value| {
         let mut fields = ada.clone();
-        fields[key] = value;
+        if value.is_null() {
+            fields.as_object_mut().unwrap().remove(key);
+        } else {
+            fields[key] = value;
+        }
         fields
     };
     let payroll = format!("{host}/projects/payroll/x");
@@ -365,6 +368,7 @@ fn refused(code: u64, sign_in: &RecordedSignIn, message: PublicMessage, detail: 
         idp: Some("corp".to_owned()),
         person: Some(sign_in.identity.clone()),
         auth_time_ms: Some(sign_in.auth_time.millis()),
+        bearer: false,
     };
     IncidentRecord { code: Incident::from_number(code), at: sign_in.at.plus_ms(1000), facts }
 }
@@ -474,7 +478,7 @@ async fn what_the_log_said_of_an_account_and_where_somebody_waited_for_are_recor
     let sections = format!("[provision]\nconnector = \"scim\"\nurl = \"http://{nowhere}/scim\"\ntoken = \"env:ADMIN_TOKEN\"\nretries = 0\n");
     let whole = Whole::app("", &sections).await;
     let person = whole.sign_in(APP).await;
-    let failed = whole.get(&person, APP, "/issues?token=hidden").await;
+    let failed = whole.ask(APP, get(&person, APP, "/issues?token=hidden", "Sec-Fetch-Mode: navigate\r\nAccept: text/html\r\n")).await;
     assert_eq!(failed.status(), 503, "{failed:?}");
     let waited = whole.get(&person, APP, "/.vestibule/wait?to=/admins%3Ftoken=hidden").await;
     assert_eq!(waited.status(), 403, "{waited:?}");
@@ -490,4 +494,22 @@ async fn what_the_log_said_of_an_account_and_where_somebody_waited_for_are_recor
     assert_eq!((waited.message, waited.path.as_deref()), (PublicMessage::Denied(DenyReason::Groups), Some("/admins")));
     let recorded = store.last_by_email("ada@example.com").await.unwrap();
     assert_eq!(recorded.len(), 1, "the sign-in is recorded");
+}
+
+#[test]
+fn a_token_is_explained_as_a_token() {
+    let made = house();
+    let scripts = "\n[bearer]\nidp = \"corp\"\naudience = \"api\"\n[[path]]\nmatch = [\"/api/*\"]\nauth = [\"bearer\"]\nheaders = { X-Api-User = \"{user.name}\", X-Api-Key = { secret = \"env:SHARED\" } }\n";
+    fs::write(made.path().join("policies/redmine.toml"), format!("{REDMINE}{scripts}")).unwrap();
+    let ada = person(made.path(), &ada());
+    let ask = |words: &[&str]| explain(made.path(), &[words, &["--user", &ada]].concat()).out;
+    let session = ask(&["https://redmine.vestibule.test/api/x"]);
+    assert!(session.starts_with("DENY   auth") && session.contains("policies/redmine.toml:"), "{session}");
+    assert!(session.contains("FAIL  [access] auth") && session.contains("a session; accepted here: an access token"), "{session}");
+    let token = ask(&["https://redmine.vestibule.test/api/x", "--bearer"]);
+    assert!(token.starts_with("ALLOW  [[path]] /api/*"), "{token}");
+    assert!(token.contains("X-Api-User: ada-lovelace") && token.contains("x-api-key: [redacted]"), "{token}");
+    let elsewhere = ask(&["https://redmine.vestibule.test/issues", "--bearer"]);
+    assert!(elsewhere.starts_with("SIGN-IN no access token is accepted here"), "{elsewhere}");
+    assert!(!elsewhere.contains("X-Api-User"), "{elsewhere}");
 }

@@ -16,10 +16,10 @@ use vestibule::config;
 use vestibule::entropy::{Entropy, OsEntropy};
 use vestibule::expr::FirstOf;
 use vestibule::fault::Incident;
-use vestibule::login::{Addresses, Admission, Apps, Desk, DeskParts, HostRole, OwnRequest, Visit};
+use vestibule::login::{Addresses, Admission, Apps, Ask, Desk, DeskParts, HostRole, OwnRequest, Visit};
 use vestibule::outbound::{HyperTransport, OutboundError, OutboundRequest, OutboundResponse, Transport};
 use vestibule::pages::{Pages, RequestKind};
-use vestibule::policy::{Gate, Login, OnCollision, Policy, Upstream, UserMapping};
+use vestibule::policy::{Gate, Login, OnCollision, OnSuspect, Policy, Upstream, UserMapping};
 use vestibule::provision::Ensured;
 use vestibule::session::{AppSession, LiveSessions, LiveSignOn};
 use vestibule::sso::Provider;
@@ -58,6 +58,10 @@ impl Apps for Directory {
 
     fn by_host(&self, host: &str) -> Option<Arc<Policy>> {
         self.0.iter().find(|app| app.host == host).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Policy>> {
+        self.0.clone()
     }
 }
 
@@ -249,6 +253,7 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
             name_max: None,
             omit: Vec::new(),
             on_collision: OnCollision::Refuse,
+            on_suspect: OnSuspect::Refuse,
         },
         roles: None,
         orgs: Vec::new(),
@@ -354,7 +359,8 @@ impl Browser {
     /// A navigation to an app's page without a session: what `request/` does with it.
     pub async fn visit(&mut self, house: &House, host: &str, path_query: &str, fresh: bool) -> Seen {
         let request = self.request(house, Method::GET, &house.url(host, "/"), RequestKind::Page, "");
-        let response = house.desk.send_to_sign_in(request, path_query.to_owned(), fresh).await;
+        let ask = if fresh { Ask::Fresh } else { Ask::Any };
+        let response = house.desk.send_to_sign_in(request, path_query.to_owned(), ask).await;
         self.take(host, response)
     }
 

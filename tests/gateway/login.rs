@@ -631,9 +631,15 @@ async fn the_waiting_page_holds_and_then_goes_on_or_says_why_not() {
         (Ensured::Refused(PublicMessage::AccountExists), 409, None),
     ] {
         *house.doorman.answer.lock().unwrap() = Some(answer);
+        house.session(&browser, APP).await.unwrap().expect_landing();
         let seen = browser.get(&house, &wait).await;
         assert_eq!((seen.status, seen.location.as_deref()), (status, location));
     }
+    // Only the first page after a sign-in is a landing: whoever waits in the middle of their work goes on with it.
+    let session = house.session(&browser, APP).await.unwrap();
+    assert!(session.land() && !session.land());
+    *house.doorman.answer.lock().unwrap() = Some(Ensured::Ready(pass(Some("/welcome"))));
+    assert_eq!(browser.get(&house, &wait).await.location.as_deref(), Some("/issues?q=1"));
 }
 
 #[tokio::test]
@@ -664,7 +670,6 @@ async fn everything_else_under_our_path_is_no_page() {
         (AUTH, "/.vestibule/whoami"),
         (AUTH, "/.vestibule/wait"),
         (AUTH, "/favicon.ico"),
-        (AUTH, "/"),
     ] {
         let mut url = house.url(host, "/");
         url.set_path(path);

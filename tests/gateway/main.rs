@@ -1,5 +1,6 @@
 //! The gateway's parts at their boundaries, one binary: one file for each module of `src/`.
 
+mod access;
 mod admin;
 mod bearer;
 mod check;

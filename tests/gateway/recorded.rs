@@ -33,6 +33,7 @@ fn incident(n: u64, at: Timestamp, person: bool) -> IncidentRecord {
         idp: Some("corp".to_owned()),
         person: person.then(|| sign_on(n, at).identity),
         auth_time_ms: Some(at.millis()),
+        bearer: false,
     };
     IncidentRecord { code: Incident::from_number(n), at, facts }
 }

@@ -2,11 +2,20 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use rustix::process::{Pid, Signal, kill_process};
+use secrecy::SecretString;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
+use vestibule::clock::{Clock as _, SystemClock, Timestamp};
+use vestibule::entropy::OsEntropy;
+use vestibule::identity::{Groups, Identity, SubjectId};
+use vestibule::state::seal::Sealer;
+use vestibule::state::sqlite::Store;
+use vestibule::state::{AccountKey, AccountRecord, AccountState, AccountStore as _, Lease, Origin, RecordedSignIn, SignInStore as _};
 
 const GATEWAY: &str = r#"
 [server]
@@ -99,7 +108,7 @@ fn tests_are_told_one_by_one_and_a_failure_says_what_decided() {
     assert!(verbose.contains(" ms\n") && verbose.contains("          POST /groups/14/users.json\n"), "{verbose}");
     assert!(verbose.ends_with("6 tests in 1 file: all passed.\n"), "{verbose}");
     insta::assert_snapshot!("coverage", out(made.path(), &["test", "--coverage", "policies/jupyterhub.toml"], 0));
-    let json: serde_json::Value =
+    let json: Value =
         serde_json::from_str(&out(made.path(), &["test", "--json", "--coverage", "--config", "vestibule.toml"], 1)).unwrap();
     assert_eq!((&json["passed"], &json["failed"]), (&10.into(), &1.into()), "{json}");
     assert_eq!(json["tests"][1]["problems"][0]["line"], 17, "{json}");
@@ -126,7 +135,13 @@ fn a_policy_whose_tests_fail_is_not_loaded_and_check_says_why() {
 /// Shipped policies and examples, as they are written.
 #[test]
 fn every_shipped_test_passes() {
-    let examples = ["tests/policies/example-redmine.toml", "tests/policies/example-grafana.toml", "policies/wiki.toml", "policies/redmine.toml", "policies/jupyterhub.toml"];
+    let examples = [
+        "tests/policies/example-redmine.toml",
+        "tests/policies/example-grafana.toml",
+        "policies/wiki.toml",
+        "policies/redmine.toml",
+        "policies/jupyterhub.toml",
+    ];
     let (code, text, _) = run(Path::new("."), &[&["test"], examples.as_slice()].concat());
     assert_eq!(code, 0, "{text}");
     assert!(text.ends_with("20 tests in 5 files: all passed. 1 file has no tests.\n"), "{text}");
@@ -142,7 +157,7 @@ fn a_plan_is_told_and_nothing_is_sent() {
     insta::assert_snapshot!("plan_all", plan(&["jup", "--all", "--people", "people.jsonl"], 0));
     plan(&["redmine", "--user", "ada.json", "--exit-code"], 1);
     plan(&["redmine", "--user", "eve.json", "--exit-code"], 0);
-    assert!(plan(&["redmine", "--user", "eve.json"], 0).contains("They do not enter: groups, policies/redmine.toml:11"));
+    assert!(plan(&["redmine", "--user", "eve.json"], 0).contains("They do not enter: groups, policies/redmine.toml:"));
     let curl = plan(&["redmine", "--user", "ada.json", "--curl"], 0);
     assert!(
         curl.contains("\ncurl -sS -X POST 'http://10.0.4.31:3000/groups/14/users.json'")
@@ -169,12 +184,82 @@ fn what_cannot_be_planned_says_why() {
     check(&["redmine", "--user", "none.json"], "none.json cannot be read");
     check(&["redmine", "--user", "mail.json"], "mail.json: unknown key `mail`");
     check(&["redmine", "--user", "hub.json", "--existing", "ada.json"], "hub.json: unknown key `admin`");
-    check(&["redmine", "--user", "ada@example.com"], "give a file that lists people with --people");
+    check(&["redmine", "--user", "ada@example.com"], "--user FILE and --people FILE need neither");
+    check(&["redmine", "--all"], "--user FILE and --people FILE need neither");
     check(&["redmine", "--user", "zoe@example.com", "--people", "people.jsonl"], "nobody among --people has the address zoe@example.com");
     check(&["redmine", "--user", "ada.json", "--online"], "policies/redmine.toml: provision.headers.X-Redmine-API-Key: secret cred:");
     check(&["redmine", "--user", "ada.json", "--policy", "policies/jupyterhub.toml"], "is the policy of jupyter.example.com, not of redmine");
-    let (code, ..) = run(made.path(), &["plan", "redmine", "--all"]);
-    assert_eq!(code, 64, "--all needs people");
+    let (code, ..) = run(made.path(), &["plan", "redmine"]);
+    assert_eq!(code, 64, "somebody, or everybody");
+}
+
+/// An account record of the hub, its sign-in beside it when `groups` are given.
+async fn known(store: &Store, subject: &str, groups: Option<&[&str]>, granted: &[&str]) {
+    let email = format!("{subject}@example.com");
+    let subject = SubjectId { issuer: "http://127.0.0.1:9".to_owned(), subject: subject.to_owned() };
+    let key = AccountKey { upstream: "jupyterhub".to_owned(), subject: subject.clone() };
+    let Lease::Held(fence, _) = store.lease(&key, "t", Timestamp::default(), Timestamp::from_seconds(9)).await.unwrap() else { return };
+    let login = subject.subject.clone();
+    let members: serde_json::Map<String, Value> = granted.iter().map(|group| ((*group).to_owned(), Value::Null)).collect();
+    let record = AccountRecord {
+        key,
+        state: AccountState::Active,
+        origin: Some(Origin::Created),
+        account_id: Some(login.clone()),
+        login: Some(login),
+        applied: json!({ "attributes": {}, "memberships": { "group": members } }),
+        desired_fp: None,
+        policy_revision: String::new(),
+        in_doubt: None,
+        attempts: 0,
+        last_error: None,
+        verified_at: Some(Timestamp::from_seconds(1)),
+        awaiting: None,
+        approved_at: None,
+        failed_at: None,
+    };
+    store.save(&record, fence).await.unwrap();
+    store.release(&record.key, fence).await.unwrap();
+    let Some(groups) = groups else { return };
+    let identity = Identity {
+        subject,
+        idp: "corp".to_owned(),
+        email: Some(email),
+        email_verified: true,
+        name: None,
+        given_name: None,
+        family_name: None,
+        username: None,
+        groups: Groups::Known(groups.iter().map(|group| (*group).to_owned()).collect()),
+        claims: serde_json::Map::new(),
+    };
+    store.record(&RecordedSignIn { identity, auth_time: Timestamp::from_seconds(1), at: SystemClock.now() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn everybody_who_has_an_account_is_held_against_a_changed_policy() {
+    let made = folder();
+    let here = made.path();
+    let sealer = Sealer::new(&SecretString::from("a key for tests that is long enough to be one"), Arc::new(OsEntropy::default())).unwrap();
+    let store = Store::open(&format!("sqlite:{}", here.join("v.db").display()), sealer).await.unwrap();
+    known(&store, "ada", Some(&["research"]), &["research", "data"]).await;
+    known(&store, "bob", Some(&["research", "data-lab"]), &["research"]).await;
+    known(&store, "cy", Some(&["research"]), &["research"]).await;
+    known(&store, "di", Some(&["guests"]), &["research"]).await;
+    known(&store, "gone", None, &["research"]).await;
+    store.close().await;
+    let plan = |words: &[&str], code: i32| out(here, &[&["plan", "jup", "--config", "vestibule.toml"], words].concat(), code);
+    insta::assert_snapshot!("plan_recorded", plan(&["--all"], 0));
+    plan(&["--all", "--exit-code"], 1);
+    let changed = fs::read_to_string("policies/jupyterhub.toml").unwrap().replace("\"data-*\" = \"data\"", "\"data-*\" = \"lab\"");
+    fs::write(here.join("new.toml"), changed).unwrap();
+    let new = plan(&["--all", "--policy", "new.toml"], 0);
+    assert!(new.contains("Plan: 1 loses data, +1 lab, 1 does not enter.\n"), "{new}");
+    let bob = plan(&["--user", "BOB@example.com"], 0);
+    assert!(bob.contains("= account            bob") && bob.contains("+ group              data                             data-lab"), "{bob}");
+    assert!(plan(&["--user", "cy@example.com", "--exit-code"], 0).contains("Plan: no changes."));
+    let (code, _, said) = run(here, &["plan", "jup", "--config", "vestibule.toml", "--user", "eve@example.com"]);
+    assert!(code == 2 && said.contains("no sign-in with the address eve@example.com is recorded"), "{said}");
 }
 
 /// Tests make accounts in an application that is not there: auditors must not read that they were made.

@@ -76,6 +76,8 @@ fn pending(return_to: &str) -> PendingLogin {
         code_verifier: Some("verifier-in-clear".to_owned()),
         max_age_s: None,
         begun_at_ms: T0.millis(),
+        reread: false,
+        lands: false,
     }
 }
 
@@ -360,7 +362,8 @@ async fn what_is_too_old_or_unknown_or_used_is_not_fresh() {
     assert!(matches!(store.take_pending(hash("s"), later).await.unwrap(), Taken::Unknown), "known as used for five minutes");
     assert_eq!(store.sweep_logins(later).await.unwrap(), 1);
     assert_eq!(store.pending_count().await.unwrap(), 0);
-    let handover = Handover { sign_on: sign_on(1, T0).id, app: "wiki".to_owned(), app_binding: hash("binding"), return_to: "/a".to_owned() };
+    let handover =
+        Handover { sign_on: sign_on(1, T0).id, app: "wiki".to_owned(), app_binding: hash("binding"), return_to: "/a".to_owned(), lands: true };
     store.put_handover(hash("s"), &handover, until).await.unwrap();
     assert!(matches!(other.take_handover(hash("s"), until).await.unwrap(), Taken::Unknown), "too old");
     let Taken::Fresh(taken) = other.take_handover(hash("s"), T0).await.unwrap() else { panic!("the first taker") };
@@ -375,7 +378,7 @@ async fn of_fifty_takers_at_once_exactly_one_gets_it() {
     let until = T0.plus_ms(60_000);
     for round in 0..5 {
         let key = hash(&format!("round {round}"));
-        let handover = Handover { sign_on: sign_on(1, T0).id, app: "wiki".to_owned(), app_binding: key, return_to: "/".to_owned() };
+        let handover = Handover { sign_on: sign_on(1, T0).id, app: "wiki".to_owned(), app_binding: key, return_to: "/".to_owned(), lands: false };
         stores[0].put_pending(key, &pending("/"), until).await.unwrap();
         stores[1].put_handover(key, &handover, until).await.unwrap();
         let takers: Vec<_> = (0..50)

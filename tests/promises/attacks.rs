@@ -164,7 +164,8 @@ async fn c13_every_answer_of_ours_is_uncacheable_unframeable_and_strict_about_tr
     keep("account failed", 503, browser.get(&house, WIKI, "/page").await);
     house.advance_s(120);
     keep("landing", 303, until_made(&house, &mut browser).await);
-    keep("denied", 403, browser.get(&house, WIKI, "/admin").await);
+    keep("asked once more", 303, browser.get(&house, WIKI, "/admin").await);
+    keep("denied", 403, Browser::signed_in(&house, WIKI).await.get(&house, WIKI, "/admin").await);
     keep("denied, api", 403, browser.api(&house, WIKI, "/admin").await);
     keep("whoami", 200, browser.get(&house, WIKI, "/.vestibule/whoami").await);
     keep("wait", 303, browser.get(&house, WIKI, "/.vestibule/wait?to=/page").await);

@@ -25,7 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 use vestibule::app::{self, Plan, Running, StartError};
 use vestibule::clock::{Clock as _, ManualClock, Timestamp};
-use vestibule::config::{Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
+use vestibule::config::{Audit, AuditSink, Certificate, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion};
 use vestibule::connector::builtin::builtin;
 use vestibule::entropy::{Entropy, OsEntropy};
 use vestibule::policy::{Policy, Surroundings, compile};
@@ -443,6 +443,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
             cookie: if options.tls { "__Host-vestibule" } else { "vestibule" }.into(),
             same_site: "Lax",
         },
+        provisioning: Provisioning::default(),
         audit: Audit { sink: AuditSink::Stdout },
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: false },
         pages: Pages { name: "Example sign-in".into(), contact: None },

@@ -114,10 +114,22 @@ async fn a_redirect_leads_to_our_own_hosts_and_back_to_the_same_origin_only() {
         }
     }
     // On the auth host: neither the app nor the provider of a link can be chosen freely.
-    for query in ["app=evil.example&t=x", "app=wiki.vestibule.test.evil.example&t=x", "idp=https://evil.example", "to=https://evil.example"] {
+    for query in [
+        "app=evil.example&t=x",
+        "app=wiki.vestibule.test.evil.example&t=x",
+        "idp=https://evil.example",
+        "app=evil.example",
+        "app=https://evil.example",
+    ] {
         let answer = Browser::default().get(&house, AUTH, &format!("/.vestibule/login?{query}")).await;
-        assert!(answer.status == 400 && answer.location().is_none() && !answer.body.contains("evil.example"), "{query}: {answer:?}");
+        assert!(matches!(answer.status, 400 | 404) && answer.location().is_none() && !answer.body.contains("evil.example"), "{query}: {answer:?}");
     }
+    // A sign-in at the auth host itself ends there, wherever a link would have it end.
+    let mut browser = Browser::default();
+    let answer = browser.get(&house, AUTH, "/.vestibule/login?to=https://evil.example&rd=//evil.example").await;
+    let landed = browser.follow(&house, AUTH, answer).await;
+    assert_eq!((landed.answer.status, landed.url.as_str()), (200, format!("{}/", house.origin(AUTH)).as_str()));
+    assert!(!landed.passed.iter().any(|url| url.contains("evil.example")), "{:?}", landed.passed);
     drop(house.arrived());
     // The check can fail: deep links survive, byte for byte.
     let landed = Browser::default().open(&house, WIKI, "/issues/42?tab=history&q=a%20b&u=https://example.com//x").await;

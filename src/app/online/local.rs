@@ -122,3 +122,33 @@ fn days(place: &Place, path: &Path, facts: &Facts, now: Timestamp) -> Finding {
 fn counted(days: i64) -> String {
     if days == 1 { "1 day".to_owned() } else { format!("{days} days") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{DAYS_LEFT_MIN, Finding, days};
+    use crate::app::online::Place;
+    use crate::clock::Timestamp;
+    use crate::proxy::certificate::Facts;
+    use crate::source::{Severity, SourceFile};
+    use std::path::Path;
+
+    #[test]
+    fn a_certificate_is_told_of_before_it_ends() {
+        const DAY_MS: i64 = 86_400_000;
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let place = Place::in_file(&SourceFile::new("v.toml", "x"), Some(0..1));
+        let check = |from_ms: i64, to_ms: i64, severity: Option<Severity>, expected: &str| {
+            let facts = Facts { names: vec!["a.test".into()], not_before: now.plus_ms(from_ms), not_after: now.plus_ms(to_ms) };
+            let (found, said) = match days(&place, Path::new("c.pem"), &facts, now) {
+                Finding::Ok(line) => (None, line),
+                Finding::Problem(problem) => (Some(problem.severity), problem.message),
+            };
+            assert!(found == severity && said.contains(expected), "{from_ms} {to_ms}: {found:?} {said}");
+        };
+        check(1, DAY_MS * 400, Some(Severity::Error), "c.pem is not valid yet");
+        check(-1, -1, Some(Severity::Error), "c.pem ended 1 day ago");
+        check(-1, 0, Some(Severity::Warning), "c.pem ends in 0 days");
+        check(-1, DAY_MS * DAYS_LEFT_MIN - 1, Some(Severity::Warning), "c.pem ends in 13 days");
+        check(-1, DAY_MS * DAYS_LEFT_MIN, None, "certificate c.pem: a.test; 14 days left");
+    }
+}

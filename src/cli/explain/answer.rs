@@ -5,12 +5,12 @@ use super::place::{Lines, Place};
 use crate::clock::Timestamp;
 use crate::config::Gateway;
 use crate::fault::{DenyReason, Incident, PublicMessage};
-use crate::identity::{Groups, Identity};
+use crate::identity::{Groups, Identity, Way};
 use crate::pages::{PageContext, Pages, RequestKind};
 use crate::policy::evaluate::{Facts, Refusal, Rule, SignedIn};
 use crate::policy::explain::{Check, Explanation, Outcome, explain, span};
 use crate::policy::mapping::{Mapped, MappingError, desire};
-use crate::policy::{CanonicalPath, Glob, Policy};
+use crate::policy::{Arrival, CanonicalPath, Glob, Policy};
 use crate::provision::preview;
 use crate::state::{AccountState, Origin};
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub(super) struct Question<'a> {
     pub(super) url: &'a Url,
     pub(super) method: &'a str,
     pub(super) ip: Option<IpAddr>,
+    /// How the person shows who they are.
+    pub(super) way: Way,
     pub(super) now: Timestamp,
 }
 
@@ -135,22 +137,25 @@ impl Answer {
 
 /// Asks.
 pub(super) fn ask(gateway: &Gateway, policy: &Policy, who: &Who, question: Question<'_>) -> Result<Answer, String> {
-    let Question { url, method, ip, now } = question;
-    let path = CanonicalPath::parse(url.path()).map_err(|problem| format!("{url}: {problem}: the gateway answers 400, whoever asks"))?;
+    let Question { url, method, ip, way, now } = question;
+    let path = CanonicalPath::parse_as(url.path(), policy.encoded_slashes)
+        .map_err(|problem| format!("{url}: {problem}: the gateway answers 400, whoever asks"))?;
     if path.as_str() == "/.vestibule" || path.as_str().starts_with("/.vestibule/") {
         return Err(format!("{url}: everything under /.vestibule/ is answered by the gateway itself: no policy decides there"));
     }
     // An address that is in no network, for questions that do not name one.
     let facts = Facts { method, path: &path, peer: ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), host: &policy.host };
     let signed_in = who.person.as_ref().map(|person| SignedIn { identity: &person.identity, auth_time: person.auth_time });
-    let found = explain(policy, signed_in, &facts, now);
-    Ok(Asked { gateway, policy, person: who.person.as_ref(), lines: Lines::of(policy), found }.answer())
+    let found = explain(policy, signed_in, way, &facts, now);
+    Ok(Asked { gateway, policy, path: &path, way, person: who.person.as_ref(), lines: Lines::of(policy), found }.answer())
 }
 
 /// What the engine said, to be put into words.
 struct Asked<'a> {
     gateway: &'a Gateway,
     policy: &'a Policy,
+    path: &'a CanonicalPath<'a>,
+    way: Way,
     person: Option<&'a Person>,
     lines: Lines,
     found: Explanation,
@@ -177,7 +182,7 @@ impl Asked<'_> {
                 (answer.why, answer.place) = (titled(policy, admitted.rule), Some(Place::of(policy.place(admitted.rule))));
                 if admitted.public {
                     answer.verdict = Verdict::Public;
-                    answer.gets = Some(Gets { headers: shared(policy), account: String::new(), ..Gets::default() });
+                    answer.gets = Some(Gets { headers: shared(policy, self.path), account: String::new(), ..Gets::default() });
                 } else if let Some(person) = person {
                     self.mapped(person, &mut answer);
                 }
@@ -194,20 +199,30 @@ impl Asked<'_> {
                 answer.verdict = Verdict::SignIn;
                 answer.why = format!("max_age {}", span(max_age_ms));
                 answer.place = found.deciding().map(|check| lines.of_key(policy, check.rule, check.key));
-                answer.sees = Some(self.sees(PublicMessage::FreshSignInRequired));
-                answer.fix = Some("a new sign-in is all it takes: navigations are sent to the provider by themselves".to_owned());
+                let token = self.way == Way::Bearer;
+                answer.sees = Some(self.sees(if token { PublicMessage::TokenTooOld } else { PublicMessage::FreshSignInRequired }));
+                let fix = if token {
+                    "a newer token is all it takes"
+                } else {
+                    "a new sign-in is all it takes: navigations are sent to the provider by themselves"
+                };
+                answer.fix = Some(fix.to_owned());
             }
             Err(Refusal::TokenRequired) => {
                 answer.verdict = Verdict::Deny;
                 "auth".clone_into(&mut answer.why);
-                let closed = found.matched.iter().find(|rule| matches!(rule, Rule::Path(index) if policy.paths.get(*index).is_some_and(|section| !section.auth.session)));
+                let closed = found
+                    .matched
+                    .iter()
+                    .find(|rule| matches!(rule, Rule::Path(index) if policy.paths.get(*index).is_some_and(|section| !section.auth.session)));
                 answer.place = closed.map(|rule| lines.of_key(policy, *rule, "auth"));
                 answer.sees = Some(self.sees(PublicMessage::TokenRequired));
                 answer.fix = Some("only access tokens are accepted here: let `auth` name \"session\" too, or send a token".to_owned());
             }
             Err(Refusal::LoginRequired) => {
                 answer.verdict = Verdict::SignIn;
-                "nobody is signed in".clone_into(&mut answer.why);
+                let why = if person.is_none() { "nobody is signed in" } else { "no access token is accepted here" };
+                why.clone_into(&mut answer.why);
                 answer.place = Some(Place::of(&policy.login_place));
                 answer.sees = Some(self.sees(PublicMessage::SignInRequired));
             }
@@ -219,7 +234,7 @@ impl Asked<'_> {
     fn mapped(&self, person: &Person, answer: &mut Answer) {
         let recorded = person.account.as_ref().filter(|record| record.account_id.is_some()).and_then(|record| record.login.as_deref());
         let (key, why, fix) = match desire(self.policy, &person.identity, recorded) {
-            Ok(mapped) => match preview(self.policy, &mapped) {
+            Ok(mapped) => match preview(self.policy, &mapped, self.path) {
                 Ok(headers) => {
                     answer.gets = Some(self.gets(person, &mapped, headers));
                     return;
@@ -241,7 +256,7 @@ impl Asked<'_> {
         let place = self.lines.of_user(self.policy, key);
         answer.checks.push(Line { state: State::Fail, section: "[user]", key, place: place.text.clone(), says: why });
         answer.place = Some(place);
-        answer.sees = Some(self.sees(PublicMessage::IncompleteSignIn));
+        answer.sees = Some(self.sees(if key.is_empty() { PublicMessage::UnusableSignIn } else { PublicMessage::IncompleteSignIn }));
         answer.fix = Some(fix);
     }
 
@@ -261,15 +276,15 @@ impl Asked<'_> {
             account: account(policy, person),
             roles,
             orgs,
-            headers: headers.into_iter().chain(shared(policy)).collect(),
-            lands: lands(policy, person),
+            headers: headers.into_iter().chain(shared(policy, self.path)).collect(),
+            lands: lands(policy, mapped, person),
         }
     }
 
     fn line(&self, check: &Check) -> Line {
         let state = match check.outcome {
             Outcome::Holds => State::Ok,
-            Outcome::Fails(_) => State::Fail,
+            Outcome::Fails(_) | Outcome::OtherWay => State::Fail,
             Outcome::Open => State::Open,
         };
         let place = self.lines.of_key(self.policy, check.rule, check.key).text;
@@ -304,6 +319,9 @@ impl Asked<'_> {
             DenyReason::Methods => format!("widen {line}, if this method may be used here"),
             DenyReason::Idp => format!("sign in with {}, or widen {line}", policy.login.idp.join(" or ")),
             DenyReason::Origin => "open it from a page of the app itself".to_owned(),
+            DenyReason::LocalSignIn => {
+                "signing in happens at the gateway; break_glass lets a group use the app's own sign-in, block_paths = [] opens it to everybody".to_owned()
+            }
         }
     }
 }
@@ -315,7 +333,7 @@ pub(super) fn sees(gateway: &Gateway, message: PublicMessage, app: Option<&Polic
     let (status, title, first) = pages.headline(message, context);
     let text = if first.is_empty() { title } else { format!("{title}. {first}") };
     // Whoever runs sign-in can help with what a sign-in lacks; the app's people with everything else.
-    let of_app = app.and_then(|app| app.contact.clone()).filter(|_| message != PublicMessage::IncompleteSignIn);
+    let of_app = app.and_then(|app| app.contact.clone()).filter(|_| !matches!(message, PublicMessage::IncompleteSignIn | PublicMessage::UnusableSignIn));
     let contact = of_app.or_else(|| gateway.pages.contact.clone());
     Sees { status: status.as_u16(), text, contact }
 }
@@ -362,8 +380,9 @@ fn role_in(policy: &Policy, mapped: &Mapped, id: &Value) -> Option<String> {
 }
 
 /// Headers with a secret, without it.
-fn shared(policy: &Policy) -> Vec<(String, String)> {
-    policy.secret_headers.iter().map(|header| (header.name.to_string(), "[redacted]".to_owned())).collect()
+fn shared(policy: &Policy, path: &CanonicalPath<'_>) -> Vec<(String, String)> {
+    let of_sections = policy.paths.iter().filter(|section| section.gives(path)).flat_map(|section| &section.secret_headers);
+    policy.secret_headers.iter().chain(of_sections).map(|header| (header.name.to_string(), "[redacted]".to_owned())).collect()
 }
 
 fn account(policy: &Policy, person: &Person) -> String {
@@ -389,13 +408,16 @@ fn account(policy: &Policy, person: &Person) -> String {
 }
 
 /// Where the first page of a session leads, where the policy says so.
-fn lands(policy: &Policy, person: &Person) -> Option<String> {
+fn lands(policy: &Policy, mapped: &Mapped, person: &Person) -> Option<String> {
+    let at = |arrival| policy.login.landing_of(arrival, &mapped.scope);
     match person.account.as_ref().map(|record| record.origin) {
-        Some(Some(Origin::Adopted | Origin::Preexisting)) => policy.login.landing_existing.clone(),
-        None if policy.provision.is_some() => {
-            policy.login.landing_new.as_ref().map(|landing| format!("{landing} when the account is made, else the page asked for"))
+        Some(Some(Origin::Adopted | Origin::Preexisting)) => at(Arrival::Existing),
+        None if policy.provision.is_some() && at(Arrival::New) != at(Arrival::Known) => {
+            let asked = || "the page asked for".to_owned();
+            let (new, known) = (at(Arrival::New).unwrap_or_else(asked), at(Arrival::Known).unwrap_or_else(asked));
+            Some(format!("{new} when the account is made, else {known}"))
         }
-        Some(Some(Origin::Created) | None) | None => None,
+        Some(Some(Origin::Created) | None) | None => at(Arrival::Known),
     }
 }
 

@@ -5,6 +5,7 @@ use super::person::{Person, Who};
 use super::place::Place;
 use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};
+use crate::identity::Way;
 use crate::load::Loaded;
 use crate::policy::Policy;
 use crate::state::{AccountKey, IncidentFacts, IncidentRecord, Store, StoreError, newest_of_each};
@@ -71,7 +72,8 @@ fn then(loaded: &Loaded, policy: Option<&Policy>, facts: &IncidentFacts, who: &W
         answer.today.push(format!("there is no policy called {app} any more, or it has errors (vestibule check)"));
     }
     let Some(today) = today else { return Ok(answer) };
-    let same = today.verdict == answer.verdict && today.why == answer.why;
+    // `max_age` was recorded, and is `max_age 15m` when asked again.
+    let same = today.verdict == answer.verdict && today.why.starts_with(&answer.why);
     if same {
         // The line of the key, where the log has that of the section.
         answer.place = today.place.or(answer.place);
@@ -98,7 +100,13 @@ fn asked_again(loaded: &Loaded, policy: &Policy, facts: &IncidentFacts, who: &Wh
         return Ok(None);
     }
     let url = Url::parse(&format!("https://{}{path}", policy.host)).map_err(|error| format!("{path}: {error}"))?;
-    ask(&loaded.gateway, policy, who, Question { url: &url, method, ip: facts.peer, now: at }).map(Some)
+    ask(
+        &loaded.gateway,
+        policy,
+        who,
+        Question { url: &url, method, ip: facts.peer, way: if facts.bearer { Way::Bearer } else { Way::Session }, now: at },
+    )
+    .map(Some)
 }
 
 /// Verdict and reason, from what the person was told.
@@ -106,19 +114,20 @@ fn recorded(facts: &IncidentFacts) -> (Verdict, String) {
     match facts.message {
         PublicMessage::Denied(reason) => (Verdict::Deny, reason.key().to_owned()),
         PublicMessage::IncompleteSignIn => (Verdict::Deny, "required".to_owned()),
+        PublicMessage::UnusableSignIn => (Verdict::Deny, "unusable".to_owned()),
         PublicMessage::SignInRequired | PublicMessage::SessionEnded | PublicMessage::SignInOrTokenRequired => {
             (Verdict::SignIn, "nobody is signed in".to_owned())
         }
-        PublicMessage::TokenRequired | PublicMessage::TokenInvalid | PublicMessage::TokenScope | PublicMessage::TokenTooOld => {
-            (Verdict::Deny, words(facts.message))
-        }
-        PublicMessage::TokenWithoutAccount
+        PublicMessage::TokenRequired => (Verdict::Deny, "auth".to_owned()),
+        PublicMessage::TokenInvalid
+        | PublicMessage::TokenScope
+        | PublicMessage::TokenWithoutAccount
         | PublicMessage::AccountsOff
         | PublicMessage::AccountsFull
         | PublicMessage::AwaitingApproval
         | PublicMessage::OpenInBrowser
         | PublicMessage::AppClosed => (Verdict::Deny, words(facts.message)),
-        PublicMessage::FreshSignInRequired => (Verdict::SignIn, "max_age".to_owned()),
+        PublicMessage::FreshSignInRequired | PublicMessage::TokenTooOld => (Verdict::SignIn, "max_age".to_owned()),
         PublicMessage::Waiting => (Verdict::Waiting, "the account is being made".to_owned()),
         failed @ (PublicMessage::BadRequest
         | PublicMessage::BodyTooLarge

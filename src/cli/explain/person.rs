@@ -3,11 +3,11 @@
 use super::answer::ago;
 use crate::clock::Timestamp;
 use crate::config::Gateway;
-use crate::identity::{Groups, Identity, SubjectId};
+use crate::identity::Identity;
 use crate::policy::Policy;
-use crate::source::value::nearest;
+use crate::policy::schema::SIGN_IN_NAMES;
+use crate::rehearse;
 use crate::state::{AccountKey, AccountRecord, RecordedSignIn, Store, newest_of_each};
-use serde_json::{Map, Value};
 
 /// A person, or nobody.
 #[derive(Debug)]
@@ -37,58 +37,11 @@ impl Who {
     }
 }
 
-/// Somebody made up: the keys of `[[test]] user`, just signed in.
+/// Somebody made up, in any of the forms that `plan --user` takes: just signed in.
 pub(super) fn from_file(path: &str, gateway: &Gateway, policy: &Policy, now: Timestamp) -> Result<Who, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("--user {path}: {error}"))?;
-    let fields: Map<String, Value> = serde_json::from_str(&text).map_err(|error| format!("--user {path}: this is not a JSON object: {error}"))?;
-    let fallback = policy.login.idp.first().map_or("", String::as_str);
-    let mut identity = read(fields, fallback).map_err(|problem| format!("--user {path}: {problem}"))?;
-    let Some(idp) = gateway.idps.iter().find(|idp| idp.id == identity.idp) else {
-        return Err(format!("--user {path}: there is no [[idp]] called {}", identity.idp));
-    };
-    identity.subject.issuer.clone_from(&idp.issuer);
+    let identity = rehearse::person::read(&text, &gateway.idps, policy).map_err(|problem| format!("--user {path}: {problem}"))?;
     Ok(Who { person: Some(Person { identity, auth_time: now, known: "as if just now".to_owned(), note: "(made up in a file)", account: None }) })
-}
-
-/// The keys that a person in a file may have.
-const KEYS: [&str; 10] = ["email", "email_verified", "name", "given_name", "family_name", "username", "groups", "idp", "sub", "claims"];
-
-/// A person of these keys; all may be left out.
-fn read(mut fields: Map<String, Value>, idp: &str) -> Result<Identity, String> {
-    if let Some(unknown) = fields.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        let meant = nearest(unknown, KEYS)
-            .map_or_else(|| format!("claims are written {{\"claims\": {{\"{unknown}\": …}}}}"), |key| format!("did you mean `{key}`?"));
-        return Err(format!("`{unknown}` is not a key of a person; {meant}"));
-    }
-    let mut text = |key: &str| match fields.remove(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("`{key}` takes a text")),
-    };
-    let (email, name, given_name) = (text("email")?, text("name")?, text("given_name")?);
-    let (family_name, username) = (text("family_name")?, text("username")?);
-    let (asserted_by, subject) = (text("idp")?, text("sub")?);
-    let email_verified = match fields.remove("email_verified") {
-        None | Some(Value::Null) => true,
-        Some(Value::Bool(yes)) => yes,
-        Some(_) => return Err("`email_verified` takes true or false".to_owned()),
-    };
-    let groups = match fields.remove("groups") {
-        None => Groups::Known(Vec::new()),
-        // What a provider that leaves them out says.
-        Some(Value::Null) => Groups::Unknown,
-        Some(listed) => Groups::Known(
-            serde_json::from_value(listed).map_err(|_not_texts| "`groups` takes a list of texts, or null for \"the provider did not say\"")?,
-        ),
-    };
-    let claims = match fields.remove("claims") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(claims)) => claims,
-        Some(_) => return Err("`claims` takes an object".to_owned()),
-    };
-    let subject = SubjectId { issuer: String::new(), subject: subject.or_else(|| email.clone()).unwrap_or_else(|| "somebody".to_owned()) };
-    let idp = asserted_by.unwrap_or_else(|| idp.to_owned());
-    Ok(Identity { subject, idp, email, email_verified, name, given_name, family_name, username, groups, claims })
 }
 
 /// Somebody who has signed in: the last time they did.
@@ -109,7 +62,7 @@ pub(super) async fn recorded(store: &dyn Store, email: Option<&str>, subject: Op
     let Some(sign_in) = people.pop() else {
         return Err(format!(
             "nobody called {called} has signed in lately: sign-ins are kept for [state] sign_ins_keep\n  --user FILE explains for somebody who has not: a JSON file with {}",
-            KEYS.join(", ")
+            SIGN_IN_NAMES.join(", ")
         ));
     };
     let key = AccountKey { upstream: policy.name.clone(), subject: sign_in.identity.subject.clone() };
@@ -133,29 +86,4 @@ fn several(called: &str, by_subject: bool, people: &[RecordedSignIn], now: Times
     };
     let way_out = if by_subject { "--user EMAIL says which" } else { "--subject says which" };
     format!("{called} is {} people; {way_out}:{}", people.len(), people.iter().map(line).collect::<String>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::read;
-    use crate::identity::Groups;
-    use serde_json::json;
-
-    #[test]
-    fn a_person_in_a_file_is_read_strictly() {
-        let check = |fields: serde_json::Value, problem: &str| {
-            let found = read(fields.as_object().unwrap().clone(), "corp").unwrap_err();
-            assert!(found.contains(problem), "{found}");
-        };
-        check(json!({ "group": ["x"] }), "did you mean `groups`?");
-        check(json!({ "department": "x" }), "claims are written {\"claims\": {\"department\": …}}");
-        check(json!({ "email": 5 }), "`email` takes a text");
-        check(json!({ "groups": "x" }), "`groups` takes a list");
-        check(json!({ "email_verified": "yes" }), "true or false");
-        check(json!({ "claims": [] }), "an object");
-        let person = read(json!({ "email": "ada@example.com", "groups": ["x"] }).as_object().unwrap().clone(), "corp").unwrap();
-        assert_eq!((person.idp.as_str(), person.subject.subject.as_str(), person.email_verified), ("corp", "ada@example.com", true));
-        assert_eq!(person.groups, Groups::Known(vec!["x".to_owned()]));
-        assert_eq!(read(json!({ "groups": null }).as_object().unwrap().clone(), "corp").unwrap().groups, Groups::Unknown);
-    }
 }

@@ -124,6 +124,17 @@ fn several_certificates_and_addresses() {
 }
 
 #[test]
+fn row_09_row_19_what_policies_may_and_must_is_written_without_contradiction() {
+    check("", "[provisioning]\nallow = [\"grafana\"]\nlocked = [\"redmine\"]\n", &["contradiction 17"]);
+    check("", "[provisioning]\nlocked = []\n", &["empty-list 16"]);
+    check("", "[provisioning]\nallow = \"grafana\"\n", &["expected-list 16"]);
+    check("", "[provisioning]\nlock = [\"grafana\"]\n", &["unknown-key 16"]);
+    check("", "[provisioning]\nallow = []\n", &[]);
+    check("", "[provisioning]\nlocked = [\"redmine\"]\n", &[]);
+    check("", "[provisioning]\nallow = [\"grafana\", \"redmine\"]\nlocked = [\"redmine\"]\n", &[]);
+}
+
+#[test]
 fn what_tls_backups_and_attributes_are_told_is_kept() {
     let text = BASE.replace("[tls]", "[tls]\nmin_version = \"1.3\"").replace("[state]", "[state]\nbackup_keep = 0")
         + "userinfo = false\n[idp.attributes]\ngiven_name = \"urn:oid:2.5.4.42\"\nemployee_id = [\"employeeNumber\", \"empid\"]\n\"claims.unit\" = \"ou\"\n";

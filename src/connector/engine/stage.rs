@@ -156,6 +156,7 @@ mod tests {
     use crate::plan::Step;
     use async_trait::async_trait;
     use serde_json::Map;
+    use std::collections::BTreeMap;
     use std::sync::{Arc, Mutex};
 
     /// A stage that would have everything sent.
@@ -193,7 +194,7 @@ mod tests {
         let scope = Map::new();
         let context = Context { scope: &scope, external_id: "x", login: "ada", email: None, account_id: Some("ada") };
         let remove = Step::Remove { kind: "group".to_owned(), member: "devs".to_owned() };
-        let desired = crate::plan::Desired { login: "ada".to_owned(), attributes: Default::default(), memberships: Default::default() };
+        let desired = crate::plan::Desired { login: "ada".to_owned(), attributes: BTreeMap::default(), memberships: BTreeMap::default() };
         let made = engine.apply(context, &Step::Create(desired)).await.unwrap_err();
         assert_eq!((made.outcome, made.detail.as_str()), (Outcome::Denied, "a dry run sends nothing that writes"));
         assert_eq!(engine.apply(context, &remove).await.unwrap_err().outcome, Outcome::Retry, "the group is looked up first, and nobody answers");

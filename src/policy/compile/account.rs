@@ -6,7 +6,7 @@ use crate::config::SecretRef;
 use crate::connector::model::{Credential, Model, Steps};
 use crate::expr::{Env, FirstOf, Template};
 use crate::policy::schema::SIGN_IN_NAMES;
-use crate::policy::{Glob, MatchBy, OnCollision, Org, Pick, Provision, Roles, Sync, UserMapping};
+use crate::policy::{Glob, MatchBy, OnCollision, OnSuspect, Org, Pick, Provision, Roles, Sync, UserMapping};
 use crate::source::value::nearest;
 use crate::source::{Node, Reader, Span, Table, Written};
 use std::sync::Arc;
@@ -39,6 +39,7 @@ pub(super) fn user(reader: &mut Reader<'_>, tree: &Table) -> UserMapping {
             reader.error("unknown-name", &node.span, format!("no sign-in has an attribute `{written}`"), &help);
         }
     }
+    let on_suspect = if table.text("on_suspect") == Some("accept") { OnSuspect::Accept } else { OnSuspect::Refuse };
     let on_collision = match table.text("on_collision") {
         Some("suffix") => OnCollision::Suffix,
         Some("hash") => OnCollision::Hash,
@@ -49,7 +50,7 @@ pub(super) fn user(reader: &mut Reader<'_>, tree: &Table) -> UserMapping {
     let sent = |name: &str, value: FirstOf| if omit.iter().any(|omitted| omitted == name) { FirstOf(Vec::new()) } else { value };
     let (email, display) = (sent("email", email), sent("display", display));
     let name_max = table.integer("name_max").and_then(|max| usize::try_from(max).ok()).filter(|max| *max > 0);
-    UserMapping { name, email, display, extra, required: table.texts("required"), name_max, omit, on_collision }
+    UserMapping { name, email, display, extra, required: table.texts("required"), name_max, omit, on_collision, on_suspect }
 }
 
 /// `[roles]`.

@@ -1,7 +1,7 @@
 //! `[access]` and `[[path]]`: who may pass.
 
 use crate::expr::{Env, Type};
-use crate::policy::{EncodedSlashes, Gate, Glob, PathPattern, PathProblem, PathSection, Ways};
+use crate::policy::{EncodedSlashes, Gate, Glob, PathPattern, PathProblem, PathSection, Ways, domains};
 use crate::source::{Reader, Span, Table};
 use ipnet::IpNet;
 
@@ -9,6 +9,9 @@ use ipnet::IpNet;
 const PERSONAL: [&str; 5] = ["groups", "deny_groups", "domains", "when", "max_age"];
 /// Keys of a gate that take a list, of which an empty one would mean nobody or everybody.
 const LISTS: [&str; 5] = ["groups", "deny_groups", "domains", "networks", "methods"];
+
+/// From the provider to the page takes longer than this only on a very bad line.
+const RECHECK_MS_MIN: i64 = 10_000;
 
 /// `[access]`.
 pub(super) fn access(reader: &mut Reader<'_>, tree: &Table) -> Gate {
@@ -141,25 +144,32 @@ fn gate(reader: &mut Reader<'_>, table: &Table, name: &str) -> Gate {
             reader.error("empty-list", &node.span, format!("{name}.{key} is an empty list"), "leave the key out, or name at least one");
         }
     }
-    let mut domains = Vec::new();
+    let mut accepted = Vec::new();
     for node in table.text_nodes("domains") {
         let written = node.as_text().unwrap_or_default();
-        if written.contains(['@', '*', '/', ' ']) || written.starts_with('.') || written.ends_with('.') {
-            let help = "a domain is compared whole, such as \"example.com\"; name every one";
+        if let Some(help) = domains::problem(written) {
             reader.error("bad-value", &node.span, format!("`{written}` is not a value of {name}.domains"), help);
         }
-        domains.push(written.to_ascii_lowercase());
+        accepted.push(written.to_ascii_lowercase());
+    }
+    if let Some(node) = table.node("recheck")
+        && table.duration_ms("recheck").is_some_and(|ms| ms > 0 && ms < RECHECK_MS_MIN)
+    {
+        let help =
+            "at least \"10s\": a sign-in that has just been made must be found new enough, or people would go to the provider and back for ever";
+        reader.error("bad-value", &node.span, format!("{name}.recheck is too short"), help);
     }
     let globs = |key: &str| table.texts(key).into_iter().map(Glob::new).collect();
     Gate {
         everyone: table.flag("everyone") == Some(true),
-        domains,
+        domains: accepted,
         groups: globs("groups"),
         deny_groups: globs("deny_groups"),
         networks: table.texts("networks").iter().filter_map(|network| parse_network(network)).collect(),
         methods: table.texts("methods"),
         when: table.node("when").and_then(|node| reader.condition(node, &deciding())),
         max_age_ms: table.duration_ms("max_age"),
+        recheck_ms: table.duration_ms("recheck"),
     }
 }
 

@@ -3,7 +3,7 @@ use crate::clock::Timestamp;
 use crate::expr::FirstOf;
 use crate::fault::DenyReason;
 use crate::identity::{Groups, Identity, SubjectId};
-use crate::policy::{CanonicalPath, Gate, Glob, Login, OnCollision, PathPattern, PathSection, Policy, Upstream, UserMapping, Ways};
+use crate::policy::{CanonicalPath, Gate, Glob, Login, OnCollision, OnSuspect, PathPattern, PathSection, Policy, Upstream, UserMapping, Ways};
 use serde_json::Map;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
@@ -26,7 +26,7 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
         title: "P".into(),
         host: "p.example.com".into(),
         upstream: Upstream { tls: false, host: "127.0.0.1".into(), port: 1, connect_timeout_ms: 1, response_timeout_ms: 1 },
-        login: Login { idp: vec!["corp".into()], max_age_ms: Some(3_600_000), landing_new: None, landing_existing: None },
+        login: Login { idp: vec!["corp".into()], max_age_ms: Some(3_600_000), ..Login::default() },
         access,
         login_place: "p.toml:1".into(),
         access_place: "p.toml:4".into(),
@@ -44,6 +44,7 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
             name_max: None,
             omit: Vec::new(),
             on_collision: OnCollision::Refuse,
+            on_suspect: OnSuspect::Refuse,
         },
         roles: None,
         orgs: Vec::new(),
@@ -218,4 +219,69 @@ fn sections_beyond_the_first_hundred_count_too() {
     assert_eq!(decide(&policy, Some(&ada()), 0, "GET /199", "10.0.0.1"), denied(DenyReason::Groups, Rule::Path(199)));
     assert_eq!(decide(&policy, None, 0, "GET /open", "10.0.0.1"), Ok(Admitted { rule: Rule::Path(200), public: true }));
     assert_eq!(decide(&policy, Some(&ada()), 0, "GET /200", "10.0.0.1"), Ok(Admitted { rule: Rule::Access, public: false }));
+}
+
+#[test]
+fn row_26_the_apps_own_sign_in_is_shut_for_all_but_those_who_may_break_the_glass() {
+    let everyone = Gate { everyone: true, ..Gate::default() };
+    let mut policy = policy(everyone, vec![section(&["/login", "/public/*"], true, Gate::default())]);
+    policy.login.block_paths = ["/login", "/public/signup*"].map(|path| PathPattern::parse(path).unwrap()).to_vec();
+    policy.login.break_glass = globs(&["sso-*"]);
+    let refused = denied(DenyReason::LocalSignIn, Rule::Login);
+    let operator = Identity { groups: Groups::Known(vec!["sso-operators".into()]), ..ada() };
+    let elsewhere = Identity { idp: "other".into(), ..operator.clone() };
+    let unlisted = Identity { groups: Groups::Unknown, ..ada() };
+    // As generously as anything that restricts, and whether or not a section opens it.
+    for request in [
+        "GET /login",
+        "POST /login",
+        "GET /LOGIN",
+        "GET /login/",
+        "GET /login;x=1",
+        "GET /%6Cogin",
+        "GET /log%2569n",
+        "GET /public/signup2",
+        "DELETE /login.",
+    ] {
+        for identity in [None, Some(&ada()), Some(&elsewhere), Some(&unlisted)] {
+            assert_eq!(decide(&policy, identity, 0, request, "10.0.0.1"), refused, "{request} {identity:?}");
+        }
+        assert!(decide(&policy, Some(&operator), 0, request, "10.0.0.1").is_ok(), "{request}");
+    }
+    for request in ["GET /", "GET /login2", "GET /public/x"] {
+        assert!(decide(&policy, Some(&ada()), 0, request, "10.0.0.1").is_ok(), "{request}");
+    }
+    // Nobody may, when nobody is named.
+    policy.login.break_glass = Vec::new();
+    assert_eq!(decide(&policy, Some(&operator), 0, "GET /login", "10.0.0.1"), refused);
+}
+
+#[test]
+fn row_37_only_what_the_sign_in_said_is_worth_asking_for_again() {
+    use crate::expr::{Condition, Env};
+    let when = |text: &str| Condition::compile(text, &Env::sign_in().with_request()).unwrap().0;
+    let gate = |text: &str| Gate { when: Some(when(text)), ..Gate::default() };
+    let policy =
+        policy(gate("'x' in groups"), vec![section(&["/a"], false, gate("request.method == 'PUT'")), section(&["/b"], false, gate("false"))]);
+    let check = |reason: DenyReason, rule: Rule, expected: bool| {
+        assert_eq!(Refusal::Denied { reason, rule }.rests_on_sign_in(&policy), expected, "{reason:?} {rule:?}");
+    };
+    for reason in [
+        DenyReason::Networks,
+        DenyReason::Methods,
+        DenyReason::MaxAge,
+        DenyReason::Required,
+        DenyReason::Idp,
+        DenyReason::Origin,
+        DenyReason::LocalSignIn,
+    ] {
+        check(reason, Rule::Access, false);
+    }
+    check(DenyReason::When, Rule::Path(0), false);
+    check(DenyReason::When, Rule::Path(1), false);
+    check(DenyReason::When, Rule::Access, true);
+    for reason in [DenyReason::Groups, DenyReason::DenyGroups, DenyReason::Domains, DenyReason::EmailUnverified] {
+        check(reason, Rule::Path(0), true);
+    }
+    assert!(!Refusal::LoginRequired.rests_on_sign_in(&policy) && !Refusal::FreshLogin { max_age_ms: 1 }.rests_on_sign_in(&policy));
 }

@@ -2,9 +2,9 @@ use super::{Check, Explanation, Outcome, explain, span};
 use crate::clock::Timestamp;
 use crate::expr::{Condition, Env, Type};
 use crate::fault::DenyReason;
-use crate::identity::{Groups, Identity, SubjectId};
-use crate::policy::evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate};
-use crate::policy::{CanonicalPath, Gate, Glob, PathPattern, PathSection, Policy, Surroundings, Ways, compile};
+use crate::identity::{Groups, Identity, SubjectId, Way};
+use crate::policy::evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate_by};
+use crate::policy::{Bearer, CanonicalPath, Gate, Glob, PathPattern, PathSection, Policy, Surroundings, Ways, compile};
 use crate::source::SourceFile;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -54,7 +54,7 @@ fn concluded(policy: &Policy, found: &Explanation, signed_in: bool) -> Result<Ad
     let failed = |check: &&Check| matches!(check.outcome, Outcome::Fails(_));
     let refusal = |check: &Check| match check.outcome {
         Outcome::Fails(reason) => Refusal::Denied { reason, rule: check.rule },
-        Outcome::Holds | Outcome::Open => unreachable!(),
+        Outcome::Holds | Outcome::Open | Outcome::OtherWay => unreachable!(),
     };
     if let Some((index, _)) = public {
         return match found.checks.iter().find(failed) {
@@ -62,8 +62,13 @@ fn concluded(policy: &Policy, found: &Explanation, signed_in: bool) -> Result<Ad
             None => Ok(Admitted { rule: Rule::Path(index), public: true }),
         };
     }
-    if !signed_in {
-        return Err(Refusal::LoginRequired);
+    if !signed_in || found.checks.iter().any(|check| check.outcome == Outcome::OtherWay) {
+        let tokens_only = policy.bearer.is_some()
+            && found
+                .matched
+                .iter()
+                .any(|rule| matches!(rule, Rule::Path(index) if !policy.paths[*index].public && !policy.paths[*index].auth.session));
+        return Err(if tokens_only { Refusal::TokenRequired } else { Refusal::LoginRequired });
     }
     let order = |check: &Check| match check.key {
         "idp" => 0,
@@ -122,14 +127,15 @@ fn any_gate(personal: bool) -> impl Strategy<Value = Gate> {
 fn any_section() -> impl Strategy<Value = PathSection> {
     let patterns = select(vec!["/", "/a", "/a/*", "*.json", "/b*", "*"]);
     prop::bool::weighted(0.4).prop_flat_map(move |public| {
-        (patterns.clone(), any_gate(!public)).prop_map(move |(pattern, gate)| PathSection {
+        let ways = select(vec![(true, false), (true, true), (false, true)]);
+        (patterns.clone(), any_gate(!public), ways).prop_map(move |(pattern, gate, (session, bearer))| PathSection {
             place: "p.toml:9".into(),
             patterns: vec![PathPattern::parse(pattern).unwrap()],
             public,
-            auth: Ways::SESSION,
+            gate,
+            auth: Ways { session, bearer },
             headers: Vec::new(),
             secret_headers: Vec::new(),
-            gate,
         })
     })
 }
@@ -163,13 +169,15 @@ proptest! {
             select(vec!["10.1.2.3", "192.0.2.1", "203.0.113.9", "::ffff:10.0.0.1", "2001:db8::1"]),
         ),
         login_max_age in prop::option::of(Just(30 * MINUTE)),
+        (tokens, way) in (any::<bool>(), select(vec![Way::Session, Way::Session, Way::Bearer])),
     ) {
-        let policy = policy(access, paths, "corp", login_max_age);
+        let mut policy = policy(access, paths, "corp", login_max_age);
+        policy.bearer = tokens.then(|| Bearer { idp: "corp".into(), audience: "a".into(), scopes: Vec::new(), provision: false });
         let path = CanonicalPath::parse(path).unwrap();
         let facts = Facts { method, path: &path, peer: peer.parse().unwrap(), host: "p.example.com" };
         let signed_in = who.as_ref().map(|(identity, age_ms)| SignedIn { identity, auth_time: NOW.plus_ms(-age_ms) });
-        let decided = evaluate(&policy, signed_in, &facts, NOW);
-        let found = explain(&policy, signed_in, &facts, NOW);
+        let decided = evaluate_by(&policy, signed_in, way, &facts, NOW);
+        let found = explain(&policy, signed_in, way, &facts, NOW);
         prop_assert_eq!(found.verdict, decided);
         prop_assert_eq!(concluded(&policy, &found, signed_in.is_some()), decided, "{:#?}", found.checks);
         match decided {
@@ -179,7 +187,8 @@ proptest! {
                 prop_assert_eq!(check.key, reason.key());
             }
             Err(Refusal::FreshLogin { .. }) => prop_assert_eq!(found.deciding().unwrap().key, "max_age"),
-            Ok(_) | Err(Refusal::LoginRequired | Refusal::TokenRequired) => prop_assert!(found.deciding().is_none()),
+            Err(Refusal::LoginRequired | Refusal::TokenRequired) => prop_assert_eq!(found.deciding().is_some(), signed_in.is_some()),
+            Ok(_) => prop_assert!(found.deciding().is_none()),
         }
     }
 }
@@ -193,7 +202,7 @@ fn said(gate: Gate, identity: Option<&Identity>, request: &str, peer: &str) -> V
     let path = CanonicalPath::parse(path).unwrap();
     let facts = Facts { method, path: &path, peer: peer.parse().unwrap(), host: "p.example.com" };
     let signed_in = identity.map(|identity| SignedIn { identity, auth_time: NOW.plus_ms(-14 * MINUTE) });
-    let found = explain(&policy, signed_in, &facts, NOW);
+    let found = explain(&policy, signed_in, Way::Session, &facts, NOW);
     let line = |check: &Check| format!("{} {:?}: {}", check.key, check.outcome, check.says);
     found.checks.iter().filter(|check| check.rule == Rule::Access).map(line).collect()
 }
@@ -270,15 +279,15 @@ fn a_public_path_lists_only_what_is_asked_there() {
         place: "p.toml:9".into(),
         patterns: vec![PathPattern::parse("/a").unwrap()],
         public: true,
+        gate: Gate::default(),
         auth: Ways::SESSION,
         headers: Vec::new(),
         secret_headers: Vec::new(),
-        gate: Gate::default(),
     };
     let policy = policy(Gate { groups: globs(&["x"]), ..Gate::default() }, vec![open], "corp", None);
     let path = CanonicalPath::parse("/a").unwrap();
     let facts = Facts { method: "GET", path: &path, peer: "10.0.0.1".parse().unwrap(), host: "p.example.com" };
-    let found = explain(&policy, None, &facts, NOW);
+    let found = explain(&policy, None, Way::Session, &facts, NOW);
     assert_eq!(found.verdict, Ok(Admitted { rule: Rule::Path(0), public: true }));
     assert_eq!(found.matched, [Rule::Path(0)]);
     let [check] = found.checks.as_slice() else { panic!("{:?}", found.checks) };

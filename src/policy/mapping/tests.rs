@@ -1,7 +1,7 @@
 use super::*;
 use crate::expr::{Env, Template};
 use crate::identity::SubjectId;
-use crate::policy::{Gate, Glob, Login, OnCollision, OnExisting, Org, Upstream, UserMapping};
+use crate::policy::{Gate, Glob, Login, OnCollision, OnExisting, OnSuspect, Org, Upstream, UserMapping};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -36,6 +36,7 @@ fn bare() -> Policy {
             name_max: None,
             omit: Vec::new(),
             on_collision: OnCollision::Refuse,
+            on_suspect: OnSuspect::Refuse,
         },
         roles: None,
         orgs: Vec::new(),
@@ -266,4 +267,38 @@ fn j8_only_a_verified_address_is_evidence() {
     check(&Identity { claims, ..ada() }, "{claims.mail}", false);
     check(&Identity { email: None, ..ada() }, "boss@example.com", false);
     check(&ada(), "{lower(email)}", true);
+}
+
+#[test]
+fn row_53_what_looks_wrongly_decoded_makes_no_account_unless_the_policy_says_so() {
+    let mut policy = provisioned(Model::rest());
+    policy.user.extra = vec![("office".into(), first(&["{claims.office}"]))];
+    let office = |text: &str| Identity { claims: json!({"office": text}).as_object().unwrap().clone(), ..ada() };
+    let wrong = [
+        (Identity { name: Some("ZoÃ« BrontÃ«".into()), ..ada() }, "user.display", "name"),
+        (Identity { username: Some("zoÃ«".into()), ..ada() }, "user.name", "username"),
+        (office("ZÃ¼rich"), "user.extra.office", "claims.office"),
+    ];
+    for (identity, attribute, claim) in &wrong {
+        let error = desire(&policy, identity, None).unwrap_err();
+        assert_eq!((error.attribute(), error.public()), (*attribute, PublicMessage::UnusableSignIn));
+        // The log names the claim; the value stays out of it.
+        assert_eq!(error.to_string(), format!("`{attribute}` {} (from {claim})", TextProblem::Mojibake));
+    }
+    // What `slug` makes of it would look like a name.
+    let mut slugged = provisioned(Model::rest());
+    slugged.user.name = first(&["{slug(given_name)}"]);
+    let zoe = Identity { given_name: Some("ZoÃ«".into()), ..ada() };
+    assert!(refused(&slugged, &zoe).contains("Windows-1252"));
+    // A claim that no policy uses locks nobody out, whatever is in it; nor does a group.
+    let odd = Identity { groups: Groups::Known(vec!["ZÃ¼rich\u{0}".into()]), ..office("Zürich") };
+    assert!(desire(&policy, &odd, None).is_ok());
+    assert!(desire(&policy, &Identity { family_name: Some("BrontÃ«\u{202e}".into()), ..ada() }, None).is_ok());
+    policy.user.on_suspect = OnSuspect::Accept;
+    for (identity, ..) in &wrong {
+        assert!(desire(&policy, identity, None).is_ok(), "{identity:?}");
+    }
+    // Accepting a guess is not accepting what is certainly wrong.
+    assert!(refused(&policy, &office("Zu\u{fffd}rich")).contains("replacement"));
+    assert!(refused(&policy, &office("\u{e001}")).contains("private-use"));
 }

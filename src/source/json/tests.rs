@@ -44,22 +44,25 @@ fn what_is_not_json_is_named_where_it_stands() {
 fn where_it_is_plain_what_was_meant_reading_goes_on() {
     check("{\"a\": 1, \"a\": 2, \"b\": 3, \"b\": null}", &["1:10 duplicate key", "1:26 duplicate key", "1:31 null is no value here"]);
     check("{\"a\": [1, 2,], \"b\": {},}", &["1:12 a comma after the last element", "1:23 a comma after the last element"]);
-    check("{\"a\": [1 2] \"b\": 1,, \"c\": 2}", &["1:10 a comma is missing before this", "1:13 a comma is missing before this", "1:20 a comma too many"]);
-    check("{a: 'x', 'b' = True}", &[
-        "1:2 keys stand in double quotes",
-        "1:5 strings stand in double quotes",
-        "1:10 keys stand in double quotes",
-        "1:14 `:` stands between key and value",
-        "1:16 `True` is not a JSON value",
-    ]);
+    check(
+        "{\"a\": [1 2] \"b\": 1,, \"c\": 2}",
+        &["1:10 a comma is missing before this", "1:13 a comma is missing before this", "1:20 a comma too many"],
+    );
+    check(
+        "{a: 'x', 'b' = True}",
+        &[
+            "1:2 keys stand in double quotes",
+            "1:5 strings stand in double quotes",
+            "1:10 keys stand in double quotes",
+            "1:14 `:` stands between key and value",
+            "1:16 `True` is not a JSON value",
+        ],
+    );
     check("// a\n{\"a\": 1, # b\n/* c */ \"b\": 15m}", &["1:1 JSON has no comments", "3:14 `15m` is not a JSON value"]);
-    check("{\"a\": \"\\q\\ud800\\u12\\ud800\\u0041\t\"}", &[
-        "1:8 no such escape",
-        "1:10 no such escape",
-        "1:16 no such escape",
-        "1:20 no such escape",
-        "1:32 a control character in a string",
-    ]);
+    check(
+        "{\"a\": \"\\q\\ud800\\u12\\ud800\\u0041\t\"}",
+        &["1:8 no such escape", "1:10 no such escape", "1:16 no such escape", "1:20 no such escape", "1:32 a control character in a string"],
+    );
     for number in ["01", "1.", ".5", "+1", "1e", "-", "0x10", "NaN", "Infinity", "1_000"] {
         check(&format!("{{\"a\": {number}}}"), &[&format!("1:7 `{number}` is not a JSON value")]);
     }

@@ -1,9 +1,10 @@
 //! From verified claims to an [`Identity`]. Pure.
 //!
 //! The rules that matter: the ID token wins over userinfo; an address and its verification come from the same source; groups that were not
-//! listed are unknown, never empty.
+//! listed are unknown, never empty. From here on all text is in one form of Unicode, and what is blank is absent.
 
 use crate::config;
+use crate::identity::text::{tidy, tidy_claims};
 use crate::identity::{Groups, Identity, SubjectId, email};
 use serde_json::{Map, Value};
 
@@ -37,10 +38,12 @@ pub(super) fn identity(sub: String, id_token: Map<String, Value>, userinfo: Opti
     let group_claims = reading.sources("groups").unwrap_or(std::slice::from_ref(reading.groups));
     let mut claims = merged(id_token, userinfo, group_claims);
     claims.retain(|name, _| !PLUMBING.contains(&name.as_str()));
+    // Before blank claims go: an empty list of groups is known to be empty.
     let groups = groups(&claims, group_claims);
+    let mut claims = tidy_claims(claims);
     let vouches = vouches_for_mapped_email(&claims, reading);
     map(&mut claims, reading.attributes);
-    let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
     let address = text("email").filter(|address| email::domain(address).is_some());
     let verified = match claims.get("email_verified").filter(|_| vouches) {
         // Strict: "true" as a string has meant "unverified, but the column is a string" at more than one provider.
@@ -135,11 +138,11 @@ fn groups(claims: &Map<String, Value>, names: &[String]) -> Groups {
     let Some(found) = names.iter().find_map(|name| lookup(claims, name).filter(|value| !value.is_null())) else { return Groups::Unknown };
     match found {
         // One name, whatever is in it: a comma does not make two (attacks.md I5).
-        Value::String(one) => Groups::Known(Some(one).filter(|one| !one.is_empty()).cloned().into_iter().collect()),
+        Value::String(one) => Groups::Known(tidy(one).into_iter().collect()),
         Value::Array(list) if list.len() <= GROUPS_MAX => {
-            let names: Option<Vec<String>> = list.iter().map(|name| name.as_str().map(str::to_owned)).collect();
+            let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
             // A list of something else is a list nobody here can read: that revokes nothing.
-            names.map_or(Groups::Unknown, |names| Groups::Known(names.into_iter().filter(|name| !name.is_empty()).collect()))
+            names.map_or(Groups::Unknown, |names| Groups::Known(names.into_iter().filter_map(tidy).collect()))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Groups::Unknown,
     }
@@ -214,6 +217,26 @@ mod tests {
         check(json!({}), Some(json!({"email": "b@good.com", "email_verified": true})), false, Some("b@good.com"), true);
         check(json!({"email": "a@good.com", "email_verified": true}), None, false, Some("a@good.com"), true);
         check(json!({"email": "a@good.com"}), None, true, Some("a@good.com"), true);
+    }
+
+    #[test]
+    fn row_53_text_has_one_form_and_what_is_blank_is_absent() {
+        let found = read(
+            &json!({
+                "name": "  ", "given_name": "Zoe\u{308}", "family_name": "", "preferred_username": "\u{a0}", "office": " ",
+                "groups": ["Zu\u{308}rich", " "], "sub": "Zoe\u{308}",
+            }),
+            None,
+            false,
+        );
+        assert_eq!((found.name, found.given_name.as_deref(), found.family_name, found.username), (None, Some("Zoë"), None, None));
+        assert_eq!(
+            (found.groups, found.claims.get("office"), &found.claims["sub"]),
+            (Groups::Known(vec!["Zürich".into()]), None, &json!("Zoe\u{308}"))
+        );
+        // What no policy uses is kept, whatever is in it: nobody is locked out by it here.
+        let found = read(&json!({"nickname": "a\u{202e}\u{fffd}\n", "groups": ["x\u{0}"]}), None, false);
+        assert_eq!((&found.claims["nickname"], found.groups), (&json!("a\u{202e}\u{fffd}\n"), Groups::Known(vec!["x\u{0}".into()])));
     }
 
     #[test]

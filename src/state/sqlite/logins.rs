@@ -21,6 +21,8 @@ struct SealedHandover<'a> {
     app: Cow<'a, str>,
     app_binding: [u8; 32],
     return_to: Cow<'a, str>,
+    #[serde(default)]
+    lands: bool,
 }
 
 #[async_trait]
@@ -56,6 +58,7 @@ impl LoginStore for Store {
             app: Cow::Borrowed(&handover.app),
             app_binding: handover.app_binding.0,
             return_to: Cow::Borrowed(&handover.return_to),
+            lands: handover.lands,
         };
         let sealed = self.seal_json(Purpose::Handover, code, &body)?;
         let put = sqlx::query("insert into handover (code, sealed, expires_at) values ($1, $2, $3)");
@@ -75,6 +78,7 @@ impl LoginStore for Store {
                     app: body.app.into_owned(),
                     app_binding: SecretHash(body.app_binding),
                     return_to: body.return_to.into_owned(),
+                    lands: body.lands,
                 })
             },
         )

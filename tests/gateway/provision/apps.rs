@@ -265,7 +265,7 @@ async fn row_15_a_role_that_turns_out_not_to_exist_is_named_and_never_dropped() 
     let scene = Scene::new(Flavour::Grafana).await;
     let policy = scene.policy("grafana", "[[org]]\nid = 1\nrole = \"{claims.level}\"\n");
     let boss = claims(ada(&[]), json!({ "level": "Boss" }));
-    assert_eq!(refused(&scene.world.sign_in(&boss, &policy).await), PublicMessage::IncompleteSignIn);
+    assert_eq!(refused(&scene.world.sign_in(&boss, &policy).await), PublicMessage::UnusableSignIn);
     assert!(scene.fake.take_seen().is_empty() && scene.log().contains("the app has no role `Boss`"), "{}", scene.log());
 
     // By asking the app: SCIM groups, and Grafana's organisations.

@@ -313,6 +313,11 @@ pub(crate) fn first(texts: &[&str]) -> FirstOf {
     FirstOf(texts.iter().map(|text| Template::compile(text, &env).unwrap().0).collect())
 }
 
+fn landing(path: &str) -> Landing {
+    let template = Template::compile(path, &Env::sign_in()).unwrap().0;
+    Landing(vec![landing::Place::of(template).unwrap()])
+}
+
 /// Groups become groups of the app: `g-devs` gives `devs`.
 pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
     let mut model = Model::rest();
@@ -326,7 +331,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
         title: "Wiki".into(),
         host: "wiki.example.com".into(),
         upstream: Upstream { tls: false, host: "127.0.0.1".into(), port: 1, connect_timeout_ms: 1, response_timeout_ms: 1 },
-        login: Login { landing_new: Some("/welcome".into()), landing_existing: Some("/mine".into()), ..Login::default() },
+        login: Login { landing_new: Some(landing("/welcome")), landing_existing: Some(landing("/mine")), ..Login::default() },
         access: Gate::default(),
         login_place: String::new(),
         access_place: String::new(),
@@ -344,6 +349,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             name_max: None,
             omit: Vec::new(),
             on_collision: OnCollision::Refuse,
+            on_suspect: OnSuspect::Refuse,
         },
         roles: Some(Roles { map, pick: Pick::All, order: Vec::new(), default: None, sync: Sync::Login }),
         orgs: Vec::new(),

@@ -190,6 +190,24 @@ async fn row_06_the_policy_revision_is_stamped_on_every_record() {
     assert_eq!(followed.open(&person, APP).await.status(), 200);
 }
 
+/// The gateway file decides which policies make accounts: one that it takes that from does not go on with its last good version.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_09_what_the_gateway_file_withdraws_is_withdrawn_at_once() {
+    let provision = "[provision]\nconnector = \"scim\"\nurl = \"http://127.0.0.1:9\"\ntoken = \"file:../admin.token\"\nretries = 0\n";
+    let followed = Followed::with(Arc::new(no_gate), |app| vec![("app", policy_with(APP, app, "", provision)), ("wiki", policy(WIKI, app))]).await;
+    followed.write("admin.token", "token");
+    assert!(followed.reload().await.ok);
+    let nobody = Person::default();
+    assert_eq!(followed.get(&nobody, APP, "/").await.status(), 401);
+    followed.edit("vestibule.toml", "[pages]", "[provisioning]\nallow = [\"wiki\"]\n[pages]");
+    let found = followed.reload().await;
+    assert!(!found.ok && found.problems.contains("[provision] is not available to `app`"), "{found:?}");
+    assert_eq!((followed.get(&nobody, APP, "/").await.status(), followed.get(&nobody, WIKI, "/").await.status()), (503, 401));
+    followed.edit("vestibule.toml", "allow = [\"wiki\"]", "allow = [\"wiki\", \"app\"]");
+    assert!(followed.reload().await.ok);
+    assert_eq!(followed.get(&nobody, APP, "/").await.status(), 401);
+}
+
 /// A policy's own connector is part of it, though it stands in a file of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connector_file_that_changes_is_a_change_of_its_policy() {
