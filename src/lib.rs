@@ -30,7 +30,7 @@
 //! | ports and adapters | [`outbound`] [`connector`] [`state`] [`session`] [`secrets`] [`signer`] [`sso`] |
 //! | pipelines | [`pages`] [`provision`] [`rehearse`] [`login`] [`request`] |
 //! | edges | [`observe`] [`proxy`] [`admin`] [`manual`] |
-//! | composition root, the one place that names concrete adapters | [`app`] [`load`] |
+//! | composition root, the one place that names concrete adapters | [`app`] [`load`] [`reload`] |
 //! | what starts it | [`cli`] [`demo`] |
 //!
 //! # Invariants
@@ -81,6 +81,7 @@ pub mod manual;
 // composition root
 pub mod app;
 pub mod load;
+pub mod reload;
 
 // what starts it
 pub mod cli;

@@ -1,7 +1,13 @@
 //! Loading: from files to what runs.
 //!
 //! Lives here: the only place that reads configuration files. `serve`, `check` and the demo call the same functions, so that what `check` accepts is what
-//! runs. Everything read goes to the pure compilers in `config/` and `policy/`.
+//! runs. Everything read goes to the pure compilers in `config/` and `policy/`. [`Loader`] loads again and again and compiles only what has changed;
+//! [`Gate`] is the place for whatever else a compiled policy must pass before it is served. `settle.rs`, which is pure, says which version of which file
+//! is to be served when not all of them are in order.
+
+mod settle;
+
+pub use settle::{Candidate, Choice, settle};
 
 mod own;
 mod pages;
@@ -17,6 +23,7 @@ use crate::connector::builtin::builtin;
 use crate::policy::{self, Policy, Surroundings};
 use crate::rehearse;
 use crate::source::{Problem, Report, Severity, SourceFile, parse};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,8 +34,10 @@ use std::sync::Arc;
 pub struct Loaded {
     /// The gateway file.
     pub gateway: Gateway,
+    /// Its text.
+    pub text: Arc<str>,
     /// The policies that are in order, by file name. A policy with errors is not among them: its app is not served, all others are.
-    pub policies: Vec<Policy>,
+    pub policies: Vec<Arc<Policy>>,
     /// Hosts of the policies that were left out, as far as they can be read and nobody else has them: their apps are unavailable, not unknown.
     pub unavailable: Vec<String>,
     /// Everything found, errors of the policies that were left out included.
@@ -54,27 +63,31 @@ impl Loaded {
     /// What to start.
     pub fn into_plan(self) -> Plan {
         let rejected = self.rejected();
-        Plan { rejected, ..Plan::new(self.gateway, self.policies, self.unavailable) }
+        Plan { rejected, policies: self.policies, text: Some(self.text), ..Plan::new(self.gateway, Vec::new(), self.unavailable) }
     }
 
     /// Policy files with errors, each with the first of them.
     fn rejected(&self) -> Vec<Rejected> {
-        let mut rejected: Vec<Rejected> = Vec::new();
-        for problem in self.report.problems.iter().filter(|problem| problem.severity == Severity::Error) {
-            let file = problem.file.name.to_string();
-            if !rejected.iter().any(|known| known.file == file) {
-                let app = Path::new(&file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                rejected.push(Rejected { app, file, reason: problem.code });
-            }
-        }
-        rejected
+        let errors = self.report.problems.iter().filter(|problem| problem.severity == Severity::Error);
+        let mut known = HashSet::new();
+        let first = errors.filter(|problem| known.insert(&problem.file.name));
+        first.map(|problem| Rejected { app: app_of(&problem.file), file: problem.file.name.to_string(), reason: problem.code }).collect()
     }
 }
 
 /// A file or folder that cannot be read.
 pub(crate) const UNREADABLE: &str = "unreadable";
 
-/// Loads the gateway file and its policies.
+/// What else must hold of a compiled policy before it is served: the problems that are found. One with an error is not loaded. What is served must pass
+/// [`rehearse::gate`], its own tests.
+pub type Gate = dyn Fn(&Arc<Policy>, &SourceFile) -> Vec<Problem> + Send + Sync;
+
+/// Everything that compiles may be served: for tests and measurements.
+pub const fn no_gate(_policy: &Arc<Policy>, _file: &SourceFile) -> Vec<Problem> {
+    Vec::new()
+}
+
+/// Loads the gateway file and its policies, once.
 ///
 /// # Errors
 /// The report, when the gateway file is missing or has errors, or the folder of policies cannot be read: nothing is served then.
@@ -87,44 +100,132 @@ pub fn load(config: &Path) -> Result<Loaded, Report> {
 /// # Errors
 /// As [`load`].
 pub fn load_over(config: &Path, variables: &[Variable]) -> Result<Loaded, Report> {
-    let mut look = Look::default();
-    let Some(file) = look.read(config) else { return Err(look.report) };
-    let folder = config.parent().unwrap_or(Path::new(""));
-    let over = environment::overlay(&file, variables);
-    let (gateway, problems) = config::compile::compile_over(&over, folder);
-    look.report.problems.extend(problems);
-    let gateway = gateway.and_then(|gateway| pages::read(gateway, &mut look.report.problems));
-    // Policies are looked at even when the gateway file is broken, so that one run shows everything.
-    let (policies, idps) = config::compile::outline(&over, folder);
-    let around = Surroundings { idps: idps.as_deref(), connectors: builtin() };
-    let paths = look.policy_files(&policies);
-    let mut compiled: Vec<(SourceFile, Policy)> = Vec::new();
-    let mut unavailable = Vec::new();
-    for path in paths.as_deref().unwrap_or_default() {
-        let Some(file) = look.read(path) else { continue };
-        match look.policy(&file, around) {
-            Some(policy) => compiled.push((file, policy)),
-            None => unavailable.extend(parse(&file).0.text("host").map(str::to_ascii_lowercase)),
+    Ok(Loader::over(config, variables.to_vec()).look(&rehearse::gate)?.first())
+}
+
+/// Loads again and again, and compiles only what has changed.
+#[derive(Debug)]
+pub struct Loader {
+    config: PathBuf,
+    /// What the environment says over the gateway file.
+    variables: Vec<Variable>,
+    /// Text of the gateway file that `known` was compiled beside: providers, for one, are its affair.
+    around: Arc<str>,
+    /// Policy files as they were at the last look, with what came of them.
+    known: HashMap<PathBuf, Candidate>,
+}
+
+/// What the files say now. The gateway file is in order; its policies may not be.
+#[derive(Debug)]
+pub struct Found {
+    /// What the gateway file means.
+    pub gateway: Gateway,
+    /// The gateway file.
+    pub file: SourceFile,
+    /// The policy files, by name.
+    pub candidates: Vec<Candidate>,
+    /// What is to be said of the gateway file, the folder and the connectors in it.
+    pub problems: Vec<Problem>,
+    /// Files that were looked at.
+    pub files: usize,
+}
+
+impl Loader {
+    /// A loader that has looked at nothing yet.
+    pub fn new(config: &Path) -> Self {
+        Self::over(config, variables())
+    }
+
+    /// As [`Self::new`], with the environment as an argument.
+    pub fn over(config: &Path, variables: Vec<Variable>) -> Self {
+        Self { config: config.to_owned(), variables, around: Arc::from(""), known: HashMap::new() }
+    }
+
+    /// The gateway file.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Connector files that policies name, whether or not they are there: what is served changes when they do.
+    pub fn connectors(&self) -> Vec<PathBuf> {
+        self.known.values().filter_map(|candidate| candidate.connector.as_ref()).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Reads every file; compiles, and puts through `gate`, those whose text has changed since the last look.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn look(&mut self, gate: &Gate) -> Result<Found, Report> {
+        let mut look = Look::default();
+        let Some(file) = look.read(&self.config) else { return Err(look.report) };
+        let folder = self.config.parent().unwrap_or(Path::new(""));
+        let over = environment::overlay(&file, &self.variables);
+        let (gateway, problems) = config::compile::compile_over(&over, folder);
+        look.report.problems.extend(problems);
+        let gateway = gateway.and_then(|gateway| pages::read(gateway, &mut look.report.problems));
+        // Policies are looked at even when the gateway file is broken, so that one run shows everything.
+        let (policies, idps) = config::compile::outline(&over, folder);
+        let around = Surroundings { idps: idps.as_deref(), connectors: builtin() };
+        let paths = look.policy_files(&policies);
+        if self.around != file.text {
+            self.known.clear();
+            self.around = Arc::clone(&file.text);
         }
+        let mut before = std::mem::take(&mut self.known);
+        let mut candidates = Vec::new();
+        for path in paths.as_deref().unwrap_or_default() {
+            let Some(candidate) = look.candidate(path, around, gate, before.remove(path)) else { continue };
+            if !candidate.is_unreadable() {
+                self.known.insert(path.clone(), candidate.clone());
+            }
+            candidates.push(candidate);
+        }
+        if let Some(gateway) = &gateway {
+            look.unfit(&file, gateway, paths.as_deref().unwrap_or_default(), &mut candidates);
+        }
+        if let (Some(gateway), Some(_)) = (gateway, &paths) {
+            return Ok(Found { gateway, file, candidates, problems: look.report.problems, files: look.report.files });
+        }
+        let (_, clashes) = settle(None, &candidates, &HashMap::new());
+        look.report.problems.extend(candidates.into_iter().flat_map(|candidate| candidate.problems));
+        look.report.problems.extend(clashes);
+        Err(look.report)
     }
-    let auth_host = gateway.as_ref().map(|gateway| gateway.server.auth_host.as_str());
-    let clashes = config::compile::together(auth_host, compiled.iter().map(|(file, policy)| (file, policy)));
-    compiled.retain(|(file, _)| !clashes.iter().any(|problem| problem.file.name == file.name));
-    look.report.problems.extend(clashes);
-    if let Some(gateway) = &gateway {
-        let names: Vec<String> = paths.iter().flatten().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
-        let unfit = config::provisioning::against(&file, &gateway.provisioning, &names, compiled.iter().map(|(file, policy)| (file, policy)));
-        let is_unfit = |name: &str| unfit.iter().any(|problem| problem.severity == Severity::Error && *problem.file.name == *name);
-        unavailable.extend(compiled.iter().filter(|(file, _)| is_unfit(&file.name)).map(|(_, policy)| policy.host.clone()));
-        compiled.retain(|(file, _)| !is_unfit(&file.name));
-        look.report.problems.extend(unfit);
+}
+
+impl Found {
+    /// What to start with: no policy is in force yet.
+    pub fn first(self) -> Loaded {
+        let auth_host = &self.gateway.server.auth_host;
+        let (choices, clashes) = settle(Some(auth_host), &self.candidates, &HashMap::new());
+        let served = |(candidate, choice): (&Candidate, &Choice)| if *choice == Choice::Now { candidate.policy.clone() } else { None };
+        let policies: Vec<Arc<Policy>> = self.candidates.iter().zip(&choices).filter_map(served).collect();
+        let unavailable = unavailable(auth_host, &self.candidates, &choices, policies.iter().map(|policy| policy.host.as_str()));
+        let mut problems = self.problems;
+        problems.extend(self.candidates.into_iter().flat_map(|candidate| candidate.problems));
+        problems.extend(clashes);
+        Loaded { gateway: self.gateway, text: self.file.text, policies, unavailable, report: Report { problems, files: self.files } }
     }
-    let (Some(gateway), Some(_)) = (gateway, paths) else { return Err(look.report) };
-    let policies: Vec<Policy> = compiled.into_iter().map(|(_, policy)| policy).collect();
-    unavailable.retain(|host| *host != gateway.server.auth_host && !policies.iter().any(|policy| policy.host == *host));
-    unavailable.sort();
-    unavailable.dedup();
-    Ok(Loaded { gateway, policies, unavailable, report: look.report })
+}
+
+/// Hosts of files of which nothing is served, as far as they can be read and nobody else has them: unavailable rather than unknown.
+pub(crate) fn unavailable<'p>(
+    auth_host: &'p str,
+    candidates: &[Candidate],
+    choices: &[Choice],
+    served: impl Iterator<Item = &'p str>,
+) -> Vec<String> {
+    let served: HashSet<&str> = served.chain([auth_host]).collect();
+    let nothing = candidates.iter().zip(choices).filter(|(_, choice)| **choice == Choice::Nothing);
+    let mut hosts: Vec<String> = nothing.filter_map(|(candidate, _)| candidate.host()).filter(|host| !served.contains(host.as_str())).collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+/// The app that a policy file is of.
+pub(crate) fn app_of(file: &SourceFile) -> String {
+    Path::new(&*file.name).file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The gateway file and the policies it names, as far as they can be found.
@@ -197,11 +298,17 @@ struct Look {
     report: Report,
     /// Connector files that policies have named, each read once.
     own_connectors: own::Connectors,
+    /// Their texts; `None`: not to be read.
+    connector_texts: HashMap<PathBuf, Option<Arc<str>>>,
 }
 
 impl Look {
-    fn read(&mut self, path: &Path) -> Option<SourceFile> {
+    const fn files(&mut self) {
         self.report.files += 1;
+    }
+
+    fn read(&mut self, path: &Path) -> Option<SourceFile> {
+        self.files();
         match fs::read_to_string(path) {
             Ok(text) => Some(SourceFile::new(path.display().to_string(), text)),
             Err(error) => {
@@ -211,18 +318,66 @@ impl Look {
         }
     }
 
+    /// What policies do that the gateway file does not let them.
+    fn unfit(&mut self, file: &SourceFile, gateway: &Gateway, paths: &[PathBuf], candidates: &mut [Candidate]) {
+        let names: Vec<String> = paths.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
+        let policies = candidates.iter().filter_map(|candidate| Some((&candidate.file, candidate.policy.as_deref()?)));
+        let mut of_file: HashMap<Arc<str>, Vec<Problem>> = HashMap::new();
+        for problem in config::provisioning::against(file, &gateway.provisioning, &names, policies) {
+            of_file.entry(Arc::clone(&problem.file.name)).or_default().push(problem);
+        }
+        self.report.problems.extend(of_file.remove(&file.name).unwrap_or_default());
+        for candidate in candidates {
+            let found = of_file.remove(&candidate.file.name).unwrap_or_default();
+            if found.iter().any(|problem| problem.severity == Severity::Error) {
+                candidate.policy = None;
+            }
+            candidate.problems.extend(found);
+        }
+    }
+
+    fn connector_text(&mut self, path: &Path) -> Option<Arc<str>> {
+        if let Some(known) = self.connector_texts.get(path) {
+            return known.clone();
+        }
+        let text: Option<Arc<str>> = fs::read_to_string(path).ok().map(Arc::from);
+        self.connector_texts.insert(path.to_owned(), text.clone());
+        text
+    }
+
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        let file = SourceFile::new(path.display().to_string(), "");
-        let mut problem = Problem::error(UNREADABLE, &file, 0..0, format!("cannot be read: {error}"));
-        problem.span = None;
-        let help = if error.kind() == io::ErrorKind::NotFound {
-            "check the path; --config names the gateway file, and [server] policies the folder of policies"
-        } else if error.kind() == io::ErrorKind::PermissionDenied {
-            "it must be readable by the user that runs vestibule"
-        } else {
-            "it must be a file of UTF-8 text, and the policies a folder"
+        self.report.problems.push(unreadable(path, error));
+    }
+
+    /// A policy file as it is now; what was made of the very same text `before` is that of now. `None`: it is no policy but a connector.
+    fn candidate(&mut self, path: &Path, around: Surroundings<'_>, gate: &Gate, before: Option<Candidate>) -> Option<Candidate> {
+        self.files();
+        let file = match fs::read_to_string(path) {
+            Ok(text) => SourceFile::new(path.display().to_string(), text),
+            Err(error) => {
+                let problem = unreadable(path, &error);
+                return Some(Candidate { file: problem.file.clone(), policy: None, problems: vec![problem], connector: None });
+            }
         };
-        self.report.problems.push(problem.help(help));
+        if let Some(before) = before.filter(|before| before.file.text == file.text)
+            && before.connector.as_ref().is_none_or(|(path, text)| self.connector_text(path) == *text)
+        {
+            return Some(before);
+        }
+        if self.is_connector(&file) {
+            return None;
+        }
+        let connector = connector_of(&file).map(|path| {
+            let text = self.connector_text(&path);
+            (path, text)
+        });
+        let said = self.report.problems.len();
+        let policy = self.compiled(&file, around).map(Arc::new);
+        let mut problems = self.report.problems.split_off(said);
+        let failed = policy.iter().flat_map(|policy| gate(policy, &file)).collect::<Vec<_>>();
+        let passed = !failed.iter().any(|problem| problem.severity == Severity::Error);
+        problems.extend(failed);
+        Some(Candidate { file, policy: policy.filter(|_| passed), problems, connector })
     }
 
     fn compiled(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
@@ -275,4 +430,18 @@ impl Look {
         }
         Some(paths)
     }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    let file = SourceFile::new(path.display().to_string(), "");
+    let mut problem = Problem::error(UNREADABLE, &file, 0..0, format!("cannot be read: {error}"));
+    problem.span = None;
+    let help = if error.kind() == io::ErrorKind::NotFound {
+        "check the path; --config names the gateway file, and [server] policies the folder of policies"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "it must be readable by the user that runs vestibule"
+    } else {
+        "it must be a file of UTF-8 text, and the policies a folder"
+    };
+    problem.help(help)
 }

@@ -121,6 +121,18 @@ pub fn resolve(reference: &SecretRef, environment: Environment<'_>) -> Result<Re
     }
 }
 
+/// The file in which [`resolve`] looks for the secret; `None` for an environment variable.
+pub fn location(reference: &SecretRef, environment: Environment<'_>) -> Option<PathBuf> {
+    match reference {
+        SecretRef::Env(_) => None,
+        SecretRef::File(path) => Some(path.clone()),
+        SecretRef::Cred(name) => {
+            let folder = environment("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
+            Some(folder.map_or_else(|| PathBuf::from(RUN_SECRETS), PathBuf::from).join(name))
+        }
+    }
+}
+
 fn read(reference: String, path: PathBuf, warn: bool) -> Result<Resolved, SecretError> {
     use std::os::unix::fs::PermissionsExt as _;
     let unreadable = |source: std::io::Error| {

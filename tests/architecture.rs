@@ -30,6 +30,8 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("openidconnect::", &["sso/oidc"]),
     ("sqlx::", &["state/sqlite"]),
     ("moka::", &["session/"]),
+    ("notify::", &["reload/watch.rs"]),
+    ("nix::", &["admin/socket.rs"]),
     ("jsonwebtoken::", &["signer.rs", "sso/oidc", "demo/"]),
     ("askama::", &["pages/"]),
     ("toml::", &["source/"]),

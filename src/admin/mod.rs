@@ -1,6 +1,10 @@
 //! The operators' listener: `/healthz`, `/readyz`, `/metrics`. Its own address, loopback unless told otherwise, never the public one.
 //!
-//! It has no state of its own and opens nothing: a health check is not a way around a policy (CVE-2026-34457).
+//! It has no state of its own and opens nothing: a health check is not a way around a policy (CVE-2026-34457). `socket.rs` is the Unix socket that the command
+//! line talks to, `commands/` what may be asked there.
+
+pub mod commands;
+pub mod socket;
 
 use crate::clock::Clock;
 use crate::observe::Metrics;

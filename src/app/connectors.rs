@@ -15,20 +15,26 @@ use std::sync::Arc;
 /// Reads a secret for the key that is named.
 pub(super) type Read<'a> = dyn Fn(&dyn std::fmt::Display, &SecretRef) -> Result<SecretString, StartError> + 'a;
 
+/// What the engine of one policy shows to the app; `None` when it makes no accounts.
+pub(super) fn credential(policy: &Policy, read: &Read<'_>) -> Result<Option<ResolvedCredential>, StartError> {
+    // Switched off, no admin call is made: not even its credential has to be there.
+    let provision = policy.provision.as_ref().filter(|provision| provision.switches.enabled);
+    provision.map(|provision| resolve(&policy.file, &provision.credential, read)).transpose()
+}
+
 /// The engine of one policy; `None` when it makes no accounts.
 pub(super) fn engine(
     policy: &Policy,
+    credential: Option<ResolvedCredential>,
     transport: &Arc<dyn Transport>,
     clock: &Arc<dyn Clock>,
-    read: &Read<'_>,
-) -> Result<Option<Arc<dyn Connector>>, StartError> {
-    // Switched off, no admin call is made: not even its credential has to be there.
-    let Some(provision) = policy.provision.as_ref().filter(|provision| provision.switches.enabled) else { return Ok(None) };
+) -> Option<Arc<dyn Connector>> {
+    let provision = policy.provision.as_ref()?;
     let engine = Engine::new(
         Arc::clone(&provision.connector),
         provision.steps.clone(),
         provision.url.clone(),
-        resolve(&policy.file, &provision.credential, read)?,
+        credential?,
         provision.settings.clone(),
         Limits { timeout_ms: provision.timeout_ms, ..Limits::default() },
         Arc::clone(transport),
@@ -38,7 +44,7 @@ pub(super) fn engine(
         InitialPassword::Random => engine.with_passwords(Arc::new(OsEntropy::default())),
         InitialPassword::None => engine,
     };
-    Ok(Some(Arc::new(engine)))
+    Some(Arc::new(engine))
 }
 
 /// The credential of an admin API, read from where the policy says.

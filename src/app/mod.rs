@@ -1,14 +1,23 @@
 //! The composition root: the one place that names concrete adapters.
 //!
-//! [`start`] reads secrets and certificates, opens the store, makes the desks and starts the cores; [`Running`] stops it all again. No decision is made in
-//! here. `wiring.rs` fits ports that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions, `online.rs` looks at everything
-//! that a start would need without starting.
+//! [`start`] opens the store, makes the desks and starts the cores; [`Running`] stops it all again. No decision is made in here. What files refer to is read in
+//! `build.rs`, as often as wanted: `force.rs` has what is in force ([`Swap`]) and puts something else into force while the gateway runs. `wiring.rs` fits ports
+//! that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions, `sockets.rs` binds, `lines.rs` says what was loaded,
+//! `status.rs` how it is, `online.rs` looks at everything that a start would need without starting.
 
+mod build;
 mod connectors;
+mod force;
+mod lines;
 pub mod look;
 pub mod online;
+mod sockets;
+mod status;
 mod wiring;
 
+pub use force::{By, Source, Swap};
+
+use crate::admin::socket::SocketError;
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Gateway, SecretRef};
@@ -17,28 +26,28 @@ use crate::login::{self, Addresses, DeskParts, TokenDesk};
 use crate::observe::{self, Incidents, Metrics};
 use crate::outbound::{HyperTransport, Transport};
 use crate::pages::Pages;
-use crate::policy::{Policy, SecretHeader};
+use crate::policy::Policy;
 use crate::provision::{self, ClockedSigner, Times, TokioSleeper};
+use crate::proxy::tls::{Acceptor, Resolver};
+use crate::proxy::{Shared, Worker, redirect, tls};
 use crate::rehearse::perform::Real;
-use crate::proxy::tls::{Acceptor, Certificates, Resolver};
-use crate::proxy::{Shared, Worker, listen, redirect, tls};
-use crate::request::{Limits, Routes, SharedSecrets};
+use crate::request::{Limits, Routes};
 use crate::secrets::{self, SecretError};
 use crate::session::{LiveSessions, TokenSessions};
 use crate::signer::Signer;
 use crate::sso::Provider;
 use crate::sso::bearer::AccessTokens;
-use crate::sso::oidc::OidcProvider;
 use crate::state::seal::Sealer;
 use crate::state::{LoginStore, Store, sqlite};
 use arc_swap::ArcSwap;
-use connectors::Read;
-use secrecy::{ExposeSecret as _, SecretString};
-use std::collections::HashMap;
+use build::Builder;
+use force::{First, Handles};
+use secrecy::SecretString;
+use sockets::Sockets;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -62,8 +71,10 @@ pub(crate) const DEMO: &str = "--port";
 pub struct Plan {
     /// The gateway file.
     pub gateway: Gateway,
+    /// Its text, where there is one: by it a reload sees whether it has changed.
+    pub text: Option<Arc<str>>,
     /// The policies that are in order.
-    pub policies: Vec<Policy>,
+    pub policies: Vec<Arc<Policy>>,
     /// Hosts whose policy is not. Those of policies that lack a secret are added at the start.
     pub unavailable: Vec<String>,
     /// Policy files that are not in order, for operators.
@@ -99,7 +110,8 @@ impl Plan {
     pub fn new(gateway: Gateway, policies: Vec<Policy>, unavailable: Vec<String>) -> Self {
         Self {
             gateway,
-            policies,
+            text: None,
+            policies: policies.into_iter().map(Arc::new).collect(),
             unavailable,
             rejected: Vec::new(),
             plain: false,
@@ -171,6 +183,9 @@ pub enum StartError {
     /// Logging.
     #[error("{0}")]
     Observe(#[from] observe::ObserveError),
+    /// The operators' socket.
+    #[error("{0}")]
+    Socket(#[from] SocketError),
     /// A thread.
     #[error("cannot start a core: {0}")]
     Thread(std::io::Error),
@@ -193,7 +208,7 @@ fn way_out(key: &str, address: SocketAddr, cause: &std::io::Error) -> String {
 impl StartError {
     /// Whether the way out is in a file rather than in the machine.
     pub const fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Listen { .. } | Self::Thread(_))
+        !matches!(self, Self::Listen { .. } | Self::Thread(_) | Self::Socket(SocketError::Taken(_) | SocketError::File { .. }))
     }
 }
 
@@ -205,7 +220,7 @@ pub struct Running {
     pub redirecting: Vec<SocketAddr>,
     /// Where operators look.
     pub admin: Option<SocketAddr>,
-    summary: Vec<String>,
+    swap: Arc<Swap>,
     stop: watch::Sender<bool>,
     background: CancellationToken,
     sweeper: tokio::task::JoinHandle<()>,
@@ -221,45 +236,27 @@ pub struct Running {
 /// # Errors
 /// [`StartError`]: nothing runs then.
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
-    let Plan { gateway, policies, mut unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
+    let Plan { gateway, text, policies, unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
-    let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, environment.as_ref());
-    let sealer = || Ok::<_, StartError>(Sealer::new(&read(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?);
-    // The key is read once more below, when there is a log that can say who else may read it.
-    let pseudonyms = if gateway.audit.hash { Some(observe::Pseudonyms::new(sealer()?)) } else { None };
+    let pseudonyms = if gateway.audit.hash {
+        // Read once more below, when there is a log that can say who else may read it.
+        let key = read_secret(&"[state] key", &gateway.state.key, environment.as_ref())?;
+        Some(observe::Pseudonyms::new(Sealer::new(&key, Arc::clone(&entropy))?))
+    } else {
+        None
+    };
     let install = || observe::install(&gateway.telemetry, &gateway.audit, pseudonyms, &metrics, Arc::clone(&clock));
-    let flush = if install_logging { Some(install()?) } else { None };
-    let sealer = sealer()?;
+    let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
+    let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    let builder = Builder::new(transport, Arc::clone(&clock), environment);
+    let sealer = Sealer::new(&builder.secret(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
-    let limits_of_sessions = gateway.session.clone();
-    let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), limits_of_sessions.clone()));
+    let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), gateway.session.clone()));
     let scheme = if plain { "http" } else { "https" };
     let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port };
     let signer = Arc::new(Signer::load(&store, Arc::clone(&entropy), clock.as_ref(), &addresses.auth_origin()).await?);
-    let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
     let pages = Arc::new(Pages::new(gateway.pages.clone(), &addresses.auth_origin()));
-    let policies: Vec<Arc<Policy>> = policies.into_iter().map(Arc::new).collect();
-    let (mut shared, mut engines, mut without) = (Vec::new(), HashMap::new(), HashMap::new());
-    for policy in &policies {
-        let secrets = shared_secrets(policy, &read);
-        // An app whose secrets are not to be had is unavailable, like one whose policy is broken; all others are served.
-        match secrets.and_then(|secrets| Ok((secrets, connectors::engine(policy, &transport, &clock, &read)?))) {
-            Ok((secrets, engine)) => {
-                shared.push(secrets);
-                engines.extend(engine.map(|engine| (policy.name.clone(), engine)));
-            }
-            Err(error) => {
-                tracing::error!(app = policy.name, host = policy.host, %error, "this app is unavailable until its secret is there and the gateway restarted");
-                shared.push(SharedSecrets::default());
-                unavailable.push(policy.host.clone());
-                without.insert(policy.name.clone(), error.to_string());
-            }
-        }
-    }
-    let routes = Arc::new(ArcSwap::from_pointee(Routes::new(&gateway.server.auth_host, &policies, unavailable, shared)));
-    metrics.name_apps(policies.iter().map(|policy| (policy.name.clone(), policy.host.clone())).collect());
-    tell(&policies, &rejected, &metrics);
     let control = tokio::runtime::Handle::current();
     let provision = provision::Desk::new(provision::Parts {
         accounts: Arc::new(store.clone()),
@@ -272,15 +269,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         meter: Arc::clone(&metrics) as Arc<dyn provision::Meter>,
         times: Times::default(),
     });
-    provision.install(engines);
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
-    let mut issuers: Vec<Arc<dyn AccessTokens>> = Vec::new();
-    for idp in &gateway.idps {
-        let secret = idp.client_secret.as_ref().map(|secret| read(&format_args!("[[idp]] {}: client_secret", idp.id), secret)).transpose()?;
-        let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&transport), Arc::clone(&clock)));
-        providers.push(Arc::clone(&provider) as Arc<dyn Provider>);
-        issuers.push(provider);
-    }
+    let idps = gateway.idps.iter().map(|idp| builder.idp(idp, &[])).collect::<Result<Vec<_>, _>>()?;
+    let routes: Arc<ArcSwap<Routes>> = Arc::default();
     let jwks = bytes::Bytes::from(signer.jwks().to_string());
     let login = Arc::new(login::Desk::new(DeskParts {
         addresses: addresses.clone(),
@@ -292,30 +282,29 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         session_store: Arc::new(store.clone()),
         sign_ins: Arc::new(store.clone()),
         pages: Arc::clone(&pages),
-        providers,
+        providers: idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn Provider>).collect(),
         apps: Arc::new(AppsByName(Arc::clone(&routes))),
         admission: Arc::new(DeskAdmission { desk: Arc::clone(&provision), clock: Arc::clone(&clock) }),
         jwks: Arc::new(move || jwks.clone()),
         pending_max: PENDING_MAX,
     }));
+    let issuers = idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn AccessTokens>).collect();
     let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
     let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
-    let acceptor = if plain { None } else { Some(Arc::new(acceptor(&gateway, &read)?)) };
+    let tls = if plain { None } else { builder.certificates(&gateway, None)? };
+    let (certificates, resolver) = tls.map(|new| (new.digest, Arc::new(Resolver::new(new.certificates)))).unzip();
+    let acceptor = resolver.clone().map(|resolver| Acceptor::new(resolver, gateway.min_tls)).transpose();
+    let acceptor = acceptor.map_err(|cause| StartError::Tls { place: "[tls]".to_owned(), cause })?.map(Arc::new);
     let upstream_tls = tls::client_config(None).map_err(|cause| StartError::Tls { place: "outgoing TLS".to_owned(), cause })?;
+    let limits = Arc::new(ArcSwap::from_pointee(limits(&gateway, scheme)));
     let shared = Arc::new(Shared {
         routes: Arc::clone(&routes),
-        limits: Limits {
-            body_bytes_max: gateway.server.body_bytes_max,
-            trusted_proxies: gateway.server.trusted_proxies.clone(),
-            cookie: gateway.session.cookie.clone(),
-            idle_ms: gateway.session.idle_ms,
-            scheme,
-        },
+        limits: Arc::clone(&limits),
         live: Arc::clone(&live),
-        login,
-        tokens,
-        provision,
-        pages,
+        login: Arc::clone(&login),
+        tokens: Arc::clone(&tokens),
+        provision: Arc::clone(&provision),
+        pages: Arc::clone(&pages),
         clock: Arc::clone(&clock),
         entropy,
         control,
@@ -324,7 +313,6 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
     });
-    let summary = summary(&policies, &without);
     let sockets = Sockets::bind(&gateway, if plain { DEMO } else { "[server] listen" })?;
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
@@ -336,9 +324,13 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }
     if let Some(listener) = sockets.admin {
-        let admin = Arc::new(Admin { metrics, store: shared_store, show_metrics: gateway.telemetry.metrics, clock: Arc::clone(&clock) });
+        let (metrics, clock) = (Arc::clone(&metrics), Arc::clone(&clock));
+        let admin = Arc::new(Admin { metrics, store: Arc::clone(&shared_store), show_metrics: gateway.telemetry.metrics, clock });
         drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
     }
+    let handles = Handles { routes, provision, login, tokens, pages, live, limits, metrics, store: shared_store, level, resolver, clock, scheme };
+    let swap = Arc::new(Swap::begin(builder, handles, First { gateway, text, policies, unavailable, rejected, idps, certificates }));
+    drop(tokio::spawn(Arc::clone(&swap).sample(background.clone())));
     let mut cores = Vec::new();
     for (number, listeners) in sockets.cores.into_iter().enumerate() {
         let (shared, stopping, acceptor) = (Arc::clone(&shared), stopping.clone(), acceptor.clone());
@@ -347,15 +339,41 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, summary, stop, background, sweeper, keeper, cores, store, _flush: flush })
+    Ok(Running { serving, redirecting, admin: admin_at, swap, stop, background, sweeper, keeper, cores, store, _flush: flush })
+}
+
+/// Bounds of every request.
+fn limits(gateway: &Gateway, scheme: &'static str) -> Limits {
+    Limits {
+        body_bytes_max: gateway.server.body_bytes_max,
+        trusted_proxies: gateway.server.trusted_proxies.clone(),
+        cookie: gateway.session.cookie.clone(),
+        idle_ms: gateway.session.idle_ms,
+        scheme,
+    }
 }
 
 impl Running {
     /// One line for each app: what was loaded (operators.md 1.2: say it).
     pub fn summary(&self) -> Vec<String> {
         let mut lines = vec![format!("vestibule {} listens on {}\n", env!("CARGO_PKG_VERSION"), list(&self.serving))];
-        lines.extend(self.summary.iter().cloned());
+        lines.extend(self.swap.lines());
         lines
+    }
+
+    /// What is in force, and the way to put something else into force.
+    pub const fn swap(&self) -> &Arc<Swap> {
+        &self.swap
+    }
+
+    /// Becomes true when the gateway stops.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Whether every core is at work.
+    pub fn is_whole(&self) -> bool {
+        self.cores.iter().all(|core| !core.is_finished())
     }
 
     /// Accepts nothing more, lets what is under way finish within `[server] drain`, writes down what must not be lost.
@@ -394,109 +412,12 @@ pub fn admin_reader(policy: &Policy) -> Result<Option<Real>, StartError> {
     Ok(Some(Real { transport, credential: connectors::resolve(&policy.file, &provision.credential, &read)? }))
 }
 
-/// What is in force and what is not, for the audit log and the counters.
-fn tell(policies: &[Arc<Policy>], rejected: &[Rejected], metrics: &Metrics) {
-    for policy in policies {
-        tracing::info!(target: "audit", action = "config.loaded", app = policy.name, policy.file = policy.file, policy.revision = policy.revision);
-    }
-    for Rejected { app, file, reason } in rejected {
-        metrics.not_loaded(app);
-        tracing::info!(target: "audit", action = "config.rejected", app, policy.file = file, reason);
-    }
-}
-
 fn read_secret(place: &dyn Display, reference: &SecretRef, environment: secrets::Environment<'_>) -> Result<SecretString, StartError> {
     let resolved = secrets::resolve(reference, environment).map_err(|cause| StartError::Secret { place: place.to_string(), cause })?;
     if let Some(warning) = resolved.warning {
         tracing::warn!(reference = warning.reference, path = %warning.path.display(), mode = format!("{:o}", warning.mode), "a secret can be read by others");
     }
     Ok(resolved.secret)
-}
-
-/// The secret headers of an app, ready to be sent.
-fn shared_secrets(policy: &Policy, read: &Read<'_>) -> Result<SharedSecrets, StartError> {
-    let header = |header: &SecretHeader| {
-        let mut value = http::HeaderValue::from_str(read(&format_args!("{}: headers.{}", policy.file, header.name), &header.secret)?.expose_secret())
-            .map_err(|_shows_the_value| StartError::SecretHeader { file: policy.file.clone(), name: header.name.to_string() })?;
-        value.set_sensitive(true);
-        Ok((header.name.clone(), value))
-    };
-    let of = |headers: &[SecretHeader]| headers.iter().map(header).collect::<Result<Vec<_>, StartError>>();
-    let mut paths = Vec::new();
-    if policy.paths.iter().any(|section| !section.secret_headers.is_empty()) {
-        paths = policy.paths.iter().map(|section| of(&section.secret_headers)).collect::<Result<_, _>>()?;
-    }
-    Ok(SharedSecrets { everywhere: of(&policy.secret_headers)?, paths })
-}
-
-fn acceptor(gateway: &Gateway, read: &Read<'_>) -> Result<Acceptor, StartError> {
-    let mut certificates = Certificates::default();
-    for certificate in &gateway.certificates {
-        // The compiler of the gateway file has resolved relative paths.
-        let path = certificate.chain.clone();
-        let place = || format!("[tls] cert {}", path.display());
-        let chain = std::fs::read(&path).map_err(|cause| StartError::File { path: path.clone(), cause })?;
-        let key = read(&"[tls] key", &certificate.key)?;
-        certificates.add(&chain, key.expose_secret().as_bytes()).map_err(|cause| StartError::Tls { place: place(), cause })?;
-    }
-    Acceptor::new(Arc::new(Resolver::new(certificates)), gateway.min_tls).map_err(|cause| StartError::Tls { place: "[tls]".to_owned(), cause })
-}
-
-/// Every socket, bound before anything is answered: a port in use stops the start, not the first request.
-struct Sockets {
-    serving: Vec<SocketAddr>,
-    redirecting: Vec<SocketAddr>,
-    admin_at: Option<SocketAddr>,
-    cores: Vec<Vec<TcpListener>>,
-    redirect: Vec<TcpListener>,
-    admin: Option<TcpListener>,
-}
-
-impl Sockets {
-    fn bind(gateway: &Gateway, key_of_listen: &'static str) -> Result<Self, StartError> {
-        let count = match gateway.server.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
-        };
-        let one = |key: &'static str, address: SocketAddr, copies| {
-            listen::bind(address, copies).map_err(|cause| StartError::Listen { key, address, cause })
-        };
-        let local = |listener: &TcpListener, fallback| listener.local_addr().unwrap_or(fallback);
-        let mut sockets = Self { serving: Vec::new(), redirecting: Vec::new(), admin_at: None, cores: Vec::new(), redirect: Vec::new(), admin: None };
-        sockets.cores.resize_with(count, Vec::new);
-        for &address in &gateway.server.listen {
-            let bound = one(key_of_listen, address, count)?;
-            sockets.serving.extend(bound.first().map(|listener| local(listener, address)));
-            for (core, listener) in sockets.cores.iter_mut().zip(bound) {
-                core.push(listener);
-            }
-        }
-        for &address in &gateway.server.redirect {
-            let bound = one("[server] redirect", address, 1)?;
-            sockets.redirecting.extend(bound.iter().map(|listener| local(listener, address)));
-            sockets.redirect.extend(bound);
-        }
-        if let Some(admin) = &gateway.admin {
-            let listener = one("[admin] listen", admin.listen, 1)?.pop();
-            sockets.admin_at = listener.as_ref().map(|listener| local(listener, admin.listen));
-            sockets.admin = listener;
-        }
-        Ok(sockets)
-    }
-}
-
-/// One line for each app; `without` says why an app's secrets are not to be had, by name.
-fn summary(policies: &[Arc<Policy>], without: &HashMap<String, String>) -> Vec<String> {
-    let line = |policy: &Arc<Policy>| {
-        if let Some(why) = without.get(&policy.name) {
-            return format!("error: {why}\n  {:<24} is unavailable; restart once its secret is there\n", policy.host);
-        }
-        let accounts = policy.provision.as_ref().map_or("no accounts made", |provision| provision.connector.name.as_str());
-        let upstream = &policy.upstream;
-        let scheme = if upstream.tls { "https" } else { "http" };
-        format!("  {:<24} -> {scheme}://{}:{}   {}   accounts: {accounts}\n", policy.host, upstream.host, upstream.port, policy.file)
-    };
-    policies.iter().map(line).collect()
 }
 
 fn list(addresses: &[SocketAddr]) -> String {

@@ -215,7 +215,8 @@ fn admin_api(place: Place, policy: &Arc<Policy>, tools: &Tools, look: &Look) -> 
     let environment = Arc::clone(&look.environment);
     let read = move |key: &dyn Display, reference: &SecretRef| super::read_secret(key, reference, environment.as_ref());
     // A secret that is not to be had is told where it is referred to.
-    let engine = connectors::engine(policy, &tools.transport, &look.clock, &read).ok()??;
+    let credential = connectors::credential(policy, &read).ok()?;
+    let engine = connectors::engine(policy, credential, &tools.transport, &look.clock)?;
     let about = place.clone();
     let job = async move {
         vec![match engine.probe().await {

@@ -21,7 +21,7 @@ pub(super) struct AppsByName(pub(super) Arc<ArcSwap<Routes>>);
 
 impl Apps for AppsByName {
     fn by_name(&self, name: &str) -> Option<Arc<Policy>> {
-        self.0.load().all().find(|route| route.policy.name == name).map(|route| Arc::clone(&route.policy))
+        self.0.load().named(name).map(|route| Arc::clone(&route.policy))
     }
 
     fn by_host(&self, host: &str) -> Option<Arc<Policy>> {

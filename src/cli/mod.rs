@@ -8,9 +8,14 @@ mod fmt;
 mod help;
 mod init;
 mod plan;
+mod reload;
 mod schema;
 mod serve;
+mod socket;
+mod status;
+mod table;
 mod test;
+mod users;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -107,6 +112,27 @@ enum Command {
         /// A key, a section or a file.
         key: Option<String>,
     },
+    /// Check the configuration of a running gateway again, then swap; or say why not.
+    Reload {
+        #[command(flatten)]
+        which: socket::Which,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a running gateway has loaded, what is up and what is pending.
+    Status {
+        #[command(flatten)]
+        which: socket::Which,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The people with accounts: list, show, approve, retry, forget.
+    Users {
+        #[command(subcommand)]
+        what: users::What,
+    },
     /// Gateway, identity provider and two legacy apps on this machine, in one process.
     Demo {
         /// Drive the whole story headless, print a line for each step, exit 0 or 1.
@@ -138,7 +164,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Fmt { check, files, config } => fmt::run(&config, &files, check),
         Command::Connectors { what } => connectors::run(&what),
         Command::Schema { which } => schema::run(which),
+        Command::Reload { which, json } => reload::run(&which, json),
+        Command::Status { which, json } => status::run(&which, json),
         Command::Help { key } => help::run(key.as_deref()),
+        Command::Users { what } => users::run(&what),
         Command::Demo { check, port } => demo::run(check, port),
     })
 }

@@ -1,22 +1,26 @@
 //! `vestibule serve`: the real thing.
 
 use super::{BUG, CONFIG, COULD_NOT, YES};
-use crate::app::{self, Running};
-use crate::load;
+use crate::app::{By, Source};
+use crate::load::Loader;
+use crate::rehearse;
+use crate::reload::Following;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the gateway until SIGTERM or SIGINT; returns the exit code.
 pub(super) fn serve(config: &Path) -> u8 {
-    let loaded = match load::load(config) {
-        Ok(loaded) => loaded,
+    let mut loader = Loader::new(config);
+    let first = match loader.look(&rehearse::gate) {
+        Ok(found) => found.first(),
         Err(report) => {
             say(&report.render());
             return CONFIG;
         }
     };
-    if let Some(broken) = loaded.report() {
+    if let Some(broken) = first.report() {
         say(&broken);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build() {
@@ -27,8 +31,8 @@ pub(super) fn serve(config: &Path) -> u8 {
         }
     };
     let code = runtime.block_on(async move {
-        match app::start(loaded.into_plan()).await {
-            Ok(running) => until_told(running).await,
+        match Following::start(loader, Arc::new(rehearse::gate), first.into_plan()).await {
+            Ok(following) => until_told(following).await,
             Err(error) => {
                 say(&format!("error: {error}\n"));
                 if error.is_configuration() { CONFIG } else { COULD_NOT }
@@ -40,26 +44,41 @@ pub(super) fn serve(config: &Path) -> u8 {
     code
 }
 
-async fn until_told(running: Running) -> u8 {
+async fn until_told(following: Following) -> u8 {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
         say("error: no signal handlers\n");
         return BUG;
     };
-    for line in running.summary() {
+    for line in following.running.summary() {
         say(&line);
     }
+    following.watch();
+    following.ready();
+    let mut pulse = following.watchdog().map(tokio::time::interval);
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            // What a service manager sends for "reload": caught, for its default is to kill.
-            Some(()) = hangup.recv() => tracing::warn!("reload is not supported yet; restart to apply changes"),
+            // What a service manager sends for "reload". In the meantime a stop is heard.
+            Some(()) = hangup.recv() => {
+                let reloader = Arc::clone(&following.reloader);
+                drop(tokio::spawn(async move { reloader.reload(By::source(Source::Signal)).await }));
+            }
+            () = beat(&mut pulse) => following.alive(),
         }
     }
     tracing::info!("stopping: no new connections, requests under way are finished");
-    running.stop().await;
+    following.stop().await;
     YES
+}
+
+/// Comes back when the service manager wants to hear of us; never, when it does not.
+async fn beat(pulse: &mut Option<tokio::time::Interval>) {
+    match pulse {
+        Some(pulse) => drop(pulse.tick().await),
+        None => std::future::pending().await,
+    }
 }
 
 /// To the operator; a closed standard error is nobody's loss.

@@ -48,6 +48,11 @@ pub fn outline(over: &Overlaid, folder: &Path) -> (PathBuf, Option<Vec<String>>)
     (folder.join(policies), (!idps.is_empty()).then_some(idps))
 }
 
+/// `[admin] socket`, as far as the file says it: for the command line, which asks a gateway that runs, whatever the file has come to since.
+pub fn socket(over: &Overlaid, folder: &Path) -> Option<PathBuf> {
+    over.tree.table("admin")?.text("socket").map(|path| folder.join(path))
+}
+
 /// What files may not say at once: one host, one app. The first file in the list keeps the host, and the name where two of one folder differ in their
 /// ending only.
 pub fn together<'p>(auth_host: Option<&str>, policies: impl IntoIterator<Item = (&'p SourceFile, &'p Policy)>) -> Vec<Problem> {
@@ -84,7 +89,7 @@ pub fn together<'p>(auth_host: Option<&str>, policies: impl IntoIterator<Item = 
 fn gateway(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Gateway> {
     let server = server(reader, tree, folder);
     let certificates = certificates(reader, tree, folder);
-    let admin = admin(reader, tree);
+    let admin = admin(reader, tree, folder);
     let state = state(reader, tree, folder);
     let session = session(reader, tree);
     let provisioning = super::provisioning::compile(reader, tree);
@@ -161,9 +166,9 @@ fn certificates(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Cer
     certificates
 }
 
-fn admin(reader: &mut Reader<'_>, tree: &Table) -> Option<Admin> {
+fn admin(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Admin> {
     let (table, _) = section(tree, "admin")?;
-    not_yet(reader, table, "admin", &["host", "idp", "groups", "viewers", "socket"]);
+    not_yet(reader, table, "admin", &["host", "idp", "groups", "viewers"]);
     let listen = match table.node("listen").map(|node| (node, table.texts("listen"))) {
         None => SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
         Some((node, written)) => {
@@ -180,7 +185,12 @@ fn admin(reader: &mut Reader<'_>, tree: &Table) -> Option<Admin> {
         let help = "it has no sign-in of its own yet: use a loopback address, and a tunnel or an agent on this machine";
         reader.error("admin-exposed", &node.span, "admin.listen is not a loopback address", help);
     }
-    Some(Admin { listen })
+    Some(Admin {
+        listen,
+        socket: table.text("socket").map(|path| folder.join(path)),
+        socket_group: table.text("socket_group").map(str::to_owned),
+        socket_viewers: table.text("socket_viewers").map(str::to_owned),
+    })
 }
 
 fn is_loopback(address: IpAddr) -> bool {

@@ -3,6 +3,7 @@
 //! Lives here: [`Gateway`] and its sections, defaults filled in. `compile.rs` makes it from the file as written. Pure: secrets are still
 //! references ([`SecretRef`]), certificates still paths; `app.rs` reads both.
 
+pub mod change;
 pub mod compile;
 pub mod environment;
 pub mod language;
@@ -87,14 +88,23 @@ pub struct Certificate {
 }
 
 /// `[admin]`.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     /// Listener of `/metrics`, `/healthz`, `/readyz`.
     pub listen: SocketAddr,
+    /// What the command line talks to, resolved against the gateway file's folder; absent: [`SOCKET`], where its folder is there.
+    pub socket: Option<PathBuf>,
+    /// Group of this machine whose members may act through the socket, beside root and the user that runs the gateway.
+    pub socket_group: Option<String>,
+    /// Group of this machine whose members may look through the socket.
+    pub socket_viewers: Option<String>,
 }
 
+/// Where the command line finds the gateway unless `[admin] socket` says otherwise.
+pub const SOCKET: &str = "/run/vestibule/admin.sock";
+
 /// `[state]`.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// `sqlite:PATH`.
     pub url: String,
@@ -107,7 +117,7 @@ pub struct State {
 }
 
 /// `[session]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Ends after so long without a request.
     pub idle_ms: i64,
@@ -163,7 +173,7 @@ pub enum AuditSink {
 }
 
 /// `[telemetry]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Telemetry {
     /// `tracing` filter directive.
     pub log: String,
@@ -200,7 +210,7 @@ pub struct PageFiles {
 }
 
 /// `[[idp]]` of type `oidc`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idp {
     /// Name that policies use.
     pub id: String,

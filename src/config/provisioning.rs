@@ -49,10 +49,10 @@ pub fn against<'p>(
     let mut problems = unknown_names(gateway, names);
     for (file, policy) in policies {
         let name = &policy.name;
-        let section = parse(file).0.get("provision").map(|entry| entry.key_span.clone());
         let at = |code, message: String| {
+            let section = parse(file).0.get("provision").map(|entry| entry.key_span.clone());
             let mut problem = Problem::error(code, file, section.clone().unwrap_or(0..0), message);
-            problem.span.clone_from(&section);
+            problem.span = section;
             problem
         };
         if policy.provision.is_some() && settings.allow.as_ref().is_some_and(|allowed| !allowed.contains(name)) {
@@ -70,6 +70,12 @@ pub fn against<'p>(
         }
     }
     problems
+}
+
+/// Whether the gateway file lets a policy be as it is: [`against`] says what is wrong where it does not.
+pub fn lets(settings: &Provisioning, policy: &Policy) -> bool {
+    let available = policy.provision.is_none() || settings.allow.as_ref().is_none_or(|allowed| allowed.contains(&policy.name));
+    available && (makes_accounts(policy) || !settings.locked.contains(&policy.name))
 }
 
 /// Whether accounts are made, as far as the policy says.

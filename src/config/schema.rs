@@ -71,7 +71,10 @@ const ADMIN: Section = Section {
         Key::new("idp", Kind::Text, "identity provider of operators"),
         Key::new("groups", Kind::TextList, "operators who may act"),
         Key::new("viewers", Kind::TextList, "operators who may look"),
-        Key::new("socket", Kind::Text, "what the command line talks to"),
+        Key::new("socket", Kind::Text, "Unix socket that the command line talks to; the default applies where its folder is there")
+            .default("/run/vestibule/admin.sock"),
+        Key::new("socket_group", Kind::Text, "group of this machine that may act through the socket, beside root and the gateway's own user"),
+        Key::new("socket_viewers", Kind::Text, "group of this machine that may look through the socket"),
     ],
 };
 

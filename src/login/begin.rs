@@ -197,8 +197,9 @@ impl Desk {
     /// Links, never forms; the last used first.
     pub(super) fn picker(&self, request: &OwnRequest, app: Option<&Policy>, allowed: &[String], link: impl Fn(&str) -> String) -> Response<Bytes> {
         let last = self.cookies.read(&request.headers, Kind::LastIdp);
-        let known = allowed.iter().filter_map(|id| self.provider(id));
+        let known: Vec<_> = allowed.iter().filter_map(|id| self.provider(id)).collect();
         let mut choices: Vec<(&str, &str, String, bool)> = known
+            .iter()
             .map(|provider| {
                 let id = provider.id();
                 (id, provider.name(), link(id), last.as_deref() == Some(id))

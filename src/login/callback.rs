@@ -106,7 +106,7 @@ impl Desk {
             auth_time,
             created_at: now,
             last_seen: now,
-            expires_at: now.plus_ms(self.parts.session.max_ms),
+            expires_at: now.plus_ms(self.parts.sessions.max_ms()),
             id_token,
             idp_session,
         };
@@ -134,7 +134,7 @@ impl Desk {
             Some(app) => self.hand_over(&live, app, pending, again).await?,
             None => self.redirect("/"),
         };
-        Ok(with_cookie(response, self.cookies.set_lax(Kind::Session, &cookie, self.parts.session.max_ms / 1000)))
+        Ok(with_cookie(response, self.cookies.set_lax(Kind::Session, &cookie, self.parts.sessions.max_ms() / 1000)))
     }
 
     /// To the app, by hand-over, when this browser is signed on well enough for what `pending` asked.

@@ -69,7 +69,7 @@ impl Desk {
         if handover.lands {
             session.expect_landing();
         }
-        let cookie = self.cookies.set(Kind::Session, &cookie, self.parts.session.max_ms / 1000);
+        let cookie = self.cookies.set(Kind::Session, &cookie, self.parts.sessions.max_ms() / 1000);
         // A strict cookie is not sent along a chain of redirects that another site began: one more navigation, from here, and it is.
         let response = if self.parts.session.same_site == "Strict" {
             match format!("{}{return_to}", self.parts.addresses.app_origin(app)).parse() {

@@ -128,7 +128,7 @@ impl Desk {
         let apps: Vec<Arc<Policy>> = names.split(',').take(APPS_NAMED_MAX).filter_map(|name| self.parts.apps.by_name(name)).collect();
         let titles: Vec<&str> = apps.iter().map(|app| app.title.as_str()).collect();
         let provider = parameter(&request.query, "idp").and_then(|id| self.provider(&id));
-        self.parts.pages.signed_out(context(request, None, None), &titles, provider.map(|provider| (provider.name(), None)))
+        self.parts.pages.signed_out(context(request, None, None), &titles, provider.as_ref().map(|provider| (provider.name(), None)))
     }
 
     /// The confirm page, unless this is a POST that our own page sent.

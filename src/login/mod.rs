@@ -37,6 +37,7 @@ use crate::policy::Policy;
 use crate::session::{LiveSessions, LiveSignOn};
 use crate::sso::Provider;
 use crate::state::{LoginStore, SecretHash, SessionStore, SignInStore, StoreError};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use cookies::{Cookies, Kind};
 use http::{HeaderMap, Method, Response};
@@ -107,7 +108,7 @@ pub struct DeskParts {
     pub sign_ins: Arc<dyn SignInStore>,
     /// Pages.
     pub pages: Arc<Pages>,
-    /// Every `[[idp]]`, in the order of the file.
+    /// Every `[[idp]]`, in the order of the file, as of the start.
     pub providers: Vec<Arc<dyn Provider>>,
     /// The apps as they are now.
     pub apps: Arc<dyn Apps>,
@@ -122,6 +123,8 @@ pub struct DeskParts {
 /// Answers our own pages.
 pub struct Desk {
     parts: DeskParts,
+    /// The providers as they are now; `parts` has those of the start.
+    providers: ArcSwap<Vec<Arc<dyn Provider>>>,
     cookies: Cookies,
 }
 
@@ -146,7 +149,8 @@ impl Desk {
     /// A desk of these parts.
     pub fn new(parts: DeskParts) -> Self {
         let cookies = Cookies::new(&parts.session.cookie, parts.session.same_site, parts.addresses.is_https());
-        Self { parts, cookies }
+        let providers = ArcSwap::from_pointee(parts.providers.clone());
+        Self { parts, providers, cookies }
     }
 
     /// Answers.
@@ -203,8 +207,13 @@ impl Desk {
         }
     }
 
-    fn provider(&self, id: &str) -> Option<&Arc<dyn Provider>> {
-        self.parts.providers.iter().find(|provider| provider.id() == id)
+    /// From now on with these providers; sign-ins under way finish with the one of the same id.
+    pub fn change_providers(&self, providers: Vec<Arc<dyn Provider>>) {
+        self.providers.store(Arc::new(providers));
+    }
+
+    fn provider(&self, id: &str) -> Option<Arc<dyn Provider>> {
+        self.providers.load().iter().find(|provider| provider.id() == id).cloned()
     }
 
     fn token(&self) -> String {

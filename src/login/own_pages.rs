@@ -43,10 +43,11 @@ impl Desk {
         let headers: Vec<(&str, &str)> = injected.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let roles = pass.as_deref().map_or(&[][..], |pass| &pass.roles);
         let said = session.sign_on.auth_time != Timestamp::from_millis(0);
+        let provider = self.provider(&person.idp);
         let facts = WhoAmI {
             login: pass.as_deref().map(|pass| pass.login.as_str()),
             roles,
-            provider: self.provider(&person.idp).map_or(person.idp.as_str(), |provider| provider.name()),
+            provider: provider.as_ref().map_or(person.idp.as_str(), |provider| provider.name()),
             signed_in_at: if said { session.sign_on.auth_time } else { session.sign_on.created_at },
             headers: &headers,
         };

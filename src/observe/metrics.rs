@@ -46,6 +46,11 @@ impl Durations {
         self.sum_s += seconds;
     }
 
+    /// Above the last bound.
+    fn over(&self) -> u64 {
+        self.count - self.buckets.iter().sum::<u64>()
+    }
+
     fn add(&mut self, other: &Self) {
         for (to, from) in self.buckets.iter_mut().zip(other.buckets) {
             *to += from;
@@ -59,6 +64,46 @@ impl Durations {
 const JOB_BOUNDS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0];
 
 type ByKey = HashMap<Key, Durations, foldhash::fast::FixedState>;
+
+/// Requests of one app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    by_bound: [u64; BOUNDS.len() + 1],
+    /// Requests that went on to the application.
+    pub forwarded: u64,
+    /// Those of them that it did not answer.
+    pub failed: u64,
+}
+
+impl Counted {
+    /// Those since `earlier`.
+    #[must_use]
+    pub fn since(mut self, earlier: &Self) -> Self {
+        for (to, from) in self.by_bound.iter_mut().zip(earlier.by_bound) {
+            *to = to.saturating_sub(from);
+        }
+        self.forwarded = self.forwarded.saturating_sub(earlier.forwarded);
+        self.failed = self.failed.saturating_sub(earlier.failed);
+        self
+    }
+
+    /// How many.
+    pub fn requests(&self) -> u64 {
+        self.by_bound.iter().sum()
+    }
+
+    /// Seconds within which 95 of 100 were answered: the upper bound of the bucket, as histograms know no better; `None` without requests.
+    pub fn p95_s(&self) -> Option<f64> {
+        let mut rest = self.requests().checked_sub(1)? * 95 / 100 + 1;
+        for (bound, count) in BOUNDS.iter().zip(self.by_bound) {
+            if rest <= count {
+                return Some(*bound);
+            }
+            rest -= count;
+        }
+        Some(f64::INFINITY)
+    }
+}
 
 /// One core's counts since the last flush.
 #[derive(Debug, Default)]
@@ -168,6 +213,9 @@ pub struct Metrics {
     log_dropped: Counter,
     incidents_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
+    policy_stale: Family<AppLabels, Gauge>,
+    reload_successful: Gauge,
+    reload_success_timestamp_s: Gauge,
     accounts: Accounts,
 }
 
@@ -183,7 +231,9 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let requests = Arc::new(Requests::default());
         let (logins, provisioning) = (Family::default(), Family::default());
-        let (audit_events, audit_dropped, policy_loaded) = (Family::default(), Family::default(), Family::default());
+        let (audit_events, audit_dropped) = (Family::default(), Family::default());
+        let (policy_loaded, policy_stale) = (Family::default(), Family::default());
+        let (reload_successful, reload_success_timestamp_s) = (Gauge::default(), Gauge::default());
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("vestibule_build_info", "Version that runs", build);
@@ -196,6 +246,12 @@ impl Default for Metrics {
         let incidents_dropped = Counter::default();
         registry.register("vestibule_incidents_dropped", "Incidents that explain will not know of", incidents_dropped.clone());
         registry.register("vestibule_policy_loaded", "1 for every policy in force, 0 for one with errors", Family::clone(&policy_loaded));
+        let text = "1 for every policy of which an older version is in force, because what the file says now is not in order";
+        registry.register("vestibule_policy_stale", text, Family::clone(&policy_stale));
+        let text = "1 when all that was loaded last was in order";
+        registry.register("vestibule_config_last_reload_successful", text, reload_successful.clone());
+        let text = "When all that was loaded was in order for the last time";
+        registry.register("vestibule_config_last_reload_success_timestamp_seconds", text, reload_success_timestamp_s.clone());
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
         let accounts = Accounts::register(&mut registry);
         Self {
@@ -208,23 +264,68 @@ impl Default for Metrics {
             log_dropped,
             incidents_dropped,
             policy_loaded,
+            policy_stale,
+            reload_successful,
+            reload_success_timestamp_s,
             accounts,
         }
     }
 }
 
 impl Metrics {
-    /// Names the apps, in the order of their routes' `metrics` index: policy name and host.
-    pub fn name_apps(&self, apps: Vec<(String, String)>) {
-        for (app, _) in &apps {
-            self.policy_loaded.get_or_create(&AppLabels { app: app.clone() }).set(1);
-        }
-        *self.requests.apps.lock().unwrap_or_else(PoisonError::into_inner) = apps;
+    /// Names apps, by policy name and host; returns the `metrics` index of the route of each. An index is an app's for as long as the process runs: what
+    /// cores have counted before a reload is not given to another app after it.
+    pub fn name_apps(&self, apps: &[(&str, &str)]) -> Vec<usize> {
+        let mut known = self.requests.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers: HashMap<(String, String), usize> = known.iter().cloned().enumerate().map(|(number, app)| (app, number)).collect();
+        let number = |(app, host): &(&str, &str)| {
+            let app = ((*app).to_owned(), (*host).to_owned());
+            numbers.get(&app).copied().unwrap_or_else(|| {
+                known.push(app);
+                known.len() - 1
+            })
+        };
+        apps.iter().map(number).collect()
     }
 
-    /// Notes that the policy of `app` is not in force.
-    pub fn not_loaded(&self, app: &str) {
-        self.policy_loaded.get_or_create(&AppLabels { app: app.to_owned() }).set(0);
+    /// What is in force from now on: of each app whether a policy is, and whether that is an older version than the file's.
+    pub fn policies<'a>(&self, apps: impl IntoIterator<Item = (&'a str, bool, bool)>) {
+        // So that nobody reads the numbers half-way.
+        let _registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        self.policy_loaded.clear();
+        self.policy_stale.clear();
+        for (app, loaded, stale) in apps {
+            let labels = AppLabels { app: app.to_owned() };
+            self.policy_loaded.get_or_create(&labels).set(loaded.into());
+            self.policy_stale.get_or_create(&labels).set(stale.into());
+        }
+    }
+
+    /// Notes that the configuration was loaded, at `at_s` seconds since the epoch, and whether all of it was in order.
+    pub fn loaded(&self, successful: bool, at_s: i64) {
+        self.reload_successful.set(successful.into());
+        if successful {
+            self.reload_success_timestamp_s.set(at_s);
+        }
+    }
+
+    /// Requests of every app since the process began, by policy name.
+    pub fn by_app(&self) -> HashMap<String, Counted> {
+        let apps = self.requests.apps.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let by_key = self.requests.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted: HashMap<String, Counted> = HashMap::new();
+        for (key, durations) in by_key.iter() {
+            if let Some((app, _)) = apps.get(key.app) {
+                let app = counted.entry(app.clone()).or_default();
+                for (to, from) in app.by_bound.iter_mut().zip(durations.buckets.iter().chain([&durations.over()])) {
+                    *to += from;
+                }
+                let forwarded = matches!(key.decision, "allowed" | "public");
+                app.forwarded += if forwarded { durations.count } else { 0 };
+                app.failed += if forwarded && key.reason == "upstream" { durations.count } else { 0 };
+            }
+        }
+        counted
     }
 
     /// Takes over a core's counts.
@@ -353,9 +454,8 @@ impl Collector for Collected {
         for ((method, status, host), observed) in durations {
             let labels =
                 [("http_request_method", method.to_owned()), ("http_response_status_code", status.to_string()), ("server_address", host.to_owned())];
-            let over = observed.count - observed.buckets.iter().sum::<u64>();
             let mut buckets: Vec<(f64, u64)> = BOUNDS.iter().copied().zip(observed.buckets).collect();
-            buckets.push((f64::MAX, over));
+            buckets.push((f64::MAX, observed.over()));
             family.encode_family(&labels)?.encode_histogram::<prometheus_client::encoding::NoLabelSet>(
                 observed.sum_s,
                 observed.count,
@@ -383,7 +483,8 @@ mod tests {
     #[test]
     fn a_flushed_tally_is_in_the_text_with_its_names() {
         let metrics = Metrics::default();
-        metrics.name_apps(vec![("wiki".to_owned(), "wiki.example.com".to_owned())]);
+        assert_eq!(metrics.name_apps(&[("wiki", "wiki.example.com")]), [0]);
+        metrics.policies([("wiki", true, false)]);
         let mut tally = Tally::default();
         tally.count(0, "GET", 200, Duration::from_millis(3), "allowed", "");
         tally.count(0, "GET", 200, Duration::from_mins(1), "allowed", "");
@@ -399,8 +500,51 @@ mod tests {
         );
         assert!(text.contains(r#"vestibule_access_decisions_total{app="wiki",decision="denied",reason="groups"} 1"#), "{text}");
         assert!(text.contains("vestibule_policy_loaded{app=\"wiki\"} 1"), "{text}");
-        metrics.not_loaded("crm");
-        assert!(metrics.text().contains("vestibule_policy_loaded{app=\"crm\"} 0"), "{text}");
+        assert!(text.contains("vestibule_policy_stale{app=\"wiki\"} 0"), "{text}");
+    }
+
+    #[test]
+    fn what_was_counted_stays_its_apps_however_often_is_reloaded() {
+        let metrics = Metrics::default();
+        let (wiki, crm) = (("wiki", "wiki.example.com"), ("crm", "crm.example.com"));
+        assert_eq!(metrics.name_apps(&[crm, wiki]), [0, 1]);
+        let mut tally = Tally::default();
+        tally.count(1, "GET", 200, Duration::from_millis(3), "allowed", "");
+        metrics.flush(&mut tally);
+        // `crm` is gone, and another one comes first.
+        assert_eq!(metrics.name_apps(&[("a", "a.example.com"), wiki]), [2, 1]);
+        metrics.policies([("crm", false, false), ("wiki", true, true)]);
+        metrics.policies([("a", true, false), ("wiki", true, true)]);
+        let text = metrics.text();
+        assert!(text.contains(r#"vestibule_access_decisions_total{app="wiki",decision="allowed",reason=""} 1"#), "{text}");
+        assert!(text.contains(r#"vestibule_policy_stale{app="wiki"} 1"#) && !text.contains("crm"), "{text}");
+        metrics.loaded(true, 17);
+        metrics.loaded(false, 18);
+        let text = metrics.text();
+        assert!(text.contains("vestibule_config_last_reload_successful 0"), "{text}");
+        assert!(text.contains("vestibule_config_last_reload_success_timestamp_seconds 17"), "{text}");
+    }
+
+    #[test]
+    fn the_last_minute_of_an_app_is_a_difference() {
+        let metrics = Metrics::default();
+        metrics.name_apps(&[("wiki", "wiki.example.com")]);
+        let count = |times: usize, ms: u64, reason: &'static str| {
+            let mut tally = Tally::default();
+            for _ in 0..times {
+                tally.count(0, "GET", 200, Duration::from_millis(ms), "allowed", reason);
+            }
+            metrics.flush(&mut tally);
+            metrics.by_app()["wiki"]
+        };
+        let before = count(100, 900, "upstream");
+        assert_eq!((before.requests(), before.forwarded, before.failed, before.p95_s()), (100, 100, 100, Some(1.0)));
+        let after = count(19, 4, "").since(&before);
+        assert_eq!((after.requests(), after.failed, after.p95_s()), (19, 0, Some(0.005)));
+        let slow = count(2, 900, "").since(&before);
+        assert_eq!((slow.requests(), slow.p95_s()), (21, Some(1.0)));
+        assert_eq!(slow.since(&slow).p95_s(), None);
+        assert_eq!(count(1, 40_000, "").since(&before).since(&slow).p95_s(), Some(f64::INFINITY));
     }
 
     #[test]

@@ -6,13 +6,15 @@
 
 pub mod audit;
 mod incidents;
+mod level;
 mod lines;
 mod metrics;
 
 pub use audit::Pseudonyms;
 pub use incidents::{Incidents, Keeping};
+pub use level::Level;
 pub use lines::Flush;
-pub use metrics::{Metrics, Tally};
+pub use metrics::{Counted, Metrics, Tally};
 
 use crate::clock::Clock;
 use crate::config::{Audit, AuditSink, Telemetry};
@@ -20,9 +22,9 @@ use audit::AuditLayer;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
 
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +64,7 @@ fn opened(sink: &AuditSink, cause: std::io::Error) -> ObserveError {
 }
 
 /// Sends logs to standard error and audit events to their sink, for the whole process. Nobody who logs waits for them: see `lines.rs`. The last lines are
-/// written when the [`Flush`] is dropped. With `pseudonyms`, audit events name nobody.
+/// written when the [`Flush`] is dropped; [`Level`] changes how much is logged. With `pseudonyms`, audit events name nobody.
 ///
 /// # Errors
 /// [`ObserveError`] by cause.
@@ -72,8 +74,8 @@ pub fn install(
     pseudonyms: Option<Pseudonyms>,
     metrics: &Arc<Metrics>,
     clock: Arc<dyn Clock>,
-) -> Result<Flush, ObserveError> {
-    let filter = EnvFilter::builder().parse(&telemetry.log).map_err(|error| ObserveError::Filter(telemetry.log.clone(), error))?;
+) -> Result<(Flush, Level), ObserveError> {
+    let level = Level::parse(&telemetry.log)?;
     let json = match telemetry.format.as_str() {
         "json" => true,
         "text" => false,
@@ -92,9 +94,9 @@ pub fn install(
     };
     let only_audit = tracing_subscriber::filter::filter_fn(|event| event.target() == audit::TARGET);
     tracing_subscriber::registry()
-        .with(lines.with_filter(not_audit).with_filter(filter))
+        .with(lines.with_filter(not_audit).with_filter(level.clone()))
         .with(layer.with_filter(only_audit))
         .try_init()
         .map_err(|_already| ObserveError::Twice)?;
-    Ok(flush)
+    Ok((flush, level))
 }

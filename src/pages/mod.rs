@@ -147,6 +147,11 @@ impl Told {
     }
 }
 
+/// The files that `[pages] templates` may have.
+pub fn template_files() -> impl Iterator<Item = String> {
+    template::NAMES.iter().map(|name| format!("{name}.html"))
+}
+
 /// A provider on the picker, an app on the launcher.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice<'a> {

@@ -299,6 +299,12 @@ pub(super) fn groups_hold(gate: &Gate, groups: &Groups) -> Result<(), DenyReason
     Ok(())
 }
 
+/// Whether a person may still be in the app, as far as that rests on who they are alone: for answers under way when a policy changes. Requests are decided by
+/// [`evaluate`].
+pub fn may_stay(policy: &Policy, identity: &Identity, way: Way) -> bool {
+    idp_fits(policy, identity, way) && not_denied(&policy.access, &identity.groups).is_ok() && person_holds(&policy.access, identity).is_ok()
+}
+
 /// `networks` and `methods`.
 fn request_holds(gate: &Gate, method: &str, peer: IpAddr) -> Result<(), DenyReason> {
     networks_hold(gate, peer)?;

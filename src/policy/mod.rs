@@ -445,7 +445,7 @@ pub struct Header {
 pub struct SecretHeader {
     /// Lower-case name.
     pub name: http::HeaderName,
-    /// Where the value is; read once at start.
+    /// Where the value is; read whenever the configuration is loaded.
     pub secret: SecretRef,
 }
 

@@ -198,6 +198,11 @@ pub struct Desk {
     said: Said,
 }
 
+/// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
+pub fn seat(policy: &Policy) -> String {
+    format!("{}@{}", policy.name, policy.revision)
+}
+
 /// Where one app is spoken to.
 #[derive(Debug)]
 struct Counter {
@@ -249,10 +254,16 @@ impl Desk {
         Arc::new(Self { parts, counters: ArcSwap::default(), flights: Arc::default(), said: Said::default() })
     }
 
-    /// Replaces all connectors, by policy name. Jobs under way finish with the one they began with; a refused credential is forgotten.
+    /// Replaces all connectors, by [`seat`], or by policy name for every revision of it. Jobs under way finish with the one they began with. A connector that is the very one that was there goes on
+    /// as it was: its jobs count, a credential that was refused stays refused; a new one begins anew.
     pub fn install(&self, connectors: HashMap<String, Arc<dyn Connector>>) {
-        let counter = |connector| Arc::new(Counter { connector, permits: Semaphore::new(JOBS_MAX), closed_until_ms: AtomicI64::new(i64::MIN) });
-        self.counters.store(Arc::new(connectors.into_iter().map(|(app, connector)| (app, counter(connector))).collect()));
+        let before = self.counters.load();
+        let counter = |(app, connector): (String, Arc<dyn Connector>)| {
+            let known = before.get(&app).filter(|counter| Arc::ptr_eq(&counter.connector, &connector)).cloned();
+            let new = || Counter { connector, permits: Semaphore::new(JOBS_MAX), closed_until_ms: AtomicI64::new(i64::MIN) };
+            (app, known.unwrap_or_else(|| Arc::new(new())))
+        };
+        self.counters.store(Arc::new(connectors.into_iter().map(counter).collect()));
     }
 
     /// A pass for this session at its app, waiting at most `asking.hold_ms` for a job under way. Also puts the pass into `session.pass`.
@@ -301,7 +312,8 @@ impl Desk {
 
     /// A pass by the record, or by a job; `None`: still at it when the hold was over.
     async fn provisioned(self: &Arc<Self>, order: &Order, hold_ms: u64) -> Result<Option<Pass>, PublicMessage> {
-        let Some(counter) = self.counters.load().get(&order.key.upstream).cloned() else {
+        let counters = self.counters.load_full();
+        let Some(counter) = counters.get(&seat(&order.policy)).or_else(|| counters.get(&order.key.upstream)).cloned() else {
             tracing::error!(app = %order.key.upstream, incident = %order.incident, "no connector is installed for this app");
             return Err(PublicMessage::AppUnavailable);
         };

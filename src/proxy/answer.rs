@@ -53,13 +53,13 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
     let begun = Instant::now();
     let incident = worker.incident();
     let (head, body) = request.into_parts();
-    let line = Line::of(&head, connection.peer, &worker.shared.limits.trusted_proxies);
+    let line = Line::of(&head, connection.peer, &worker.shared.limits.load().trusted_proxies);
     let body_bytes = http_body::Body::size_hint(&body).exact();
     let arrival =
         Arrival { head, body, body_bytes, sni: connection.sni.clone(), peer: connection.peer, peer_text: connection.peer_text.clone(), incident };
-    let routes = worker.shared.routes.load();
-    let walked = walk(arrival, &routes, &worker.shared.limits, worker.as_ref(), worker.shared.clock.now()).await;
-    drop(routes);
+    let (routes, limits) = (worker.shared.routes.load(), worker.shared.limits.load());
+    let walked = walk(arrival, &routes, &limits, worker.as_ref(), worker.shared.clock.now()).await;
+    drop((routes, limits));
     let (mut response, ending, seen) = match walked {
         Walked::Forward(upstream) => {
             let (app, kind) = (Some(upstream.route()), upstream.kind());

@@ -76,7 +76,7 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     }
     let upstream = &route.policy.upstream;
     let address = || format!("{}:{}", upstream.host, upstream.port);
-    let (body, fate) = UpBody::new(body, worker.shared.limits.body_bytes_max);
+    let (body, fate) = UpBody::new(body, worker.shared.limits.load().body_bytes_max);
     let exchange = exchange(&worker.pool, &route, head, body, fate.clone());
     let timeout_ms = upstream.response_timeout_ms;
     let answered = in_time(exchange, &fate, Duration::from_millis(timeout_ms)).await;
@@ -93,11 +93,11 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
             return Err(ForwardError::UnaskedUpgrade { address: address() });
         };
         tunnel::open(worker, client_side, upstream_side, session);
-        return Ok(switching(response.headers(), &worker.shared.limits.cookie));
+        return Ok(switching(response.headers(), &worker.shared.limits.load().cookie));
     }
     let bound = session.map(|session| (Rc::clone(&worker.streams), session));
     let (mut head, body) = response.into_parts();
-    clean_response(&mut head.headers, &worker.shared.limits.cookie);
+    clean_response(&mut head.headers, &worker.shared.limits.load().cookie);
     head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
     Ok(Response::from_parts(head, DownBody::theirs(body, lease, bound)))
 }

@@ -1,9 +1,11 @@
 //! Answers and `WebSocket`s that outlive their request, and must not outlive their session.
 //!
 //! One list per core. A body gets onto it when it is first waited for, so that a short answer costs nothing; one task per core looks at the list when a
-//! sign-on ends, and once a second for sessions that have run out (limits are checked by the clock, not by timers of their own).
+//! sign-on ends, and once a second for sessions that have run out (limits are checked by the clock, not by timers of their own) and for apps and people that a
+//! reload has taken away.
 
 use super::worker::Worker;
+use crate::policy::evaluate::may_stay;
 use crate::session::AppSession;
 use crate::state::SignOnId;
 use std::cell::{Cell, RefCell};
@@ -96,6 +98,7 @@ impl Drop for Watched {
 /// Looks after the streams of a core for as long as the core runs.
 pub(super) async fn look_after(worker: Rc<Worker>) {
     let mut endings = worker.shared.live.endings();
+    let mut known = worker.shared.routes.load_full();
     let mut tick = tokio::time::interval(LOOK_EVERY);
     loop {
         let ended: Option<SignOnId> = tokio::select! {
@@ -107,7 +110,15 @@ pub(super) async fn look_after(worker: Rc<Worker>) {
                 Err(RecvError::Closed) => return,
             },
         };
-        let (now, idle_ms) = (worker.shared.clock.now(), worker.shared.limits.idle_ms);
+        let (now, idle_ms) = (worker.shared.clock.now(), worker.shared.limits.load().idle_ms);
         worker.streams.end(|session| ended.is_some_and(|id| session.sign_on.id == id) || !session.sign_on.alive(now, idle_ms));
+        let routes = worker.shared.routes.load_full();
+        if !Arc::ptr_eq(&routes, &known) {
+            // A reload: whose app is gone, or who may not enter it any more, does not go on receiving from it.
+            worker
+                .streams
+                .end(|session| !routes.named(&session.app).is_some_and(|route| may_stay(&route.policy, &session.sign_on.identity, session.way)));
+            known = routes;
+        }
     }
 }

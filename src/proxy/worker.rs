@@ -31,16 +31,14 @@ use tokio::sync::watch;
 const SESSIONS_MAX: usize = 16_384;
 /// Verified access tokens that a core keeps for itself: those of scripts, which are few and come often.
 const TOKENS_MAX: usize = 1_024;
-/// Nothing makes a verified token wrong before it expires.
-const TOKEN_GENERATION: u64 = 0;
 
 /// What all cores share.
 #[derive(Debug)]
 pub struct Shared {
     /// Hosts and policies; swapped whole.
     pub routes: Arc<ArcSwap<Routes>>,
-    /// Bounds of every request.
-    pub limits: Limits,
+    /// Bounds of every request; swapped whole.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// Sessions.
     pub live: Arc<LiveSessions>,
     /// Our own pages.
@@ -153,7 +151,7 @@ impl Doors for Worker {
     async fn session(&self, cookie: SecretHash) -> Result<Option<Arc<AppSession>>, StoreError> {
         let generation = self.shared.live.generation();
         // One that has run out is asked about once more, so that it is ended for good: a clock set back must not revive it (C9).
-        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.idle_ms);
+        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.load().idle_ms);
         if let Some(known) = self.sessions.borrow_mut().get(&cookie, generation).filter(alive) {
             return Ok(Some(known));
         }
@@ -169,8 +167,9 @@ impl Doors for Worker {
     async fn token(&self, token: &str, route: &Arc<Route>, incident: Incident) -> Result<Arc<AppSession>, PublicMessage> {
         let policy = &route.policy;
         let key = TokenSessions::key(&policy.name, &policy.revision, token);
-        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.idle_ms);
-        if let Some(known) = self.tokens.borrow_mut().get(&key, TOKEN_GENERATION).filter(alive) {
+        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.load().idle_ms);
+        let generation = self.shared.tokens.generation();
+        if let Some(known) = self.tokens.borrow_mut().get(&key, generation).filter(alive) {
             return Ok(known);
         }
         let (desk, policy, token) = (Arc::clone(&self.shared.tokens), Arc::clone(policy), token.to_owned());
@@ -179,7 +178,7 @@ impl Doors for Worker {
             tracing::error!(%incident, error = %died, "the verification of an access token panicked");
             Err(PublicMessage::Internal)
         })?;
-        self.tokens.borrow_mut().insert(key, TOKEN_GENERATION, Arc::clone(&session));
+        self.tokens.borrow_mut().insert(key, generation, Arc::clone(&session));
         Ok(session)
     }
 

@@ -25,7 +25,6 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How long a real application is waited for.
@@ -187,16 +186,8 @@ fn placeholders(provision: &Provision) -> ResolvedCredential {
 }
 
 fn session(scene: &Scene, now: Timestamp) -> Arc<AppSession> {
-    let sign_on = LiveSignOn {
-        id: SignOnId([0; 16]),
-        identity: Arc::clone(&scene.identity),
-        auth_time: now,
-        created_at: now,
-        expires_at: now.plus_ms(3_600_000),
-        id_token: None,
-        last_seen: AtomicI64::new(now.millis()),
-        ended: AtomicBool::new(false),
-    };
+    let identity = Arc::clone(&scene.identity);
+    let sign_on = LiveSignOn::passing(SignOnId([0; 16]), identity, now, now, now.plus_ms(3_600_000), now);
     Arc::new(AppSession::of(&scene.policy.name, Arc::new(sign_on), Way::Session))
 }
 

@@ -21,7 +21,7 @@ pub struct Route {
 }
 
 /// Names and values of headers with a shared secret, marked sensitive.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SharedSecrets {
     /// Those of `[headers]`.
     pub everywhere: Vec<(HeaderName, HeaderValue)>,
@@ -33,6 +33,7 @@ pub struct SharedSecrets {
 #[derive(Debug, Default)]
 pub struct Routes {
     by_host: HashMap<String, Arc<Route>>,
+    by_name: HashMap<String, Arc<Route>>,
     unavailable: HashSet<String>,
     auth_host: String,
 }
@@ -41,15 +42,29 @@ impl Routes {
     /// From compiled policies; `unavailable` are hosts whose policy never loaded, or is here (for what it reserves) and
     /// lacks a secret; `shared` has the secret headers of the nth policy at place n.
     pub fn new(auth_host: &str, policies: &[Arc<Policy>], unavailable: impl IntoIterator<Item = String>, shared: Vec<SharedSecrets>) -> Self {
+        let numbers: Vec<usize> = (0..policies.len()).collect();
+        Self::numbered(auth_host, policies, unavailable, shared, &numbers)
+    }
+
+    /// As [`Self::new`]; `numbers` has the index into the per-app metrics of the nth policy at place n, which outlives this table.
+    pub fn numbered(
+        auth_host: &str,
+        policies: &[Arc<Policy>],
+        unavailable: impl IntoIterator<Item = String>,
+        shared: Vec<SharedSecrets>,
+        numbers: &[usize],
+    ) -> Self {
         let unavailable: HashSet<String> = unavailable.into_iter().collect();
         let shared = shared.into_iter().chain(std::iter::repeat_with(SharedSecrets::default));
         let reserved = Arc::new(Reserved::of(policies.iter().map(AsRef::as_ref)));
-        let route = |((index, policy), shared): ((usize, &Arc<Policy>), SharedSecrets)| {
-            let route = Route { policy: Arc::clone(policy), reserved: Arc::clone(&reserved), metrics: index, shared };
+        let route = |((policy, &metrics), shared): ((&Arc<Policy>, &usize), SharedSecrets)| {
+            let route = Route { policy: Arc::clone(policy), reserved: Arc::clone(&reserved), metrics, shared };
             (policy.host.clone(), Arc::new(route))
         };
+        let by_host: HashMap<_, _> = policies.iter().zip(numbers).zip(shared).map(route).filter(|(host, _)| !unavailable.contains(host)).collect();
         Self {
-            by_host: policies.iter().enumerate().zip(shared).map(route).filter(|(host, _)| !unavailable.contains(host)).collect(),
+            by_name: by_host.values().map(|route| (route.policy.name.clone(), Arc::clone(route))).collect(),
+            by_host,
             unavailable,
             auth_host: auth_host.to_owned(),
         }
@@ -58,6 +73,11 @@ impl Routes {
     /// The app behind `host` (lower case, no port).
     pub fn find(&self, host: &str) -> Option<&Arc<Route>> {
         self.by_host.get(host)
+    }
+
+    /// The app with this policy name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Route>> {
+        self.by_name.get(name)
     }
 
     /// Whether `host` is the auth host.

@@ -10,7 +10,7 @@ use crate::config;
 use crate::state::{SecretHash, SessionStore, SignOn, SignOnId, StoreError};
 use moka::future::Cache;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,9 @@ const SWEEP_MARGIN_MS: i64 = 60 * 60 * 1000;
 pub struct LiveSessions {
     store: Arc<dyn SessionStore>,
     clock: Arc<dyn Clock>,
-    limits: config::Session,
+    /// `[session] idle` and `max`, milliseconds; a reload changes both.
+    idle_ms: AtomicI64,
+    max_ms: AtomicI64,
     apps: Cache<SecretHash, Arc<AppSession>>,
     cookies: Cache<SecretHash, Arc<LiveSignOn>>,
     registry: Registry,
@@ -39,17 +41,41 @@ pub struct LiveSessions {
 
 impl LiveSessions {
     /// In front of `store`.
+    #[expect(clippy::needless_pass_by_value, reason = "the limits are its own from here on")]
     pub fn new(store: Arc<dyn SessionStore>, clock: Arc<dyn Clock>, limits: config::Session) -> Self {
         Self {
             store,
             clock,
-            limits,
+            idle_ms: AtomicI64::new(limits.idle_ms),
+            max_ms: AtomicI64::new(limits.max_ms),
             apps: Cache::new(APPS_MAX),
             cookies: Cache::new(COOKIES_MAX),
             registry: Registry::default(),
             generation: AtomicU64::new(0),
             endings: broadcast::channel(ENDINGS_BUFFERED).0,
         }
+    }
+
+    /// A session ends after so long without a request, milliseconds.
+    pub fn idle_ms(&self) -> i64 {
+        self.idle_ms.load(Ordering::Relaxed)
+    }
+
+    /// A session ends so long after sign-in, milliseconds.
+    pub fn max_ms(&self) -> i64 {
+        self.max_ms.load(Ordering::Relaxed)
+    }
+
+    /// Changes both limits, for the sessions there are as well; none lives longer than was granted at its sign-in.
+    pub fn limit(&self, idle_ms: i64, max_ms: i64) {
+        self.idle_ms.store(idle_ms, Ordering::Relaxed);
+        self.max_ms.store(max_ms, Ordering::Relaxed);
+        self.registry.limit(max_ms);
+    }
+
+    /// Sign-ons in memory: those of people who come by, and those lately used.
+    pub fn count(&self) -> usize {
+        self.registry.count()
     }
 
     /// Moves whenever anything cached outside may have become wrong. Read it *before* [`Self::app_session`], and keep the answer under what was read.
@@ -66,7 +92,7 @@ impl LiveSessions {
     pub async fn app_session(&self, cookie: SecretHash) -> Result<Option<Arc<AppSession>>, StoreError> {
         let load = async {
             let (app, stored) = self.store.app_session(cookie).await?.ok_or(Miss::Absent)?;
-            self.registry.adopt_app(cookie, &app, stored, self.limits.max_ms).ok_or(Miss::Absent)
+            self.registry.adopt_app(cookie, &app, stored, self.max_ms()).ok_or(Miss::Absent)
         };
         let session = match self.apps.try_get_with(cookie, load).await {
             Ok(session) => session,
@@ -86,7 +112,7 @@ impl LiveSessions {
     pub async fn sign_on(&self, cookie: SecretHash) -> Result<Option<Arc<LiveSignOn>>, StoreError> {
         let load = async {
             let stored = self.store.sign_on_by_cookie(cookie).await?.ok_or(Miss::Absent)?;
-            self.registry.adopt(Some(cookie), stored, self.limits.max_ms).ok_or(Miss::Absent)
+            self.registry.adopt(Some(cookie), stored, self.max_ms()).ok_or(Miss::Absent)
         };
         let sign_on = match self.cookies.try_get_with(cookie, load).await {
             Ok(sign_on) => sign_on,
@@ -106,7 +132,7 @@ impl LiveSessions {
     pub async fn begin_sign_on(&self, cookie: SecretHash, sign_on: SignOn) -> Result<Arc<LiveSignOn>, StoreError> {
         self.store.create_sign_on(cookie, &sign_on).await?;
         let id = sign_on.id;
-        let live = self.registry.adopt(Some(cookie), sign_on, self.limits.max_ms);
+        let live = self.registry.adopt(Some(cookie), sign_on, self.max_ms());
         // Ids are 128 fresh random bits: one that has ended already is a broken random source.
         let live = live.ok_or_else(|| StoreError::Unavailable(format!("{id:?} was used before").into()))?;
         self.cookies.insert(cookie, Arc::clone(&live)).await;
@@ -167,7 +193,7 @@ impl LiveSessions {
     pub async fn flush(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut failed = None;
-        for sign_on in self.registry.expired(now, self.limits.idle_ms) {
+        for sign_on in self.registry.expired(now, self.idle_ms()) {
             failed = self.expire(&sign_on).await.err().or(failed);
         }
         for (id, at) in self.registry.owed() {
@@ -196,7 +222,7 @@ impl LiveSessions {
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         self.flush().await?;
         let now = self.clock.now();
-        self.store.sweep(now, now.plus_ms(-self.limits.idle_ms).plus_ms(-SWEEP_MARGIN_MS)).await
+        self.store.sweep(now, now.plus_ms(-self.idle_ms()).plus_ms(-SWEEP_MARGIN_MS)).await
     }
 
     /// Sweeps every `interval` until `shutdown`, and flushes a last time. Up to `interval` of `last_seen` is lost when the process is killed.
@@ -226,7 +252,7 @@ impl LiveSessions {
                 user.iss = subject.issuer,
                 user.sub = subject.subject,
                 user.email = sign_on.identity.email.as_deref(),
-                reason = if self.clock.now() >= sign_on.expires_at { "max" } else { "idle" },
+                reason = if self.clock.now() >= sign_on.expires_at() { "max" } else { "idle" },
             );
         }
         self.end(sign_on.id).await
@@ -234,7 +260,7 @@ impl LiveSessions {
 
     /// Whether a request may run on it now; one that has run out is ended for good, so that a clock set back does not revive it.
     async fn still_alive(&self, sign_on: &LiveSignOn) -> bool {
-        if sign_on.alive(self.clock.now(), self.limits.idle_ms) {
+        if sign_on.alive(self.clock.now(), self.idle_ms()) {
             return true;
         }
         if !sign_on.ended()

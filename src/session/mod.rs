@@ -70,8 +70,10 @@ pub struct LiveSignOn {
     pub auth_time: Timestamp,
     /// When it began.
     pub created_at: Timestamp,
-    /// Ends then, whatever happens.
-    pub expires_at: Timestamp,
+    /// Ends then, whatever happens, by what was granted at sign-in.
+    granted_until: Timestamp,
+    /// The same in milliseconds, by the limit as configured now, which may be tighter.
+    expires_at: AtomicI64,
     /// ID token for RP-initiated logout.
     pub id_token: Option<String>,
     /// Milliseconds since the epoch of the last request in any app.
@@ -136,9 +138,32 @@ impl LiveSignOn {
             identity: Arc::new(stored.identity),
             auth_time: stored.auth_time,
             created_at: stored.created_at,
-            expires_at: stored.expires_at.min(stored.created_at.plus_ms(max_ms)),
+            granted_until: stored.expires_at,
+            expires_at: AtomicI64::new(stored.expires_at.min(stored.created_at.plus_ms(max_ms)).millis()),
             id_token: stored.id_token,
             last_seen: AtomicI64::new(stored.last_seen.millis()),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// One that no store knows, used just now: it ends at `until`.
+    pub(crate) fn passing(
+        id: SignOnId,
+        identity: Arc<Identity>,
+        auth_time: Timestamp,
+        created_at: Timestamp,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            identity,
+            auth_time,
+            created_at,
+            granted_until: until,
+            expires_at: AtomicI64::new(until.millis()),
+            id_token: None,
+            last_seen: AtomicI64::new(now.millis()),
             ended: AtomicBool::new(false),
         }
     }
@@ -148,7 +173,7 @@ impl LiveSignOn {
     pub fn alive(&self, now: Timestamp, idle_ms: i64) -> bool {
         let last_seen = Timestamp::from_millis(self.last_seen.load(Ordering::Relaxed));
         !self.ended.load(Ordering::Acquire)
-            && now < self.expires_at
+            && now < self.expires_at()
             && now.since_ms(last_seen) < idle_ms
             && last_seen.since_ms(now) <= AHEAD_MS_MAX
             && self.created_at.since_ms(now) <= AHEAD_MS_MAX
@@ -159,6 +184,16 @@ impl LiveSignOn {
         if now.millis().saturating_sub(self.last_seen.load(Ordering::Relaxed)) >= SEEN_STEP_MS {
             self.last_seen.fetch_max(now.millis(), Ordering::Relaxed);
         }
+    }
+
+    /// Ends then, whatever happens.
+    pub fn expires_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.expires_at.load(Ordering::Relaxed))
+    }
+
+    /// From now on with this absolute limit; never beyond what was granted at sign-in.
+    fn limit(&self, max_ms: i64) {
+        self.expires_at.store(self.granted_until.min(self.created_at.plus_ms(max_ms)).millis(), Ordering::Relaxed);
     }
 
     /// Whether it was ended (signed out, or found to have expired).
@@ -231,6 +266,10 @@ mod tests {
         let tightened = LiveSignOn::of(stored(1, begin, 8 * HOUR), 1000);
         assert!(tightened.alive(begin.plus_ms(999), HOUR));
         assert!(!tightened.alive(begin.plus_ms(1000), HOUR));
+        tightened.limit(2000);
+        assert!(tightened.alive(begin.plus_ms(1999), HOUR) && !tightened.alive(begin.plus_ms(2000), HOUR));
+        tightened.limit(24 * HOUR);
+        assert_eq!(tightened.expires_at(), begin.plus_ms(8 * HOUR), "never longer than was granted");
     }
 
     #[test]

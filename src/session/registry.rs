@@ -140,6 +140,16 @@ impl Registry {
         }
     }
 
+    /// How many sign-ons are in memory.
+    pub(super) fn count(&self) -> usize {
+        self.lock().live.len()
+    }
+
+    /// Holds every sign-on in memory to another absolute limit.
+    pub(super) fn limit(&self, max_ms: i64) {
+        self.lock().live.values().for_each(|live| live.sign_on.limit(max_ms));
+    }
+
     /// Sign-ons in memory that have run out.
     pub(super) fn expired(&self, now: Timestamp, idle_ms: i64) -> Vec<Arc<LiveSignOn>> {
         self.lock().live.values().filter(|live| !live.sign_on.alive(now, idle_ms)).map(|live| Arc::clone(&live.sign_on)).collect()

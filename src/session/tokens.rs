@@ -9,7 +9,7 @@ use crate::identity::{Identity, Way};
 use crate::state::{SecretHash, SignOnId};
 use moka::future::Cache;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Tokens kept; beyond that the least used are verified again.
 const TOKENS_MAX: u64 = 100_000;
@@ -32,13 +32,23 @@ pub struct TokenSignOn {
 pub struct TokenSessions {
     known: Cache<SecretHash, Arc<AppSession>>,
     clock: Arc<dyn Clock>,
-    idle_ms: i64,
+    idle_ms: AtomicI64,
 }
 
 impl TokenSessions {
     /// None yet. A token that was not used for `idle_ms` is verified again.
     pub fn new(clock: Arc<dyn Clock>, idle_ms: i64) -> Self {
-        Self { known: Cache::new(TOKENS_MAX), clock, idle_ms }
+        Self { known: Cache::new(TOKENS_MAX), clock, idle_ms: AtomicI64::new(idle_ms) }
+    }
+
+    /// From now on with another limit.
+    pub fn limit(&self, idle_ms: i64) {
+        self.idle_ms.store(idle_ms, Ordering::Relaxed);
+    }
+
+    /// Every token is verified again.
+    pub fn forget(&self) {
+        self.known.invalidate_all();
     }
 
     /// The name of a token at an app under one revision of its policy: a policy that asks for more asks every token again.
@@ -57,7 +67,7 @@ impl TokenSessions {
         verify: impl Future<Output = Result<TokenSignOn, E>> + Send,
     ) -> Result<Arc<AppSession>, Arc<E>> {
         if let Some(known) = self.known.get(&key).await {
-            if known.sign_on.alive(self.clock.now(), self.idle_ms) {
+            if known.sign_on.alive(self.clock.now(), self.idle_ms.load(Ordering::Relaxed)) {
                 return Ok(known);
             }
             self.known.invalidate(&key).await;
@@ -70,16 +80,8 @@ impl AppSession {
     fn of_token(key: SecretHash, app: &str, token: TokenSignOn, now: Timestamp) -> Self {
         let mut id = [0; 16];
         id.iter_mut().zip(key.0).for_each(|(to, from)| *to = from);
-        let sign_on = LiveSignOn {
-            id: SignOnId(id),
-            identity: Arc::new(token.identity),
-            auth_time: token.auth_time,
-            created_at: token.issued_at,
-            expires_at: token.expires_at,
-            id_token: None,
-            last_seen: AtomicI64::new(now.millis()),
-            ended: AtomicBool::new(false),
-        };
+        let TokenSignOn { identity, auth_time, issued_at, expires_at } = token;
+        let sign_on = LiveSignOn::passing(SignOnId(id), Arc::new(identity), auth_time, issued_at, expires_at, now);
         Self::of(app, Arc::new(sign_on), Way::Bearer)
     }
 }

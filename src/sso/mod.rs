@@ -108,6 +108,11 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// Every variant of [`SsoFault`].
     async fn finish(&self, finish: Finish<'_>) -> Result<VerifiedAssertion, SsoFault>;
 
+    /// When the keys that are used now were fetched; `None` when none have been needed yet. For operators.
+    fn keys_fetched_at(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// Where to send the browser to end the provider's own session; `None` when the provider offers no such place or cannot be reached.
     async fn logout_url(&self, id_token: Option<&str>, back_to: &str, state: &str) -> Option<Url>;
 }

@@ -17,6 +17,7 @@ mod own;
 mod pages;
 mod policy;
 mod provision;
+mod reload;
 mod proxy;
 mod recorded;
 mod rehearse;

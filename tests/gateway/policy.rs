@@ -288,9 +288,9 @@ fn a_broken_policy_takes_down_its_own_app_only() {
     assert_eq!(loaded.policies[0].login.idp, ["corp"], "no [login] idp: every provider of the gateway");
     assert_eq!(loaded.gateway.server.policies, policies);
     // What is broken is unavailable rather than unknown; a host that another app has is that app's.
-    assert_eq!(loaded.unavailable, ["b.example.com", "e.example.com", "i.example.com"]);
+    assert_eq!(loaded.unavailable, ["b.example.com", "e.example.com", "g2.example.com", "i.example.com"]);
     let said = loaded.report().unwrap();
-    assert!(said.ends_with("Policies with errors are not loaded: b.example.com, e.example.com, i.example.com unavailable.\n"), "{said}");
+    assert!(said.ends_with("Policies with errors are not loaded: b.example.com, e.example.com, g2.example.com, i.example.com unavailable.\n"), "{said}");
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
         },
         certificates: vec![pair("vestibule.test.pem", "VESTIBULE_KEY"), pair("other.test.pem", "OTHER_KEY")],
         min_tls: TlsVersion::V1_2,
-        admin: Some(Admin { listen: anywhere }),
+        admin: Some(Admin { listen: anywhere, socket: None, socket_group: None, socket_viewers: None }),
         state: State {
             url: format!("sqlite:{}", folder.path().join("v.db").display()),
             key: SecretRef::Env("STATE_KEY".into()),

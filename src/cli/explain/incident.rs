@@ -20,7 +20,7 @@ pub(super) async fn explain(code: Incident, loaded: &Loaded, store: &dyn Store, 
             loaded.gateway.state.url
         ));
     };
-    let policy = facts.app.as_deref().and_then(|app| loaded.policies.iter().find(|policy| policy.name == app));
+    let policy = facts.app.as_deref().and_then(|app| loaded.policies.iter().map(AsRef::as_ref).find(|policy: &&Policy| policy.name == app));
     let mut who = Who::nobody();
     if let (Some(identity), Some(app)) = (&facts.person, &facts.app) {
         let account = store.account(&AccountKey { upstream: app.clone(), subject: identity.subject.clone() }).await.map_err(unread)?;

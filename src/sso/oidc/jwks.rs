@@ -130,6 +130,11 @@ impl KeyCache {
         Self { transport, clock, good: ArcSwapOption::empty(), flight: Mutex::default() }
     }
 
+    /// When the set that is used now was fetched.
+    pub(super) fn fetched_at(&self) -> Option<Timestamp> {
+        self.good.load().as_ref().map(|set| set.fetched_at)
+    }
+
     /// The keys that may have signed a token with this header; none when the provider has no such key.
     ///
     /// # Errors

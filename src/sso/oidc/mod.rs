@@ -183,6 +183,10 @@ impl Provider for OidcProvider {
         Ok(VerifiedAssertion::vouch(identity, auth_time, Some(tokens.id_token), sid))
     }
 
+    fn keys_fetched_at(&self) -> Option<Timestamp> {
+        self.keys.fetched_at()
+    }
+
     async fn logout_url(&self, id_token: Option<&str>, back_to: &str, state: &str) -> Option<Url> {
         let mut url = match self.discovery.metadata().await {
             Ok(metadata) => metadata.end_session_endpoint?,

@@ -1,0 +1,167 @@
+//! What files refer to, read: secrets and certificates, and what is made of them.
+//!
+//! Lives here: [`Builder`], which makes the parts of the house that a reload may swap, without touching the house. What has not changed is handed back as
+//! it was, so that an app whose neighbour is changed loses no connection, no token of its admin API and no key of its provider.
+
+use super::connectors::{self, Read};
+use super::{Environment, StartError};
+use crate::clock::Clock;
+use crate::config::{Gateway, Idp, SecretRef};
+use crate::connector::Connector;
+use crate::outbound::Transport;
+use crate::policy::{Policy, SecretHeader};
+use crate::proxy::tls::Certificates;
+use crate::request::SharedSecrets;
+use crate::secrets::{self, OpenToOthers};
+use crate::sso::oidc::OidcProvider;
+use crate::state::SecretHash;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use zeroize::Zeroizing;
+
+/// Reads and makes.
+pub(super) struct Builder {
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) environment: Environment,
+    /// Files of which it was said that others can read them: once is enough.
+    warned: Mutex<HashSet<PathBuf>>,
+}
+
+/// What serves an app besides its policy.
+#[derive(Clone)]
+pub(super) struct AppParts {
+    pub(super) shared: SharedSecrets,
+    pub(super) connector: Option<Arc<dyn Connector>>,
+    /// Of all its secrets, to see whether one has changed.
+    pub(super) secrets: SecretHash,
+}
+
+/// A provider, and what it was made of.
+#[derive(Clone)]
+pub(super) struct KnownIdp {
+    pub(super) idp: Idp,
+    secrets: SecretHash,
+    pub(super) provider: Arc<OidcProvider>,
+}
+
+/// Certificates that have changed; what they were read from is their name.
+pub(super) struct NewCertificates {
+    pub(super) certificates: Certificates,
+    pub(super) digest: SecretHash,
+}
+
+impl Builder {
+    pub(super) fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, environment: Environment) -> Self {
+        Self { transport, clock, environment, warned: Mutex::default() }
+    }
+
+    /// The secret for the key that is named.
+    pub(super) fn secret(&self, place: &dyn Display, reference: &SecretRef) -> Result<SecretString, StartError> {
+        self.recording(|read| read(place, reference)).map(|(secret, _)| secret)
+    }
+
+    /// What serves `policy`. `before` is what served its file so far: handed back when neither text nor secrets have changed.
+    pub(super) fn app(&self, policy: &Policy, before: Option<(&Policy, &AppParts)>) -> Result<AppParts, StartError> {
+        let ((shared, credential), secrets) = self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?)))?;
+        let same = |(known, parts): &(&Policy, &AppParts)| {
+            // Its text names the connector; what that says may stand in a file of its own.
+            let model =
+                |policy: &Policy| policy.provision.as_ref().map(|provision| (provision.connector.name.clone(), provision.connector.revision.clone()));
+            let accounts = model(known) == model(policy);
+            known.name == policy.name && known.revision == policy.revision && parts.secrets == secrets && accounts
+        };
+        if let Some((_, parts)) = before.filter(same) {
+            return Ok(parts.clone());
+        }
+        Ok(AppParts { shared, connector: connectors::engine(policy, credential, &self.transport, &self.clock), secrets })
+    }
+
+    /// The provider of `idp`; that of `before` when nothing about it has changed: it knows the provider's keys.
+    pub(super) fn idp(&self, idp: &Idp, before: &[KnownIdp]) -> Result<KnownIdp, StartError> {
+        let place = format!("[[idp]] {}: client_secret", idp.id);
+        let (secret, secrets) = self.recording(|read| idp.client_secret.as_ref().map(|secret| read(&place, secret)).transpose())?;
+        if let Some(known) = before.iter().find(|known| known.idp == *idp && known.secrets == secrets) {
+            return Ok(known.clone());
+        }
+        let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&self.transport), Arc::clone(&self.clock)));
+        Ok(KnownIdp { idp: idp.clone(), secrets, provider })
+    }
+
+    /// The certificates of `[tls]`; `None` when their files say what they said `before`.
+    pub(super) fn certificates(&self, gateway: &Gateway, before: Option<SecretHash>) -> Result<Option<NewCertificates>, StartError> {
+        let pairs = |read: &Read<'_>| {
+            let pair = |certificate: &crate::config::Certificate| {
+                // The compiler of the gateway file has resolved relative paths.
+                let path = certificate.chain.clone();
+                let chain = std::fs::read(&path).map_err(|cause| StartError::File { path: path.clone(), cause })?;
+                Ok((path, chain, read(&"[tls] key", &certificate.key)?))
+            };
+            gateway.certificates.iter().map(pair).collect::<Result<Vec<_>, StartError>>()
+        };
+        let (pairs, keys) = self.recording(pairs)?;
+        let mut all = Zeroizing::new(keys.0.to_vec());
+        for (_, chain, _) in &pairs {
+            append(&mut all, chain);
+        }
+        let digest = SecretHash::of(&all);
+        if before == Some(digest) {
+            return Ok(None);
+        }
+        let mut certificates = Certificates::default();
+        for (path, chain, key) in pairs {
+            let place = || format!("[tls] cert {}", path.display());
+            certificates.add(&chain, key.expose_secret().as_bytes()).map_err(|cause| StartError::Tls { place: place(), cause })?;
+        }
+        Ok(Some(NewCertificates { certificates, digest }))
+    }
+
+    /// What `work` comes to, and one hash of all the secrets that it read. Files that others can read are told of.
+    fn recording<T>(&self, work: impl FnOnce(&Read<'_>) -> Result<T, StartError>) -> Result<(T, SecretHash), StartError> {
+        let seen = RefCell::new(Zeroizing::new(Vec::new()));
+        let read = |place: &dyn Display, reference: &SecretRef| {
+            let resolved =
+                secrets::resolve(reference, self.environment.as_ref()).map_err(|cause| StartError::Secret { place: place.to_string(), cause })?;
+            if let Some(warning) = resolved.warning {
+                self.warn(&warning);
+            }
+            append(&mut seen.borrow_mut(), resolved.secret.expose_secret().as_bytes());
+            Ok(resolved.secret)
+        };
+        let made = work(&read)?;
+        let digest = SecretHash::of(&seen.borrow());
+        Ok((made, digest))
+    }
+
+    fn warn(&self, OpenToOthers { reference, path, mode }: &OpenToOthers) {
+        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone()) {
+            tracing::warn!(reference, path = %path.display(), mode = format!("{mode:o}"), "a secret can be read by others");
+        }
+    }
+}
+
+/// With its length, so that no two lists of secrets read the same.
+fn append(to: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
+    to.extend_from_slice(&bytes.len().to_be_bytes());
+    to.extend_from_slice(bytes);
+}
+
+/// The secret headers of an app, ready to be sent.
+fn shared_secrets(policy: &Policy, read: &Read<'_>) -> Result<SharedSecrets, StartError> {
+    let header = |header: &SecretHeader| {
+        let mut value = http::HeaderValue::from_str(read(&format_args!("{}: headers.{}", policy.file, header.name), &header.secret)?.expose_secret())
+            .map_err(|_shows_the_value| StartError::SecretHeader { file: policy.file.clone(), name: header.name.to_string() })?;
+        value.set_sensitive(true);
+        Ok((header.name.clone(), value))
+    };
+    let of = |headers: &[SecretHeader]| headers.iter().map(header).collect::<Result<Vec<_>, StartError>>();
+    let mut paths = Vec::new();
+    if policy.paths.iter().any(|section| !section.secret_headers.is_empty()) {
+        paths = policy.paths.iter().map(|section| of(&section.secret_headers)).collect::<Result<_, _>>()?;
+    }
+    Ok(SharedSecrets { everywhere: of(&policy.secret_headers)?, paths })
+}
