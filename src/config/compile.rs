@@ -6,7 +6,8 @@
 use super::environment::{self, Overlaid};
 use super::schema::GATEWAY;
 use super::{
-    Admin, Audit, AuditFormat, AuditSink, Certificate, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion,
+    Admin, Audit, AuditFormat, AuditSink, Certificate, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State, Telemetry,
+    TlsVersion,
 };
 use crate::policy::Policy;
 use crate::policy::compile::{parse_network, with_syntax};
@@ -284,7 +285,12 @@ fn pages(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Pages {
     let languages: Vec<Language> = written.iter().filter_map(|tag| Language::parse(tag)).collect();
     if let Some(node) = table.node("languages") {
         if node.as_list().is_some_and(<[_]>::is_empty) {
-            reader.error("empty-list", &node.span, "pages.languages is an empty list", "name at least one; the first is for readers who ask for none of them");
+            reader.error(
+                "empty-list",
+                &node.span,
+                "pages.languages is an empty list",
+                "name at least one; the first is for readers who ask for none of them",
+            );
         }
         for (at, node) in table.text_nodes("languages").into_iter().enumerate() {
             if written.iter().take(at).any(|before| Some(before.as_str()) == node.as_text()) {

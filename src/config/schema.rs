@@ -164,7 +164,11 @@ const PAGES: Section = Section {
     keys: &[
         Key::new("name", Kind::Text, "name of the sign-in").default("Sign-in"),
         Key::new("contact", Kind::Text, "whom to ask about sign-in"),
-        Key::new("logo", Kind::Text, "image for the head of every page: an SVG or PNG file of at most 64 KiB; an SVG without scripts and without references to other files"),
+        Key::new(
+            "logo",
+            Kind::Text,
+            "image for the head of every page: an SVG or PNG file of at most 64 KiB; an SVG without scripts and without references to other files",
+        ),
         Key::new(
             "languages",
             Kind::EnumList(TAGS),

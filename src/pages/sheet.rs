@@ -581,8 +581,9 @@ impl Sheet {
 
     /// The first paragraph.
     pub(super) fn first_words(&self) -> String {
-        let texts =
-            self.blocks.iter().filter_map(|block| if let Block::Text(pieces) | Block::Why(pieces) | Block::Status(pieces) = block { Some(plain(pieces)) } else { None });
+        let texts = self.blocks.iter().filter_map(|block| {
+            if let Block::Text(pieces) | Block::Why(pieces) | Block::Status(pieces) = block { Some(plain(pieces)) } else { None }
+        });
         texts.into_iter().next().unwrap_or_default()
     }
 }

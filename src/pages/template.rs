@@ -204,15 +204,9 @@ impl Compiler<'_> {
                 let why = match hole {
                     Hole::Refresh => "put it into <head>: this page goes on by itself, and people would wait for ever",
                     Hole::Title => "put it into <title> and <h1>: it says what has happened",
-                    Hole::Content
-                    | Hole::Lang
-                    | Hole::Dir
-                    | Hole::Logo
-                    | Hole::Name
-                    | Hole::App
-                    | Hole::Person
-                    | Hole::Contact
-                    | Hole::Incident => "put it where the text of the page belongs: what can be done stands in it",
+                    Hole::Content | Hole::Lang | Hole::Dir | Hole::Logo | Hole::Name | Hole::App | Hole::Person | Hole::Contact | Hole::Incident => {
+                        "put it where the text of the page belongs: what can be done stands in it"
+                    }
                 };
                 self.problems.push(problem.help(why));
             }

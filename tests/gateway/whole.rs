@@ -28,7 +28,9 @@ use tokio_rustls::client::TlsStream;
 use url::Url;
 use vestibule::app::{self, Plan, Running};
 use vestibule::clock::{Clock as _, ManualClock, SystemClock};
-use vestibule::config::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion};
+use vestibule::config::{
+    Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion,
+};
 use vestibule::connector::builtin::builtin;
 use vestibule::policy::{Policy, Surroundings, compile};
 use vestibule::source::SourceFile;
