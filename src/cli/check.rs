@@ -70,7 +70,6 @@ fn look_online(arguments: &Arguments, format: Format) -> u8 {
         Err(report) => return tell(&report, format, None),
     };
     let Loaded { gateway, policies, report, .. } = loaded;
-    let policies: Vec<Arc<Policy>> = policies.into_iter().map(Arc::from).collect();
     let narrow = !arguments.files.is_empty();
     let mut chosen: Vec<Arc<Policy>> = Vec::new();
     for word in &arguments.files {

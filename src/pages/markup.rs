@@ -172,7 +172,7 @@ mod tests {
 
     fn shown(text: &str) -> Vec<String> {
         let shown = |token: &Token| {
-            let at = &text[token.range()];
+            let at = text.get(token.range()).unwrap_or_default();
             match token {
                 Token::Text { plain: false, .. } => format!("text {at}"),
                 Token::Text { plain: true, .. } => format!("plain {at}"),
@@ -180,8 +180,11 @@ mod tests {
                 Token::Comment(_) => format!("comment {at}"),
                 Token::Declaration(_) => format!("declaration {at}"),
                 Token::Tag(tag) => {
-                    let attributes: Vec<String> =
-                        tag.attributes.iter().map(|a| format!("{}={}{}", a.name, &text[a.value.clone()], if a.quoted { "" } else { "!" })).collect();
+                    let attributes: Vec<String> = tag
+                        .attributes
+                        .iter()
+                        .map(|a| format!("{}={}{}", a.name, text.get(a.value.clone()).unwrap_or_default(), if a.quoted { "" } else { "!" }))
+                        .collect();
                     format!("{}{} {}", if tag.closing { "/" } else { "" }, tag.name, attributes.join(" ")).trim_end().to_owned()
                 }
             }

@@ -383,7 +383,7 @@ mod tests {
     fn problems(name: &str, text: &str) -> Vec<String> {
         let file = SourceFile::new(format!("pages/{name}.html"), text);
         let shown = |problem: &crate::source::Problem| {
-            let at = problem.span.as_ref().map_or("", |span| &text[span.clone()]);
+            let at = problem.span.as_ref().map_or("", |span| text.get(span.clone()).unwrap_or_default());
             format!("{} [{at}]", problem.message)
         };
         Template::compile(name, &file).map_or_else(|problems| problems.iter().map(shown).collect(), |_| Vec::new())

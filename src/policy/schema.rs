@@ -28,7 +28,7 @@ pub const POLICY: Section = Section {
         Key::new("login", Kind::Table(&LOGIN), "how to sign in"),
         Key::new("access", Kind::Table(&ACCESS), "what every request must satisfy").required(),
         Key::new("path", Kind::Tables(&PATH), "what requests to some paths must satisfy besides"),
-        Key::new("bearer", Kind::Table(&BEARER), "access tokens that scripts may bring to paths with auth = [\"bearer\"]"),
+        Key::new("bearer", Kind::Table(&BEARER), "access tokens that scripts may bring to paths with `auth = [\"bearer\"]`"),
         Key::new("user", Kind::Table(&USER), "the account as the application should see it"),
         Key::new("roles", Kind::Table(&ROLES), "groups to roles"),
         Key::new("org", Kind::Tables(&ORG), "organisations of the application"),
@@ -150,7 +150,7 @@ const PATH: Section = Section {
 const BEARER: Section = Section {
     title: "[bearer]",
     name: "bearer",
-    doc: "Access tokens (RFC 9068) that the identity provider issued for this API; accepted where a [[path]] says auth = [\"bearer\"].",
+    doc: "Access tokens (RFC 9068) that the identity provider issued for this API; accepted where a `[[path]]` says `auth = [\"bearer\"]`.",
     keys: &[
         Key::new("idp", Kind::Text, "identity provider, by id").required(),
         Key::new("audience", Kind::Text, "the `aud` a token must carry").required(),
