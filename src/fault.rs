@@ -113,6 +113,22 @@ pub enum DenyReason {
 }
 
 impl DenyReason {
+    /// Every reason.
+    pub const ALL: [Self; 12] = [
+        Self::Groups,
+        Self::DenyGroups,
+        Self::Domains,
+        Self::EmailUnverified,
+        Self::Networks,
+        Self::When,
+        Self::MaxAge,
+        Self::Required,
+        Self::Methods,
+        Self::Idp,
+        Self::Origin,
+        Self::LocalSignIn,
+    ];
+
     /// The key of the policy that refused: what `expect.because` and the audit log say.
     pub const fn key(self) -> &'static str {
         match self {

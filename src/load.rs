@@ -10,6 +10,7 @@ mod settle;
 pub use settle::{Candidate, Choice, settle};
 
 mod own;
+mod pages;
 mod untested;
 
 pub use own::connector_of;
@@ -161,6 +162,7 @@ impl Loader {
         let over = environment::overlay(&file, &self.variables);
         let (gateway, problems) = config::compile::compile_over(&over, folder);
         look.report.problems.extend(problems);
+        let gateway = gateway.and_then(|gateway| pages::read(gateway, &mut look.report.problems));
         // Policies are looked at even when the gateway file is broken, so that one run shows everything.
         let (policies, idps) = config::compile::outline(&over, folder);
         let around = Surroundings { idps: idps.as_deref(), connectors: builtin() };

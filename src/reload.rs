@@ -168,14 +168,14 @@ impl Reloader {
         self.count.subscribe()
     }
 
-    /// Every file whose change means a reload, beside the policies; and the folder of those.
-    fn files(&self) -> (Vec<PathBuf>, PathBuf) {
+    /// Every file whose change means a reload, beside the policies and the operator's own pages; and the folders of those.
+    fn files(&self) -> (Vec<PathBuf>, (PathBuf, Option<PathBuf>)) {
         let mut files = self.swap.references();
         let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
         files.push(loader.config().to_owned());
         files.extend(loader.connectors());
         drop(loader);
-        (files, self.swap.policies())
+        (files, self.swap.folders())
     }
 }
 

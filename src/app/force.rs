@@ -215,6 +215,9 @@ impl Swap {
         if force.text.as_ref().is_some_and(|text| *text != file.text) {
             told.gateway(&file.name, &restart);
         }
+        if gateway.pages.files != force.gateway.pages.files {
+            told.other("[pages]", Change::Changed, Ok(()), None);
+        }
         let idps = self.idps(&force, &gateway, &mut told);
         let certificates = self.certificates(&force, &gateway, &mut told);
         self.level(&force, &gateway, &mut told);
@@ -310,14 +313,16 @@ impl Swap {
         let environment = self.builder.environment.as_ref();
         let mut files: Vec<PathBuf> = secrets.into_iter().filter_map(|secret| secrets::location(secret, environment)).collect();
         files.extend(force.gateway.certificates.iter().map(|certificate| certificate.chain.clone()));
+        files.extend(force.gateway.pages.logo.clone());
         files.sort();
         files.dedup();
         files
     }
 
-    /// The folder of policies.
-    pub fn policies(&self) -> PathBuf {
-        self.force().gateway.server.policies.clone()
+    /// The folder of policies, and that of the operator's own pages.
+    pub fn folders(&self) -> (PathBuf, Option<PathBuf>) {
+        let force = self.force();
+        (force.gateway.server.policies.clone(), force.gateway.pages.templates.clone())
     }
 
     pub(super) fn force(&self) -> MutexGuard<'_, Force> {

@@ -5,7 +5,7 @@
 
 use super::environment::{self, Overlaid};
 use super::schema::GATEWAY;
-use super::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
+use super::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
 use crate::policy::Policy;
 use crate::policy::compile::{parse_network, with_syntax};
 use crate::source::value::size_bytes;
@@ -93,7 +93,7 @@ fn gateway(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Gatew
     let provisioning = super::provisioning::compile(reader, tree);
     let audit = audit(reader, tree, folder);
     let telemetry = telemetry(reader, tree);
-    let pages = pages(reader, tree);
+    let pages = pages(reader, tree, folder);
     let idps = idps(reader, tree, folder);
     let min_tls = section(tree, "tls").and_then(|(table, _)| table.text("min_version")).map_or(TlsVersion::V1_2, |version| match version {
         "1.3" => TlsVersion::V1_3,
@@ -279,11 +279,29 @@ fn telemetry(reader: &mut Reader<'_>, tree: &Table) -> Telemetry {
     }
 }
 
-fn pages(reader: &mut Reader<'_>, tree: &Table) -> Pages {
+fn pages(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Pages {
     let nothing = Table::default();
     let (table, _) = section(tree, "pages").unwrap_or((&nothing, &(0..0)));
-    not_yet(reader, table, "pages", &["logo", "languages", "templates"]);
-    Pages { name: table.text("name").unwrap_or("Sign-in").to_owned(), contact: table.text("contact").map(str::to_owned) }
+    let written = table.texts("languages");
+    let languages: Vec<Language> = written.iter().filter_map(|tag| Language::parse(tag)).collect();
+    if let Some(node) = table.node("languages") {
+        if node.as_list().is_some_and(<[_]>::is_empty) {
+            reader.error("empty-list", &node.span, "pages.languages is an empty list", "name at least one; the first is for readers who ask for none of them");
+        }
+        for (at, node) in table.text_nodes("languages").into_iter().enumerate() {
+            if written.iter().take(at).any(|before| Some(before.as_str()) == node.as_text()) {
+                reader.warning("no-effect", &node.span, "this language is in the list already", "the first place counts");
+            }
+        }
+    }
+    Pages {
+        name: table.text("name").unwrap_or("Sign-in").to_owned(),
+        contact: table.text("contact").map(str::to_owned),
+        languages: if languages.is_empty() { vec![Language::En] } else { languages },
+        logo: table.text("logo").map(|path| folder.join(path)),
+        templates: table.text("templates").map(|path| folder.join(path)),
+        files: PageFiles::default(),
+    }
 }
 
 fn idps(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Idp> {

@@ -6,10 +6,12 @@
 pub mod change;
 pub mod compile;
 pub mod environment;
+pub mod language;
 pub mod provisioning;
 pub mod schema;
 
 pub use compile::compile;
+pub use language::Language;
 pub use provisioning::Provisioning;
 
 use ipnet::IpNet;
@@ -161,6 +163,23 @@ pub struct Pages {
     pub name: String,
     /// Whom people should ask about sign-in.
     pub contact: Option<String>,
+    /// Languages that readers can choose from; the first is for everybody else. Empty: English.
+    pub languages: Vec<Language>,
+    /// An image for the head of every page, resolved against the gateway file's folder.
+    pub logo: Option<PathBuf>,
+    /// Folder of own pages, resolved against the gateway file's folder.
+    pub templates: Option<PathBuf>,
+    /// What the two hold: read, and checked, when the configuration is loaded.
+    pub files: PageFiles,
+}
+
+/// What the files of `[pages]` hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageFiles {
+    /// The logo as a `data:` address.
+    pub logo: Option<String>,
+    /// Own pages: the file's name without `.html`, and its text.
+    pub templates: Vec<(String, String)>,
 }
 
 /// `[[idp]]` of type `oidc`.

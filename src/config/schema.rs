@@ -2,6 +2,7 @@
 //!
 //! Lives here: [`GATEWAY`] and its sections. Apart because the check is made from it, and an editors' schema and a manual later will be.
 
+use super::language::TAGS;
 use crate::source::schema::{Key, Kind, Section};
 
 /// The gateway file.
@@ -135,6 +136,12 @@ const TELEMETRY: Section = Section {
     ],
 };
 
+/// What the manual says of own pages. The names are those of `pages/template.rs`; a test there compares.
+pub(crate) const TEMPLATES: &str = "folder of own pages: NAME.html, where NAME is page (stands for all pages without a file of their own), picker, launcher, whoami, \
+    logout, onward, or the last part of the problem type of a message, such as denied, account-exists, account-in-progress. In it stand {title} and {content} (both required), {refresh} (required \
+    in the head of page.html, onward.html, account-in-progress.html), {lang}, {dir}, {style} (the built-in style sheet, inside a style element), {logo}, {name}, {app}, {person}, {contact}, {incident}; \
+    values are escaped. Scripts, event handlers, style attributes and anything loaded from elsewhere are refused; a style element is allowed. A page that has no file is the built-in one";
+
 const PAGES: Section = Section {
     title: "[pages]",
     name: "pages",
@@ -142,9 +149,14 @@ const PAGES: Section = Section {
     keys: &[
         Key::new("name", Kind::Text, "name of the sign-in").default("Sign-in"),
         Key::new("contact", Kind::Text, "whom to ask about sign-in"),
-        Key::new("logo", Kind::Text, "SVG file"),
-        Key::new("languages", Kind::TextList, "languages of the pages").default("[\"en\"]"),
-        Key::new("templates", Kind::Text, "folder of own pages"),
+        Key::new("logo", Kind::Text, "image for the head of every page: an SVG or PNG file of at most 64 KiB; an SVG without scripts and without references to other files"),
+        Key::new(
+            "languages",
+            Kind::EnumList(TAGS),
+            "languages of the pages, chosen by what the browser asks for (Accept-Language); the first is for everybody else",
+        )
+        .default("[\"en\"]"),
+        Key::new("templates", Kind::Text, TEMPLATES),
     ],
 };
 

@@ -70,7 +70,7 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
         provisioning: Provisioning::default(),
         audit: Audit { sink: AuditSink::File(dir.join("audit.jsonl")) },
         telemetry: Telemetry { log: "warn".to_owned(), format: "auto".to_owned(), metrics: false },
-        pages: Pages { name: "Vestibule demo".to_owned(), contact: Some("identity-team@example.com".to_owned()) },
+        pages: Pages { name: "Vestibule demo".to_owned(), contact: Some("identity-team@example.com".to_owned()), ..Pages::default() },
         idps: vec![Idp {
             id: "demo".to_owned(),
             name: "Demo provider".to_owned(),

@@ -4,13 +4,13 @@ use super::cookies::Kind;
 use super::{Desk, OwnRequest};
 use crate::fault::PublicMessage;
 use crate::identity::Identity;
-use crate::pages::{PageContext, Told};
+use crate::pages::{PageContext, Told, Wish};
 use crate::policy::Policy;
 use crate::sso::SsoFault;
 use crate::state::StoreError;
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Response, StatusCode};
 
@@ -118,8 +118,9 @@ impl OwnRequest {
 }
 
 /// What a page may say about `request`.
-pub(super) fn context<'a>(request: &OwnRequest, app: Option<&'a Policy>, person: Option<&'a Identity>) -> PageContext<'a> {
-    PageContext { kind: request.kind, incident: request.incident, app, person, continue_to: None }
+pub(super) fn context<'a>(request: &'a OwnRequest, app: Option<&'a Policy>, person: Option<&'a Identity>) -> PageContext<'a> {
+    let language = Wish::Asked(request.headers.get(ACCEPT_LANGUAGE));
+    PageContext { kind: request.kind, incident: request.incident, app, person, continue_to: None, language }
 }
 
 /// With what stood behind a page, for whoever keeps incidents: never on the page.

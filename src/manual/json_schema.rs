@@ -4,6 +4,7 @@
 //! right) `vestibule check` says.
 
 use super::words::{takes, when_left_out, written_default};
+use crate::config::language::TAGS;
 use crate::source::schema::{Key, Kind, Section};
 use serde_json::{Map, Value, json};
 
@@ -64,6 +65,10 @@ fn value(kind: Kind) -> Value {
                 "additionalProperties": false
             }),
         ]),
+        Kind::Message => {
+            let texts: Map<String, Value> = TAGS.iter().map(|tag| ((*tag).to_owned(), text())).collect();
+            either([text(), json!({ "type": "object", "properties": texts, "additionalProperties": false })])
+        }
         Kind::Url => pattern("^https?://.+$"),
         Kind::Host => pattern(r"^[^\s/:]+$"),
         Kind::Networks => listed(&pattern(r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$")),

@@ -21,6 +21,7 @@ pub fn takes(kind: Kind) -> String {
         Kind::Header => {
             "text with `{expressions}`, a list of such, `{ secret = \"cred:NAME\" }`, or `{ value = \"…\", encoding = \"utf-8\" }`".to_owned()
         }
+        Kind::Message => "text for every language, or texts by language, such as `{ en = \"…\", de = \"…\" }`".to_owned(),
         Kind::Url => "an address, such as `\"https://app.example.com\"`".to_owned(),
         Kind::Host => "a host name, such as `\"app.example.com\"`".to_owned(),
         Kind::Networks => "a list of networks, such as `[\"10.0.0.0/8\"]`".to_owned(),
@@ -73,6 +74,7 @@ pub fn written_default(key: &Key) -> Option<serde_json::Value> {
         | Kind::Templates
         | Kind::Expression
         | Kind::Header
+        | Kind::Message
         | Kind::Map(_)
         | Kind::Table(_)
         | Kind::Tables(_)

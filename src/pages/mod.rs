@@ -3,34 +3,44 @@
 //! Lives here: [`RequestKind`] (what sort of answer the requester can use), [`Pages`], which turns a [`PublicMessage`] into a response for that
 //! kind: an HTML page or `application/problem+json`. One self-contained response each: no asset, no script, a strict CSP.
 //!
-//! A page is made in three steps, one file each: `sheet.rs` says what is on it (headings, texts, actions, as data), `text.rs` has the words,
-//! `html.rs` and `problem.rs` write it down. Names that others chose (people, apps, providers) pass through `shown.rs` on their way to a
+//! A page is made in three steps, one file each: `sheet.rs` says what is on it (headings, texts, actions, as data), `text/` has the words, a file for
+//! each language, `html.rs` and `problem.rs` write it down. What operators bring along is `template.rs` (own pages) and `logo.rs`; `own.rs` keeps it. Names that others chose (people, apps, providers) pass through `shown.rs` on their way to a
 //! sheet. Apart from the pipelines so that none of them can put text of its own in front of a person. It must never know
 //! why something happened: only the closed [`PublicMessage`] gets in.
 
 mod html;
 mod links;
+mod logo;
+mod markup;
+mod negotiate;
+mod own;
 mod problem;
 mod sheet;
 mod shown;
+mod template;
 #[cfg(test)]
 mod tests;
 mod text;
 
+pub use logo::{LOGO_BYTES_MAX, LogoError, data_address as logo_address};
+pub use own::check;
 pub use links::{LOGIN_PATH, LOGOUT_PATH, WAIT_PATH, WHOAMI_PATH};
 
 use crate::clock::Timestamp;
 use crate::config;
+use crate::config::Language;
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::Identity;
 use crate::policy::Policy;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE,
 };
 use http::header::{STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
+use own::Look;
 use sheet::Sheet;
 use std::sync::Arc;
 
@@ -72,6 +82,34 @@ pub struct PageContext<'a> {
     /// else is replaced by `/` here as well. `None` with an app: the links go to the app's front page, by its full address, so
     /// that a page on the auth host can send people back.
     pub continue_to: Option<&'a str>,
+    /// Which language it is read in.
+    pub language: Wish<'a>,
+}
+
+/// The language that somebody wants to read.
+#[derive(Debug, Clone, Copy)]
+pub enum Wish<'a> {
+    /// `Accept-Language` as sent (its first line; browsers send one); `None`: nothing was said.
+    Asked(Option<&'a HeaderValue>),
+    /// This one.
+    Chosen(Language),
+}
+
+impl Default for Wish<'_> {
+    fn default() -> Self {
+        Self::Asked(None)
+    }
+}
+
+impl PageContext<'_> {
+    /// The language that was settled on; the answer begins with that.
+    fn chosen(self) -> Language {
+        if let Wish::Chosen(language) = self.language { language } else { Language::default() }
+    }
+
+    fn words(self) -> &'static text::Words {
+        text::of(self.chosen())
+    }
 }
 
 /// What an answer of ours says, for whoever keeps incidents: travels with the response, in its extensions, and never on the wire.
@@ -141,7 +179,7 @@ pub struct WhoAmI<'a> {
 #[derive(Debug)]
 pub struct Pages {
     /// `[pages]`; a reload changes it.
-    settings: ArcSwap<config::Pages>,
+    look: ArcSwap<Look>,
     addresses: links::Addresses,
     security_policy: HeaderValue,
 }
@@ -150,12 +188,16 @@ impl Pages {
     /// `auth_origin` is what browsers call the auth host, scheme and port included: `https://auth.example.com`,
     /// `http://auth.localhost:8080`. App hosts are taken to be served with the same scheme and port.
     pub fn new(settings: config::Pages, auth_origin: &str) -> Self {
-        Self { settings: ArcSwap::from_pointee(settings), addresses: links::Addresses::new(auth_origin), security_policy: html::security_policy() }
+        Self {
+            look: ArcSwap::from_pointee(Look::new(settings)),
+            addresses: links::Addresses::new(auth_origin),
+            security_policy: html::security_policy(&[html::STYLE]),
+        }
     }
 
     /// From now on with these settings.
     pub fn change(&self, settings: config::Pages) {
-        self.settings.store(Arc::new(settings));
+        self.look.store(Arc::new(Look::new(settings)));
     }
 
     /// The answer to a person, with the status that belongs to the message and kind.
@@ -163,20 +205,22 @@ impl Pages {
     /// [`PublicMessage::Waiting`] for a page refreshes, without delay and once, to `/.vestibule/wait?to=CONTINUE_TO`, which has to hold its
     /// answer. [`PublicMessage::SignInRequired`] for a form is the page that saves the typed text.
     pub fn respond(&self, message: PublicMessage, context: PageContext<'_>) -> Response<Bytes> {
-        let settings = self.settings.load();
-        self.answer(message, context, &sheet::of_message(message, context, self.names(&settings), false))
+        let look = self.look.load();
+        let context = look.settled(context);
+        self.answer(message, context, &sheet::of_message(message, context, self.names(&look), false))
     }
 
     /// The waiting page after the first hold: as [`Self::respond`] with [`PublicMessage::Waiting`], in the words for a longer wait.
     pub fn still_waiting(&self, context: PageContext<'_>) -> Response<Bytes> {
-        let settings = self.settings.load();
-        self.answer(PublicMessage::Waiting, context, &sheet::of_message(PublicMessage::Waiting, context, self.names(&settings), true))
+        let look = self.look.load();
+        let context = look.settled(context);
+        self.answer(PublicMessage::Waiting, context, &sheet::of_message(PublicMessage::Waiting, context, self.names(&look), true))
     }
 
     /// Status, heading and first paragraph of what [`Self::respond`] gives: for operators who ask what somebody saw.
     pub fn headline(&self, message: PublicMessage, context: PageContext<'_>) -> (StatusCode, String, String) {
-        let settings = self.settings.load();
-        let sheet = sheet::of_message(message, context, self.names(&settings), false);
+        let look = self.look.load();
+        let sheet = sheet::of_message(message, look.settled(context), self.names(&look), false);
         let first = sheet.first_words();
         (sheet::status(message, context.kind), sheet.title, first)
     }
@@ -187,7 +231,8 @@ impl Pages {
         if !context.kind.is_read_by_a_person() {
             return self.respond(PublicMessage::SignInRequired, context);
         }
-        self.page(StatusCode::OK, context, &sheet::picker(context, choices))
+        let context = self.look.load().settled(context);
+        self.page(StatusCode::OK, context, template::PICKER, &sheet::picker(context, choices))
     }
 
     /// The apps that let the signed-in person in, as links. Without `context.person` it is the 401 of a sign-in that is required.
@@ -195,9 +240,10 @@ impl Pages {
         if context.person.is_none() {
             return self.respond(PublicMessage::SignInRequired, context);
         }
+        let look = self.look.load();
+        let context = look.settled(context);
         if context.kind.is_read_by_a_person() {
-            let settings = self.settings.load();
-            return self.page(StatusCode::OK, context, &sheet::launcher(context, self.names(&settings), apps));
+            return self.page(StatusCode::OK, context, template::LAUNCHER, &sheet::launcher(context, self.names(&look), apps));
         }
         self.json(StatusCode::OK, context, "application/json", &problem::launcher(apps))
     }
@@ -205,8 +251,9 @@ impl Pages {
     /// What the app is told about the signed-in person. Without `context.person` it is the 401 of a sign-in that is required.
     pub fn whoami(&self, context: PageContext<'_>, facts: WhoAmI<'_>) -> Response<Bytes> {
         let Some(person) = context.person else { return self.respond(PublicMessage::SignInRequired, context) };
+        let context = self.look.load().settled(context);
         if context.kind.is_read_by_a_person() {
-            return self.page(StatusCode::OK, context, &sheet::whoami(context, person, facts));
+            return self.page(StatusCode::OK, context, template::WHOAMI, &sheet::whoami(context, person, facts));
         }
         self.json(StatusCode::OK, context, "application/json", &problem::whoami(person, facts))
     }
@@ -214,8 +261,9 @@ impl Pages {
     /// Asks before signing out; a POST to `action` with the hidden field `token`. Answer that POST with a page or a redirect on the
     /// same origin, or with [`Self::onward`]: Chrome refuses a redirect to another origin after a form (`form-action 'self'`).
     pub fn logout_confirm(&self, context: PageContext<'_>, action: &str, token: &str) -> Response<Bytes> {
+        let context = self.look.load().settled(context);
         if context.kind.is_read_by_a_person() {
-            return self.page(StatusCode::OK, context, &sheet::logout_confirm(context, action, token));
+            return self.page(StatusCode::OK, context, template::LOGOUT, &sheet::logout_confirm(context, action, token));
         }
         self.json(StatusCode::OK, context, "application/json", &problem::logout_form(action, token))
     }
@@ -223,7 +271,8 @@ impl Pages {
     /// Sends a browser on after a form, to another origin if need be (`end_session_endpoint`): a page that refreshes without delay and has a
     /// visible link. `to` must be an address of ours or of a configured provider.
     pub fn onward(&self, context: PageContext<'_>, to: &url::Url) -> Response<Bytes> {
-        self.page(StatusCode::OK, context, &sheet::onward(context, to))
+        let context = self.look.load().settled(context);
+        self.page(StatusCode::OK, context, template::ONWARD, &sheet::onward(context, to))
     }
 
     /// 303 to `to`, an address of this host that is ours; without a body, with the headers of every answer of ours (attacks.md C13).
@@ -240,7 +289,8 @@ impl Pages {
     /// sign out there.
     pub fn signed_out(&self, context: PageContext<'_>, apps: &[&str], provider: Option<(&str, Option<&url::Url>)>) -> Response<Bytes> {
         if context.kind.is_read_by_a_person() {
-            return self.page(StatusCode::OK, context, &sheet::signed_out(context, apps, provider));
+            let context = self.look.load().settled(context);
+            return self.page(StatusCode::OK, context, problem::slug(PublicMessage::SignedOut), &sheet::signed_out(context, apps, provider));
         }
         self.respond(PublicMessage::SignedOut, context)
     }
@@ -250,14 +300,14 @@ impl Pages {
         self.respond(PublicMessage::SignedIn, context)
     }
 
-    fn names<'a>(&'a self, settings: &'a config::Pages) -> sheet::Names<'a> {
-        sheet::Names { settings, addresses: &self.addresses }
+    fn names<'a>(&'a self, look: &'a Look) -> sheet::Names<'a> {
+        sheet::Names { settings: &look.settings, addresses: &self.addresses }
     }
 
     fn answer(&self, message: PublicMessage, context: PageContext<'_>, sheet: &Sheet) -> Response<Bytes> {
         let status = sheet::status(message, context.kind);
         let mut response = if context.kind.is_read_by_a_person() {
-            self.page(status, context, sheet)
+            self.page(status, context, problem::slug(message), sheet)
         } else if status.is_success() {
             self.json(status, context, "application/json", &problem::state(message, sheet))
         } else {
@@ -281,9 +331,18 @@ impl Pages {
         response
     }
 
-    fn page(&self, status: StatusCode, context: PageContext<'_>, sheet: &Sheet) -> Response<Bytes> {
-        let body = html::render(sheet, &self.settings.load().name, context.incident);
-        self.dress(status, context, "text/html; charset=utf-8", body)
+    /// The page called `name`: by the operator's template, else the built-in one.
+    fn page(&self, status: StatusCode, context: PageContext<'_>, name: &str, sheet: &Sheet) -> Response<Bytes> {
+        let look = self.look.load();
+        let names = self.names(&look);
+        let Some(template) = look.template(name) else {
+            let body = html::render(sheet, &sheet::site_name(context, &look.settings), look.settings.files.logo.as_deref(), context.incident);
+            return self.dress(status, context, "text/html; charset=utf-8", body);
+        };
+        let body = template.render(|hole| own::value(hole, sheet, context, names));
+        let mut response = self.dress(status, context, "text/html; charset=utf-8", body);
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, template.security_policy.clone());
+        response
     }
 
     fn json(&self, status: StatusCode, context: PageContext<'_>, media_type: &'static str, value: &serde_json::Value) -> Response<Bytes> {
@@ -294,7 +353,10 @@ impl Pages {
     fn dress(&self, status: StatusCode, context: PageContext<'_>, media_type: &'static str, body: String) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(context.chosen().tag()));
+        headers.insert(VARY, HeaderValue::from_static("accept-language"));
         self.protect(&mut response, context.incident);
         response
     }

@@ -2,9 +2,11 @@
 
 use super::links::{self, Addresses};
 use super::shown;
-use super::text::{EN, Words};
+use super::template::Hole;
+use super::text::Words;
 use super::{Choice, PageContext, RequestKind, WhoAmI};
 use crate::config;
+use crate::config::Language;
 use crate::fault::{DenyReason, PublicMessage};
 use crate::identity::{Groups, Identity, email};
 use crate::policy::mapping::desire;
@@ -32,6 +34,8 @@ pub(super) struct Sheet {
 #[derive(Debug)]
 pub(super) enum Block {
     Text(Vec<Piece>),
+    /// A paragraph that explains: a policy's own words take its place.
+    Why(Vec<Piece>),
     /// `role="status"`.
     Status(Vec<Piece>),
     Progress(&'static str),
@@ -204,10 +208,10 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         (PublicMessage::SignInRequired, RequestKind::Form) => PublicMessage::SessionEnded,
         (message, _) => message,
     };
-    let words = &EN;
+    let words = context.words();
     let said = (words.message)(message);
     let mut blocks: Vec<Block> = Vec::new();
-    let mut say = |template: &str| blocks.push(Block::Text(fill(template, context, &[])));
+    let mut say = |template: &str| blocks.push(Block::Why(fill(template, context, &[])));
     said.text.iter().for_each(|template| say(template));
     let mut sheet = Sheet { words, title: title(said.heading, context), refresh: None, code: true, blocks };
     match message {
@@ -237,8 +241,8 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         }
         PublicMessage::AccountFailed | PublicMessage::AccountUnavailable => {
             match contact(context, names, Contact::App) {
-                Some(who) => sheet.blocks.push(Block::Text(fill(words.recorded_contact, context, &[("contact", who)]))),
-                None => sheet.blocks.push(Block::Text(fill(words.recorded, context, &[]))),
+                Some(who) => sheet.blocks.push(Block::Why(fill(words.recorded_contact, context, &[("contact", who)]))),
+                None => sheet.blocks.push(Block::Why(fill(words.recorded, context, &[]))),
             }
             again(&mut sheet, context, names, words.try_again);
         }
@@ -277,7 +281,19 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         | PublicMessage::TokenTooOld
         | PublicMessage::NoSuchPage => ask(&mut sheet, context, names, Contact::App),
     }
+    own_words(&mut sheet, message, context, names);
     sheet
+}
+
+/// `[messages]` of the policy in place of the explanation. Whom to ask stands in some explanations: it is not lost with them.
+fn own_words(sheet: &mut Sheet, message: PublicMessage, context: PageContext<'_>, names: Names<'_>) {
+    let Some(text) = context.app.and_then(|app| app.messages.text(message, context.chosen())) else { return };
+    let at = sheet.blocks.iter().position(|block| matches!(block, Block::Why(_))).unwrap_or(0);
+    sheet.blocks.retain(|block| !matches!(block, Block::Why(_)));
+    sheet.blocks.insert(at, Block::Why(vec![Piece::Text(shown::paragraph(text))]));
+    if !sheet.blocks.iter().any(|block| matches!(block, Block::Small(_))) {
+        ask(sheet, context, names, Contact::App);
+    }
 }
 
 /// WCAG 2.2.1 forbids a timed refresh; one of zero seconds to an address that holds its answer keeps this page on screen until the
@@ -293,7 +309,7 @@ fn waiting(sheet: &mut Sheet, context: PageContext<'_>, held_before: bool) {
         return;
     }
     let status = match text {
-        Some(Block::Text(pieces)) if !held_before => pieces,
+        Some(Block::Why(pieces)) if !held_before => pieces,
         _ => fill(words.still_waiting, context, &[]),
     };
     let href = links::wait(to(context));
@@ -322,7 +338,7 @@ fn denied(sheet: &mut Sheet, reason: DenyReason, context: PageContext<'_>, names
     if reason == DenyReason::LocalSignIn {
         return local_sign_in(sheet, context, names);
     }
-    sheet.blocks.push(Block::Text(fill((words.reason)(reason), context, &[])));
+    sheet.blocks.push(Block::Why(fill((words.reason)(reason), context, &[])));
     signed_in_as(sheet, context);
     match reason {
         DenyReason::MaxAge => sheet.act(&[(links::login_fresh(to(context)), words.sign_in)]),
@@ -347,9 +363,9 @@ fn incomplete(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>) {
     let text = if missing.is_empty() {
         fill(words.not_sent_unknown, context, &[])
     } else {
-        fill(words.not_sent, context, &[("missing", Piece::Text(missing.join(", ")))])
+        fill(words.not_sent, context, &[("missing", Piece::Text(missing.join(words.list)))])
     };
-    sheet.blocks.push(Block::Text(text));
+    sheet.blocks.push(Block::Why(text));
     signed_in_as(sheet, context);
     sheet.act(&[(links::login_other(to(context)), words.other_account)]);
     ask(sheet, context, names, Contact::SignIn);
@@ -358,7 +374,7 @@ fn incomplete(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>) {
 /// The app's own sign-in is shut; the way in is ours, or lies behind them already.
 fn local_sign_in(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>) {
     let words = sheet.words;
-    sheet.blocks.push(Block::Text(fill((words.reason)(DenyReason::LocalSignIn), context, &[])));
+    sheet.blocks.push(Block::Why(fill((words.reason)(DenyReason::LocalSignIn), context, &[])));
     signed_in_as(sheet, context);
     if context.person.is_none() {
         sheet.act(&[(links::login("/"), words.sign_in)]);
@@ -375,7 +391,7 @@ fn unusable(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>) {
         Some(attribute) => fill(words.unusable, context, &[("attribute", Piece::Text(attribute))]),
         None => fill(words.unusable_unknown, context, &[]),
     };
-    sheet.blocks.push(Block::Text(text));
+    sheet.blocks.push(Block::Why(text));
     signed_in_as(sheet, context);
     sheet.act(&[(links::login_other(to(context)), words.other_account)]);
     ask(sheet, context, names, Contact::SignIn);
@@ -419,7 +435,7 @@ fn has(person: &Identity, name: &str) -> bool {
 
 /// The picker.
 pub(super) fn picker(context: PageContext<'_>, choices: &[Choice<'_>]) -> Sheet {
-    let words = &EN;
+    let words = context.words();
     let options = choices.iter().map(|choice| Offer {
         href: links::local(choice.href).to_owned(),
         name: shown::name(choice.name),
@@ -432,7 +448,7 @@ pub(super) fn picker(context: PageContext<'_>, choices: &[Choice<'_>]) -> Sheet 
 
 /// The apps of a person.
 pub(super) fn launcher(context: PageContext<'_>, names: Names<'_>, apps: &[Choice<'_>]) -> Sheet {
-    let words = &EN;
+    let words = context.words();
     let mut sheet = Sheet { words, title: title(words.launcher_title, context), refresh: None, code: false, blocks: Vec::new() };
     if apps.is_empty() {
         sheet.blocks.push(Block::Text(fill(words.launcher_none, context, &[])));
@@ -452,7 +468,7 @@ pub(super) fn launcher(context: PageContext<'_>, names: Names<'_>, apps: &[Choic
 
 /// What the app is told.
 pub(super) fn whoami(context: PageContext<'_>, person: &Identity, facts: WhoAmI<'_>) -> Sheet {
-    let words = &EN;
+    let words = context.words();
     let or_not_sent = |value: Option<&str>| match value.map(shown::value).filter(|value| !value.is_empty()) {
         Some(value) => vec![Piece::Name(value)],
         None => vec![Piece::Text(words.whoami_not_sent.to_owned())],
@@ -470,7 +486,7 @@ pub(super) fn whoami(context: PageContext<'_>, person: &Identity, facts: WhoAmI<
     };
     rows.push((words.whoami_roles.to_owned(), vec![roles]));
     rows.push((words.whoami_provider.to_owned(), vec![Piece::Name(shown::name(facts.provider))]));
-    rows.push((words.whoami_since.to_owned(), vec![Piece::Text(date(facts.signed_in_at.seconds()))]));
+    rows.push((words.whoami_since.to_owned(), vec![Piece::Text(date(facts.signed_in_at.seconds(), context.chosen()))]));
     // The table is for people with a question; a policy with hundreds of headers must not make a page that does not end.
     for (name, value) in facts.headers.iter().take(20) {
         let value = Piece::Code(format!("{}: {}", shown::name(name), shown::value(value)));
@@ -492,7 +508,7 @@ pub(super) fn whoami(context: PageContext<'_>, person: &Identity, facts: WhoAmI<
 
 /// Sign out?
 pub(super) fn logout_confirm(context: PageContext<'_>, action: &str, token: &str) -> Sheet {
-    let words = &EN;
+    let words = context.words();
     let mut sheet = Sheet {
         words,
         title: title(words.logout_title, context),
@@ -508,7 +524,7 @@ pub(super) fn logout_confirm(context: PageContext<'_>, action: &str, token: &str
 
 /// On to an address of ours or of a provider.
 pub(super) fn onward(context: PageContext<'_>, address: &url::Url) -> Sheet {
-    let words = &EN;
+    let words = context.words();
     // Other schemes would run what they name.
     let href = if matches!(address.scheme(), "https" | "http") { address.as_str().to_owned() } else { "/".to_owned() };
     let link = Piece::Link { href: href.clone(), text: words.continue_link.to_owned(), new_tab: false };
@@ -522,7 +538,7 @@ pub(super) fn onward(context: PageContext<'_>, address: &url::Url) -> Sheet {
 
 /// Signed out, of what exactly.
 pub(super) fn signed_out(context: PageContext<'_>, apps: &[&str], provider: Option<(&str, Option<&url::Url>)>) -> Sheet {
-    let words = &EN;
+    let words = context.words();
     let mut blocks = Vec::new();
     let named = |names: &[&str]| Piece::Name(names.iter().map(|name| shown::name(name)).collect::<Vec<_>>().join(&format!(" {} ", words.and)));
     match apps {
@@ -555,7 +571,7 @@ impl Sheet {
     /// Paragraphs as plain text: `detail` of a problem document.
     pub(super) fn detail(&self) -> String {
         let said = self.blocks.iter().filter_map(|block| match block {
-            Block::Text(pieces) | Block::Status(pieces) => Some(plain(pieces)),
+            Block::Text(pieces) | Block::Why(pieces) | Block::Status(pieces) => Some(plain(pieces)),
             Block::Progress(_) | Block::Steps(_) | Block::Actions(_) | Block::Small(_) | Block::Choices(_) | Block::Facts(_) | Block::Form { .. } => {
                 None
             }
@@ -566,7 +582,7 @@ impl Sheet {
     /// The first paragraph.
     pub(super) fn first_words(&self) -> String {
         let texts =
-            self.blocks.iter().filter_map(|block| if let Block::Text(pieces) | Block::Status(pieces) = block { Some(plain(pieces)) } else { None });
+            self.blocks.iter().filter_map(|block| if let Block::Text(pieces) | Block::Why(pieces) | Block::Status(pieces) = block { Some(plain(pieces)) } else { None });
         texts.into_iter().next().unwrap_or_default()
     }
 }
@@ -600,7 +616,7 @@ fn whoever(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>, with: 
         Some(who) => fill(with, context, &[("contact", who)]),
         None => fill(without, context, &[]),
     };
-    sheet.blocks.push(Block::Text(text));
+    sheet.blocks.push(Block::Why(text));
 }
 
 /// Whom to ask, and the policy's help link.
@@ -620,6 +636,23 @@ fn ask(sheet: &mut Sheet, context: PageContext<'_>, names: Names<'_>, which: Con
     if !pieces.is_empty() {
         sheet.blocks.push(Block::Small(pieces));
     }
+}
+
+/// What a template may say about the request, as text.
+pub(super) fn about(hole: Hole, context: PageContext<'_>, names: Names<'_>) -> String {
+    match hole {
+        Hole::App => context.app.map(|app| shown::name(&app.title)).unwrap_or_default(),
+        Hole::Person => context.person.map(|_| person_name(context)).unwrap_or_default(),
+        Hole::Contact => contact(context, names, Contact::App).map(|who| plain(&[who])).unwrap_or_default(),
+        Hole::Name => site_name(context, names.settings),
+        Hole::Incident => context.incident.to_string(),
+        Hole::Lang | Hole::Dir | Hole::Title | Hole::Content | Hole::Refresh | Hole::Logo => String::new(),
+    }
+}
+
+/// `[pages] name`, fit to be read.
+pub(super) fn site_name(context: PageContext<'_>, settings: &config::Pages) -> String {
+    Some(shown::name(&settings.name)).filter(|name| !name.is_empty()).unwrap_or_else(|| context.words().picker_title_here.to_owned())
 }
 
 fn contact(context: PageContext<'_>, names: Names<'_>, which: Contact) -> Option<Piece> {
@@ -674,10 +707,10 @@ fn fill(template: &str, context: PageContext<'_>, holes: &[(&str, Piece)]) -> Ve
 fn app_name(context: PageContext<'_>, begins: bool) -> String {
     let title = context.app.map(|app| shown::name(&app.title)).filter(|title| !title.is_empty());
     title.unwrap_or_else(|| {
-        let mut letters = EN.this_app.chars();
+        let mut letters = context.words().this_app.chars();
         match letters.next() {
             Some(first) if begins => first.to_uppercase().chain(letters).collect(),
-            _ => EN.this_app.to_owned(),
+            _ => context.words().this_app.to_owned(),
         }
     })
 }
@@ -686,7 +719,7 @@ fn person_name(context: PageContext<'_>) -> String {
     let person = context.person;
     let names = [person.and_then(|p| p.email.as_deref()), person.and_then(|p| p.username.as_deref()), person.and_then(|p| p.name.as_deref())];
     let mut names = names.into_iter().flatten().map(shown::name).filter(|name| !name.is_empty());
-    names.next().unwrap_or_else(|| EN.somebody.to_owned())
+    names.next().unwrap_or_else(|| context.words().somebody.to_owned())
 }
 
 fn plain(pieces: &[Piece]) -> String {
@@ -696,8 +729,16 @@ fn plain(pieces: &[Piece]) -> String {
     texts.collect()
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn date(seconds: i64) -> String {
+/// `Sun, 06 Nov 1994 08:49:37 GMT`; in other languages `1994-11-06 08:49 UTC`, which is read alike in all of them.
+fn date(seconds: i64, language: Language) -> String {
     let since_epoch = Duration::from_secs(u64::try_from(seconds).unwrap_or(0).min(253_402_300_799));
-    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch)
+    let written = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch);
+    if language == Language::En {
+        return written;
+    }
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let parts: Vec<&str> = written.split([' ', ':']).collect();
+    let [_, day, month, year, hour, minute, ..] = parts.as_slice() else { return written };
+    let month = MONTHS.iter().position(|name| name == month).map_or(0, |at| at + 1);
+    format!("{year}-{month:02}-{day} {hour}:{minute} UTC")
 }

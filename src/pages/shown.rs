@@ -8,6 +8,8 @@ use unicode_normalization::char::is_combining_mark;
 const NAME_CHARS_MAX: usize = 80;
 /// Longest value in the table of `whoami`, in characters.
 const VALUE_CHARS_MAX: usize = 300;
+/// Longest text of an operator's, in characters; `check` allows no longer one.
+const PARAGRAPH_CHARS_MAX: usize = 500;
 /// Marks that may pile up on one letter: more is decoration that runs over the lines around it.
 const MARKS_MAX: usize = 3;
 
@@ -19,6 +21,11 @@ pub(super) fn name(text: &str) -> String {
 /// A value, on one line, at most 300 characters, without controls.
 pub(super) fn value(text: &str) -> String {
     line(text, VALUE_CHARS_MAX)
+}
+
+/// A text of an operator's, as one paragraph, at most 500 characters, without controls.
+pub(super) fn paragraph(text: &str) -> String {
+    line(text, PARAGRAPH_CHARS_MAX)
 }
 
 fn line(text: &str, chars_max: usize) -> String {

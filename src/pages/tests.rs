@@ -2,7 +2,9 @@
 //!
 //! `VESTIBULE_GALLERY=DIR cargo test --lib pages::` also writes each page to DIR, to look at in a browser.
 
-use super::{Choice, PageContext, Pages, RequestKind, WhoAmI, html};
+mod languages;
+
+use super::{Choice, PageContext, Pages, RequestKind, WhoAmI, Wish, html};
 use crate::clock::Timestamp;
 use crate::config;
 use crate::expr::{Env, FirstOf, Template};
@@ -70,7 +72,7 @@ fn messages() -> Vec<PublicMessage> {
 }
 
 fn pages() -> Pages {
-    let settings = config::Pages { name: "Example Corp sign-in".to_owned(), contact: Some("helpdesk@example.com".to_owned()) };
+    let settings = config::Pages { name: "Example Corp sign-in".to_owned(), contact: Some("helpdesk@example.com".to_owned()), ..config::Pages::default() };
     Pages::new(settings, "https://auth.example.com")
 }
 
@@ -87,6 +89,7 @@ fn app() -> Policy {
         contact: Some("it-apps@example.com".to_owned()),
         help: Some("https://intranet.example.com/redmine-access".to_owned()),
         paths: Vec::new(),
+        messages: crate::policy::messages::Messages::default(),
         encoded_slashes: crate::policy::EncodedSlashes::Refuse,
         bearer: None,
         user: UserMapping {
@@ -130,7 +133,7 @@ fn ada() -> Identity {
 
 fn context<'a>(kind: RequestKind, app: &'a Policy, person: &'a Identity) -> PageContext<'a> {
     let incident = Incident::from_bytes([0x3a, 0x5c, 0x91, 0x47, 0x2e]);
-    PageContext { kind, incident, app: Some(app), person: Some(person), continue_to: Some("/issues?q=a&b=c") }
+    PageContext { kind, incident, app: Some(app), person: Some(person), continue_to: Some("/issues?q=a&b=c"), language: Wish::default() }
 }
 
 fn text(response: &Response<Bytes>) -> String {
@@ -203,7 +206,7 @@ fn names_of_people_and_apps_are_text_never_markup() {
         app.contact = Some(name.clone());
         app.help = Some(format!("javascript:{name}"));
         app.user.required.push(format!("claims.{name}"));
-        let pages = Pages::new(config::Pages { name: name.clone(), contact: None }, "https://auth.example.com");
+        let pages = Pages::new(config::Pages { name: name.clone(), ..config::Pages::default() }, "https://auth.example.com");
         for kind in KINDS {
             let context = context(kind, &app, &person);
             let mut answers: Vec<_> = messages().into_iter().map(|message| pages.respond(message, context)).collect();
@@ -469,8 +472,12 @@ fn luminance(hex: &str) -> f64 {
 // --- what people read -------------------------------------------------------------------------------
 
 fn gallery() -> Vec<(&'static str, Response<Bytes>)> {
+    gallery_of(&pages())
+}
+
+fn gallery_of(pages: &Pages) -> Vec<(&'static str, Response<Bytes>)> {
     use PublicMessage as M;
-    let (app, person, pages) = (app(), ada(), pages());
+    let (app, person) = (app(), ada());
     let page = context(RequestKind::Page, &app, &person);
     let form = context(RequestKind::Form, &app, &person);
     let nobody = PageContext { app: None, person: None, continue_to: None, ..page };

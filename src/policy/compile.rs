@@ -15,6 +15,7 @@ mod switches;
 pub(crate) use fit::connector_file;
 pub(crate) use gate::parse_network;
 
+use super::messages::Messages;
 use super::schema::POLICY;
 use super::{EncodedSlashes, Login, Policy, PolicyTest, TestSpans, Upstream};
 use crate::connector::model::Model;
@@ -74,7 +75,6 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     if let Some(first) = title.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    not_yet(reader, tree);
     let host = tree.text("host").map(str::to_ascii_lowercase);
     let upstream = upstream(reader, tree);
     let mut login = login(reader, tree, around.idps);
@@ -109,6 +109,7 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
         access_place: place("access"),
         contact: tree.table("access").and_then(|access| access.text("contact")).map(str::to_owned),
         help: tree.table("access").and_then(|access| access.text("help")).map(str::to_owned),
+        messages: tree.table("messages").map(Messages::read).unwrap_or_default(),
         paths,
         encoded_slashes,
         bearer,
@@ -129,20 +130,6 @@ pub(crate) fn revision(text: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     let start = digest.as_ref().iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     format!("{start:012x}")
-}
-
-/// Keys that are known and have no effect yet.
-fn not_yet(reader: &mut Reader<'_>, tree: &Table) {
-    for (key, what) in [("messages", "own texts for refusals are")] {
-        if let Some(entry) = tree.get(key) {
-            reader.warning(
-                "not-yet",
-                &entry.node.span,
-                format!("[{key}] has no effect yet"),
-                &format!("{what} not supported yet; everything else in this file works"),
-            );
-        }
-    }
 }
 
 fn upstream(reader: &mut Reader<'_>, tree: &Table) -> Option<Upstream> {

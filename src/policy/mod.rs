@@ -11,6 +11,7 @@ pub mod explain;
 pub mod glob;
 pub mod landing;
 pub mod mapping;
+pub mod messages;
 pub mod path;
 pub mod schema;
 pub mod switches;
@@ -64,6 +65,8 @@ pub struct Policy {
     pub contact: Option<String>,
     /// `[access] help`, a link printed on refusals.
     pub help: Option<String>,
+    /// `[messages]`: own words for refusals.
+    pub messages: messages::Messages,
     /// `[[path]]` sections, all of which apply where they match.
     pub paths: Vec<PathSection>,
     /// `encoded_slashes`.

@@ -36,8 +36,38 @@ pub const POLICY: Section = Section {
         Key::new("provision", Kind::Table(&PROVISION), "how accounts are made"),
         Key::new("headers", Kind::Map(&Kind::Header), "headers to inject, name = value"),
         Key::new("jwt", Kind::Table(&JWT), "a signed token to inject"),
-        Key::new("messages", Kind::Free, "texts for refusals, by reason and language"),
+        Key::new("messages", Kind::Table(&MESSAGES), "own words for refusals"),
         Key::new("test", Kind::Tables(&TEST), "expectations; a policy whose tests fail is not loaded"),
+    ],
+};
+
+/// Own words for refusals: reasons as the audit log and `expect.because` call them.
+pub(super) const MESSAGES: Section = Section {
+    title: "[messages]",
+    name: "messages",
+    doc: "Own words for refusals, in place of the built-in explanation; the heading stays. At most 500 characters, shown as text. A language that is not given has the built-in explanation.",
+    keys: &[
+        Key::new("groups", Kind::Message, "not in a group with access"),
+        Key::new("deny_groups", Kind::Message, "in a group that is always refused"),
+        Key::new("domains", Kind::Message, "e-mail domain not accepted"),
+        Key::new("email_unverified", Kind::Message, "e-mail address not verified"),
+        Key::new("networks", Kind::Message, "not from this network"),
+        Key::new("when", Kind::Message, "a condition does not hold"),
+        Key::new("max_age", Kind::Message, "the sign-in is too old"),
+        Key::new("required", Kind::Message, "the sign-in lacks an attribute that is required"),
+        Key::new("unusable", Kind::Message, "the sign-in sent something that no account can be made of"),
+        Key::new("methods", Kind::Message, "method not allowed here"),
+        Key::new("idp", Kind::Message, "signed in at a provider that is not accepted here"),
+        Key::new("origin", Kind::Message, "a WebSocket that a page of another site opened"),
+        Key::new("block_paths", Kind::Message, "the application's own sign-in"),
+        Key::new("conflict", Kind::Message, "an account is there that may not be taken over"),
+        Key::new("accounts_off", Kind::Message, "no account, and none is made by signing in"),
+        Key::new("accounts_full", Kind::Message, "no account, and as many as may be are there"),
+        Key::new("awaiting_approval", Kind::Message, "the account waits for approval"),
+        Key::new("open_in_browser", Kind::Message, "no account yet, and only a page in a browser begins one"),
+        Key::new("account_failed", Kind::Message, "the account could not be made"),
+        Key::new("account_unavailable", Kind::Message, "the application takes no accounts at the moment"),
+        Key::new("app_closed", Kind::Message, "closed for everybody"),
     ],
 };
 

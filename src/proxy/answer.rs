@@ -6,7 +6,7 @@ use super::seen::Seen;
 use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
 use crate::login::{Ask, HostRole, OwnRequest};
-use crate::pages::{PageContext, Told};
+use crate::pages::{PageContext, Told, Wish};
 use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, walk};
 use bytes::Bytes;
 use http::request::Parts;
@@ -63,12 +63,14 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
     let (mut response, ending, seen) = match walked {
         Walked::Forward(upstream) => {
             let (app, kind) = (Some(upstream.route()), upstream.kind());
+            // Shared bytes: nothing is copied.
+            let language = upstream.accept_language().cloned();
             let decision = if upstream.is_announced() { "allowed" } else { "public" };
             match forward(worker, upstream).await {
                 Ok(response) => (response, Ending { app, decision, reason: "" }, None),
                 Err(error) => {
                     tracing::warn!(%incident, %error, app = app.as_ref().map(|route| route.policy.name.as_str()), "the application did not answer");
-                    let page = page(worker, error.public(), incident, kind, app.as_deref());
+                    let page = page(worker, error.public(), incident, kind, app.as_deref(), language.as_ref());
                     (page, Ending { app, decision, reason: "upstream" }, Some(Seen::unanswered(&line, &error)))
                 }
             }
@@ -157,8 +159,16 @@ const fn reason(stop: &Stop) -> &'static str {
     }
 }
 
-fn page(worker: &Worker, message: PublicMessage, incident: Incident, kind: crate::pages::RequestKind, app: Option<&Route>) -> Response<DownBody> {
-    let context = PageContext { kind, incident, app: app.map(|route| route.policy.as_ref()), person: None, continue_to: None };
+fn page(
+    worker: &Worker,
+    message: PublicMessage,
+    incident: Incident,
+    kind: crate::pages::RequestKind,
+    app: Option<&Route>,
+    language: Option<&HeaderValue>,
+) -> Response<DownBody> {
+    let app = app.map(|route| route.policy.as_ref());
+    let context = PageContext { kind, incident, app, person: None, continue_to: None, language: Wish::Asked(language) };
     worker.shared.pages.respond(message, context).map(DownBody::ours)
 }
 
@@ -171,8 +181,9 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
         Stop::Say(message) => {
             let back = stopped.bearings().map(Bearings::path_and_query);
             let app = stopped.route().map(|route| route.policy.as_ref());
-            let context =
-                PageContext { kind: stopped.kind(), incident: stopped.incident(), app, person: stopped.person(), continue_to: back.as_deref() };
+            let language = Wish::Asked(stopped.accept_language());
+            let (kind, incident, person) = (stopped.kind(), stopped.incident(), stopped.person());
+            let context = PageContext { kind, incident, app, person, continue_to: back.as_deref(), language };
             return worker.shared.pages.respond(*message, context).map(DownBody::ours);
         }
         Stop::Redirect(to) => return worker.shared.pages.see_other(to, stopped.incident()).map(DownBody::ours),
@@ -182,7 +193,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
     };
     let (incident, kind, route) = (stopped.incident(), stopped.kind(), stopped.route().cloned());
     let (Some(route), Some(bearings)) = (route, stopped.into_bearings()) else {
-        return page(worker, PublicMessage::Internal, incident, kind, None);
+        return page(worker, PublicMessage::Internal, incident, kind, None, None);
     };
     let return_to = bearings.path_and_query();
     let request = own_request(bearings, HostRole::App(Arc::clone(&route.policy)), Bytes::new());
@@ -214,11 +225,12 @@ fn audit_denied(stopped: &Stopped, reason: &'static str) {
 async fn ours(worker: &Rc<Worker>, own: Own<Incoming>) -> Response<DownBody> {
     let Own { bearings, body, route } = own;
     let (incident, kind) = (bearings.incident, bearings.kind);
+    let language = bearings.headers.get(http::header::ACCEPT_LANGUAGE).cloned();
     let read = tokio::time::timeout(Duration::from_millis(OWN_BODY_MS), Limited::new(body, OWN_BODY_BYTES_MAX).collect()).await;
     let body = match read {
         Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(_)) => return page(worker, PublicMessage::BodyTooLarge, incident, kind, route.as_deref()),
-        Err(_elapsed) => return page(worker, PublicMessage::BadRequest, incident, kind, route.as_deref()),
+        Ok(Err(_)) => return page(worker, PublicMessage::BodyTooLarge, incident, kind, route.as_deref(), language.as_ref()),
+        Err(_elapsed) => return page(worker, PublicMessage::BadRequest, incident, kind, route.as_deref(), language.as_ref()),
     };
     let role = route.map_or(HostRole::Auth, |route| HostRole::App(Arc::clone(&route.policy)));
     let request = own_request(bearings, role, body);
@@ -244,5 +256,5 @@ fn own_request(bearings: Bearings, role: HostRole, body: Bytes) -> OwnRequest {
 
 fn died_page(worker: &Worker, incident: Incident, kind: crate::pages::RequestKind, died: &tokio::task::JoinError) -> Response<DownBody> {
     tracing::error!(%incident, error = %died, "a page of our own panicked; please report this");
-    page(worker, PublicMessage::Internal, incident, kind, None)
+    page(worker, PublicMessage::Internal, incident, kind, None, None)
 }

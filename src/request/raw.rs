@@ -108,7 +108,7 @@ impl<B> RawRequest<B> {
     pub fn admit(arrival: Arrival<B>, limits: &Limits) -> Result<Self, Box<Stopped>> {
         let Arrival { head, body, body_bytes, sni, peer, peer_text, incident } = arrival;
         let kind = kind_of(&head.method, &head.headers);
-        let stop = |message| Err(Box::new(Stopped::early(incident, kind, message)));
+        let stop = |message| Err(Box::new(Stopped::early(incident, kind, message, head.headers.get(header::ACCEPT_LANGUAGE).cloned())));
         // RFC 9110 9.3.6, 9.3.8: neither tunnels nor echoes of credentials through this door.
         if matches!(head.method, Method::CONNECT | Method::TRACE) {
             return stop(PublicMessage::MethodRefused);

@@ -5,6 +5,8 @@ use crate::clock::Timestamp;
 use crate::fault::{DenyReason, Incident, PublicMessage};
 use crate::identity::{Identity, Way};
 use crate::pages::RequestKind;
+use http::HeaderValue;
+use http::header::ACCEPT_LANGUAGE;
 use std::sync::Arc;
 
 /// What a stopped request is owed.
@@ -34,13 +36,14 @@ pub struct Stopped {
     stop: Stop,
     rule: Option<String>,
     auth_time: Option<Timestamp>,
+    accept_language: Option<HeaderValue>,
     way: Way,
 }
 
 impl Stopped {
     /// Stopped before it was clear where it wanted to go.
-    pub(super) fn early(incident: Incident, kind: RequestKind, message: PublicMessage) -> Self {
-        Self { incident, kind, bearings: None, route: None, person: None, stop: Stop::Say(message), rule: None, auth_time: None, way: Way::Session }
+    pub(super) fn early(incident: Incident, kind: RequestKind, message: PublicMessage, accept_language: Option<HeaderValue>) -> Self {
+        Self { incident, kind, bearings: None, route: None, person: None, stop: Stop::Say(message), rule: None, auth_time: None, way: Way::Session, accept_language }
     }
 
     /// Stopped on its way.
@@ -55,6 +58,7 @@ impl Stopped {
             rule: None,
             auth_time: None,
             way: Way::Session,
+            accept_language: None,
         }
     }
 
@@ -85,6 +89,11 @@ impl Stopped {
     /// What is known of the request; nothing when it was not even admitted.
     pub const fn bearings(&self) -> Option<&Bearings> {
         self.bearings.as_ref()
+    }
+
+    /// What languages the requester wants to read, as sent.
+    pub fn accept_language(&self) -> Option<&HeaderValue> {
+        self.accept_language.as_ref().or_else(|| self.bearings()?.headers.get(ACCEPT_LANGUAGE))
     }
 
     /// Takes what is known of the request.

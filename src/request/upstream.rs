@@ -102,6 +102,11 @@ impl<B> UpstreamRequest<B> {
         self.kind
     }
 
+    /// What languages the requester wants to read, as sent, should the application not answer.
+    pub fn accept_language(&self) -> Option<&HeaderValue> {
+        self.head.headers.get(header::ACCEPT_LANGUAGE)
+    }
+
     /// The app it goes to.
     pub fn route(&self) -> Arc<Route> {
         Arc::clone(&self.route)

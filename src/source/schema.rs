@@ -6,7 +6,11 @@
 
 use super::value::{duration_ms, is_secret_reference, looks_like_path, nearest, size_bytes};
 use super::{Entry, Node, Problem, SourceFile, Span, Table, Written};
-use crate::config::SecretRef;
+use crate::config::language::TAGS;
+use crate::config::{Language, SecretRef};
+
+/// Longest text of a [`Kind::Message`], in characters: an explanation, not a manual.
+const MESSAGE_CHARS_MAX: usize = 500;
 
 /// A table of a file: its root, a `[section]`, an element of `[[section]]`, or an inline `{…}`.
 #[derive(Debug)]
@@ -67,6 +71,8 @@ pub enum Kind {
     Templates,
     /// As [`Kind::Templates`], or `{ secret = "…" }`, or `{ value = …, encoding = … }`.
     Header,
+    /// A text for every language, or `{ en = "…", de = "…" }`; short, shown to people.
+    Message,
     /// `http://…` or `https://…`.
     Url,
     /// A host name without scheme and port.
@@ -330,6 +336,7 @@ impl Walk<'_> {
             }
             Kind::Templates => self.templates(node, dotted),
             Kind::Header => self.header(node, dotted),
+            Kind::Message => self.message(node, dotted),
             Kind::Secret => self.secret(node, dotted),
             Kind::Url => self.parsed(node, dotted, "an address", &is_http_url, "an absolute address, such as \"https://app.example.com\""),
             Kind::Host => {
@@ -377,6 +384,35 @@ impl Walk<'_> {
                     self.wrong(node, dotted, &format!("sections: {}", section.title));
                 }
             },
+        }
+    }
+
+    /// One text, or one for each of some languages.
+    fn message(&mut self, node: &Node, dotted: &str) {
+        let Some(table) = node.as_table() else { return self.message_text(node, dotted, "a text, or texts by language") };
+        if table.entries.is_empty() {
+            let problem = Problem::error("empty-value", self.file, node.span.clone(), format!("{dotted} is empty"));
+            return self.report(problem.help("leave the key out, or give it a text"));
+        }
+        for entry in &table.entries {
+            if Language::parse(&entry.key).is_none() {
+                let mut problem = Problem::error("unknown-language", self.file, entry.key_span.clone(), format!("{dotted}: there is no language `{}`", entry.key));
+                let lower = entry.key.to_ascii_lowercase();
+                if let Some(near) = lower.split(['-', '_']).next().and_then(Language::parse) {
+                    problem = problem.help(format!("did you mean `{}`?", near.tag()));
+                }
+                self.report(problem.help(format!("one of: {}; a text without a language is for all of them", TAGS.join(", "))));
+            }
+            self.message_text(&entry.node, &format!("{dotted}.{}", entry.key), "a string");
+        }
+    }
+
+    fn message_text(&mut self, node: &Node, dotted: &str, takes: &str) {
+        let Some(written) = self.text(node, dotted, takes) else { return };
+        let count = written.chars().count();
+        if count > MESSAGE_CHARS_MAX {
+            let problem = Problem::error("too-long", self.file, node.span.clone(), format!("{dotted} has {count} characters, and {MESSAGE_CHARS_MAX} are allowed"));
+            self.report(problem.help("say what to do in a sentence or two; access.help can link to a page that explains more"));
         }
     }
 

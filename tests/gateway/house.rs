@@ -242,6 +242,7 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
         contact: None,
         help: None,
         paths: Vec::new(),
+        messages: vestibule::policy::messages::Messages::default(),
         encoded_slashes: vestibule::policy::EncodedSlashes::Refuse,
         bearer: None,
         user: UserMapping {

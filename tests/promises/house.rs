@@ -446,7 +446,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
         provisioning: Provisioning::default(),
         audit: Audit { sink: AuditSink::Stdout },
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: false },
-        pages: Pages { name: "Example sign-in".into(), contact: None },
+        pages: Pages { name: "Example sign-in".into(), ..Pages::default() },
         idps: vec![Idp {
             id: "corp".into(),
             name: options.idp_name.clone(),

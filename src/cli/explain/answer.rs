@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::config::Gateway;
 use crate::fault::{DenyReason, Incident, PublicMessage};
 use crate::identity::{Groups, Identity, Way};
-use crate::pages::{PageContext, Pages, RequestKind};
+use crate::pages::{PageContext, Pages, RequestKind, Wish};
 use crate::policy::evaluate::{Facts, Refusal, Rule, SignedIn};
 use crate::policy::explain::{Check, Explanation, Outcome, explain, span};
 use crate::policy::mapping::{Mapped, MappingError, desire};
@@ -329,7 +329,7 @@ impl Asked<'_> {
 /// The page that belongs to a message, as it is made for everybody.
 pub(super) fn sees(gateway: &Gateway, message: PublicMessage, app: Option<&Policy>, person: Option<&Identity>) -> Sees {
     let pages = Pages::new(gateway.pages.clone(), &format!("https://{}", gateway.server.auth_host));
-    let context = PageContext { kind: RequestKind::Page, incident: Incident::from_number(0), app, person, continue_to: None };
+    let context = PageContext { kind: RequestKind::Page, incident: Incident::from_number(0), app, person, continue_to: None, language: Wish::default() };
     let (status, title, first) = pages.headline(message, context);
     let text = if first.is_empty() { title } else { format!("{title}. {first}") };
     // Whoever runs sign-in can help with what a sign-in lacks; the app's people with everything else.

@@ -82,7 +82,7 @@ fn everything_wrong_with_a_gateway_file_is_named() {
 
 #[test]
 fn keys_of_later_issues_are_accepted_with_a_warning() {
-    check("", "[pages]\nlanguages = [\"en\"]\n[telemetry]\notlp = \"http://127.0.0.1:4318\"\n", &["not-yet 16", "not-yet 18"]);
+    check("", "[pages]\nlanguages = [\"en\"]\n[telemetry]\notlp = \"http://127.0.0.1:4318\"\n", &["not-yet 18"]);
     check("", "[audit]\nformat = \"ocsf\"\n[admin]\nlisten = \"[::1]:9443\"\nidp = \"corp\"\n", &["not-yet 16", "not-yet 19"]);
     check("[server]", "[server]\ndrain = \"0s\"", &[]);
     check("", "[admin]\nlisten = [\"127.0.0.1:9443\"]\n", &[]);

@@ -33,6 +33,7 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
         contact: None,
         help: None,
         paths,
+        messages: crate::policy::messages::Messages::default(),
         encoded_slashes: crate::policy::EncodedSlashes::Refuse,
         bearer: None,
         user: UserMapping {

@@ -56,6 +56,9 @@ fn concluded(policy: &Policy, found: &Explanation, signed_in: bool) -> Result<Ad
         Outcome::Fails(reason) => Refusal::Denied { reason, rule: check.rule },
         Outcome::Holds | Outcome::Open | Outcome::OtherWay => unreachable!(),
     };
+    if let Some(check) = found.checks.iter().filter(|check| check.key == "block_paths").find(failed) {
+        return Err(refusal(check));
+    }
     if let Some((index, _)) = public {
         return match found.checks.iter().find(failed) {
             Some(check) => Err(refusal(check)),
@@ -169,9 +172,12 @@ proptest! {
             select(vec!["10.1.2.3", "192.0.2.1", "203.0.113.9", "::ffff:10.0.0.1", "2001:db8::1"]),
         ),
         login_max_age in prop::option::of(Just(30 * MINUTE)),
+        (blocked, glass) in (prop::option::weighted(0.3, select(vec!["/a/*", "/b*", "/c"])), prop::option::of(Just("staff"))),
         (tokens, way) in (any::<bool>(), select(vec![Way::Session, Way::Session, Way::Bearer])),
     ) {
         let mut policy = policy(access, paths, "corp", login_max_age);
+        policy.login.block_paths = blocked.map(|pattern| PathPattern::parse(pattern).unwrap()).into_iter().collect();
+        policy.login.break_glass = glass.map(Glob::new).into_iter().collect();
         policy.bearer = tokens.then(|| Bearer { idp: "corp".into(), audience: "a".into(), scopes: Vec::new(), provision: false });
         let path = CanonicalPath::parse(path).unwrap();
         let facts = Facts { method, path: &path, peer: peer.parse().unwrap(), host: "p.example.com" };

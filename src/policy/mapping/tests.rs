@@ -25,6 +25,7 @@ fn bare() -> Policy {
         contact: None,
         help: None,
         paths: Vec::new(),
+        messages: crate::policy::messages::Messages::default(),
         encoded_slashes: crate::policy::EncodedSlashes::Refuse,
         bearer: None,
         user: UserMapping {

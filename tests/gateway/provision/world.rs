@@ -338,6 +338,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
         contact: None,
         help: None,
         paths: Vec::new(),
+        messages: messages::Messages::default(),
         encoded_slashes: EncodedSlashes::Refuse,
         bearer: None,
         user: UserMapping {
