@@ -7,7 +7,7 @@
 mod systemd;
 mod watch;
 
-use crate::admin::commands::{Looks, Reload, Reloaded, Reloads, Statuses};
+use crate::admin::commands::{ActOnUser, Deed, ListUsers, Looks, Reload, Reloaded, Reloads, Statuses};
 use crate::admin::socket::{self, Commands, Peers};
 use crate::app::{self, By, Plan, Running, Source, StartError, Swap};
 use crate::config::{Admin, SOCKET};
@@ -68,8 +68,13 @@ impl Following {
             count: Sender::new(0),
         });
         let socket = door.map(|Door { path, listener, peers }| {
-            let commands: Commands =
+            let mut commands: Commands =
                 vec![Box::new(Reload(Arc::clone(&reloader) as Arc<dyn Reloads>)), Box::new(Looks(Arc::clone(&swap) as Arc<dyn Statuses>))];
+            let people = swap.people();
+            commands.push(Box::new(ListUsers(people.clone())));
+            for deed in [Deed::Approve, Deed::Retry, Deed::Forget] {
+                commands.push(Box::new(ActOnUser { deed, people: people.clone() }));
+            }
             drop(tokio::spawn(socket::run(listener, peers, commands, running.stopping())));
             path
         });
@@ -168,14 +173,14 @@ impl Reloader {
         self.count.subscribe()
     }
 
-    /// Every file whose change means a reload, beside the policies and the operator's own pages; and the folders of those.
-    fn files(&self) -> (Vec<PathBuf>, (PathBuf, Option<PathBuf>)) {
+    /// Every file whose change means a reload, beside the policies; and the folder of those.
+    fn files(&self) -> (Vec<PathBuf>, PathBuf) {
         let mut files = self.swap.references();
         let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
         files.push(loader.config().to_owned());
         files.extend(loader.connectors());
         drop(loader);
-        (files, self.swap.folders())
+        (files, self.swap.policies())
     }
 }
 

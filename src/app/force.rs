@@ -295,6 +295,11 @@ impl Swap {
         lacking.chain(force.apps.iter().map(|app| format!("  {}\n", lines::app(&app.policy)))).collect()
     }
 
+    /// The people with accounts, for operators.
+    pub fn people(&self) -> provision::People {
+        self.handles.provision.people()
+    }
+
     /// Files beside the gateway file and the policies that the configuration refers to, whether or not they are there.
     pub fn references(&self) -> Vec<PathBuf> {
         let force = self.force();
@@ -313,16 +318,17 @@ impl Swap {
         let environment = self.builder.environment.as_ref();
         let mut files: Vec<PathBuf> = secrets.into_iter().filter_map(|secret| secrets::location(secret, environment)).collect();
         files.extend(force.gateway.certificates.iter().map(|certificate| certificate.chain.clone()));
-        files.extend(force.gateway.pages.logo.clone());
+        let pages = &force.gateway.pages;
+        files.extend(pages.logo.clone());
+        files.extend(pages.templates.iter().flat_map(|folder| crate::pages::template_files().map(|name| folder.join(name))));
         files.sort();
         files.dedup();
         files
     }
 
-    /// The folder of policies, and that of the operator's own pages.
-    pub fn folders(&self) -> (PathBuf, Option<PathBuf>) {
-        let force = self.force();
-        (force.gateway.server.policies.clone(), force.gateway.pages.templates.clone())
+    /// The folder of policies.
+    pub fn policies(&self) -> PathBuf {
+        self.force().gateway.server.policies.clone()
     }
 
     pub(super) fn force(&self) -> MutexGuard<'_, Force> {

@@ -238,7 +238,14 @@ pub struct Running {
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let Plan { gateway, text, policies, unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
-    let install = || observe::install(&gateway.telemetry, &gateway.audit.sink, &metrics, Arc::clone(&clock));
+    let pseudonyms = if gateway.audit.hash {
+        // Read once more below, when there is a log that can say who else may read it.
+        let key = read_secret(&"[state] key", &gateway.state.key, environment.as_ref())?;
+        Some(observe::Pseudonyms::new(Sealer::new(&key, Arc::clone(&entropy))?))
+    } else {
+        None
+    };
+    let install = || observe::install(&gateway.telemetry, &gateway.audit, pseudonyms, &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
     let builder = Builder::new(transport, Arc::clone(&clock), environment);

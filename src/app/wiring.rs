@@ -75,6 +75,7 @@ fn audit_denied(visit: &Visit<'_>, reason: DenyReason) {
         user.sub = person.subject.subject,
         user.email = person.email.as_deref(),
         src.ip = %visit.peer,
+        http.method = "GET",
         reason = reason.key(),
         policy.revision = visit.policy.revision,
     );

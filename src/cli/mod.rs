@@ -15,6 +15,7 @@ mod socket;
 mod status;
 mod table;
 mod test;
+mod users;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -127,6 +128,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The people with accounts: list, show, approve, retry, forget.
+    Users {
+        #[command(subcommand)]
+        what: users::What,
+    },
     /// Gateway, identity provider and two legacy apps on this machine, in one process.
     Demo {
         /// Drive the whole story headless, print a line for each step, exit 0 or 1.
@@ -161,6 +167,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reload { which, json } => reload::run(&which, json),
         Command::Status { which, json } => status::run(&which, json),
         Command::Help { key } => help::run(key.as_deref()),
+        Command::Users { what } => users::run(&what),
         Command::Demo { check, port } => demo::run(check, port),
     })
 }

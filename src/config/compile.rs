@@ -5,7 +5,10 @@
 
 use super::environment::{self, Overlaid};
 use super::schema::GATEWAY;
-use super::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State, Telemetry, TlsVersion};
+use super::{
+    Admin, Audit, AuditFormat, AuditSink, Certificate, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State, Telemetry,
+    TlsVersion,
+};
 use crate::policy::Policy;
 use crate::policy::compile::{parse_network, with_syntax};
 use crate::source::value::size_bytes;
@@ -91,7 +94,7 @@ fn gateway(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Gatew
     let state = state(reader, tree, folder);
     let session = session(reader, tree);
     let provisioning = super::provisioning::compile(reader, tree);
-    let audit = audit(reader, tree, folder);
+    let audit = audit(tree, folder);
     let telemetry = telemetry(reader, tree);
     let pages = pages(reader, tree, folder);
     let idps = idps(reader, tree, folder);
@@ -242,30 +245,26 @@ fn session(reader: &mut Reader<'_>, tree: &Table) -> Session {
     Session { idle_ms, max_ms, cookie, same_site: if table.text("same_site") == Some("strict") { "Strict" } else { "Lax" } }
 }
 
-fn audit(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Audit {
+/// Where syslog daemons listen.
+const SYSLOG: &str = "/dev/log";
+/// Where journald listens for its native protocol.
+const JOURNALD: &str = "/run/systemd/journal/socket";
+
+fn audit(tree: &Table, folder: &Path) -> Audit {
     let nothing = Table::default();
     let (table, _) = section(tree, "audit").unwrap_or((&nothing, &(0..0)));
-    if table.text("format").is_some_and(|format| format != "plain") {
-        not_yet(reader, table, "audit", &["format"]);
-    }
-    if let Some(node) = table.node("pii").filter(|node| node.as_text() == Some("hash")) {
-        reader.error("not-yet", &node.span, "audit.pii = \"hash\" is not supported yet", "names and addresses would be written in full");
-    }
+    let format = match table.text("format") {
+        Some("ocsf") => AuditFormat::Ocsf,
+        Some("ecs") => AuditFormat::Ecs,
+        _ => AuditFormat::Plain,
+    };
     let sink = match table.text("file") {
         None | Some("stdout") => AuditSink::Stdout,
-        Some(other) => {
-            if let Some(node) = table.node("file").filter(|_| ["syslog", "journald"].contains(&other)) {
-                reader.error(
-                    "not-yet",
-                    &node.span,
-                    format!("audit.file = \"{other}\" is not supported yet"),
-                    "a file, or \"stdout\", which journald collects",
-                );
-            }
-            AuditSink::File(folder.join(other))
-        }
+        Some("syslog") => AuditSink::Syslog(SYSLOG.into()),
+        Some("journald") => AuditSink::Journald(JOURNALD.into()),
+        Some(path) => AuditSink::File(folder.join(path)),
     };
-    Audit { sink }
+    Audit { sink, format, hash: table.text("pii") == Some("hash") }
 }
 
 fn telemetry(reader: &mut Reader<'_>, tree: &Table) -> Telemetry {
@@ -286,7 +285,12 @@ fn pages(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Pages {
     let languages: Vec<Language> = written.iter().filter_map(|tag| Language::parse(tag)).collect();
     if let Some(node) = table.node("languages") {
         if node.as_list().is_some_and(<[_]>::is_empty) {
-            reader.error("empty-list", &node.span, "pages.languages is an empty list", "name at least one; the first is for readers who ask for none of them");
+            reader.error(
+                "empty-list",
+                &node.span,
+                "pages.languages is an empty list",
+                "name at least one; the first is for readers who ask for none of them",
+            );
         }
         for (at, node) in table.text_nodes("languages").into_iter().enumerate() {
             if written.iter().take(at).any(|before| Some(before.as_str()) == node.as_text()) {

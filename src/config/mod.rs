@@ -134,6 +134,29 @@ pub struct Session {
 pub struct Audit {
     /// Where audit events go.
     pub sink: AuditSink,
+    /// Whose names they have.
+    pub format: AuditFormat,
+    /// Whether people are hashed (`pii = "hash"`).
+    pub hash: bool,
+}
+
+impl Audit {
+    /// All of every event, under our own names.
+    pub const fn to(sink: AuditSink) -> Self {
+        Self { sink, format: AuditFormat::Plain, hash: false }
+    }
+}
+
+/// The shape of audit events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AuditFormat {
+    /// Our own.
+    #[default]
+    Plain,
+    /// Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// Elastic Common Schema.
+    Ecs,
 }
 
 /// Where audit events go.
@@ -143,6 +166,10 @@ pub enum AuditSink {
     Stdout,
     /// A file, appended to.
     File(PathBuf),
+    /// The socket of a syslog daemon: `/dev/log`.
+    Syslog(PathBuf),
+    /// journald's native socket.
+    Journald(PathBuf),
 }
 
 /// `[telemetry]`.

@@ -118,9 +118,24 @@ const AUDIT: Section = Section {
     name: "audit",
     doc: "Where audit events go.",
     keys: &[
-        Key::new("file", Kind::Text, "a file, or \"stdout\"").default("stdout"),
-        Key::new("format", Kind::Enum(&["plain", "ocsf", "ecs"]), "shape of the events").default("plain"),
-        Key::new("pii", Kind::Enum(&["full", "hash"]), "whether names are written or hashed").default("full"),
+        Key::new(
+            "file",
+            Kind::Text,
+            "a file, relative to this one; \"stdout\"; \"syslog\" (RFC 5424 to /dev/log, facility authpriv); or \"journald\" (its native protocol, with VESTIBULE_ACTION, VESTIBULE_INCIDENT and VESTIBULE_APP as fields)",
+        )
+        .default("stdout"),
+        Key::new(
+            "format",
+            Kind::Enum(&["plain", "ocsf", "ecs"]),
+            "whose names events have: our own, those of the Open Cybersecurity Schema Framework (1.3.0) or of the Elastic Common Schema (8.17.0); one JSON object each",
+        )
+        .default("plain"),
+        Key::new(
+            "pii",
+            Kind::Enum(&["full", "hash"]),
+            "\"hash\": subjects, e-mail addresses, names, logins, account ids and paths are written as h: and 32 hex digits of an HMAC-SHA-256 under a key derived from [state] key; equal values stay equal, also after a restart",
+        )
+        .default("full"),
     ],
 };
 
@@ -149,7 +164,11 @@ const PAGES: Section = Section {
     keys: &[
         Key::new("name", Kind::Text, "name of the sign-in").default("Sign-in"),
         Key::new("contact", Kind::Text, "whom to ask about sign-in"),
-        Key::new("logo", Kind::Text, "image for the head of every page: an SVG or PNG file of at most 64 KiB; an SVG without scripts and without references to other files"),
+        Key::new(
+            "logo",
+            Kind::Text,
+            "image for the head of every page: an SVG or PNG file of at most 64 KiB; an SVG without scripts and without references to other files",
+        ),
         Key::new(
             "languages",
             Kind::EnumList(TAGS),

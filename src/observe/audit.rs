@@ -2,18 +2,30 @@
 //!
 //! An event is `tracing::info!(target: "audit", action = "access.denied", app = …, user.sub = …)`; a dot in a field's name nests. Never in an event: tokens,
 //! assertions, cookies, bodies, secrets. Control characters cannot forge a line: JSON escapes them (CWE-117).
+//!
+//! On its way an event loses who it was, where that is wanted (`pseudonym.rs`), gets the names of a schema (`ocsf.rs`, `ecs.rs`, by the table in `meaning.rs`),
+//! and is wrapped as its sink takes it (`sink.rs`).
+
+mod ecs;
+mod fields;
+mod meaning;
+mod ocsf;
+mod pseudonym;
+mod sink;
+
+pub use pseudonym::Pseudonyms;
 
 use super::Metrics;
 use super::lines::{LINES_MAX, Queue};
 use crate::clock::{Clock, Timestamp};
-use crate::config::AuditSink;
+use crate::config::{Audit, AuditFormat};
+use fields::Fields;
+use meaning::{UNKNOWN, meaning};
 use serde_json::{Map, Value, json};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use sink::{Frame, Label};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
@@ -24,6 +36,10 @@ pub const TARGET: &str = "audit";
 #[derive(Debug)]
 pub struct AuditLayer {
     lines: Queue,
+    frame: Frame,
+    format: AuditFormat,
+    /// `pii = "hash"`.
+    pseudonyms: Option<Pseudonyms>,
     /// Where it is said that lines are being dropped; `json` is how.
     log: Queue,
     json: bool,
@@ -34,26 +50,43 @@ pub struct AuditLayer {
 }
 
 impl AuditLayer {
-    /// Opens the sink; a file is appended to, and made readable by its owner only.
+    /// Opens the sink: see `sink.rs`. With `pseudonyms`, nobody is named.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn open(sink: &AuditSink, log: Queue, json: bool, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> io::Result<Self> {
-        let mut file = match sink {
-            AuditSink::Stdout => None,
-            AuditSink::File(path) => Some(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?),
-        };
-        let write = move |line: &[u8]| match &mut file {
-            None => io::stdout().lock().write_all(line),
-            Some(file) => file.write_all(line),
-        };
+    pub(super) fn open(
+        audit: &Audit,
+        pseudonyms: Option<Pseudonyms>,
+        log: Queue,
+        json: bool,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        let (write, frame) = sink::open(&audit.sink)?;
         let lines = Queue::open("audit", LINES_MAX, &metrics, Metrics::audit_dropped, write)?;
-        Ok(Self { lines, log, json, dropping: AtomicBool::new(false), metrics, clock })
+        Ok(Self { lines, frame, format: audit.format, pseudonyms, log, json, dropping: AtomicBool::new(false), metrics, clock })
     }
 
     /// What is to be flushed at the end.
     pub(super) const fn lines(&self) -> &Queue {
         &self.lines
+    }
+
+    /// The event as its sink takes it.
+    fn written(&self, mut event: Fields, at: Timestamp) -> Vec<u8> {
+        if let Some(pseudonyms) = &self.pseudonyms {
+            pseudonyms.hide(&mut event);
+        }
+        let meaning = meaning(event.text("action"), event.text("attempt")).unwrap_or(UNKNOWN);
+        let text = |name: &str| event.text(name).to_owned();
+        let (action, incident, app) = (text("action"), text("incident"), text("app"));
+        let shaped = match self.format {
+            AuditFormat::Plain => plain(event, at),
+            AuditFormat::Ocsf => ocsf::shape(event, &meaning, at),
+            AuditFormat::Ecs => ecs::shape(event, &meaning, at),
+        };
+        let label = Label { at, priority: meaning.severity.priority(), action: &action, incident: &incident, app: &app };
+        self.frame.wrap(label, &shaped.to_string())
     }
 
     /// Said once, until a line finds room again. Written by hand: an event from within the subscriber would go nowhere.
@@ -70,13 +103,10 @@ impl AuditLayer {
 
 impl<S: Subscriber> Layer<S> for AuditLayer {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let mut fields = Fields(Map::new());
-        fields.0.insert("time".to_owned(), Value::String(rfc3339(self.clock.now())));
+        let mut fields = Fields::default();
         event.record(&mut fields);
         self.metrics.audited(&fields.0);
-        let mut line = Value::Object(fields.0).to_string();
-        line.push('\n');
-        let dropped = !self.lines.push(line.into_bytes());
+        let dropped = !self.lines.push(self.written(fields, self.clock.now()));
         if dropped && !self.dropping.load(Ordering::Relaxed) {
             self.complain();
         }
@@ -84,48 +114,11 @@ impl<S: Subscriber> Layer<S> for AuditLayer {
     }
 }
 
-/// Collects an event's fields, nesting at dots.
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn set(&mut self, field: &Field, value: Value) {
-        let mut into = &mut self.0;
-        let mut parts = field.name().split('.').peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                into.insert(part.to_owned(), value);
-                return;
-            }
-            let next = into.entry(part.to_owned()).or_insert_with(|| Value::Object(Map::new()));
-            match next.as_object_mut() {
-                Some(object) => into = object,
-                // A plain value where a group was expected: two fields of one name, a mistake in the code that emits them.
-                None => return,
-            }
-        }
-    }
-}
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, Value::String(value.to_owned()));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, Value::Bool(value));
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value.into());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.set(field, Value::String(format!("{value:?}")));
-    }
+/// Our own names, as emitted.
+fn plain(event: Fields, at: Timestamp) -> Value {
+    let mut out = Map::from_iter([("time".to_owned(), Value::String(rfc3339(at)))]);
+    out.extend(event.0);
+    Value::Object(out)
 }
 
 /// `2026-11-21T22:20:17.123Z` (RFC 3339), by the civil-from-days rule; years 0 to 9999.
@@ -148,8 +141,19 @@ pub fn rfc3339(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::rfc3339;
-    use crate::clock::Timestamp;
+    use super::{AuditLayer, Pseudonyms, TARGET, rfc3339};
+    use crate::clock::{ManualClock, Timestamp};
+    use crate::config::{Audit, AuditFormat, AuditSink};
+    use crate::entropy::OsEntropy;
+    use crate::observe::lines::{Flush, Queue};
+    use crate::observe::{Metrics, ObserveError, opened};
+    use crate::state::seal::Sealer;
+    use secrecy::SecretString;
+    use serde_json::{Value, json};
+    use std::os::unix::net::UnixDatagram;
+    use std::path::Path;
+    use std::sync::Arc;
+    use tracing_subscriber::layer::SubscriberExt as _;
 
     #[test]
     fn moments_are_written_as_rfc_3339() {
@@ -159,5 +163,99 @@ mod tests {
         check(1_795_299_617_123, "2026-11-21T22:20:17.123Z");
         check(-1, "1969-12-31T23:59:59.999Z");
         check(4_107_542_399_999, "2100-02-28T23:59:59.999Z");
+    }
+
+    const KEY: &str = "a key for tests that is long enough to be one";
+
+    /// Tells three events through a real layer; returns once they are written.
+    fn tell(audit: &Audit, hash: bool) {
+        let metrics = Arc::new(Metrics::default());
+        let log = Queue::open("log", 8, &metrics, Metrics::log_dropped, |_| Ok(())).unwrap();
+        let sealer = || Sealer::new(&SecretString::from(KEY), Arc::new(OsEntropy::default())).unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_795_299_617_123)));
+        let layer = AuditLayer::open(audit, hash.then(|| Pseudonyms::new(sealer())), log, true, Arc::clone(&metrics), clock).unwrap();
+        let flush = Flush(vec![layer.lines().clone()]);
+        // With a single dispatcher alive, tracing asks the thread that meets an event first, and other tests' threads have no subscriber.
+        let _another = tracing::Dispatch::new(tracing_subscriber::registry());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(target: TARGET, action = "login.failed", incident = "7KQ4-M2XD", reason = "state_unknown", app = "");
+            tracing::info!(target: TARGET, action = "account.failed", attempt = "create", app = "wiki", user.sub = "u-1", user.email = "ada@example.com", account.login = "ada", reason = "the login ada is taken by zoe@example.com\n");
+        });
+        drop(flush);
+        assert!(!metrics.text().contains("vestibule_audit_dropped_total{sink=\"lines\"}"), "{}", metrics.text());
+    }
+
+    /// The lines of a file, for this format.
+    fn lines(format: AuditFormat, hash: bool) -> (String, Vec<Value>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        tell(&Audit { format, ..Audit::to(AuditSink::File(path.clone())) }, hash);
+        let text = std::fs::read_to_string(path).unwrap();
+        let events = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (text, events)
+    }
+
+    #[test]
+    fn every_format_tells_the_same_events() {
+        let (_, plain) = lines(AuditFormat::Plain, false);
+        assert_eq!(
+            plain[0],
+            json!({ "time": "2026-11-21T22:20:17.123Z", "action": "login.failed", "incident": "7KQ4-M2XD", "reason": "state_unknown", "app": "" })
+        );
+        let (_, ocsf) = lines(AuditFormat::Ocsf, false);
+        assert_eq!(
+            (&ocsf[0]["type_uid"], &ocsf[1]["type_uid"], &ocsf[1]["user"]["email_addr"]),
+            (&json!(300_201), &json!(300_101), &json!("ada@example.com"))
+        );
+        let (_, ecs) = lines(AuditFormat::Ecs, false);
+        assert_eq!((&ecs[1]["event"]["type"], &ecs[1]["user"]["id"], ecs.len()), (&json!(["error"]), &json!("u-1"), 2));
+    }
+
+    #[test]
+    fn nobody_is_named_in_any_format_where_that_is_not_wanted() {
+        for format in [AuditFormat::Plain, AuditFormat::Ocsf, AuditFormat::Ecs] {
+            let (text, events) = lines(format, true);
+            // "metadata" is a word of OCSF.
+            for private in ["ada@", "\"ada\"", " ada ", "zoe", "u-1", "example.com"] {
+                assert!(!text.contains(private), "{private}: {text}");
+            }
+            assert!(text.contains("h:") && text.contains("7KQ4-M2XD") && text.contains("wiki") && events.len() == 2, "{text}");
+        }
+        let (_, again) = lines(AuditFormat::Plain, true);
+        assert_eq!(lines(AuditFormat::Plain, true).1[1]["user"], again[1]["user"], "the same after a restart");
+    }
+
+    /// What a daemon at a socket hears of the two events.
+    fn heard(sink: impl Fn(&Path) -> AuditSink) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        tell(&Audit::to(sink(&path)), false);
+        let mut buffer = [0; 4096];
+        let mut hear = || daemon.recv(&mut buffer).map(|len| String::from_utf8(buffer[..len].to_vec()).unwrap()).unwrap();
+        vec![hear(), hear()]
+    }
+
+    #[test]
+    fn log_daemons_hear_one_datagram_an_event() {
+        let said = heard(|path| AuditSink::Syslog(path.into()));
+        assert!(said[0].starts_with("<85>1 2026-11-21T22:20:17.123Z ") && said[0].contains(" login.failed - {\"time\""), "{said:?}");
+        assert!(said[1].starts_with("<84>1 ") && said[1].ends_with('}'), "{said:?}");
+        let said = heard(|path| AuditSink::Journald(path.into()));
+        assert!(said[0].starts_with("MESSAGE={\"time\"") && said[0].contains("\nVESTIBULE_INCIDENT=7KQ4-M2XD\n"), "{said:?}");
+        assert!(said[1].contains("\nPRIORITY=4\n") && said[1].contains("\nVESTIBULE_ACTION=account.failed\nVESTIBULE_APP=wiki\n"), "{said:?}");
+    }
+
+    #[test]
+    fn a_socket_that_is_not_there_ends_the_start_and_says_what_to_do() {
+        let (absent, io) = (Path::new("/nowhere/journal/socket"), || std::io::Error::from(std::io::ErrorKind::NotFound));
+        let check = |sink: AuditSink, expected: &[&str]| {
+            let error: ObserveError = opened(&sink, io());
+            let text = error.to_string();
+            assert!(expected.iter().all(|part| text.contains(part)), "{text}");
+        };
+        check(AuditSink::Journald(absent.into()), &["[audit] file = \"journald\"", "/nowhere/journal/socket", "\"stdout\""]);
+        check(AuditSink::Syslog(absent.into()), &["[audit] file = \"syslog\"", "/nowhere/journal/socket"]);
+        check(AuditSink::File("a.jsonl".into()), &["[audit] file: a.jsonl cannot be opened"]);
     }
 }

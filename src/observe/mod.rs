@@ -10,14 +10,17 @@ mod level;
 mod lines;
 mod metrics;
 
+pub use audit::Pseudonyms;
 pub use incidents::{Incidents, Keeping};
 pub use level::Level;
 pub use lines::Flush;
 pub use metrics::{Counted, Metrics, Tally};
 
 use crate::clock::Clock;
-use crate::config::{AuditSink, Telemetry};
+use crate::config::{Audit, AuditSink, Telemetry};
+use audit::AuditLayer;
 use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -32,6 +35,16 @@ pub enum ObserveError {
     /// The audit file cannot be opened.
     #[error("[audit] file: {0} cannot be opened: {1}; the user that runs vestibule must be able to write there")]
     Audit(String, std::io::Error),
+    /// Nothing listens where the audit log should go.
+    #[error("[audit] file = \"{name}\": nothing takes messages at {}: {cause}; see that the log daemon runs, and in a container that its socket is mounted; \"stdout\" or a file needs neither", .path.display())]
+    Socket {
+        /// `syslog` or `journald`.
+        name: &'static str,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// The operating system's word.
+        cause: std::io::Error,
+    },
     /// A thread that writes lines.
     #[error("logging: {0}")]
     Thread(std::io::Error),
@@ -40,19 +53,28 @@ pub enum ObserveError {
     Twice,
 }
 
-fn sink_name(sink: &AuditSink) -> String {
+/// Why the sink could not be opened.
+fn opened(sink: &AuditSink, cause: std::io::Error) -> ObserveError {
     match sink {
-        AuditSink::Stdout => "stdout".to_owned(),
-        AuditSink::File(path) => path.display().to_string(),
+        AuditSink::Stdout => ObserveError::Audit("stdout".to_owned(), cause),
+        AuditSink::File(path) => ObserveError::Audit(path.display().to_string(), cause),
+        AuditSink::Syslog(path) => ObserveError::Socket { name: "syslog", path: path.clone(), cause },
+        AuditSink::Journald(path) => ObserveError::Socket { name: "journald", path: path.clone(), cause },
     }
 }
 
 /// Sends logs to standard error and audit events to their sink, for the whole process. Nobody who logs waits for them: see `lines.rs`. The last lines are
-/// written when the [`Flush`] is dropped; [`Level`] changes how much is logged.
+/// written when the [`Flush`] is dropped; [`Level`] changes how much is logged. With `pseudonyms`, audit events name nobody.
 ///
 /// # Errors
 /// [`ObserveError`] by cause.
-pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, clock: Arc<dyn Clock>) -> Result<(Flush, Level), ObserveError> {
+pub fn install(
+    telemetry: &Telemetry,
+    audit: &Audit,
+    pseudonyms: Option<Pseudonyms>,
+    metrics: &Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+) -> Result<(Flush, Level), ObserveError> {
     let level = Level::parse(&telemetry.log)?;
     let json = match telemetry.format.as_str() {
         "json" => true,
@@ -62,9 +84,8 @@ pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, 
     let not_audit = tracing_subscriber::filter::filter_fn(|event| event.target() != audit::TARGET);
     let write = |line: &[u8]| std::io::stderr().lock().write_all(line);
     let log = lines::Queue::open("log", lines::LINES_MAX, metrics, Metrics::log_dropped, write).map_err(ObserveError::Thread)?;
-    let audit =
-        audit::AuditLayer::open(sink, log.clone(), json, Arc::clone(metrics), clock).map_err(|error| ObserveError::Audit(sink_name(sink), error))?;
-    let flush = Flush(vec![audit.lines().clone(), log.clone()]);
+    let layer = AuditLayer::open(audit, pseudonyms, log.clone(), json, Arc::clone(metrics), clock).map_err(|error| opened(&audit.sink, error))?;
+    let flush = Flush(vec![layer.lines().clone(), log.clone()]);
     let writer = move || log.clone();
     let lines = if json {
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(writer).boxed()
@@ -74,7 +95,7 @@ pub fn install(telemetry: &Telemetry, sink: &AuditSink, metrics: &Arc<Metrics>, 
     let only_audit = tracing_subscriber::filter::filter_fn(|event| event.target() == audit::TARGET);
     tracing_subscriber::registry()
         .with(lines.with_filter(not_audit).with_filter(level.clone()))
-        .with(audit.with_filter(only_audit))
+        .with(layer.with_filter(only_audit))
         .try_init()
         .map_err(|_already| ObserveError::Twice)?;
     Ok((flush, level))

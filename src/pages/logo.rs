@@ -47,7 +47,7 @@ pub fn data_address(bytes: &[u8]) -> Result<String, LogoError> {
     let kind = if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
         "png"
     } else {
-        let text = std::str::from_utf8(bytes).map_err(|_| LogoError::UnknownFormat)?;
+        let text = std::str::from_utf8(bytes).map_err(|_not_text| LogoError::UnknownFormat)?;
         harmless(text.trim_start_matches('\u{feff}'))?;
         "svg+xml"
     };
@@ -66,7 +66,8 @@ fn harmless(text: &str) -> Result<(), LogoError> {
             Token::Style(range) => harmless_style(text.get(range.clone()).unwrap_or_default())?,
             Token::Declaration(range) => {
                 let written = text.get(range.clone()).unwrap_or_default().to_ascii_lowercase();
-                if !written.starts_with("<?xml ") && !(written.starts_with("<!doctype svg") && !written.contains('[')) {
+                let harmless = written.starts_with("<?xml ") || written.starts_with("<!doctype svg") && !written.contains('[');
+                if !harmless {
                     return Err(LogoError::Declaration(super::shown::name(&written)));
                 }
             }

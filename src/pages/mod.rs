@@ -22,9 +22,9 @@ mod template;
 mod tests;
 mod text;
 
+pub use links::{LOGIN_PATH, LOGOUT_PATH, WAIT_PATH, WHOAMI_PATH};
 pub use logo::{LOGO_BYTES_MAX, LogoError, data_address as logo_address};
 pub use own::check;
-pub use links::{LOGIN_PATH, LOGOUT_PATH, WAIT_PATH, WHOAMI_PATH};
 
 use crate::clock::Timestamp;
 use crate::config;
@@ -145,6 +145,11 @@ impl Told {
             detail: None,
         })
     }
+}
+
+/// The files that `[pages] templates` may have.
+pub fn template_files() -> impl Iterator<Item = String> {
+    template::NAMES.iter().map(|name| format!("{name}.html"))
 }
 
 /// A provider on the picker, an app on the launcher.

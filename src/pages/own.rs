@@ -84,8 +84,7 @@ fn trial(template: &Template, file: &SourceFile, settings: &config::Pages, langu
     let context = PageContext { kind, incident, app: None, person: None, continue_to: Some("/"), language: Wish::Chosen(language) };
     let sheet = sheet::of_message(PublicMessage::LinkExpired, context, names, false);
     let page = template.render(|hole| value(hole, &sheet, context, names));
-    let content = html::content(&sheet, incident);
-    let whole = page.contains(&content) && page.contains(&sheet.title);
+    let whole = page.contains(&html::content(&sheet, incident)) && page.contains(&sheet.title);
     (!whole).then(|| {
         let mut problem = Problem::error("bad-template", file, 0..0, format!("in the language `{}` the page does not show its text", language.tag()));
         problem.span = None;

@@ -581,8 +581,9 @@ impl Sheet {
 
     /// The first paragraph.
     pub(super) fn first_words(&self) -> String {
-        let texts =
-            self.blocks.iter().filter_map(|block| if let Block::Text(pieces) | Block::Why(pieces) | Block::Status(pieces) = block { Some(plain(pieces)) } else { None });
+        let texts = self.blocks.iter().filter_map(|block| {
+            if let Block::Text(pieces) | Block::Why(pieces) | Block::Status(pieces) = block { Some(plain(pieces)) } else { None }
+        });
         texts.into_iter().next().unwrap_or_default()
     }
 }
@@ -731,12 +732,12 @@ fn plain(pieces: &[Piece]) -> String {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`; in other languages `1994-11-06 08:49 UTC`, which is read alike in all of them.
 fn date(seconds: i64, language: Language) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let since_epoch = Duration::from_secs(u64::try_from(seconds).unwrap_or(0).min(253_402_300_799));
     let written = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since_epoch);
     if language == Language::En {
         return written;
     }
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let parts: Vec<&str> = written.split([' ', ':']).collect();
     let [_, day, month, year, hour, minute, ..] = parts.as_slice() else { return written };
     let month = MONTHS.iter().position(|name| name == month).map_or(0, |at| at + 1);

@@ -204,7 +204,9 @@ impl Compiler<'_> {
                 let why = match hole {
                     Hole::Refresh => "put it into <head>: this page goes on by itself, and people would wait for ever",
                     Hole::Title => "put it into <title> and <h1>: it says what has happened",
-                    _ => "put it where the text of the page belongs: what can be done stands in it",
+                    Hole::Content | Hole::Lang | Hole::Dir | Hole::Logo | Hole::Name | Hole::App | Hole::Person | Hole::Contact | Hole::Incident => {
+                        "put it where the text of the page belongs: what can be done stands in it"
+                    }
                 };
                 self.problems.push(problem.help(why));
             }
@@ -337,7 +339,7 @@ impl Compiler<'_> {
             Where::Text => {}
             Where::Plain | Where::Quoted if !hole.is_markup() => {}
             Where::Plain | Where::Quoted => {
-                self.error(span, format!("{{{name}}} is markup, and cannot stand here"), "put it between the tags of <body>")
+                self.error(span, format!("{{{name}}} is markup, and cannot stand here"), "put it between the tags of <body>");
             }
             Where::Unquoted => self.error(span, "a placeholder in an attribute needs quotes around it", "such as lang=\"{lang}\""),
             Where::Address => self.error(span, "a placeholder cannot be part of an address", "the links that a page needs are in {content}"),

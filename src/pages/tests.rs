@@ -72,7 +72,8 @@ fn messages() -> Vec<PublicMessage> {
 }
 
 fn pages() -> Pages {
-    let settings = config::Pages { name: "Example Corp sign-in".to_owned(), contact: Some("helpdesk@example.com".to_owned()), ..config::Pages::default() };
+    let settings =
+        config::Pages { name: "Example Corp sign-in".to_owned(), contact: Some("helpdesk@example.com".to_owned()), ..config::Pages::default() };
     Pages::new(settings, "https://auth.example.com")
 }
 

@@ -107,4 +107,3 @@ pub(super) struct Said {
     pub(super) heading: &'static str,
     pub(super) text: &'static [&'static str],
 }
-

@@ -208,7 +208,12 @@ fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
         let nothing = table.table("expect").is_some_and(|expect| expect.entries.is_empty()) && table.node("calls").is_none();
         if nothing {
             let at = table.node("name").map_or(span, |name| &name.span);
-            reader.error("test-empty", at, "this test expects nothing, so it cannot fail", "expect = { access = \"allow\" }, or calls = [\"GET /users\"]");
+            reader.error(
+                "test-empty",
+                at,
+                "this test expects nothing, so it cannot fail",
+                "expect = { access = \"allow\" }, or calls = [\"GET /users\"]",
+            );
         }
         let ip = table.node("ip").and_then(|node| {
             let parsed = node.as_text()?.parse();

@@ -16,8 +16,8 @@ pub mod path;
 pub mod schema;
 pub mod switches;
 
-pub(crate) use compile::{connector_file, revision};
 pub use compile::{Surroundings, compile};
+pub(crate) use compile::{connector_file, revision};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
 pub use landing::{Arrival, Landing};

@@ -7,7 +7,7 @@ use super::ensure::{Doubt, Ledger};
 use super::flights::Flights;
 use crate::clock::{Clock, Timestamp};
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Awaiting, Fence, Lease, Origin, StoreError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub enum Which {
 }
 
 /// One person at one app: names and states, no attributes and no secrets.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listed {
     /// Policy name.
     pub app: String,

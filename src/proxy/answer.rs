@@ -214,6 +214,7 @@ fn audit_denied(stopped: &Stopped, reason: &'static str) {
         user.sub = person.map(|person| person.subject.subject.as_str()),
         user.email = person.and_then(|person| person.email.as_deref()),
         src.ip = stopped.bearings().map(|bearings| bearings.client.to_string()),
+        http.method = stopped.bearings().map(|bearings| bearings.method.as_str()),
         url.path = stopped.bearings().map(|bearings| bearings.path.as_str()),
         reason,
         rule = stopped.rule(),

@@ -77,8 +77,6 @@ async fn settle(changes: &mut Receiver<()>) {
 struct Wanted {
     files: HashSet<PathBuf>,
     policies: PathBuf,
-    /// Where `*.html` counts.
-    pages: Option<PathBuf>,
 }
 
 impl Wanted {
@@ -90,11 +88,12 @@ impl Wanted {
 
     fn counts(&self, path: &Path) -> bool {
         let Some(name) = path.file_name().map(|name| name.to_string_lossy()) else { return true };
-        let ends = |endings: &[&str]| path.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)));
-        let policy = || ends(&["toml", "json"]) && !name.starts_with('.') && path.parent() == Some(&*self.policies);
-        let page = || ends(&["html"]) && self.pages.is_some() && path.parent() == self.pages.as_deref();
+        let policy = || {
+            let ending = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml") || ending.eq_ignore_ascii_case("json"));
+            ending && !name.starts_with('.') && path.parent() == Some(&*self.policies)
+        };
         // `..data`: how Kubernetes replaces all files of a mount at once. The folder of policies itself may come and go, too.
-        self.files.contains(path) || path == self.policies || name.starts_with("..") || policy() || page()
+        self.files.contains(path) || path == self.policies || name.starts_with("..") || policy()
     }
 }
 
@@ -106,7 +105,7 @@ struct Watched {
 impl Watched {
     /// Watches the folders that count now, and no others.
     fn arm(&mut self, reloader: &Reloader, wanted: &Mutex<Wanted>) {
-        let (files, (policies, pages)) = reloader.files();
+        let (files, policies) = reloader.files();
         let mut all = HashSet::new();
         for file in files {
             let file = absolute(&file);
@@ -116,10 +115,8 @@ impl Watched {
         }
         let policies = absolute(&policies);
         let mut folders: HashSet<PathBuf> = all.iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
-        let pages = pages.map(|pages| absolute(&pages));
         folders.insert(policies.clone());
-        folders.extend(pages.clone());
-        *wanted.lock().unwrap_or_else(PoisonError::into_inner) = Wanted { files: all, policies, pages };
+        *wanted.lock().unwrap_or_else(PoisonError::into_inner) = Wanted { files: all, policies };
         for gone in self.folders.difference(&folders) {
             if let Err(error) = self.watcher.unwatch(gone) {
                 tracing::debug!(%error, folder = %gone.display(), "a folder that does not count any more");
@@ -152,11 +149,7 @@ mod tests {
 
     #[test]
     fn what_lies_beside_the_configuration_does_not_count() {
-        let wanted = Wanted {
-            files: ["/etc/v/vestibule.toml", "/etc/v/certs/a.pem"].map(PathBuf::from).into(),
-            policies: "/etc/v/policies".into(),
-            pages: Some("/etc/v/pages".into()),
-        };
+        let wanted = Wanted { files: ["/etc/v/vestibule.toml", "/etc/v/certs/a.pem"].map(PathBuf::from).into(), policies: "/etc/v/policies".into() };
         let check = |kind: EventKind, path: &str, expected: bool| {
             assert_eq!(wanted.concerns(&Event::new(kind).add_path(path.into())), expected, "{kind:?} {path}");
         };
@@ -171,9 +164,6 @@ mod tests {
             ("/etc/v/policies/wiki.toml~", false),
             ("/etc/v/policies/old/wiki.toml", false),
             ("/etc/v/certs/a.key", false),
-            ("/etc/v/pages/note.txt", false),
-            ("/etc/v/wait.html", false),
-            ("/etc/v/pages/wait.html", true),
             ("/etc/v/vestibule.toml", true),
             ("/etc/v/certs/a.pem", true),
             ("/etc/v/policies/wiki.toml", true),

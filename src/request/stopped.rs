@@ -43,7 +43,18 @@ pub struct Stopped {
 impl Stopped {
     /// Stopped before it was clear where it wanted to go.
     pub(super) fn early(incident: Incident, kind: RequestKind, message: PublicMessage, accept_language: Option<HeaderValue>) -> Self {
-        Self { incident, kind, bearings: None, route: None, person: None, stop: Stop::Say(message), rule: None, auth_time: None, way: Way::Session, accept_language }
+        Self {
+            incident,
+            kind,
+            bearings: None,
+            route: None,
+            person: None,
+            stop: Stop::Say(message),
+            rule: None,
+            auth_time: None,
+            way: Way::Session,
+            accept_language,
+        }
     }
 
     /// Stopped on its way.

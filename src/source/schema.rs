@@ -396,7 +396,8 @@ impl Walk<'_> {
         }
         for entry in &table.entries {
             if Language::parse(&entry.key).is_none() {
-                let mut problem = Problem::error("unknown-language", self.file, entry.key_span.clone(), format!("{dotted}: there is no language `{}`", entry.key));
+                let mut problem =
+                    Problem::error("unknown-language", self.file, entry.key_span.clone(), format!("{dotted}: there is no language `{}`", entry.key));
                 let lower = entry.key.to_ascii_lowercase();
                 if let Some(near) = lower.split(['-', '_']).next().and_then(Language::parse) {
                     problem = problem.help(format!("did you mean `{}`?", near.tag()));
@@ -411,7 +412,12 @@ impl Walk<'_> {
         let Some(written) = self.text(node, dotted, takes) else { return };
         let count = written.chars().count();
         if count > MESSAGE_CHARS_MAX {
-            let problem = Problem::error("too-long", self.file, node.span.clone(), format!("{dotted} has {count} characters, and {MESSAGE_CHARS_MAX} are allowed"));
+            let problem = Problem::error(
+                "too-long",
+                self.file,
+                node.span.clone(),
+                format!("{dotted} has {count} characters, and {MESSAGE_CHARS_MAX} are allowed"),
+            );
             self.report(problem.help("say what to do in a sentence or two; access.help can link to a page that explains more"));
         }
     }

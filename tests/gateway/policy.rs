@@ -290,7 +290,10 @@ fn a_broken_policy_takes_down_its_own_app_only() {
     // What is broken is unavailable rather than unknown; a host that another app has is that app's.
     assert_eq!(loaded.unavailable, ["b.example.com", "e.example.com", "g2.example.com", "i.example.com"]);
     let said = loaded.report().unwrap();
-    assert!(said.ends_with("Policies with errors are not loaded: b.example.com, e.example.com, g2.example.com, i.example.com unavailable.\n"), "{said}");
+    assert!(
+        said.ends_with("Policies with errors are not loaded: b.example.com, e.example.com, g2.example.com, i.example.com unavailable.\n"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -369,7 +372,10 @@ fn ways_out_are_named() {
     check("[access]\ngroups = \"it's\"\n", "write [\"it's\"]");
     check(&format!("{open}[login]\nidp = [\"crop\"]\n"), "did you mean \"corp\"?");
     check(&format!("{open}[user]\nrequired = [\"department\"]\n"), "\"claims.department\"");
-    check(&format!("{open}[provision]\nconnector = \"none\"\n[[test]]\nname = \"x\"\nget = \"/\"\nexpect = {{}}\n"), "expect = { access = \"allow\" }");
+    check(
+        &format!("{open}[provision]\nconnector = \"none\"\n[[test]]\nname = \"x\"\nget = \"/\"\nexpect = {{}}\n"),
+        "expect = { access = \"allow\" }",
+    );
     check(&format!("{open}[provision]\nconnector = \"rset\"\n"), "did you mean \"rest\"?");
 }
 

@@ -108,8 +108,7 @@ fn tests_are_told_one_by_one_and_a_failure_says_what_decided() {
     assert!(verbose.contains(" ms\n") && verbose.contains("          POST /groups/14/users.json\n"), "{verbose}");
     assert!(verbose.ends_with("6 tests in 1 file: all passed.\n"), "{verbose}");
     insta::assert_snapshot!("coverage", out(made.path(), &["test", "--coverage", "policies/jupyterhub.toml"], 0));
-    let json: Value =
-        serde_json::from_str(&out(made.path(), &["test", "--json", "--coverage", "--config", "vestibule.toml"], 1)).unwrap();
+    let json: Value = serde_json::from_str(&out(made.path(), &["test", "--json", "--coverage", "--config", "vestibule.toml"], 1)).unwrap();
     assert_eq!((&json["passed"], &json["failed"]), (&10.into(), &1.into()), "{json}");
     assert_eq!(json["tests"][1]["problems"][0]["line"], 17, "{json}");
     assert_eq!(json["coverage"][0]["rules"][0]["rule"], "[access] groups");

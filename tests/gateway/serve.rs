@@ -37,6 +37,11 @@ impl Drop for Served {
 
 impl Served {
     async fn start() -> Self {
+        Self::auditing("").await
+    }
+
+    /// With these further keys of `[audit]`.
+    async fn auditing(keys: &str) -> Self {
         let (op, app) = (FakeOp::start(SystemClock.now().seconds()).await, Upstream::start().await);
         let folder = tempfile::tempdir().unwrap();
         let issuer = &op.issuer;
@@ -56,6 +61,7 @@ url = "sqlite:v.db"
 key = "env:STATE_KEY"
 [audit]
 file = "audit.jsonl"
+{keys}
 [telemetry]
 format = "json"
 [[idp]]
@@ -118,11 +124,16 @@ client_secret = "env:CLIENT_SECRET"
 
     /// All audit events, once there is one of this `action`: a thread of its own writes them.
     async fn audit(&self, action: &str) -> Vec<Value> {
+        self.audited("/action", action).await
+    }
+
+    /// All audit events, once there is one with this text at `pointer`.
+    async fn audited(&self, pointer: &str, expected: &str) -> Vec<Value> {
         within("an audit event", async {
             loop {
                 let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
                 let events: Vec<Value> = text.split_inclusive('\n').filter_map(|line| serde_json::from_str(line.strip_suffix('\n')?).ok()).collect();
-                if events.iter().any(|event| event["action"] == action) {
+                if events.iter().any(|event| event.pointer(pointer).is_some_and(|found| found == expected)) {
                     return events;
                 }
                 tokio::task::yield_now().await;
@@ -220,6 +231,45 @@ async fn the_incident_code_joins_page_header_log_and_audit() {
     let at = served.app.at.to_string();
     assert!(cause.contains(&code) && cause.contains(&at) && !broken.mentions(&at), "{cause}");
     assert_eq!(served.request_line(&code).await["status"], 502);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audit_events_have_the_names_of_ocsf_where_that_is_the_format() {
+    let served = Served::auditing("format = \"ocsf\"").await;
+    let person = served.street.sign_in(APP).await;
+    let denied = served.street.ask(APP, get(&person, APP, "/admins/ada", PAGE)).await;
+    let events = served.audited("/metadata/event_code", "access.denied").await;
+    let of = |code: &str| events.iter().find(|event| event["metadata"]["event_code"] == code).unwrap_or_else(|| panic!("{code}: {events:?}"));
+    for (code, type_uid) in [("config.loaded", 300_403), ("config.rejected", 300_403), ("login.succeeded", 300_201), ("access.denied", 400_203)] {
+        let event = of(code);
+        assert_eq!(event["type_uid"], type_uid, "{event}");
+        assert!(event["time"].as_i64().unwrap() > 1_700_000_000_000 && event["status_id"].is_u64(), "{event}");
+        assert!(event.pointer("/unmapped/user").is_none() && event.pointer("/unmapped/src").is_none(), "{event}");
+    }
+    assert_eq!((&of("config.loaded")["entity"]["name"], &of("config.rejected")["status"]), (&json!("app"), &json!("Failure")));
+    assert_eq!((&of("login.succeeded")["user"]["uid"], &of("login.succeeded")["service"]["name"]), (&json!("ada"), &json!("app")));
+    let event = of("access.denied");
+    assert_eq!((&event["metadata"]["correlation_uid"], &event["status_detail"]), (&json!(incident(&denied)), &json!("groups")));
+    assert_eq!((&event["actor"]["user"]["email_addr"], &event["src_endpoint"]["ip"]), (&json!("ada@example.com"), &json!("127.0.0.1")));
+    assert_eq!(event["http_request"], json!({ "http_method": "GET", "url": { "path": "/admins/ada" } }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_named_in_the_audit_log_where_people_are_hashed() {
+    let served = Served::auditing("format = \"ecs\"\npii = \"hash\"").await;
+    let person = served.street.sign_in(APP).await;
+    let denied = served.street.ask(APP, get(&person, APP, "/admins/ada", PAGE)).await;
+    let events = served.audited("/event/action", "access.denied").await;
+    let of = |action: &str| events.iter().find(|event| event["event"]["action"] == action).unwrap_or_else(|| panic!("{action}: {events:?}"));
+    let (login, access) = (of("login.succeeded"), of("access.denied"));
+    let hashed = login["user"]["id"].as_str().unwrap();
+    assert!(hashed.starts_with("h:") && hashed.len() == 34, "{login}");
+    assert_eq!(access["user"]["id"], hashed, "one person is one pseudonym");
+    assert_eq!((&access["labels"]["incident"], &access["event"]["reason"]), (&json!(incident(&denied)), &json!("groups")));
+    let text = std::fs::read_to_string(served.folder.path().join("audit.jsonl")).unwrap();
+    for private in ["ada@", "\"ada\"", "/ada", "example.com"] {
+        assert!(!text.contains(private), "{private}: {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

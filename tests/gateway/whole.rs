@@ -28,7 +28,9 @@ use tokio_rustls::client::TlsStream;
 use url::Url;
 use vestibule::app::{self, Plan, Running};
 use vestibule::clock::{Clock as _, ManualClock, SystemClock};
-use vestibule::config::{Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion};
+use vestibule::config::{
+    Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion,
+};
 use vestibule::connector::builtin::builtin;
 use vestibule::policy::{Policy, Surroundings, compile};
 use vestibule::source::SourceFile;
@@ -208,7 +210,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
         },
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" },
         provisioning: Provisioning::default(),
-        audit: Audit { sink: AuditSink::Stdout },
+        audit: Audit::to(AuditSink::Stdout),
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true },
         pages: Pages::default(),
         idps: vec![Idp {

@@ -444,7 +444,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
             same_site: "Lax",
         },
         provisioning: Provisioning::default(),
-        audit: Audit { sink: AuditSink::Stdout },
+        audit: Audit::to(AuditSink::Stdout),
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: false },
         pages: Pages { name: "Example sign-in".into(), ..Pages::default() },
         idps: vec![Idp {

@@ -5,6 +5,8 @@
 
 mod reload;
 mod status;
+mod users;
 
 pub use reload::{Change, Entry, Reload, Reloaded, Reloads};
 pub use status::{AppStatus, Looks, Overview, PolicyState, ProviderStatus, Status, Statuses, UpstreamState};
+pub use users::{ActOnUser, Deed, ListUsers, Users, Whom};

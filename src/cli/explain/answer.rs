@@ -320,7 +320,8 @@ impl Asked<'_> {
             DenyReason::Idp => format!("sign in with {}, or widen {line}", policy.login.idp.join(" or ")),
             DenyReason::Origin => "open it from a page of the app itself".to_owned(),
             DenyReason::LocalSignIn => {
-                "signing in happens at the gateway; break_glass lets a group use the app's own sign-in, block_paths = [] opens it to everybody".to_owned()
+                "signing in happens at the gateway; break_glass lets a group use the app's own sign-in, block_paths = [] opens it to everybody"
+                    .to_owned()
             }
         }
     }
@@ -329,11 +330,13 @@ impl Asked<'_> {
 /// The page that belongs to a message, as it is made for everybody.
 pub(super) fn sees(gateway: &Gateway, message: PublicMessage, app: Option<&Policy>, person: Option<&Identity>) -> Sees {
     let pages = Pages::new(gateway.pages.clone(), &format!("https://{}", gateway.server.auth_host));
-    let context = PageContext { kind: RequestKind::Page, incident: Incident::from_number(0), app, person, continue_to: None, language: Wish::default() };
+    let context =
+        PageContext { kind: RequestKind::Page, incident: Incident::from_number(0), app, person, continue_to: None, language: Wish::default() };
     let (status, title, first) = pages.headline(message, context);
     let text = if first.is_empty() { title } else { format!("{title}. {first}") };
     // Whoever runs sign-in can help with what a sign-in lacks; the app's people with everything else.
-    let of_app = app.and_then(|app| app.contact.clone()).filter(|_| !matches!(message, PublicMessage::IncompleteSignIn | PublicMessage::UnusableSignIn));
+    let of_app =
+        app.and_then(|app| app.contact.clone()).filter(|_| !matches!(message, PublicMessage::IncompleteSignIn | PublicMessage::UnusableSignIn));
     let contact = of_app.or_else(|| gateway.pages.contact.clone());
     Sees { status: status.as_u16(), text, contact }
 }

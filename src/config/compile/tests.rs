@@ -1,5 +1,5 @@
 use super::compile;
-use crate::config::{AuditSink, SecretRef, TlsVersion};
+use crate::config::{Audit, AuditFormat, AuditSink, SecretRef, TlsVersion};
 use crate::source::{Problem, Severity, SourceFile};
 use std::path::{Path, PathBuf};
 
@@ -75,7 +75,7 @@ fn everything_wrong_with_a_gateway_file_is_named() {
     check("", "[admin]\nlisten = []\n", &["bad-value 16"]);
     check("", "[session]\nmax = \"0s\"\n", &["bad-value 16"]);
     check("", "scopes = []\nalgorithms = []\n", &["empty-list 15", "empty-list 16"]);
-    check("", "[audit]\nfile = \"syslog\"\npii = \"hash\"\n", &["not-yet 16", "not-yet 17"]);
+    check("", "[audit]\nformat = \"cef\"\npii = \"none\"\nfile = 1\n", &["bad-value 16", "bad-value 17", "wrong-type 18"]);
     check("", "[logging]\nlevel = \"info\"\n", &["unknown-key 15"]);
     check("[[idp]]", "[idp]", &["expected-list 11"]);
 }
@@ -83,7 +83,7 @@ fn everything_wrong_with_a_gateway_file_is_named() {
 #[test]
 fn keys_of_later_issues_are_accepted_with_a_warning() {
     check("", "[pages]\nlanguages = [\"en\"]\n[telemetry]\notlp = \"http://127.0.0.1:4318\"\n", &["not-yet 18"]);
-    check("", "[audit]\nformat = \"ocsf\"\n[admin]\nlisten = \"[::1]:9443\"\nidp = \"corp\"\n", &["not-yet 16", "not-yet 19"]);
+    check("", "[audit]\nformat = \"ocsf\"\n[admin]\nlisten = \"[::1]:9443\"\nidp = \"corp\"\n", &["not-yet 19"]);
     check("[server]", "[server]\ndrain = \"0s\"", &[]);
     check("", "[admin]\nlisten = [\"127.0.0.1:9443\"]\n", &[]);
     check("", "[session]\nidle = \"13h\"\n", &["no-effect 16"]);
@@ -102,7 +102,7 @@ fn defaults_and_places_are_filled_in() {
     assert_eq!(gateway.state.url, "sqlite:/etc/v/x.db");
     assert_eq!((gateway.session.idle_ms, gateway.session.max_ms, gateway.session.same_site), (1_800_000, 43_200_000, "Lax"));
     assert_eq!(gateway.session.cookie, "__Host-vestibule");
-    assert_eq!(gateway.audit.sink, AuditSink::Stdout);
+    assert_eq!(gateway.audit, Audit { sink: AuditSink::Stdout, format: AuditFormat::Plain, hash: false });
     assert!(gateway.admin.is_none());
     let idp = &gateway.idps[0];
     assert_eq!(idp.algorithms, ["RS256", "PS256", "ES256", "EdDSA"]);
@@ -144,4 +144,18 @@ fn what_tls_backups_and_attributes_are_told_is_kept() {
     assert_eq!((gateway.min_tls, gateway.state.backup_keep, gateway.idps[0].userinfo), (TlsVersion::V1_3, 0, false));
     let attributes: Vec<String> = gateway.idps[0].attributes.iter().map(|(name, from)| format!("{name}: {}", from.join(" "))).collect();
     assert_eq!(attributes, ["given_name: urn:oid:2.5.4.42", "employee_id: employeeNumber empid", "unit: ou"]);
+}
+
+#[test]
+fn audit_events_go_where_they_are_sent_as_they_are_wanted() {
+    let check = |keys: &str, expected: Audit| {
+        let (gateway, problems) = compile(&SourceFile::new("v.toml", format!("{BASE}[audit]\n{keys}\n").as_str()), Path::new("/etc/v"));
+        assert!(problems.is_empty(), "{keys}: {:?}", codes(&problems));
+        assert_eq!(gateway.unwrap().audit, expected, "{keys}");
+    };
+    let full = Audit::to;
+    check("pii = \"hash\"", Audit { hash: true, ..full(AuditSink::Stdout) });
+    check("file = \"a.jsonl\"\nformat = \"ecs\"", Audit { format: AuditFormat::Ecs, ..full(AuditSink::File("/etc/v/a.jsonl".into())) });
+    check("file = \"syslog\"\nformat = \"ocsf\"", Audit { format: AuditFormat::Ocsf, ..full(AuditSink::Syslog("/dev/log".into())) });
+    check("file = \"journald\"\nformat = \"plain\"\npii = \"full\"", full(AuditSink::Journald("/run/systemd/journal/socket".into())));
 }
