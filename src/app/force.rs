@@ -215,6 +215,9 @@ impl Swap {
         if force.text.as_ref().is_some_and(|text| *text != file.text) {
             told.gateway(&file.name, &restart);
         }
+        if gateway.pages.files != force.gateway.pages.files {
+            told.other("[pages]", Change::Changed, Ok(()), None);
+        }
         let idps = self.idps(&force, &gateway, &mut told);
         let certificates = self.certificates(&force, &gateway, &mut told);
         self.level(&force, &gateway, &mut told);
