@@ -232,6 +232,20 @@ pub enum PublicMessage {
     Internal,
 }
 
+impl PublicMessage {
+    /// For operators: `AccountExists` as `account exists`.
+    pub fn words(self) -> String {
+        let mut out = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_uppercase() && !out.is_empty() {
+                out.push(' ');
+            }
+            out.extend(letter.to_lowercase());
+        }
+        out
+    }
+}
+
 /// Something broke. The person sees `public` and an incident code; the log gets `source` in full, once.
 #[derive(Debug)]
 pub struct Fault {

@@ -420,7 +420,12 @@ impl Look {
                 problem.span = None;
                 self.report.problems.push(problem.help("write it as *.toml or *.json, or move it out of the folder"));
             }
-            (ends("toml") || ends("json")) && path.is_file()
+            let named = ends("toml") || ends("json");
+            // A link to nowhere, or a folder: an app that is meant to be there is not silently left out.
+            if named && !path.is_file() {
+                self.unreadable(path, &io::Error::other("it is no file, or a link to nothing"));
+            }
+            named && path.is_file()
         });
         if paths.is_empty() {
             let file = SourceFile::new(folder.display().to_string(), "");

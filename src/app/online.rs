@@ -123,7 +123,13 @@ fn tools() -> Result<Tools, String> {
 
 fn jobs(look: &Look, tools: &Tools) -> Vec<(Place, Job)> {
     let mut jobs = Vec::new();
-    let wanted = |idp: &Idp| !look.narrow || look.policies.iter().any(|(_, policy)| policy.login.idp.contains(&idp.id));
+    let wanted = |idp: &Idp| {
+        !look.narrow
+            || look
+                .policies
+                .iter()
+                .any(|(_, policy)| policy.login.idp.contains(&idp.id) || policy.bearer.as_ref().is_some_and(|bearer| bearer.idp == idp.id))
+    };
     if !look.narrow {
         jobs.extend(secrets(look, &look.file.file, &look.file.tree, &GATEWAY, &|span| look.file.origin(span)));
     }

@@ -10,17 +10,20 @@ use crate::policy::Policy;
 use crate::policy::schema::POLICY;
 use crate::source::effective::effective;
 use crate::source::format::Format;
-use crate::source::{Problem, Report, SourceFile, parse};
+use crate::source::{Problem, Report, Severity, SourceFile, parse};
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Where the gateway file usually is.
+const USUAL: &str = "/etc/vestibule/vestibule.toml";
+
 /// What may be asked.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The gateway's configuration file; its policies are checked with it.
-    #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
+    #[arg(long, value_name = "FILE", default_value = USUAL)]
     config: PathBuf,
     /// Only these policy files; with --online, also hosts or names of apps.
     #[arg(value_name = "POLICY")]
@@ -45,8 +48,32 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
     if arguments.online {
         return look_online(arguments, format);
     }
-    let report = if arguments.files.is_empty() { load::check(&arguments.config) } else { load::check_files(&arguments.files) };
+    let report = match arguments.files.as_slice() {
+        [] => load::check(&arguments.config),
+        // Beside the gateway file where there is one, or where one is named: what a policy may say hangs on it.
+        files if arguments.config.exists() || arguments.config != Path::new(USUAL) => beside(&arguments.config, files),
+        files => load::check_files(files),
+    };
     tell(&report, format, None)
+}
+
+/// What is wrong with these files among all that the gateway file names; those that are none of its policies are looked at by themselves.
+fn beside(config: &Path, files: &[PathBuf]) -> Report {
+    let same = |name: &str| files.iter().any(|path| is_same(Path::new(name), path));
+    let known = load::files(config);
+    let strangers: Vec<PathBuf> = files.iter().filter(|path| !known.iter().any(|name| is_same(name, path))).cloned().collect();
+    let mut whole = load::check(config);
+    let broken = |problem: &Problem| problem.severity == Severity::Error && is_same(Path::new(&*problem.file.name), config);
+    whole.problems.retain(|problem| same(&problem.file.name) || broken(problem));
+    whole.files = files.len();
+    if !strangers.is_empty() {
+        whole.problems.extend(load::check_files(&strangers).problems);
+    }
+    whole
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Prints `report`; the exit code that it means.

@@ -23,6 +23,7 @@ pub(super) fn run(asked: Option<&str>) -> u8 {
 
 const BEGIN: &str = "\
 vestibule help KEY          a setting: on_existing, access.groups, [provision]
+vestibule help writing      the language: rules, names, functions, tests, accounts, secrets
 vestibule help policy       every setting of a policy file
 vestibule help gateway      every setting of vestibule.toml
 vestibule connectors list   the apps whose admin API is built in

@@ -1,6 +1,6 @@
 //! Every key of `vestibule.toml`, as data.
 //!
-//! Lives here: [`GATEWAY`] and its sections. Apart because the check is made from it, and an editors' schema and a manual later will be.
+//! Lives here: [`GATEWAY`] and its sections. Apart because the check, the editors' schema and the manual are made from it.
 
 use super::language::TAGS;
 use crate::source::schema::{Key, Kind, Section};
@@ -14,7 +14,7 @@ pub const GATEWAY: Section = Section {
         Key::new("version", Kind::Int(1, 1), "version of this format").default("1"),
         Key::new("server", Kind::Table(&SERVER), "where it listens").required(),
         Key::new("tls", Kind::Table(&TLS), "certificates").required(),
-        Key::new("admin", Kind::Table(&ADMIN), "metrics, health and the console: a listener of its own"),
+        Key::new("admin", Kind::Table(&ADMIN), "metrics and health, a listener of its own, and the operators' socket; left out: nothing listens"),
         Key::new("state", Kind::Table(&STATE), "where sessions and accounts are kept").required(),
         Key::new("session", Kind::Table(&SESSION), "how long sessions last"),
         Key::new("provisioning", Kind::Table(&PROVISIONING), "which policies may make accounts, and which must"),
@@ -85,7 +85,12 @@ const STATE: Section = Section {
     keys: &[
         Key::new("url", Kind::Text, "sqlite:PATH").required(),
         Key::new("key", Kind::Secret, "key that seals secrets at rest").required(),
-        Key::new("sign_ins_keep", Kind::Duration, "how long the last sign-in of each person is kept, for `explain` and `plan`").default("90d"),
+        Key::new(
+            "sign_ins_keep",
+            Kind::Duration,
+            "how long the last sign-in of each person is kept, sealed, groups and claims included, for `explain` and `plan`",
+        )
+        .default("90d"),
         Key::new("backup_keep", Kind::Int(0, 1000), "backups to keep: one a day beside the file, such as vestibule.db.2026-11-22; 0: none")
             .default("7"),
     ],

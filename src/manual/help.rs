@@ -1,7 +1,9 @@
 //! `vestibule help KEY`: everything the tables know under a name.
 
+use super::pages::connector as connector_page;
 use super::words::{inner, takes, when_left_out};
 use crate::config::schema::GATEWAY;
+use crate::connector::builtin::builtin;
 use crate::policy::schema::POLICY;
 use crate::source::schema::{Key, Kind, Section};
 use crate::source::value::nearest;
@@ -9,12 +11,19 @@ use std::fmt::Write as _;
 
 /// What `asked` finds: text for a terminal.
 ///
-/// `asked` is a key (`on_existing`), a dotted key (`provision.on_existing`), a section (`access`, `[access]`), or a file (`policy`, `gateway`).
+/// `asked` is a key (`on_existing`), a dotted key (`provision.on_existing`), a section (`access`, `[access]`), a file (`policy`, `gateway`), a connector, or `writing`:
+/// the chapter on expressions, tests and accounts.
 ///
 /// # Errors
 /// The nearest name, when nothing is called so: `None` when nothing comes near.
 pub fn help(asked: &str) -> Result<String, Option<String>> {
     let asked = asked.trim().trim_matches(['[', ']']);
+    if asked == "writing" {
+        return Ok(include_str!("writing.md").to_owned());
+    }
+    if let Some(connector) = builtin().iter().find(|connector| connector.name == asked) {
+        return Ok(connector_page(connector));
+    }
     for (name, root) in FILES {
         if asked == name {
             return Ok(whole(root, name));

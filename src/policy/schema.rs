@@ -1,6 +1,6 @@
 //! Every key of a policy file, as data.
 //!
-//! Lives here: [`POLICY`] and its sections. Apart because the check is made from it, and an editors' schema and a manual later will be. What keys mean
+//! Lives here: [`POLICY`] and its sections. Apart because the check, the editors' schema and the manual are made from it. What keys mean
 //! together is `compile.rs`'s affair.
 
 use crate::source::schema::{Key, Kind, Section};
@@ -188,10 +188,15 @@ const ROLES: Section = Section {
     doc: "Groups to roles.",
     keys: &[
         Key::new("map", Kind::Map(&Kind::Text), "group = \"role\"; * stands for anything"),
-        Key::new("pick", Kind::Enum(&["highest", "all"]), "one role, or all that apply").default("highest"),
+        Key::new("pick", Kind::Enum(&["highest", "all"]), "highest: the one highest role that a group maps to; all: every one").default("highest"),
         Key::new("order", Kind::TextList, "roles from highest to lowest, where the connector does not know").default("the order of the map"),
         Key::new("default", Kind::Text, "the role when no group maps"),
-        Key::new("sync", Kind::Enum(&["login", "create", "never"]), "when roles are applied").default("login"),
+        Key::new(
+            "sync",
+            Kind::Enum(&["login", "create", "never"]),
+            "when roles are applied: login, at every sign-in, and what the gateway granted is taken back; create, once; never",
+        )
+        .default("login"),
     ],
 };
 
@@ -218,8 +223,8 @@ const PROVISION: Section = Section {
         Key::new("password", Kind::Secret, "password of that user"),
         Key::new("headers", Kind::Map(&Kind::Secret), "secret headers of the admin API"),
         Key::new("settings", Kind::Free, "the connector's own settings"),
-        Key::new("on_existing", Kind::Enum(&["adopt", "leave", "refuse"]), "what to do with an account that was there before").default("refuse"),
-        Key::new("match", Kind::EnumList(&["external_id", "login", "email"]), "how an existing account is recognised"),
+        Key::new("on_existing", Kind::Enum(&["adopt", "leave", "refuse"]), "what to do with an account that was there before and is recognised: adopt it and keep it in step, leave it as it is and let the person in, or refuse; never an administrator's, never somebody else's").default("refuse"),
+        Key::new("match", Kind::EnumList(&["external_id", "login", "email"]), "how an existing account is recognised; email: a verified one; left out: an existing account is a conflict, for a human"),
         Key::new("initial_password", Kind::Enum(&["random", "none"]), "a password that nobody knows for new accounts, or none")
             .default("the connector's own"),
         Key::new("enabled", Kind::Bool, "whether accounts are made, linked and kept in step; false: see when_disabled").default("true"),

@@ -20,10 +20,12 @@ impl Desk {
     pub(super) async fn recorded(&self, order: &Order) -> Result<Pass, PublicMessage> {
         let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
         // Linked once, however long ago: scripts run for months after a sign-in, and the app itself refuses whom it has removed.
+        let origin = record.as_ref().and_then(|record| record.origin);
         let Some(login) = record.filter(AccountRecord::is_linked).and_then(|record| record.login) else {
             self.audit_failed(order, "a token for somebody without an account");
             return Err(PublicMessage::TokenWithoutAccount);
         };
+        self.not_protected(order, origin, &login)?;
         let mapped = recognise(&order.policy, &order.identity, &login).map_err(|error| {
             tracing::warn!(app = %order.key.upstream, incident = %order.incident, %error, "what this token says cannot be passed on");
             self.audit_failed(order, &error.to_string());

@@ -6,7 +6,7 @@ use super::{Desk, Order, landing, landing_at};
 use crate::fault::PublicMessage;
 use crate::policy::switches::WhenDisabled;
 use crate::session::Pass;
-use crate::state::AccountRecord;
+use crate::state::{AccountRecord, AccountState, Origin};
 
 impl Desk {
     /// A pass without a look at the app.
@@ -16,7 +16,9 @@ impl Desk {
             return Err(PublicMessage::AppClosed);
         }
         let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
+        let conflict = record.as_ref().is_some_and(|record| record.state == AccountState::Conflict);
         if let Some(record) = record.filter(AccountRecord::is_linked) {
+            self.not_protected(order, record.origin, record.login.as_deref().unwrap_or_default())?;
             let mapped = self.map(order, record.login.as_deref())?;
             return self.pass(order, &mapped, self.parts.times.soft_ttl_ms, landing_at(&order.policy, &mapped, &record, false));
         }
@@ -24,7 +26,13 @@ impl Desk {
             self.audit_refused(order, "enabled = false, and no account is linked");
             return Err(PublicMessage::AccountsOff);
         }
+        // Whose account a human has to look at is not announced by that very login meanwhile.
+        if conflict {
+            self.audit_refused(order, "enabled = false, and the account is a conflict");
+            return Err(PublicMessage::AccountExists);
+        }
         let mapped = self.map(order, None)?;
+        self.not_protected(order, None, &mapped.desired.login)?;
         // Nothing is looked up at the app; but what our own records say is somebody else's name is not given to this person.
         let owner = self.parts.accounts.owner_of_login(&order.key.upstream, &mapped.desired.login).await;
         match owner.map_err(|error| self.store_down(order, &error))? {
@@ -34,5 +42,15 @@ impl Desk {
             }
             Some(_) | None => self.pass(order, &mapped, self.parts.times.soft_ttl_ms, landing(&order.policy, &mapped)),
         }
+    }
+
+    /// `protect` holds where the app is not asked as well: nobody is announced by a protected login, but for an account of the gateway's own making.
+    pub(super) fn not_protected(&self, order: &Order, origin: Option<Origin>, login: &str) -> Result<(), PublicMessage> {
+        let protects = order.policy.provision.as_ref().is_some_and(|provision| provision.switches.protects_login(login));
+        if !protects || origin == Some(Origin::Created) {
+            return Ok(());
+        }
+        self.audit_refused(order, "the login is protected by the policy");
+        Err(PublicMessage::AccountExists)
     }
 }

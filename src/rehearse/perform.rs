@@ -83,7 +83,7 @@ impl Performance {
         let message = self.ensured.as_ref().err()?;
         let mapping = self.mapped.as_ref().err().map(ToString::to_string);
         let recorded = self.record.as_ref().and_then(|record| record.last_error.clone());
-        Some(mapping.or(recorded).unwrap_or_else(|| format!("{message:?}")))
+        Some(mapping.or(recorded).unwrap_or_else(|| message.words()))
     }
 }
 

@@ -92,7 +92,7 @@ impl Came {
 pub fn run(policy: &Arc<Policy>, file: &SourceFile) -> Vec<Ran> {
     let mut played: Vec<(Came, Duration)> = policy.tests.iter().map(|test| timed(|| decide(policy, test))).collect();
     let asked: Vec<usize> =
-        policy.tests.iter().zip(&played).enumerate().filter(|(_, (test, (came, _)))| asks(test, came)).map(|(at, _)| at).collect();
+        policy.tests.iter().zip(&played).enumerate().filter(|(_, (test, (came, _)))| asks(policy, test, came)).map(|(at, _)| at).collect();
     for at in asked {
         let (Some(test), Some((came, took))) = (policy.tests.get(at), played.get_mut(at)) else { continue };
         let Some(scene) = scene(policy, test, came) else { continue };
@@ -171,14 +171,16 @@ fn unmapped(error: &MappingError) -> Verdict {
 }
 
 /// Whether the test asks about what only the account, or what the app is told, can answer.
-fn asks(test: &PolicyTest, came: &Came) -> bool {
+fn asks(policy: &Policy, test: &PolicyTest, came: &Came) -> bool {
     let told = ["landing", "headers", "jwt"].iter().any(|key| test.expect.contains_key(*key));
     let because_of_it = test
         .expect
         .get("because")
         .and_then(Value::as_str)
         .is_some_and(|because| matches!(because, "conflict" | "account" | "enabled" | "max_accounts" | "approval"));
-    matches!(came.verdict, Verdict::Allow(_)) && (test.calls.is_some() || test.existing.is_some() || told || because_of_it)
+    // Where accounts are switched off, or not made, entering hangs on the account.
+    let may_refuse = policy.provision.as_ref().is_some_and(|provision| !provision.switches.enabled || !provision.switches.mode.creates());
+    matches!(came.verdict, Verdict::Allow(_)) && (test.calls.is_some() || test.existing.is_some() || told || because_of_it || may_refuse)
 }
 
 fn scene(policy: &Arc<Policy>, test: &PolicyTest, came: &Came) -> Option<Scene> {

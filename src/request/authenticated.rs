@@ -72,7 +72,7 @@ impl<B> Authenticated<B> {
 /// Whether the provider may say otherwise by now: somebody was given a group a minute ago, and comes back to the page that refused them. Only for what can be
 /// redirected; and only by a sign-in that is old enough, or people who are refused rightly would go round for ever.
 fn is_worth_a_recheck(kind: RequestKind, refusal: Refusal, route: &Route, session: Option<&AppSession>, now: Timestamp) -> bool {
-    let is_old = |session: &AppSession| session.way == Way::Session && now.since_ms(session.sign_on.created_at) > route.policy.recheck_ms();
+    let is_old = |session: &AppSession| session.way == Way::Session && now.since_ms(session.sign_on.known_as_of()) > route.policy.recheck_ms();
     kind == RequestKind::Page && refusal.rests_on_sign_in(&route.policy) && session.is_some_and(is_old)
 }
 

@@ -80,6 +80,8 @@ pub struct LiveSignOn {
     pub(crate) last_seen: AtomicI64,
     /// Set once, never cleared.
     pub(crate) ended: AtomicBool,
+    /// Milliseconds since the epoch of when the provider last said the same of the person again; 0: not since it began.
+    confirmed_at: AtomicI64,
 }
 
 /// A person's session at one app: what the app host's cookie stands for.
@@ -143,6 +145,7 @@ impl LiveSignOn {
             id_token: stored.id_token,
             last_seen: AtomicI64::new(stored.last_seen.millis()),
             ended: AtomicBool::new(false),
+            confirmed_at: AtomicI64::new(0),
         }
     }
 
@@ -165,7 +168,18 @@ impl LiveSignOn {
             id_token: None,
             last_seen: AtomicI64::new(now.millis()),
             ended: AtomicBool::new(false),
+            confirmed_at: AtomicI64::new(0),
         }
+    }
+
+    /// The provider says of the person at `now` what it said at the sign-in.
+    pub fn confirm(&self, now: Timestamp) {
+        self.confirmed_at.fetch_max(now.millis(), Ordering::Relaxed);
+    }
+
+    /// As of when what is known of the person is what the provider says. Kept in memory alone: after a restart it is asked once more.
+    pub fn known_as_of(&self) -> Timestamp {
+        self.created_at.max(Timestamp::from_millis(self.confirmed_at.load(Ordering::Relaxed)))
     }
 
     /// Whether a request may still run on it: not ended, inside the absolute limit, used within `idle_ms`; and not "from the future" by more

@@ -10,6 +10,7 @@ use crate::state::{SecretHash, SignOnId};
 use moka::future::Cache;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 /// Tokens kept; beyond that the least used are verified again.
 const TOKENS_MAX: u64 = 100_000;
@@ -38,7 +39,9 @@ pub struct TokenSessions {
 impl TokenSessions {
     /// None yet. A token that was not used for `idle_ms` is verified again.
     pub fn new(clock: Arc<dyn Clock>, idle_ms: i64) -> Self {
-        Self { known: Cache::new(TOKENS_MAX), clock, idle_ms: AtomicI64::new(idle_ms) }
+        // A token that nobody shows any more is forgotten: most are shown for minutes.
+        let idle = Duration::from_millis(u64::try_from(idle_ms).unwrap_or_default().max(1));
+        Self { known: Cache::builder().max_capacity(TOKENS_MAX).time_to_idle(idle).build(), clock, idle_ms: AtomicI64::new(idle_ms) }
     }
 
     /// From now on with another limit.

@@ -1,8 +1,8 @@
 //! What a file may say, as data; and the one walk that holds a tree against it.
 //!
 //! Lives here: [`Section`], [`Key`] and [`Kind`], the types of the tables in `policy/schema.rs` and `config/schema.rs`, and [`check`], which reports
-//! every unknown key, wrong type, value out of range, literal secret and missing key in one pass. Apart because an editors' schema and a
-//! manual will later be made from the same tables; nothing makes them yet. It knows no key by name and no meaning: what keys mean together is the compilers' affair.
+//! every unknown key, wrong type, value out of range, literal secret and missing key in one pass. Apart because the editors' schema and
+//! the manual are made from the same tables. It knows no key by name and no meaning: what keys mean together is the compilers' affair.
 
 use super::value::{duration_ms, is_secret_reference, looks_like_path, nearest, size_bytes};
 use super::{Entry, Node, Problem, SourceFile, Span, Table, Written};

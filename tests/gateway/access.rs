@@ -563,9 +563,12 @@ async fn row_37_who_is_assigned_meanwhile_gets_in_at_the_next_click() {
     whole.advance_s(1);
     assert_eq!(ask(&whole, &ada, "GET", "/page", API).await.status(), 403, "a script is told at once");
     assert_eq!(ask(&whole, &ada, "POST", "/page", PAGE).await.status(), 403, "and a form's text is not lost on the way");
+    let other_tab = ada.clone();
     let trip = go(&whole, &mut ada, &page).await;
     let asked = trip.provider(&whole);
     assert_eq!((trip.answer.status(), asked.len()), (403, 1), "{:?}", trip.passed);
+    // The provider says the same, so nobody is signed out of anything: the session in another tab still holds.
+    assert_eq!(ask(&whole, &other_tab, "GET", "/page", API).await.status(), 403, "signed in, and refused: not 401");
     assert!(!asked[0].query().unwrap().contains("prompt=") && !asked[0].query().unwrap().contains("max_age"), "{asked:?}");
     assert!(admin.users().is_empty());
     // Assigned: the next click after that minute makes the account, and it is a first arrival.

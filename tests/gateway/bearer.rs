@@ -118,6 +118,13 @@ async fn a_token_that_does_not_hold_is_401_and_reaches_no_application() {
         ("an algorithm that is not configured", token_by(&whole, Signer::Ec, |header, _| *header = json!({"alg": "ES256", "kid": "ec1"}))),
         ("an ID token", id_token(true, json!("api://app"))),
         ("an ID token without nonce", id_token(false, json!(["api://app", CLIENT_ID]))),
+        (
+            "an ID token of the API's own registration",
+            token(&whole, |header, claims| {
+                header["typ"] = json!("JWT");
+                claims.as_object_mut().unwrap().retain(|name, _| !matches!(name.as_str(), "scope" | "client_id"));
+            }),
+        ),
         ("the ID token of the gateway's own sign-in", id_token(true, json!(CLIENT_ID))),
         ("a logout token by its type", head("typ", json!("logout+jwt"))),
         ("bound to a key", claim("cnf", json!({"jkt": "x"}))),

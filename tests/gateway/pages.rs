@@ -1,5 +1,5 @@
 //! Pages as the pipelines use them, through the public door only; languages, own words and own pages, through the gateway.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::whole::{APP, AUTH, Answer, Person, Whole, get, policy_with};
 use http::StatusCode;

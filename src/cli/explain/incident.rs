@@ -126,7 +126,7 @@ fn recorded(facts: &IncidentFacts) -> (Verdict, String) {
         | PublicMessage::AccountsFull
         | PublicMessage::AwaitingApproval
         | PublicMessage::OpenInBrowser
-        | PublicMessage::AppClosed => (Verdict::Deny, words(facts.message)),
+        | PublicMessage::AppClosed => (Verdict::Deny, facts.message.words()),
         PublicMessage::FreshSignInRequired | PublicMessage::TokenTooOld => (Verdict::SignIn, "max_age".to_owned()),
         PublicMessage::Waiting => (Verdict::Waiting, "the account is being made".to_owned()),
         failed @ (PublicMessage::BadRequest
@@ -149,20 +149,8 @@ fn recorded(facts: &IncidentFacts) -> (Verdict, String) {
         | PublicMessage::AppUnavailable
         | PublicMessage::SignedOut
         | PublicMessage::SignedIn
-        | PublicMessage::Internal) => (Verdict::Failed, words(failed)),
+        | PublicMessage::Internal) => (Verdict::Failed, failed.words()),
     }
-}
-
-/// `AccountExists` as `account exists`.
-fn words(message: PublicMessage) -> String {
-    let mut out = String::new();
-    for letter in format!("{message:?}").chars() {
-        if letter.is_uppercase() && !out.is_empty() {
-            out.push(' ');
-        }
-        out.extend(letter.to_lowercase());
-    }
-    out
 }
 
 fn request(facts: &IncidentFacts) -> Option<String> {

@@ -170,6 +170,8 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         }
         "config.rejected" => of(EntityManagement, UPDATE, &["configuration"], &["change"], Failure, Medium),
         "config.loaded" | "key.rotated" => of(EntityManagement, UPDATE, &["configuration"], &["change"], Success, Informational),
+        "config.removed" => of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Success, Informational),
+        "admin.refused" => of(EntityManagement, UPDATE, &["configuration"], &["denied"], Failure, Low),
         _ if action.starts_with("admin.") => of(EntityManagement, UPDATE, &["configuration"], &["change"], Success, Informational),
         _ => return None,
     })

@@ -149,7 +149,8 @@ fn checked(token: &str, typed: bool, expected: &Expected<'_>) -> Result<Verified
         at => Ok(at),
     };
     past("nbf")?;
-    let issued_at = past("iat")?.map_or(expected.now, Timestamp::from_seconds);
+    // RFC 9068 2.2 requires it. One that does not say when is older than any sign-in: it must not bring back what a later one took away.
+    let issued_at = past("iat")?.map_or(Timestamp::default(), Timestamp::from_seconds);
     let auth_time = past("auth_time")?.map(Timestamp::from_seconds);
     let sub = subject(&claims)?;
     Ok(Verified { sub, auth_time, issued_at, expires_at: Timestamp::from_seconds(ends), claims })
@@ -184,9 +185,14 @@ fn is_access_token(claims: &Map<String, Value>, typed: bool, client_id: &str) ->
     if claims.get("typ").and_then(Value::as_str).is_some_and(|typ| !typ.eq_ignore_ascii_case("Bearer")) {
         return kind(&format!("typ {}", shown(claims.get("typ"))));
     }
-    // An ID token is for the client. Where the API goes by the client's name, only a scope tells the two apart.
+    // An ID token is for the client: what is for us as well needs a scope to be something else.
     if is_for(claims, client_id) && !["scope", "scp"].iter().any(|name| claims.contains_key(*name)) {
         return kind("perhaps an ID token: it is for our own client_id and has no scope");
+    }
+    // And the API may go by the name of a client itself, its own registration, which signs people in too. Only what an access token alone has tells the two
+    // apart: a scope (RFC 8693 4.2, Entra's scp), or the client it was issued to (RFC 9068 2.2, Entra's appid).
+    if !["scope", "scp", "client_id", "appid"].iter().any(|name| claims.contains_key(*name)) {
+        return kind("perhaps an ID token: it has neither scope nor client_id");
     }
     Ok(())
 }
