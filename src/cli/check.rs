@@ -39,6 +39,13 @@ pub(super) struct Arguments {
     format: String,
 }
 
+impl Arguments {
+    /// What one app needs of the world: its provider, its upstream, its admin API with the real credential. `connectors test` asks the same.
+    pub(super) fn of_app(config: &Path, app: &str) -> Self {
+        Self { config: config.to_owned(), files: vec![PathBuf::from(app)], online: true, effective: false, format: "text".to_owned() }
+    }
+}
+
 /// Prints every problem; returns the exit code.
 pub(super) fn run(arguments: &Arguments) -> u8 {
     let format = Format::parse(&arguments.format).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! `vestibule connectors`: what is built in, and what it needs.
 
-use super::{NO, print, tell};
+use super::{NO, check, print, tell};
 use crate::connector::builtin::{builtin, named};
 use crate::connector::model::Model;
 use crate::manual::pages;
@@ -8,6 +8,7 @@ use crate::source::value::nearest;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 /// What is asked for.
 #[derive(Debug, Subcommand)]
@@ -28,6 +29,14 @@ pub(super) enum What {
         /// Its name.
         name: String,
     },
+    /// Whether an app's admin API answers and accepts the credential, with everything else the app needs: `check --online HOST`.
+    Test {
+        /// Host or name of the app.
+        app: String,
+        /// The gateway's configuration file.
+        #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
+        config: PathBuf,
+    },
 }
 
 /// Answers; returns the exit code.
@@ -35,6 +44,7 @@ pub(super) fn run(what: &What) -> u8 {
     match what {
         What::List { search, supports, json } => list(search.as_deref(), supports, *json),
         What::Show { name } => show(name),
+        What::Test { app, config } => check::run(&check::Arguments::of_app(config, app)),
     }
 }
 

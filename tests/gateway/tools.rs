@@ -178,6 +178,18 @@ fn init_probes_what_it_finds_and_writes_files_that_pass_check() {
 }
 
 #[test]
+fn connectors_test_looks_at_one_app_and_names_what_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, ..) = init(folder.path(), "auth.example.org\n\nhttp://127.0.0.1:9/\n\nenv:PATH\nhttp://127.0.0.1:9\n");
+    assert_eq!(code, 0);
+    let config = folder.path().join("vestibule.toml");
+    let (code, out, said) = vestibule(&["connectors", "test", "app", "--config", config.to_str().unwrap()]);
+    assert!(code == 1 && out.contains("the application does not answer at http://127.0.0.1:9"), "{out}{said}");
+    let (code, out, said) = vestibule(&["connectors", "test", "nobody", "--config", config.to_str().unwrap()]);
+    assert!(code != 0 && format!("{out}{said}").contains("nobody"), "{out}{said}");
+}
+
+#[test]
 fn init_prints_the_unit_file() {
     let (code, out, _) = vestibule(&["init", "systemd"]);
     assert!(code == 0 && out.contains("ExecStart=/usr/bin/vestibule serve"), "{out}");
