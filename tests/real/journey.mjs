@@ -195,7 +195,10 @@ const open = setTimeout(() => {
 try {
   await journeys[asked.journey]();
 } catch (error) {
-  for (const [number, page] of context.pages().entries()) {
+  // Those that did not arrive tell more than those that did.
+  const arrived = await Promise.all(context.pages().map(async (page) => ((await page.$('#person').catch(() => null)) ? 1 : 0)));
+  const pages = context.pages().map((page, number) => [arrived[number], page]).sort(([one], [other]) => one - other);
+  for (const [number, [, page]] of pages.entries()) {
     if (number < 3) console.error(`stood at ${page.url()}\n${(await page.textContent('body').catch(() => '')).slice(0, 2000)}`);
   }
   throw error;
