@@ -315,3 +315,56 @@ async fn what_was_counted_before_a_reload_stays_its_apps() {
     let metrics = counted().await;
     assert!(!metrics.contains("app=\"aaa\",decision"), "{metrics}");
 }
+
+/// Somebody waits for a human: operators see it, say yes, and forget, all through the socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_are_listed_approved_and_forgotten_by_the_command_line() {
+    use vestibule::clock::{Clock as _, SystemClock};
+    use vestibule::entropy::{Entropy, OsEntropy};
+    use vestibule::identity::SubjectId;
+    use vestibule::state::{AccountKey, AccountRecord, AccountState, AccountStore as _, Awaiting, Lease, seal::Sealer, sqlite};
+    let served = Served::start();
+    let users = |words: &[&str]| said(&served.command(&[&["users"], words].concat()).output().unwrap());
+    assert_eq!(users(&["list"]), (Some(0), "nobody\n".to_owned()));
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::default());
+    let sealer = Sealer::new(&"a key for tests that is long enough to be one".into(), entropy).unwrap();
+    let store = sqlite::Store::open(&format!("sqlite:{}", served.folder.path().join("v.db").display()), sealer).await.unwrap();
+    let key = AccountKey { upstream: "wiki".to_owned(), subject: SubjectId { issuer: "https://idp".to_owned(), subject: "s-1".to_owned() } };
+    let now = SystemClock.now();
+    let Lease::Held(fence, _) = store.lease(&key, "t", now, now.plus_ms(9_000)).await.unwrap() else { panic!("held") };
+    let record = AccountRecord {
+        key: key.clone(),
+        state: AccountState::AwaitingApproval,
+        origin: None,
+        account_id: None,
+        login: Some("ada".to_owned()),
+        applied: json!({}),
+        desired_fp: None,
+        policy_revision: String::new(),
+        in_doubt: None,
+        attempts: 0,
+        last_error: None,
+        verified_at: None,
+        awaiting: Some(Awaiting::Account),
+        approved_at: None,
+        failed_at: None,
+    };
+    store.save(&record, fence).await.unwrap();
+    store.release(&key, fence).await.unwrap();
+    let (code, text) = users(&["list", "--waiting"]);
+    assert!(code == Some(0) && text.contains("awaiting approval") && text.contains("waits for a yes: account"), "{text}");
+    let (code, text) = users(&["approve", "wiki", "nobody"]);
+    assert!(code == Some(2) && text.contains("nobody called `nobody` has a record at `wiki`"), "{text}");
+    let (code, text) = users(&["forget", "wiki", "ada"]);
+    assert!(code == Some(2) && text.contains("--yes says it beforehand"), "{text}");
+    let (code, text) = users(&["approve", "wiki", "ada"]);
+    assert!(code == Some(0) && text.contains("approved"), "{text}");
+    assert_eq!(users(&["list", "--waiting"]).1, "nobody\n");
+    assert!(users(&["approve", "wiki", "ada"]).1.contains("nothing is waiting for approval"));
+    let (code, text) = users(&["show", "wiki", "ada"]);
+    assert!(code == Some(0) && text.contains("approved at"), "{text}");
+    assert_eq!(users(&["forget", "wiki", "ada", "--yes"]).0, Some(0));
+    assert_eq!(users(&["list"]).1, "nobody\n");
+    served.audited(|event| event["action"] == "approval.granted");
+    store.close().await;
+}
