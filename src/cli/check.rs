@@ -156,7 +156,7 @@ fn nothing_chosen(report: &Report, policies: &[Arc<Policy>], word: &Path, format
     }
     let hosts: Vec<&str> = policies.iter().map(|policy| policy.host.as_str()).collect();
     let message = format!("error: there is no policy `{}`; there are: {}\n", word.display(), hosts.join(", "));
-    drop(io::stderr().lock().write_all(message.as_bytes()));
+    super::tell(&message);
     COULD_NOT
 }
 

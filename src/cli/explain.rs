@@ -11,7 +11,7 @@ mod person;
 mod place;
 mod text;
 
-use super::{COULD_NOT, NO, YES};
+use super::{COULD_NOT, NO, YES, tell};
 use crate::app::look::look;
 use crate::app::{Environment, StartError};
 use crate::clock::{Clock as _, SystemClock};
@@ -162,6 +162,6 @@ async fn state(gateway: &Gateway, environment: &Environment) -> Result<Arc<dyn S
 }
 
 fn fail(error: &str) -> u8 {
-    drop(io::stderr().lock().write_all(format!("error: {error}\n").as_bytes()));
+    tell(&format!("error: {error}\n"));
     COULD_NOT
 }

@@ -1,6 +1,6 @@
 //! `vestibule plan`: what provisioning would do, without doing it.
 
-use super::{COULD_NOT, NO, YES};
+use super::{COULD_NOT, NO, YES, tell};
 use crate::app::look::look as open;
 use crate::app::{Environment, admin_reader};
 use crate::clock::{Clock as _, SystemClock};
@@ -68,7 +68,7 @@ pub(super) fn run(question: &Question) -> u8 {
             if question.exit_code && !quiet { NO } else { YES }
         }
         Err(why) => {
-            drop(io::stderr().lock().write_all(why.as_bytes()));
+            tell(&why);
             COULD_NOT
         }
     }

@@ -1,11 +1,10 @@
 //! `vestibule serve`: the real thing.
 
-use super::{BUG, CONFIG, COULD_NOT, YES};
+use super::{BUG, CONFIG, COULD_NOT, YES, tell};
 use crate::app::{By, Source};
 use crate::load::Loader;
 use crate::rehearse;
 use crate::reload::Following;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,17 +15,17 @@ pub(super) fn serve(config: &Path) -> u8 {
     let first = match loader.look(&rehearse::gate) {
         Ok(found) => found.first(),
         Err(report) => {
-            say(&report.render());
+            tell(&report.render());
             return CONFIG;
         }
     };
     if let Some(broken) = first.report() {
-        say(&broken);
+        tell(&broken);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            say(&format!("error: no runtime: {error}\n"));
+            tell(&format!("error: no runtime: {error}\n"));
             return COULD_NOT;
         }
     };
@@ -34,7 +33,7 @@ pub(super) fn serve(config: &Path) -> u8 {
         match Following::start(loader, Arc::new(rehearse::gate), first.into_plan()).await {
             Ok(following) => until_told(following).await,
             Err(error) => {
-                say(&format!("error: {error}\n"));
+                tell(&format!("error: {error}\n"));
                 if error.is_configuration() { CONFIG } else { COULD_NOT }
             }
         }
@@ -47,11 +46,11 @@ pub(super) fn serve(config: &Path) -> u8 {
 async fn until_told(following: Following) -> u8 {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-        say("error: no signal handlers\n");
+        tell("error: no signal handlers\n");
         return BUG;
     };
     for line in following.running.summary() {
-        say(&line);
+        tell(&line);
     }
     following.watch();
     following.ready();
@@ -79,9 +78,4 @@ async fn beat(pulse: &mut Option<tokio::time::Interval>) {
         Some(pulse) => drop(pulse.tick().await),
         None => std::future::pending().await,
     }
-}
-
-/// To the operator; a closed standard error is nobody's loss.
-fn say(text: &str) {
-    drop(std::io::stderr().lock().write_all(text.as_bytes()));
 }

@@ -3,7 +3,7 @@
 //! Lives here: [`Door`], which finds the socket and asks one question, and [`Failed`], which says why there is no answer. HTTP/1.1, one request a connection, by
 //! hand: the far end is ours, and no runtime is needed for it.
 
-use super::COULD_NOT;
+use super::{COULD_NOT, tell};
 use crate::config::SOCKET;
 use crate::config::compile::socket;
 use crate::config::environment::overlay;
@@ -63,7 +63,7 @@ pub(super) enum Failed {
 impl Failed {
     /// Says it; the exit code.
     pub(super) fn tell(&self) -> u8 {
-        drop(io::stderr().lock().write_all(format!("error: {self}\n").as_bytes()));
+        tell(&format!("error: {self}\n"));
         COULD_NOT
     }
 }

@@ -10,7 +10,7 @@ use crate::state::seal::Sealer;
 use secrecy::ExposeSecret as _;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// A certificate that ends sooner should have been renewed.
@@ -36,7 +36,8 @@ pub(super) fn secret(place: &Place, key: &str, reference: &SecretRef, environmen
     if let Some(why) = unfit {
         return vec![place.error("secret", format!("{key}: {why}"), "")];
     }
-    let mode = file_of(reference, environment).and_then(|path| std::fs::metadata(path).ok()).map(|facts| facts.permissions().mode() & 0o7777);
+    let mode =
+        secrets::location(reference, environment).and_then(|path| std::fs::metadata(path).ok()).map(|facts| facts.permissions().mode() & 0o7777);
     let mode = mode.map(|mode| format!(", mode {mode:04o}")).unwrap_or_default();
     let line = place.ok(format_args!("{key}: {}, {} bytes{mode}", written(reference), secret.expose_secret().len()));
     let warning = warning.map(|warning| place.warning("secret-open", warning.to_string(), ""));
@@ -48,17 +49,6 @@ fn written(reference: &SecretRef) -> String {
         SecretRef::Cred(name) => format!("cred:{name}"),
         SecretRef::File(path) => format!("file:{}", path.display()),
         SecretRef::Env(name) => format!("env:{name}"),
-    }
-}
-
-fn file_of(reference: &SecretRef, environment: Lookup<'_>) -> Option<PathBuf> {
-    match reference {
-        SecretRef::Env(_) => None,
-        SecretRef::File(path) => Some(path.clone()),
-        SecretRef::Cred(name) => {
-            let folder = environment("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
-            Some(folder.map_or_else(|| PathBuf::from("/run/secrets"), PathBuf::from).join(name))
-        }
     }
 }
 
