@@ -9,7 +9,7 @@
 use super::events::Event;
 use super::joining::{Joined, joins};
 use super::meter::{Timings, code, kind};
-use super::{Counter, Order, Parts};
+use super::{Counter, Order, Parts, Standing};
 use crate::clock::Timestamp;
 use crate::connector::{Connector, Context, Outcome, Trouble};
 use crate::fault::PublicMessage;
@@ -374,10 +374,13 @@ fn called(identity: &Identity) -> Option<String> {
 impl Work<'_> {
     /// All attempts.
     async fn through(&mut self) -> End {
-        let mapped = desire(self.policy, &self.job.order.identity, self.record.login.as_deref());
-        if mapped.is_ok_and(|mapped| super::is_outdated(&self.job.order, &self.record, &mapped)) {
+        if let Ok(mapped) = desire(self.policy, &self.job.order.identity, self.record.login.as_deref()) {
             // A newer sign-in was here meanwhile: what this one wants otherwise has nothing to say any more.
-            return End::Done { record: Arc::new(self.record.clone()), made: false };
+            let outdated = super::is_outdated(&self.job.order, &self.record, &mapped);
+            // Another job was quicker, between our order's reading of the record and its boarding, or at another gateway.
+            if outdated || self.job.parts.standing(&self.job.order, Some(&self.record), &mapped) == Standing::Fresh {
+                return End::Done { record: Arc::new(self.record.clone()), made: false };
+            }
         }
         let was = self.record.state;
         let retries = self.provision.retries;

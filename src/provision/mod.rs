@@ -189,6 +189,35 @@ pub struct Parts {
     pub times: Times,
 }
 
+impl Parts {
+    /// What `record` is worth to `order`, of whose identity `mapped` is made with the recorded login.
+    fn standing(&self, order: &Order, record: Option<&AccountRecord>, mapped: &Mapped) -> Standing {
+        let Some(record) = record.filter(|record| self.within_grace(record)) else { return Standing::Stranger };
+        let same = record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, mapped));
+        let ttl_ms = if record.state == AccountState::Degraded { self.times.degraded_ttl_ms } else { self.times.soft_ttl_ms };
+        if same && record.in_doubt.is_none() && self.age_ms(record).is_some_and(|age_ms| age_ms <= ttl_ms) {
+            Standing::Fresh
+        } else if same {
+            Standing::Known
+        } else if takes_nothing_back(&Ledger::of(record), mapped) {
+            Standing::Behind
+        } else {
+            Standing::Stranger
+        }
+    }
+
+    /// Whether the account was seen to be as wanted so recently that it may be taken to exist while the admin API does not answer.
+    fn within_grace(&self, record: &AccountRecord) -> bool {
+        let usable = matches!(record.state, AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged);
+        usable && record.account_id.is_some() && self.age_ms(record).is_some_and(|age_ms| age_ms <= self.times.stale_grace_ms)
+    }
+
+    /// Milliseconds since the account was last seen; `None` when never, or "in the future".
+    fn age_ms(&self, record: &AccountRecord) -> Option<i64> {
+        record.verified_at.map(|at| self.clock.now().since_ms(at)).filter(|age_ms| *age_ms >= 0)
+    }
+}
+
 /// Issues passes.
 #[derive(Debug)]
 pub struct Desk {
@@ -317,23 +346,26 @@ impl Desk {
             tracing::error!(app = %order.key.upstream, incident = %order.incident, "no connector is installed for this app");
             return Err(PublicMessage::AppUnavailable);
         };
+        let mut grounded = false;
         for _ in 0..ROUNDS_MAX {
             let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
             let mapped = self.map(order, record.as_ref().and_then(|record| record.login.as_deref().filter(|_| record.account_id.is_some())))?;
-            let standing = self.standing(order, record.as_ref(), &mapped);
+            let standing = self.parts.standing(order, record.as_ref(), &mapped);
             let landing = record.as_ref().and_then(|record| landing_at(&order.policy, &mapped, record, false));
             if let Some(record) = record.as_ref().filter(|_| standing == Standing::Fresh) {
                 return self.pass(order, &mapped, self.life_ms(record), landing).map(Some);
             }
             if let Some(record) = record.as_ref().filter(|record| is_outdated(order, record, &mapped)) {
                 // The same person has signed in again since, with other attributes: those count. This session keeps what it was told.
-                let known = self.within_grace(record);
+                let known = self.parts.within_grace(record);
                 return if known { self.pass(order, &mapped, STALE_MS, landing).map(Some) } else { Err(PublicMessage::SignInRequired) };
             }
             let hold_ms = if standing == Standing::Known { hold_ms.min(KNOWN_HOLD_MS) } else { hold_ms };
             // Whoever has an account may have it looked at by any request; a new one is begun by a page only.
             let may_begin = order.may_create || record.as_ref().is_some_and(|record| record.account_id.is_some());
             match self.fly(order, &counter, hold_ms, may_begin).await {
+                // A job may have landed between our reading of the record and our asking for it: the record is read once more.
+                Flown::Grounded if !grounded => grounded = true,
                 Flown::Grounded if record.as_ref().is_some_and(|record| record.state == AccountState::AwaitingApproval) => {
                     return Err(PublicMessage::AwaitingApproval);
                 }
@@ -394,33 +426,6 @@ impl Desk {
             Ok(None) => Flown::Ended(End::Failed(PublicMessage::Internal)),
             Err(_over) => Flown::Still,
         }
-    }
-
-    /// What `record` is worth to `order`, of whose identity `mapped` is made with the recorded login.
-    fn standing(&self, order: &Order, record: Option<&AccountRecord>, mapped: &Mapped) -> Standing {
-        let Some(record) = record.filter(|record| self.within_grace(record)) else { return Standing::Stranger };
-        let same = record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, mapped));
-        let ttl_ms = if record.state == AccountState::Degraded { self.parts.times.degraded_ttl_ms } else { self.parts.times.soft_ttl_ms };
-        if same && record.in_doubt.is_none() && self.age_ms(record).is_some_and(|age_ms| age_ms <= ttl_ms) {
-            Standing::Fresh
-        } else if same {
-            Standing::Known
-        } else if takes_nothing_back(&Ledger::of(record), mapped) {
-            Standing::Behind
-        } else {
-            Standing::Stranger
-        }
-    }
-
-    /// Whether the account was seen to be as wanted so recently that it may be taken to exist while the admin API does not answer.
-    fn within_grace(&self, record: &AccountRecord) -> bool {
-        let usable = matches!(record.state, AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged);
-        usable && record.account_id.is_some() && self.age_ms(record).is_some_and(|age_ms| age_ms <= self.parts.times.stale_grace_ms)
-    }
-
-    /// Milliseconds since the account was last seen; `None` when never, or "in the future".
-    fn age_ms(&self, record: &AccountRecord) -> Option<i64> {
-        record.verified_at.map(|at| self.parts.clock.now().since_ms(at)).filter(|age_ms| *age_ms >= 0)
     }
 
     fn map(&self, order: &Order, recorded_login: Option<&str>) -> Result<Mapped, PublicMessage> {
