@@ -7,13 +7,14 @@
 //! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
 //! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
-//! off, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do
+//! off, `heal.rs` looks at an account that the app does not seem to know, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do
 //! (`policy/evaluate.rs`).
 
 mod announce;
 mod ensure;
 mod events;
 mod flights;
+mod heal;
 mod joining;
 mod linking;
 mod making;
@@ -22,6 +23,7 @@ mod people;
 mod recorded;
 mod switched_off;
 
+pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
 pub use meter::{Meter, NoMeter};
 pub use people::{Listed, People, PeopleError, Which};
@@ -196,6 +198,7 @@ pub struct Desk {
     counters: ArcSwap<HashMap<String, Arc<Counter>>>,
     flights: Arc<Flights>,
     said: Said,
+    looks: heal::Looks,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -233,6 +236,8 @@ struct Order {
     incident: Incident,
     /// Whether an account may be made for it (`trigger`).
     may_create: bool,
+    /// Whether the account is looked at, however lately it was.
+    look: bool,
 }
 
 /// What a record is worth to an order.
@@ -251,7 +256,7 @@ enum Standing {
 impl Desk {
     /// A desk that knows no app's connector yet: see [`Self::install`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, counters: ArcSwap::default(), flights: Arc::default(), said: Said::default() })
+        Arc::new(Self { parts, counters: ArcSwap::default(), flights: Arc::default(), said: Said::default(), looks: heal::Looks::default() })
     }
 
     /// Replaces all connectors, by [`seat`], or by policy name for every revision of it. Jobs under way finish with the one they began with. A connector that is the very one that was there goes on
@@ -271,6 +276,18 @@ impl Desk {
     /// [`Ensured::Ready`] means that the account is there and as wanted, or, while the admin API does not answer, that it was so not long ago.
     /// A job that nobody waits for any more goes on.
     pub async fn ensure(self: &Arc<Self>, session: &Arc<AppSession>, policy: &Arc<Policy>, incident: Incident, asking: Asking) -> Ensured {
+        self.ensure_by(session, policy, incident, asking, false).await
+    }
+
+    /// As [`Self::ensure`]; with `look`, no earlier look at the account counts.
+    async fn ensure_by(
+        self: &Arc<Self>,
+        session: &Arc<AppSession>,
+        policy: &Arc<Policy>,
+        incident: Incident,
+        asking: Asking,
+        look: bool,
+    ) -> Ensured {
         if session.app != policy.name {
             tracing::error!(app = %policy.name, %incident, "a session of another app was shown to the desk");
             return Ensured::Refused(PublicMessage::Internal);
@@ -286,6 +303,7 @@ impl Desk {
             policy: Arc::clone(policy),
             incident,
             may_create,
+            look,
         };
         let pass = match switches {
             None => {
@@ -322,7 +340,7 @@ impl Desk {
             let mapped = self.map(order, record.as_ref().and_then(|record| record.login.as_deref().filter(|_| record.account_id.is_some())))?;
             let standing = self.standing(order, record.as_ref(), &mapped);
             let landing = record.as_ref().and_then(|record| landing_at(&order.policy, &mapped, record, false));
-            if let Some(record) = record.as_ref().filter(|_| standing == Standing::Fresh) {
+            if let Some(record) = record.as_ref().filter(|_| standing == Standing::Fresh && !order.look) {
                 return self.pass(order, &mapped, self.life_ms(record), landing).map(Some);
             }
             if let Some(record) = record.as_ref().filter(|record| is_outdated(order, record, &mapped)) {
