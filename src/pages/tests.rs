@@ -112,6 +112,7 @@ fn app() -> Policy {
         headers: Vec::new(),
         secret_headers: Vec::new(),
         jwt: None,
+        sign_in: crate::policy::SignIn::default(),
         login_place: String::new(),
         access_place: String::new(),
         tests: Vec::new(),
