@@ -26,6 +26,7 @@ impl fmt::Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token => f.write_str("token"),
+            Self::Session => f.write_str("session"),
             Self::Probe => f.write_str("probe"),
             Self::Lookup(Way::ExternalId) => f.write_str("lookup.external_id"),
             Self::Lookup(Way::Login) => f.write_str("lookup.login"),
@@ -42,6 +43,7 @@ impl fmt::Display for Verb {
             Self::Members(kind, MemberVerb::Add) => write!(f, "members.{kind}.add"),
             Self::Members(kind, MemberVerb::Remove) => write!(f, "members.{kind}.remove"),
             Self::Members(kind, MemberVerb::Set) => write!(f, "members.{kind}.set"),
+            Self::Members(kind, MemberVerb::Name) => write!(f, "members.{kind}.name"),
             Self::Resolve(kind) => write!(f, "resolve.{kind}"),
             Self::RevokeSessions => f.write_str("revoke_sessions"),
         }
