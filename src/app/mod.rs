@@ -252,8 +252,9 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let install = || observe::install(&gateway.telemetry, &gateway.audit, pseudonyms, &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
-    let builder = Builder::new(transport, Arc::clone(&clock), environment);
+    let mut builder = Builder::new(transport, Arc::clone(&clock), environment);
     let sealer = Sealer::new(&builder.secret(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
+    builder.sealer = Some(sealer.clone());
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
     let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), gateway.session.clone()));

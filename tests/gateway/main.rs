@@ -25,6 +25,7 @@ mod request;
 mod serve;
 mod session;
 mod settings;
+mod sign_in;
 mod state;
 mod tools;
 mod whole;
