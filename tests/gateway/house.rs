@@ -161,6 +161,7 @@ impl House {
                 algorithms: vec!["RS256".into(), "ES256".into(), "EdDSA".into()],
                 attributes: Vec::new(),
                 userinfo: true,
+                saml: None,
             };
             let provider = OidcProvider::new(settings, Some(SecretString::from(CLIENT_SECRET)), Arc::clone(&transport), Arc::clone(&time));
             Arc::new(provider) as Arc<dyn Provider>
