@@ -336,6 +336,3 @@ fn value(element: &Element) -> Option<Value> {
 fn shown(found: Option<&str>) -> String {
     found.map_or_else(|| "none".to_owned(), |text| text.chars().take(200).flat_map(char::escape_debug).collect())
 }
-
-#[cfg(test)]
-mod tests;

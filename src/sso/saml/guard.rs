@@ -348,6 +348,3 @@ fn base64_text(element: &Element) -> Result<(), Refused> {
 fn printable(text: &str) -> String {
     text.chars().take(120).flat_map(char::escape_debug).collect()
 }
-
-#[cfg(test)]
-mod tests;
