@@ -81,7 +81,12 @@ pub(super) fn saml(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str
     let (certificate, key) = (table.text("cert").map(|path| folder.join(path)), secret(table, "key", folder));
     for (there, missing) in [("cert", "key"), ("key", "cert")] {
         if let Some(entry) = table.get(there).filter(|_| table.get(missing).is_none()) {
-            reader.error("missing-key", &entry.key_span, format!("idp.{there} is there and `idp.{missing}` is missing"), "a certificate and its key go together");
+            reader.error(
+                "missing-key",
+                &entry.key_span,
+                format!("idp.{there} is there and `idp.{missing}` is missing"),
+                "a certificate and its key go together",
+            );
         }
     }
     Some(Idp {
@@ -121,7 +126,8 @@ fn metadata(reader: &mut Reader<'_>, span: &Span, table: &Table, folder: &Path, 
         return None;
     };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let loopback = host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback());
+    let loopback =
+        host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback());
     if url.scheme() == "http" && !loopback && !pinned {
         let help = "use https, or keep a file, or set pin = \"sha256:…\" of the certificate that the provider signs its metadata with";
         reader.error("insecure", &node.span, "metadata by plain http: whoever is on the way could put a key of their own in it", help);

@@ -182,6 +182,7 @@ impl Desk {
             "/.vestibule/login" if reads(request) => self.choose_provider(request).await,
             "/.vestibule/callback" => self.provider_callback(request).await,
             SAML_ACS => self.saml_response(request).await,
+            "/.vestibule/saml/logout" if request.method == Method::GET => self.saml_logout(request).await,
             "/.vestibule/saml/metadata" if reads(request) => Ok(self.saml_metadata(request)),
             "/.vestibule/logout" => self.logout_here(request).await,
             "/.vestibule/logout/done" if reads(request) => self.logout_done(request).await,

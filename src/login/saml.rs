@@ -9,7 +9,7 @@
 use super::begin::is_marked_token;
 use super::cookies::is_token;
 use super::respond::because;
-use super::{Desk, OwnRequest, Purpose, key, parameter};
+use super::{Desk, OwnRequest, Purpose, has_parameter, key, parameter};
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::sso::response::SamlResponse;
@@ -55,7 +55,8 @@ impl Desk {
         let Some(pending) = pending else { return Ok(self.redirect(&continue_path(&response.state, None))) };
         let idp = pending.idp.clone().unwrap_or_default();
         let app = pending.app.as_deref().and_then(|name| self.parts.apps.by_name(name));
-        let (Some(provider), Some(nonce), Some(code_verifier)) = (self.provider(&idp), pending.nonce.as_deref(), pending.code_verifier.as_deref()) else {
+        let (Some(provider), Some(nonce), Some(code_verifier)) = (self.provider(&idp), pending.nonce.as_deref(), pending.code_verifier.as_deref())
+        else {
             return Ok(self.message_about(request, PublicMessage::LinkExpired, app.as_deref(), None));
         };
         let redirect_uri = self.redirect_uri();
@@ -84,6 +85,45 @@ impl Desk {
             Some(SamlResponse { state: state.clone(), document })
         });
         self.came_back(request, sign_on, &state, response.as_ref().map(Answer::Saml)).await
+    }
+
+    /// `/.vestibule/saml/logout` on the auth host: a provider asks that this browser be signed out, or says that it is there.
+    pub(super) async fn saml_logout(&self, request: &OwnRequest) -> Result<Response<Bytes>, StoreError> {
+        // The answer to our own request: we are signed out already, and whether the provider is too is what its page said.
+        if has_parameter(&request.query, "SAMLResponse") {
+            let state = parameter(&request.query, "RelayState").unwrap_or_default();
+            let query = form_urlencoded::Serializer::new(String::new()).append_pair("state", &state).finish();
+            return Ok(self.redirect(&format!("/.vestibule/signed-out?{query}")));
+        }
+        let sign_on = self.sign_on(request).await?;
+        let providers: Vec<_> = self.providers.load().iter().filter(|provider| provider.saml_metadata().is_some()).cloned().collect();
+        let mut why = None;
+        for provider in providers {
+            let here = sign_on.as_ref().filter(|sign_on| sign_on.identity.idp == provider.id());
+            let known = here.and_then(|sign_on| sign_on.id_token.as_deref());
+            let asked = match provider.logout_asked(&request.query, known).await {
+                Ok(asked) => asked,
+                Err(fault) => {
+                    why = Some((provider, fault));
+                    continue;
+                }
+            };
+            let (shown, until) = &asked.once;
+            let first = self.parts.logins.once(key(Purpose::Assertion, shown), *until).await?;
+            let mut response = match &asked.answer {
+                Some(answer) => self.redirect(answer.as_str()),
+                None => self.redirect("/.vestibule/signed-out"),
+            };
+            if let Some(sign_on) = here.filter(|_| asked.meant && first) {
+                drop(self.end(request, sign_on).await?);
+                response = self.without_sign_on(response);
+            }
+            return Ok(response);
+        }
+        match why {
+            Some((provider, fault)) => Ok(self.sso_fault(request, &fault, provider.id(), None, None)),
+            None => Ok(self.message(request, PublicMessage::NoSuchPage)),
+        }
     }
 
     /// `/.vestibule/saml/metadata?idp=` on the auth host: our own, for the provider that is named, else for the first that speaks SAML.

@@ -107,6 +107,17 @@ pub enum Answer<'a> {
     Saml(&'a SamlResponse),
 }
 
+/// A provider's logout request that holds.
+#[derive(Debug, Clone)]
+pub struct LogoutAsked {
+    /// Whether the sign-on of this browser is the one that is meant.
+    pub meant: bool,
+    /// Where the browser takes the answer; `None`: the provider has no place for it.
+    pub answer: Option<Url>,
+    /// What may be shown once only, and how long that has to be remembered.
+    pub once: (String, Timestamp),
+}
+
 /// What a sign-in has when the browser comes back.
 #[derive(Clone, Copy)]
 pub struct Finish<'a> {
@@ -160,6 +171,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// When the keys that are used now were fetched; `None` when none have been needed yet. For operators.
     fn keys_fetched_at(&self) -> Option<Timestamp> {
         None
+    }
+
+    /// A provider asks, through this browser, that a session of `signed_on` be ended: what its assertion gave for logout, if the browser has a sign-on of it. `query` is as it came.
+    ///
+    /// # Errors
+    /// [`SsoFault`]: the request does not hold, or the provider has no such requests.
+    async fn logout_asked(&self, _query: &str, _signed_on: Option<&str>) -> Result<LogoutAsked, SsoFault> {
+        Err(SsoFault::Check { idp: self.id().to_owned(), check: "protocol", expected: "no logout request".to_owned(), found: "one".to_owned() })
     }
 
     /// Our own metadata for this provider, as XML; `None`: it wants none.

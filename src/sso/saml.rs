@@ -22,7 +22,7 @@ mod xml;
 pub use key::{KeyError, SpKey};
 
 use super::response::SamlResponse;
-use super::{Answer, Begin, Departure, Finish, Provider, SsoFault, VerifiedAssertion};
+use super::{Answer, Begin, Departure, Finish, LogoutAsked, Provider, SsoFault, VerifiedAssertion};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Saml, SamlSubject};
 use crate::identity::Identity;
@@ -104,13 +104,7 @@ pub struct SamlFacts {
 
 impl SamlProvider {
     /// A provider as configured; `auth_origin` is what browsers call the auth host. Nothing is fetched yet. `None`: `settings` are not of SAML.
-    pub fn new(
-        settings: config::Idp,
-        key: Option<SpKey>,
-        auth_origin: &str,
-        transport: Arc<dyn Transport>,
-        clock: Arc<dyn Clock>,
-    ) -> Option<Self> {
+    pub fn new(settings: config::Idp, key: Option<SpKey>, auth_origin: &str, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Option<Self> {
         let saml = settings.saml.clone()?;
         let place = |name: &str| format!("{auth_origin}/.vestibule/saml/{name}");
         let sp = SamlSp { entity_id: saml.entity_id.clone().unwrap_or_else(|| place("metadata")), acs: place("acs"), slo: place("logout") };
@@ -220,7 +214,13 @@ fn read(document: &[u8], bytes_max: usize, certificates: &[Vec<u8>], key: Option
 }
 
 /// What was encrypted goes through the guard like what was not, and carries a signature of its own unless the response around it does.
-fn decrypted(encrypted: &Element, response_signed: bool, bytes_max: usize, certificates: &[Vec<u8>], key: Option<&SpKey>) -> Result<Element, Refused> {
+fn decrypted(
+    encrypted: &Element,
+    response_signed: bool,
+    bytes_max: usize,
+    certificates: &[Vec<u8>],
+    key: Option<&SpKey>,
+) -> Result<Element, Refused> {
     let key = key.ok_or_else(|| Refused::expected("encryption", "a readable assertion, for idp.key is not set", "an encrypted one"))?;
     let opened = decrypt::opened(encrypted, key)?;
     // One answer for all that the guard finds: see `decrypt.rs`.
@@ -289,6 +289,19 @@ impl Provider for SamlProvider {
         self.source.read_at()
     }
 
+    async fn logout_asked(&self, query: &str, signed_on: Option<&str>) -> Result<LogoutAsked, SsoFault> {
+        let metadata = self.metadata().await?;
+        let (query, sp, now, known) = (query.to_owned(), self.sp.clone(), self.clock.now(), Arc::clone(&metadata));
+        let asked = self.worked(move || logout::asked(&query, &sp, &known, now)).await?;
+        let name = signed_on.and_then(|kept| serde_json::from_str::<NameId>(kept).ok());
+        let meant = name.is_some_and(|name| asked.means(&name));
+        let answer = metadata.slo_response.as_ref().and_then(|to| {
+            let xml = self.sp.logout_response(&logout::message_id(&asked.id, now), to, now, &asked.id);
+            redirect(to, Parameter::Response, &xml, asked.relay_state.as_deref(), self.key.as_deref())
+        });
+        Ok(LogoutAsked { meant, answer, once: (format!("logout:{}:{}{}", metadata.entity_id.len(), metadata.entity_id, asked.id), asked.until) })
+    }
+
     fn saml_metadata(&self) -> Option<String> {
         Some(self.sp.metadata(self.key.as_deref()))
     }
@@ -304,7 +317,7 @@ impl Provider for SamlProvider {
         };
         let to = metadata.slo_redirect.as_ref()?;
         let id = logout::message_id(&name.value, self.clock.now());
-        let xml = self.sp.logout_request(&id, to, self.clock.now(), &name, None);
+        let xml = self.sp.logout_request(&id, to, self.clock.now(), &name);
         // Bindings 3.4.3: at most 80 bytes. Without it the page says less.
         let relay_state = Some(state).filter(|state| !state.is_empty() && state.len() <= 80);
         redirect(to, Parameter::Request, &xml, relay_state, self.key.as_deref())

@@ -160,3 +160,66 @@ pub(super) fn metadata(origin: &str, certificates: &[&str]) -> String {
          Binding=\"urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect\" Location=\"{origin}/sso\"/></md:IDPSSODescriptor></md:EntityDescriptor>"
     )
 }
+
+/// RSA-SHA256 over a text.
+pub(super) fn rsa_sha256(text: &str, key: &str) -> Vec<u8> {
+    let PrivateKeyDer::Pkcs8(key) = PrivateKeyDer::from_pem_file(format!("{}/certs/{key}", env!("CARGO_MANIFEST_DIR"))).expect("a key") else {
+        panic!("PKCS#8")
+    };
+    let key = aws_lc_rs::signature::RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()).expect("an RSA key");
+    let mut signature = vec![0; key.public_modulus_len()];
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    key.sign(&aws_lc_rs::signature::RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut signature).expect("a signature");
+    signature
+}
+
+/// An `EncryptedAssertion` of this text for `saml-sp`, or for a stranger.
+pub(super) fn encrypted(text: &str, method: &str, for_us: bool) -> String {
+    use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+    use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, UnboundCipherKey};
+    use aws_lc_rs::encoding::AsDer as _;
+    use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
+    use aws_lc_rs::signature::KeyPair as _;
+    let long = method.contains("256");
+    let key = vec![7_u8; if long { 32 } else { 16 }];
+    let mut content = text.as_bytes().to_vec();
+    let sealed = if method.ends_with("gcm") {
+        let algorithm = if long { &AES_256_GCM } else { &AES_128_GCM };
+        let sealing = LessSafeKey::new(UnboundKey::new(algorithm, &key).expect("a key"));
+        sealing.seal_in_place_append_tag(Nonce::assume_unique_for_key([9; 12]), Aad::empty(), &mut content).expect("sealed");
+        [vec![9; 12], content].concat()
+    } else {
+        // ISO 10126: only the last byte of the padding says anything.
+        let padding = 16 - content.len() % 16;
+        content.extend(std::iter::repeat_n(0xee, padding - 1));
+        content.push(u8::try_from(padding).expect("at most 16"));
+        let algorithm = if long { &AES_256 } else { &AES_128 };
+        let ecb = EncryptingKey::ecb(UnboundCipherKey::new(algorithm, &key).expect("a key")).expect("ECB");
+        let mut sealed = vec![9_u8; 16];
+        for block in content.chunks(16) {
+            let mut mixed: Vec<u8> = block.iter().zip(&sealed[sealed.len() - 16..]).map(|(byte, before)| byte ^ before).collect();
+            ecb.encrypt(&mut mixed).expect("a block");
+            sealed.extend(mixed);
+        }
+        sealed
+    };
+    let name = if for_us { "saml-sp.key" } else { "saml-idp.key" };
+    let PrivateKeyDer::Pkcs8(pkcs8) = PrivateKeyDer::from_pem_file(format!("{}/certs/{name}", env!("CARGO_MANIFEST_DIR"))).expect("a key") else {
+        panic!("PKCS#8")
+    };
+    let pair = aws_lc_rs::signature::RsaKeyPair::from_pkcs8(pkcs8.secret_pkcs8_der()).expect("an RSA key");
+    let public = pair.public_key().as_der().expect("a public key");
+    let oaep = OaepPublicEncryptingKey::new(PublicEncryptingKey::from_der(public.as_ref()).expect("a public key")).expect("OAEP");
+    let mut wrapped = vec![0; oaep.ciphertext_size()];
+    oaep.encrypt(&OAEP_SHA1_MGF1SHA1, &key, &mut wrapped, None).expect("wrapped");
+    let space = if method.ends_with("gcm") { "http://www.w3.org/2009/xmlenc11#" } else { "http://www.w3.org/2001/04/xmlenc#" };
+    let (wrapped, sealed) = (STANDARD.encode(wrapped), STANDARD.encode(sealed));
+    format!(
+        "<saml:EncryptedAssertion xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"><xenc:EncryptedData xmlns:xenc=\"http://www.w3.org/2001/04/xmlenc#\" \
+         Type=\"http://www.w3.org/2001/04/xmlenc#Element\"><xenc:EncryptionMethod Algorithm=\"{space}{method}\"/><ds:KeyInfo \
+         xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"><xenc:EncryptedKey><xenc:EncryptionMethod Algorithm=\"http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p\">\
+         <ds:DigestMethod Algorithm=\"http://www.w3.org/2000/09/xmldsig#sha1\"/></xenc:EncryptionMethod><xenc:CipherData><xenc:CipherValue>{wrapped}\
+         </xenc:CipherValue></xenc:CipherData></xenc:EncryptedKey></ds:KeyInfo><xenc:CipherData><xenc:CipherValue>{sealed}</xenc:CipherValue></xenc:CipherData>\
+         </xenc:EncryptedData></saml:EncryptedAssertion>"
+    )
+}

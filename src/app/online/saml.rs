@@ -48,7 +48,11 @@ pub(super) async fn provider(place: Place, idp: Idp, transport: Arc<dyn Transpor
         findings.push(place.error("provider", message, "make an RSA key, set cert and key, and give the provider our metadata"));
     }
     if let Some(days) = facts.valid_until.map(|until| until.since_ms(now).div_euclid(DAY_MS)).filter(|days| *days < 2) {
-        findings.push(place.warning("provider", format!("provider {id}: its metadata ends in {days} days"), "the provider has to publish newer metadata"));
+        findings.push(place.warning(
+            "provider",
+            format!("provider {id}: its metadata ends in {days} days"),
+            "the provider has to publish newer metadata",
+        ));
     }
     findings
 }

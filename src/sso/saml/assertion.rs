@@ -49,6 +49,9 @@ pub(super) struct NameId {
     pub(super) name_qualifier: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) sp_name_qualifier: Option<String>,
+    /// Of the provider's session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) session_index: Option<String>,
 }
 
 /// An assertion that holds.
@@ -86,7 +89,7 @@ pub(super) fn judge(outer: &Element, response_signed: bool, assertion: &Element,
     let confirmed_until = confirmed(subject_element, expected)?;
     let (auth_time, session_index, session_until) = authenticated(assertion, expected)?;
     let attributes = attributes(assertion)?;
-    let name_id = subject_element.child(ASSERTION, "NameID").map(name_id);
+    let name_id = subject_element.child(ASSERTION, "NameID").map(|element| name_id(element, session_index.clone()));
     let subject = subject(name_id.as_ref(), &attributes, expected)?;
     // Good for as long as a provider's clock that is late says so.
     let until = conditions_until.map_or(confirmed_until, |until| until.min(confirmed_until)).plus_ms(SKEW_MS);
@@ -246,13 +249,14 @@ fn fresh_enough(at: Timestamp, expected: &Expected<'_>) -> Result<Timestamp, Ref
     }
 }
 
-fn name_id(element: &Element) -> NameId {
+fn name_id(element: &Element, session_index: Option<String>) -> NameId {
     let optional = |name| element.attribute(name).map(str::to_owned);
     NameId {
         value: element.text().trim().to_owned(),
         format: optional("Format"),
         name_qualifier: optional("NameQualifier"),
         sp_name_qualifier: optional("SPNameQualifier"),
+        session_index,
     }
 }
 
@@ -320,7 +324,9 @@ fn attributes(assertion: &Element) -> Result<Map<String, Value>, Refused> {
 /// Text; what is nil is not there; a name in a value (eduPersonTargetedID) is its text.
 fn value(element: &Element) -> Option<Value> {
     const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
-    let typed = |name: &str| element.attributes.iter().find(|attribute| attribute.ns == XSI && attribute.name == name).map(|attribute| attribute.value.as_str());
+    let typed = |name: &str| {
+        element.attributes.iter().find(|attribute| attribute.ns == XSI && attribute.name == name).map(|attribute| attribute.value.as_str())
+    };
     if matches!(typed("nil"), Some("true" | "1")) {
         return None;
     }

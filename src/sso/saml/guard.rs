@@ -58,7 +58,17 @@ pub(super) fn response(bytes: &[u8], bytes_max: usize) -> Result<Guarded, Refuse
     shape(&root)?;
     identifiers(&root)?;
     for name in ["Issuer", "Signature", "Status", "Assertion", "EncryptedAssertion"] {
-        at_most_one(&root, if name == "Signature" { DSIG } else if name == "Status" { PROTOCOL } else { ASSERTION }, name)?;
+        at_most_one(
+            &root,
+            if name == "Signature" {
+                DSIG
+            } else if name == "Status" {
+                PROTOCOL
+            } else {
+                ASSERTION
+            },
+            name,
+        )?;
     }
     let mut signed = signature(&root)?.then(|| Signed::element(&root));
     match (root.child(ASSERTION, "Assertion"), root.child(ASSERTION, "EncryptedAssertion")) {
@@ -242,7 +252,7 @@ fn shape(element: &Element) -> Result<(), Refused> {
 }
 
 /// One spelling for each kind of element, plain names, and no value twice: whoever looks an element up by its id finds the same one.
-fn identifiers(root: &Element) -> Result<(), Refused> {
+pub(super) fn identifiers(root: &Element) -> Result<(), Refused> {
     let mut seen = HashSet::new();
     root.walk(&mut |element| {
         for attribute in element.attributes.iter().filter(|attribute| attribute.name.eq_ignore_ascii_case("id")) {

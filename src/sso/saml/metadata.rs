@@ -85,9 +85,8 @@ impl Metadata {
         if rules.must_be_signed {
             // Read from what was verified, not from what came.
             let certificates = certificates(of_entity(&root, rules)?.1, rules)?;
-            root = guard::document(root)
-                .and_then(|guarded| verify::verified(&guarded, &certificates))
-                .map_err(|_unsigned| MetadataError::Unsigned)?;
+            root =
+                guard::document(root).and_then(|guarded| verify::verified(&guarded, &certificates)).map_err(|_unsigned| MetadataError::Unsigned)?;
         }
         let (entity, provider) = of_entity(&root, rules)?;
         let read_until = |element: &Element| match element.attribute("validUntil") {

@@ -29,11 +29,8 @@ pub(super) const SIGNATURES: [&str; 6] = [
     "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512",
 ];
 /// Digests that are accepted.
-pub(super) const DIGESTS: [&str; 3] = [
-    "http://www.w3.org/2001/04/xmlenc#sha256",
-    "http://www.w3.org/2001/04/xmldsig-more#sha384",
-    "http://www.w3.org/2001/04/xmlenc#sha512",
-];
+pub(super) const DIGESTS: [&str; 3] =
+    ["http://www.w3.org/2001/04/xmlenc#sha256", "http://www.w3.org/2001/04/xmldsig-more#sha384", "http://www.w3.org/2001/04/xmlenc#sha512"];
 
 /// `2026-11-22T04:30:00Z`, with or without a fraction, and nothing else (SAML Core 1.3.3: UTC, `Z`; .NET writes fractions of seven digits).
 pub(super) fn parse_time(text: &str) -> Option<Timestamp> {

@@ -96,8 +96,8 @@ impl SamlSp {
 }
 
 impl SamlSp {
-    /// Core 3.7.1. `name_id` is the element, as it is to be sent.
-    pub(super) fn logout_request(&self, id: &str, destination: &Url, now: Timestamp, name: &super::assertion::NameId, session: Option<&str>) -> String {
+    /// Core 3.7.1.
+    pub(super) fn logout_request(&self, id: &str, destination: &Url, now: Timestamp, name: &super::assertion::NameId) -> String {
         let mut xml = self.head("LogoutRequest", id, destination, now);
         let _infallible = write!(xml, "><saml:Issuer>{}</saml:Issuer><saml:NameID", escaped(&self.entity_id));
         let attributes = [("Format", &name.format), ("NameQualifier", &name.name_qualifier), ("SPNameQualifier", &name.sp_name_qualifier)];
@@ -107,7 +107,7 @@ impl SamlSp {
             }
         }
         let _infallible = write!(xml, ">{}</saml:NameID>", escaped(&name.value));
-        if let Some(session) = session {
+        if let Some(session) = &name.session_index {
             let _infallible = write!(xml, "<samlp:SessionIndex>{}</samlp:SessionIndex>", escaped(session));
         }
         xml.push_str("</samlp:LogoutRequest>");
@@ -186,7 +186,11 @@ mod tests {
     use url::Url;
 
     fn sp() -> SamlSp {
-        SamlSp { entity_id: "https://auth.test/m?a=1&b=\"2\"".to_owned(), acs: "https://auth.test/acs".to_owned(), slo: "https://auth.test/slo".to_owned() }
+        SamlSp {
+            entity_id: "https://auth.test/m?a=1&b=\"2\"".to_owned(),
+            acs: "https://auth.test/acs".to_owned(),
+            slo: "https://auth.test/slo".to_owned(),
+        }
     }
 
     #[test]
@@ -203,7 +207,10 @@ mod tests {
             flate2::read::DeflateDecoder::new(STANDARD.decode(&pairs[1].1).unwrap().as_slice()).read_to_string(&mut inflated).unwrap();
             assert_eq!(inflated, xml);
             let root = parse(xml.as_bytes(), &Limits::message(10_000)).unwrap();
-            assert_eq!((root.attribute("ID"), root.attribute("Version"), root.attribute("IssueInstant")), (Some("_abc"), Some("2.0"), Some("1970-01-01T00:00:00Z")));
+            assert_eq!(
+                (root.attribute("ID"), root.attribute("Version"), root.attribute("IssueInstant")),
+                (Some("_abc"), Some("2.0"), Some("1970-01-01T00:00:00Z"))
+            );
             assert_eq!(root.attribute("AssertionConsumerServiceURL"), Some("https://auth.test/acs"));
             assert_eq!(root.attribute("ForceAuthn"), force.then_some("true"));
             assert_eq!(xml.contains(PERSISTENT), persistent);

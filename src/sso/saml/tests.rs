@@ -70,7 +70,9 @@ fn what_providers_send_is_accepted_signed_either_way_and_by_either_key() {
     check(&|draft| draft.digest = "http://www.w3.org/2001/04/xmlenc#sha512");
     check(&|draft| draft.response_attributes = format!("InResponseTo=\"{REQUEST}\""));
     // A certificate in the message is read by nobody, and harms nobody.
-    check(&|draft| draft.key_info = format!("<ds:X509Data><ds:X509Certificate>{}</ds:X509Certificate></ds:X509Data>", fake_saml::certificate("saml-sp.pem")));
+    check(&|draft| {
+        draft.key_info = format!("<ds:X509Data><ds:X509Certificate>{}</ds:X509Certificate></ds:X509Data>", fake_saml::certificate("saml-sp.pem"))
+    });
 }
 
 #[test]
@@ -89,9 +91,17 @@ fn s1_s2_s4_what_is_not_signed_by_a_key_of_the_metadata_is_refused() {
     };
     check("a foreign key", "signature", &of_stranger(String::new()));
     let certificate = fake_saml::certificate("saml-sp.pem");
-    check("a foreign key with its certificate", "signature", &of_stranger(format!("<ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data>")));
+    check(
+        "a foreign key with its certificate",
+        "signature",
+        &of_stranger(format!("<ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data>")),
+    );
     let theirs = fake_saml::certificate("saml-idp.pem");
-    check("a foreign key beside the right certificate", "signature", &of_stranger(format!("<ds:X509Data><ds:X509Certificate>{theirs}</ds:X509Certificate></ds:X509Data>")));
+    check(
+        "a foreign key beside the right certificate",
+        "signature",
+        &of_stranger(format!("<ds:X509Data><ds:X509Certificate>{theirs}</ds:X509Certificate></ds:X509Data>")),
+    );
     check("SHA-1", "signature algorithm", &|draft| draft.algorithm = "http://www.w3.org/2000/09/xmldsig#rsa-sha1");
     check("SHA-1 digest", "digest algorithm", &|draft| draft.digest = "http://www.w3.org/2000/09/xmldsig#sha1");
 
@@ -133,7 +143,10 @@ fn s5_s6_nothing_but_the_signed_assertion_is_ever_read() {
             let with = |to: &str| good.replace(&assertion, to);
             let whole = good.clone();
             let cases = [
-                ("XSW1", good.replacen("<ds:Signature ", &format!("{whole}<ds:Signature "), 1).replacen("_r1", "_evil", 1).replacen("ada-7", "admin", 1)),
+                (
+                    "XSW1",
+                    good.replacen("<ds:Signature ", &format!("{whole}<ds:Signature "), 1).replacen("_r1", "_evil", 1).replacen("ada-7", "admin", 1),
+                ),
                 ("XSW2", with(&evil).replacen("<samlp:Status>", &format!("{whole}<samlp:Status>"), 1)),
                 ("XSW3", with(&format!("{evil}{assertion}"))),
                 ("XSW3, after", with(&format!("{assertion}{evil}"))),
@@ -141,7 +154,14 @@ fn s5_s6_nothing_but_the_signed_assertion_is_ever_read() {
                 ("XSW5", with(&format!("{evil_signed}{bare}"))),
                 ("XSW6", with(&evil.replacen("</saml:Issuer>", &format!("</saml:Issuer>{}", into_signature(&bare)), 1))),
                 ("XSW7", with(&format!("<samlp:Extensions>{evil}</samlp:Extensions>{assertion}"))),
-                ("XSW8", with(&evil.replacen("</saml:Issuer>", &format!("</saml:Issuer>{}", into_signature(&format!("<ds:Object>{bare}</ds:Object>"))), 1))),
+                (
+                    "XSW8",
+                    with(&evil.replacen(
+                        "</saml:Issuer>",
+                        &format!("</saml:Issuer>{}", into_signature(&format!("<ds:Object>{bare}</ds:Object>"))),
+                        1,
+                    )),
+                ),
                 ("Advice", with(&assertion.replace("<saml:AuthnStatement", &format!("<saml:Advice>{evil}</saml:Advice><saml:AuthnStatement")))),
                 ("StatusDetail", good.replace("</samlp:Status>", &format!("<samlp:StatusDetail>{evil}</samlp:StatusDetail></samlp:Status>"))),
                 ("AttributeValue", with(&assertion.replace("ada@example.com", &evil))),
@@ -152,10 +172,9 @@ fn s5_s6_nothing_but_the_signed_assertion_is_ever_read() {
                 let what = format!("{what}, both {both}, own id {own_id}");
                 assert_ne!(document, good, "{what}");
                 match judged(&document) {
-                    Err(refused) => assert!(
-                        matches!(refused.check, "structure" | "assertions" | "reference" | "ID" | "signature"),
-                        "{what}: {refused}"
-                    ),
+                    Err(refused) => {
+                        assert!(matches!(refused.check, "structure" | "assertions" | "reference" | "ID" | "signature"), "{what}: {refused}")
+                    }
                     Ok(judged) => panic!("{what} was accepted as {}", judged.subject),
                 }
             }
@@ -189,7 +208,12 @@ fn s7_s8_s9_a_signature_is_over_its_parent_and_nothing_is_fetched_or_run() {
     edit("a second signature", "structure", "<ds:SignedInfo>", "<ds:Signature/><ds:SignedInfo>");
     edit("an object", "structure", "</ds:Signature>", "<ds:Object/></ds:Signature>");
     edit("a manifest", "structure", "</ds:Signature>", "<ds:Object><ds:Manifest/></ds:Object></ds:Signature>");
-    edit("a retrieval method", "structure", "</ds:Signature>", "<ds:KeyInfo><ds:RetrievalMethod URI=\"http://127.0.0.1:1/\"/></ds:KeyInfo></ds:Signature>");
+    edit(
+        "a retrieval method",
+        "structure",
+        "</ds:Signature>",
+        "<ds:KeyInfo><ds:RetrievalMethod URI=\"http://127.0.0.1:1/\"/></ds:KeyInfo></ds:Signature>",
+    );
     edit("a comment in the digest", "comment", "</ds:DigestValue>", "<!-- x --></ds:DigestValue>");
     edit("text in the digest", "structure", "</ds:DigestValue>", "#</ds:DigestValue>");
     let exclusive = format!("<ds:Transform Algorithm=\"{EXC}\"/>");
@@ -204,8 +228,18 @@ fn s7_s8_s9_a_signature_is_over_its_parent_and_nothing_is_fetched_or_run() {
     }
     edit("no transform", "transforms", &exclusive, "");
     edit("5,000 transforms", "document size", &exclusive, &exclusive.repeat(5000));
-    edit("a stylesheet", "structure", &exclusive, &format!("<ds:Transform Algorithm=\"{EXC}\"><x:stylesheet xmlns:x=\"http://www.w3.org/1999/XSL/Transform\"/></ds:Transform>"));
-    edit("inclusive canonicalisation", "canonicalisation", &format!("<ds:CanonicalizationMethod Algorithm=\"{EXC}\"/>"), "<ds:CanonicalizationMethod Algorithm=\"http://www.w3.org/TR/2001/REC-xml-c14n-20010315\"/>");
+    edit(
+        "a stylesheet",
+        "structure",
+        &exclusive,
+        &format!("<ds:Transform Algorithm=\"{EXC}\"><x:stylesheet xmlns:x=\"http://www.w3.org/1999/XSL/Transform\"/></ds:Transform>"),
+    );
+    edit(
+        "inclusive canonicalisation",
+        "canonicalisation",
+        &format!("<ds:CanonicalizationMethod Algorithm=\"{EXC}\"/>"),
+        "<ds:CanonicalizationMethod Algorithm=\"http://www.w3.org/TR/2001/REC-xml-c14n-20010315\"/>",
+    );
     let mut swapped = draft();
     swapped.transforms = vec![EXC, ENVELOPED];
     refused(&swapped.response(), "transforms", "the other order");
@@ -276,7 +310,9 @@ fn s13_to_s23_what_is_signed_must_still_be_for_us_for_now_and_for_this_request()
     };
     let late = "2026-11-22T04:26:00Z";
     let far = "2026-11-22T05:30:00Z";
-    check("Destination of another", "Destination", &|draft| draft.response_attributes = draft.response_attributes.replace(ACS, "https://other.test/acs"));
+    check("Destination of another", "Destination", &|draft| {
+        draft.response_attributes = draft.response_attributes.replace(ACS, "https://other.test/acs")
+    });
     check("Destination empty", "Destination", &|draft| draft.response_attributes = draft.response_attributes.replace(ACS, ""));
     check("Destination a prefix", "Destination", &|draft| draft.response_attributes = draft.response_attributes.replace("/acs", ""));
     check("InResponseTo of another", "InResponseTo", &|draft| draft.response_attributes = draft.response_attributes.replace(REQUEST, "_other"));
@@ -291,11 +327,14 @@ fn s13_to_s23_what_is_signed_must_still_be_for_us_for_now_and_for_this_request()
     check("a refusal", "status", &|draft| draft.status = draft.status.replace("Success", "Responder"));
     check("no conditions", "Conditions", &|draft| draft.conditions = String::new());
     check("no audience", "audience", &|draft| draft.conditions = format!("<saml:Conditions NotOnOrAfter=\"{UNTIL}\"/>"));
-    check("an empty restriction", "audience", &|draft| draft.conditions = "<saml:Conditions><saml:AudienceRestriction/></saml:Conditions>".to_owned());
+    check("an empty restriction", "audience", &|draft| {
+        draft.conditions = "<saml:Conditions><saml:AudienceRestriction/></saml:Conditions>".to_owned()
+    });
     check("another audience", "audience", &|draft| draft.conditions = draft.conditions.replace(US, "https://other.test"));
     check("a prefix of us", "audience", &|draft| draft.conditions = draft.conditions.replace(US, "https://auth.test/"));
     check("a second restriction", "audience", &|draft| {
-        let other = "</saml:AudienceRestriction><saml:AudienceRestriction><saml:Audience>https://other.test</saml:Audience></saml:AudienceRestriction>";
+        let other =
+            "</saml:AudienceRestriction><saml:AudienceRestriction><saml:Audience>https://other.test</saml:Audience></saml:AudienceRestriction>";
         draft.conditions = draft.conditions.replace("</saml:AudienceRestriction>", other);
     });
     check("expired", "Conditions", &|draft| draft.conditions = draft.conditions.replace(UNTIL, late));
@@ -305,17 +344,27 @@ fn s13_to_s23_what_is_signed_must_still_be_for_us_for_now_and_for_this_request()
     check("no confirmation", "SubjectConfirmation", &|draft| draft.subject = "<saml:Subject><saml:NameID>x</saml:NameID></saml:Subject>".to_owned());
     check("holder of key", "SubjectConfirmation", &|draft| draft.subject = draft.subject.replace(":bearer", ":holder-of-key"));
     check("sender vouches", "SubjectConfirmation", &|draft| draft.subject = draft.subject.replace(":bearer", ":sender-vouches"));
-    check("confirmation that does not end", "SubjectConfirmation", &|draft| draft.subject = draft.subject.replace(&format!("NotOnOrAfter=\"{UNTIL}\""), ""));
+    check("confirmation that does not end", "SubjectConfirmation", &|draft| {
+        draft.subject = draft.subject.replace(&format!("NotOnOrAfter=\"{UNTIL}\""), "")
+    });
     check("confirmation that has ended", "SubjectConfirmation", &|draft| draft.subject = draft.subject.replace(UNTIL, late));
-    check("confirmation with NotBefore", "SubjectConfirmation", &|draft| draft.subject = draft.subject.replace("NotOnOrAfter", &format!("NotBefore=\"{NOW}\" NotOnOrAfter")));
+    check("confirmation with NotBefore", "SubjectConfirmation", &|draft| {
+        draft.subject = draft.subject.replace("NotOnOrAfter", &format!("NotBefore=\"{NOW}\" NotOnOrAfter"))
+    });
     check("Recipient of another", "Recipient", &|draft| draft.subject = draft.subject.replace(ACS, "https://other.test/acs"));
     check("no Recipient", "Recipient", &|draft| draft.subject = draft.subject.replace(&format!("Recipient=\"{ACS}\""), ""));
     check("no statement", "AuthnStatement", &|draft| draft.authn = String::new());
     check("signed in tomorrow", "AuthnInstant", &|draft| draft.authn = draft.authn.replace(NOW, "2026-11-23T04:30:00Z"));
-    check("a session that is over", "SessionNotOnOrAfter", &|draft| draft.authn = draft.authn.replace("SessionIndex", &format!("SessionNotOnOrAfter=\"{late}\" SessionIndex")));
+    check("a session that is over", "SessionNotOnOrAfter", &|draft| {
+        draft.authn = draft.authn.replace("SessionIndex", &format!("SessionNotOnOrAfter=\"{late}\" SessionIndex"))
+    });
     check("a transient name", "subject", &|draft| draft.subject = draft.subject.replace(":persistent", ":transient"));
-    check("an address as name", "subject", &|draft| draft.subject = draft.subject.replace("2.0:nameid-format:persistent", "1.1:nameid-format:emailAddress"));
-    check("a name of another provider", "subject", &|draft| draft.subject = draft.subject.replace("<saml:NameID ", "<saml:NameID NameQualifier=\"https://evil.test\" "));
+    check("an address as name", "subject", &|draft| {
+        draft.subject = draft.subject.replace("2.0:nameid-format:persistent", "1.1:nameid-format:emailAddress")
+    });
+    check("a name of another provider", "subject", &|draft| {
+        draft.subject = draft.subject.replace("<saml:NameID ", "<saml:NameID NameQualifier=\"https://evil.test\" ")
+    });
     check("an empty name", "subject", &|draft| draft.subject = draft.subject.replace("ada-7", " "));
     check("a name of two lines", "subject", &|draft| draft.subject = draft.subject.replace("ada-7", "ada&#13;&#10;7"));
     check("a name of 1,000 characters", "subject", &|draft| draft.subject = draft.subject.replace("ada-7", &"a".repeat(1000)));
@@ -344,7 +393,8 @@ fn row_30_who_was_asked_to_prove_themselves_anew_has_done_so() {
     let check = |instant: &str, max_age_s: Option<i64>, expected: Result<&str, &'static str>| {
         let mut draft = draft();
         draft.authn = draft.authn.replace(NOW, instant);
-        let found = judged_at(&draft.response(), NOW, max_age_s, &SamlSubject::Persistent).map(|judged| judged.auth_time).map_err(|refused| refused.check);
+        let found =
+            judged_at(&draft.response(), NOW, max_age_s, &SamlSubject::Persistent).map(|judged| judged.auth_time).map_err(|refused| refused.check);
         assert_eq!(found, expected.map(|time| parse_time(time).unwrap()), "{instant} {max_age_s:?}");
     };
     check("2026-11-22T01:00:00Z", None, Ok("2026-11-22T01:00:00Z"));

@@ -483,7 +483,10 @@ mod tests {
         check("<a>admin@x.test<!-- -->.evil.test</a>", "<a>admin@x.test.evil.test</a>");
         check("<a b=' &#10;&#9;&#13;\n\t\r\n&quot;&lt;&amp;'/>", "<a b=\" &#xA;&#x9;&#xD;   &quot;&lt;&amp;\"></a>");
         check("<a>1\r\n2\r3&#13;4 &gt; &apos;</a>", "<a>1\n2\n3&#xD;4 &gt; '</a>");
-        check("<p:a xmlns:p='urn:x:y' xmlns='urn:z:z' p:c='1' c='2'><b/></p:a>", "<p:a xmlns:p=\"urn:x:y\" xmlns=\"urn:z:z\" p:c=\"1\" c=\"2\"><b></b></p:a>");
+        check(
+            "<p:a xmlns:p='urn:x:y' xmlns='urn:z:z' p:c='1' c='2'><b/></p:a>",
+            "<p:a xmlns:p=\"urn:x:y\" xmlns=\"urn:z:z\" p:c=\"1\" c=\"2\"><b></b></p:a>",
+        );
         check("<a xml:lang='en'/>", "<a xml:lang=\"en\"></a>");
     }
 }

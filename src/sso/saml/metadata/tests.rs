@@ -36,7 +36,10 @@ fn s31_metadata_that_nobody_could_be_verified_by_is_none() {
     check("JSON", "{}", &|error| matches!(error, MetadataError::NotMetadata(_)));
     check("a DOCTYPE", &good.replace("<md:Ent", "<!DOCTYPE x><md:Ent"), &|error| matches!(error, MetadataError::NotMetadata(_)));
     let entity = good.split_once("?>\n").unwrap().1;
-    let two = format!("<md:EntitiesDescriptor xmlns:md=\"urn:oasis:names:tc:SAML:2.0:metadata\">{entity}{}</md:EntitiesDescriptor>", entity.replace(IDP, "urn:other"));
+    let two = format!(
+        "<md:EntitiesDescriptor xmlns:md=\"urn:oasis:names:tc:SAML:2.0:metadata\">{entity}{}</md:EntitiesDescriptor>",
+        entity.replace(IDP, "urn:other")
+    );
     check("two", &two, &|error| matches!(error, MetadataError::NoProvider(_)));
     let one = Metadata::parse(two.as_bytes(), &Rules { entity_id: Some("urn:other"), ..rules(&[]) }).unwrap();
     assert_eq!(one.entity_id, "urn:other");
@@ -70,7 +73,8 @@ fn s31_what_comes_by_plain_http_is_signed_as_a_whole_by_a_pinned_key() {
         let mut draft = Draft::new("", "", "", "", "");
         draft.sign_response = true;
         let response = draft.around("");
-        let signature = format!("<ds:Signature {}</ds:Signature>", response.split_once("<ds:Signature ").unwrap().1.split_once("</ds:Signature>").unwrap().0);
+        let signature =
+            format!("<ds:Signature {}</ds:Signature>", response.split_once("<ds:Signature ").unwrap().1.split_once("</ds:Signature>").unwrap().0);
         let digest = signature.split_once("<ds:DigestValue>").unwrap().1.split_once("</ds:DigestValue>").unwrap().0.to_owned();
         let value = signature.split_once("<ds:SignatureValue>").unwrap().1.split_once("</ds:SignatureValue>").unwrap().0.to_owned();
         signature.replace(&digest, "").replace(&value, "").replace("#_r1", &format!("#{id}"))
