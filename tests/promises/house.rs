@@ -459,6 +459,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
             algorithms: vec!["RS256".into()],
             attributes: Vec::new(),
             userinfo: true,
+            saml: None,
         }],
     }
 }

@@ -235,6 +235,12 @@ impl Reply {
         inner.map_or("", |(heading, _)| heading.trim())
     }
 
+    /// The page's form: where it goes, and its hidden fields as a body.
+    pub(crate) fn form(&self) -> (String, String) {
+        let action = self.attribute("<form", "action").expect("a form with an action");
+        (action, form_urlencoded::Serializer::new(String::new()).extend_pairs(self.hidden_fields()).finish())
+    }
+
     /// Where a browser goes on to by itself: `Location`, or a refresh with no delay.
     fn next(&self) -> Option<Url> {
         let there = match self.status {
