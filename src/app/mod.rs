@@ -260,8 +260,9 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
     let scheme = if plain { "http" } else { "https" };
     let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port };
-    let builder = Builder::new(transport, Arc::clone(&clock), environment, addresses.auth_origin());
+    let mut builder = Builder::new(transport, Arc::clone(&clock), environment, addresses.auth_origin());
     let sealer = Sealer::new(&builder.secret(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
+    builder.sealer = Some(sealer.clone());
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
     let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), gateway.session.clone()));

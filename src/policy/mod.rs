@@ -15,6 +15,7 @@ pub mod mapping;
 pub mod messages;
 pub mod path;
 pub mod schema;
+pub mod sign_in;
 pub mod switches;
 
 pub use compile::{Surroundings, compile};
@@ -24,6 +25,7 @@ pub use glob::Glob;
 pub use landing::{Arrival, Landing};
 pub use leavers::{Drift, Freshness, Leavers};
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
+pub use sign_in::SignIn;
 pub use switches::Switches;
 
 use crate::config::SecretRef;
@@ -91,6 +93,8 @@ pub struct Policy {
     pub secret_headers: Vec<SecretHeader>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
+    /// `[sign_in]`, and what the connector knows of it.
+    pub sign_in: SignIn,
     /// `[[test]]` blocks, as written; `rehearse/` runs them.
     pub tests: Vec<PolicyTest>,
 }

@@ -3,6 +3,7 @@
 use super::body::DownBody;
 use super::forward::forward;
 use super::seen::Seen;
+use super::sign_out;
 use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
 use crate::login::{Ask, HostRole, OwnRequest, SAML_ACS};
@@ -70,7 +71,11 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
             // Shared bytes: nothing is copied.
             let language = upstream.accept_language().cloned();
             let decision = if upstream.is_announced() { "allowed" } else { "public" };
-            match forward(worker, upstream).await {
+            let forwarded = match upstream.signs_out() {
+                None => forward(worker, upstream).await,
+                Some(asked_for) => sign_out::through_the_app(worker, upstream, asked_for).await,
+            };
+            match forwarded {
                 Ok(response) => (response, Ending { app, decision, reason: "" }, None),
                 Err(error) => {
                     tracing::warn!(%incident, %error, app = app.as_ref().map(|route| route.policy.name.as_str()), "the application did not answer");
@@ -146,6 +151,7 @@ const fn decision(stop: &Stop) -> &'static str {
         Stop::Say(PublicMessage::Denied(_)) => "denied",
         Stop::Say(PublicMessage::Waiting) => "waiting",
         Stop::Redirect(_) => "landing",
+        Stop::Enter(_) => "entering",
         Stop::Say(_) => "refused",
     }
 }
@@ -159,7 +165,7 @@ const fn reason(stop: &Stop) -> &'static str {
         Stop::Say(PublicMessage::OpenInBrowser) => "open_in_browser",
         Stop::Say(PublicMessage::AppClosed) => "app_closed",
         Stop::SignIn { fresh: true } => "max_age",
-        Stop::SignIn { fresh: false } | Stop::Redirect(_) | Stop::Say(_) => "",
+        Stop::SignIn { fresh: false } | Stop::Redirect(_) | Stop::Enter(_) | Stop::Say(_) => "",
     }
 }
 
@@ -191,7 +197,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
             let context = PageContext { kind, incident, app, person, continue_to: back.as_deref(), language };
             return worker.shared.pages.respond(*message, context).map(DownBody::ours);
         }
-        Stop::Redirect(to) => return worker.shared.pages.see_other(to, stopped.incident()).map(DownBody::ours),
+        Stop::Redirect(to) | Stop::Enter(to) => return worker.shared.pages.see_other(to, stopped.incident()).map(DownBody::ours),
         Stop::SignIn { fresh: true } => Ask::Fresh,
         Stop::SignIn { fresh: false } => Ask::Any,
         Stop::Recheck(_) => Ask::Reread,
@@ -200,7 +206,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
     let (Some(route), Some(bearings)) = (route, stopped.into_bearings()) else {
         return page(worker, PublicMessage::Internal, incident, kind, None, None);
     };
-    let return_to = bearings.path_and_query();
+    let return_to = sign_out::never_back_to(&route, &bearings).unwrap_or_else(|| bearings.path_and_query());
     let request = own_request(bearings, HostRole::App(Arc::clone(&route.policy)), Bytes::new());
     let desk = Arc::clone(&worker.shared.login);
     let asked = worker.shared.control.spawn(async move { desk.send_to_sign_in(request, return_to, ask).await }).await;

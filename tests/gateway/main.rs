@@ -27,6 +27,7 @@ mod saml;
 mod serve;
 mod session;
 mod settings;
+mod sign_in;
 mod state;
 mod tools;
 mod whole;

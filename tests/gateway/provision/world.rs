@@ -418,6 +418,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
         ],
         secret_headers: Vec::new(),
         jwt: None,
+        sign_in: SignIn::default(),
         tests: Vec::new(),
     };
     change(&mut policy);
