@@ -37,10 +37,10 @@ pub(super) struct Builder {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environment: Environment,
-    /// For keys that are made of `[state] key`; absent until the store is open.
-    pub(super) sealer: Option<Sealer>,
     /// What browsers call the auth host; a reload does not change it.
     auth_origin: String,
+    /// For keys that are made of `[state] key`; absent until the store is open.
+    pub(super) sealer: Option<Sealer>,
     /// Files of which it was said that others can read them: once is enough.
     warned: Mutex<HashSet<PathBuf>>,
 }
@@ -72,7 +72,7 @@ pub(super) struct NewCertificates {
 
 impl Builder {
     pub(super) fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, environment: Environment, auth_origin: String) -> Self {
-        Self { transport, clock, environment, sealer: None, auth_origin, warned: Mutex::default() }
+        Self { transport, clock, environment, auth_origin, sealer: None, warned: Mutex::default() }
     }
 
     /// The secret for the key that is named.

@@ -8,53 +8,44 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use samael::crypto::{Crypto, CryptoProvider as _};
 
-pub(super) const IDP: &str = "https://idp.test/metadata";
-pub(super) const RSA_SHA256: &str = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256";
-pub(super) const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
-pub(super) const EXC: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
-pub(super) const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
+pub(crate) const IDP: &str = "https://idp.test/metadata";
+pub(crate) const RSA_SHA256: &str = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256";
+pub(crate) const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
+pub(crate) const EXC: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
+pub(crate) const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
 
 /// A response to be: fields are texts, so that each can be wrong.
 #[derive(Debug, Clone)]
-pub(super) struct Draft {
-    pub(super) request: String,
-    pub(super) acs: String,
-    pub(super) audience: String,
+pub(crate) struct Draft {
     /// Of the provider; `IDP` unless a test says otherwise.
-    pub(super) issuer: String,
-    /// `IssueInstant`, `AuthnInstant`, `NotBefore`.
-    pub(super) now: String,
-    /// `NotOnOrAfter`.
-    pub(super) until: String,
+    pub(crate) issuer: String,
+    /// `IssueInstant`.
+    pub(crate) now: String,
     /// Attributes of `samlp:Response` after `ID`, `Version`, `IssueInstant`.
-    pub(super) response_attributes: String,
-    pub(super) status: String,
-    pub(super) subject: String,
-    pub(super) conditions: String,
-    pub(super) authn: String,
-    pub(super) attributes: String,
-    pub(super) assertion_id: String,
-    pub(super) sign_response: bool,
-    pub(super) sign_assertion: bool,
+    pub(crate) response_attributes: String,
+    pub(crate) status: String,
+    pub(crate) subject: String,
+    pub(crate) conditions: String,
+    pub(crate) authn: String,
+    pub(crate) attributes: String,
+    pub(crate) assertion_id: String,
+    pub(crate) sign_response: bool,
+    pub(crate) sign_assertion: bool,
     /// File of the private key in `certs/`.
-    pub(super) key: &'static str,
-    pub(super) algorithm: &'static str,
-    pub(super) digest: &'static str,
-    pub(super) transforms: Vec<&'static str>,
+    pub(crate) key: &'static str,
+    pub(crate) algorithm: &'static str,
+    pub(crate) digest: &'static str,
+    pub(crate) transforms: Vec<&'static str>,
     /// Put into every `ds:KeyInfo`.
-    pub(super) key_info: String,
+    pub(crate) key_info: String,
 }
 
 impl Draft {
-    pub(super) fn new(request: &str, acs: &str, audience: &str, now: &str, until: &str) -> Self {
+    pub(crate) fn new(request: &str, acs: &str, audience: &str, now: &str, until: &str) -> Self {
         let persistent = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent";
         Self {
-            request: request.to_owned(),
-            acs: acs.to_owned(),
-            audience: audience.to_owned(),
             issuer: IDP.to_owned(),
             now: now.to_owned(),
-            until: until.to_owned(),
             response_attributes: format!("Destination=\"{acs}\" InResponseTo=\"{request}\""),
             status: "<samlp:Status><samlp:StatusCode Value=\"urn:oasis:names:tc:SAML:2.0:status:Success\"/></samlp:Status>".to_owned(),
             subject: format!(
@@ -83,7 +74,7 @@ impl Draft {
     }
 
     /// The assertion, signed if it is to be.
-    pub(super) fn assertion(&self) -> String {
+    pub(crate) fn assertion(&self) -> String {
         let Self { now, issuer, assertion_id, subject, conditions, authn, attributes, .. } = self;
         let signature = if self.sign_assertion { self.signature(assertion_id) } else { String::new() };
         let text = format!(
@@ -95,12 +86,12 @@ impl Draft {
     }
 
     /// The response with its assertion.
-    pub(super) fn response(&self) -> String {
+    pub(crate) fn response(&self) -> String {
         self.around(&self.assertion())
     }
 
     /// A response around something else.
-    pub(super) fn around(&self, content: &str) -> String {
+    pub(crate) fn around(&self, content: &str) -> String {
         let Self { now, issuer, status, response_attributes, .. } = self;
         let signature = if self.sign_response { self.signature("_r1") } else { String::new() };
         let text = format!(
@@ -123,26 +114,26 @@ impl Draft {
     }
 }
 
-pub(super) fn attribute(name: &str, values: &[&str]) -> String {
+pub(crate) fn attribute(name: &str, values: &[&str]) -> String {
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
     let values: String = values.iter().map(|value| format!("<saml:AttributeValue>{}</saml:AttributeValue>", escaped(value))).collect();
     format!("<saml:Attribute Name=\"{name}\">{values}</saml:Attribute>")
 }
 
 /// Signs the first empty signature of a document.
-pub(super) fn sign(text: &str, key: &str) -> String {
+pub(crate) fn sign(text: &str, key: &str) -> String {
     let key = PrivateKeyDer::from_pem_file(format!("{}/certs/{key}", env!("CARGO_MANIFEST_DIR"))).expect("a key");
     let signed = Crypto::sign_xml(text, key.secret_der()).expect("a signature");
     signed.split_once("?>").expect("a declaration").1.trim().to_owned()
 }
 
 /// The base64 of a certificate of `certs/`.
-pub(super) fn certificate(name: &str) -> String {
+pub(crate) fn certificate(name: &str) -> String {
     STANDARD.encode(rustls_pki_types::CertificateDer::from_pem_file(format!("{}/certs/{name}", env!("CARGO_MANIFEST_DIR"))).expect("a certificate"))
 }
 
 /// Metadata of a provider at `origin` with these certificates.
-pub(super) fn metadata(origin: &str, certificates: &[&str]) -> String {
+pub(crate) fn metadata(origin: &str, certificates: &[&str]) -> String {
     let keys: String = certificates
         .iter()
         .map(|name| {
@@ -162,7 +153,7 @@ pub(super) fn metadata(origin: &str, certificates: &[&str]) -> String {
 }
 
 /// RSA-SHA256 over a text.
-pub(super) fn rsa_sha256(text: &str, key: &str) -> Vec<u8> {
+pub(crate) fn rsa_sha256(text: &str, key: &str) -> Vec<u8> {
     let PrivateKeyDer::Pkcs8(key) = PrivateKeyDer::from_pem_file(format!("{}/certs/{key}", env!("CARGO_MANIFEST_DIR"))).expect("a key") else {
         panic!("PKCS#8")
     };
@@ -174,7 +165,7 @@ pub(super) fn rsa_sha256(text: &str, key: &str) -> Vec<u8> {
 }
 
 /// An `EncryptedAssertion` of this text for `saml-sp`, or for a stranger.
-pub(super) fn encrypted(text: &str, method: &str, for_us: bool) -> String {
+pub(crate) fn encrypted(text: &str, method: &str, for_us: bool) -> String {
     use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
     use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, UnboundCipherKey};
     use aws_lc_rs::encoding::AsDer as _;

@@ -1,6 +1,7 @@
 //! Sign-in at SimpleSAMLphp, through the whole gateway to an app, with the account made.
 
 use crate::harness::{App, Gateway, Person, Reply, ScimServer, SimpleSaml, Site};
+use serde_json::json;
 
 /// The ways in which the provider signs and encrypts, each a provider, and an app, of the gateway's.
 const WAYS: [&str; 7] = ["both", "assertion", "response", "encrypted", "encrypted-alone", "signs", "unsigned"];
@@ -164,4 +165,15 @@ async fn signing_out_goes_by_the_provider_and_back() {
     assert!(!ada.went_through("SingleLogoutService").is_empty(), "{:?}", ada.trail);
     let page = ada.open(&house.site.url("signs", "/")).await;
     assert!(page.body.contains("name=\"password\""), "the provider's own session is over, too: {}", page.body);
+}
+
+#[tokio::test]
+async fn a_browser_keeps_its_cookies_from_the_form_and_brings_them_after() {
+    let house = house().await;
+    let steps = crate::browser::journey(&house.site, "saml").await;
+    let arrived = &steps[0];
+    assert_eq!((&arrived["person"], &arrived["line"]), (&json!("both-ada"), &json!("GET /deep?x=1")), "{arrived}");
+    let form = json!({ "method": "POST", "site": "cross-site", "cookies": false });
+    let on = json!({ "method": "GET", "site": "cross-site", "cookies": true });
+    assert_eq!(arrived["posted"], json!([form, on]), "{arrived}");
 }

@@ -8,6 +8,7 @@ use crate::config::SamlSubject;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
+#[expect(dead_code, reason = "shared with the tests of the gateway, which need more of it")]
 #[path = "../../../tests/gateway/fake_saml.rs"]
 pub(super) mod fake_saml;
 
