@@ -7,11 +7,12 @@
 //! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
 //! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
-//! off, `heal.rs` looks at an account that the app does not seem to know, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do
+//! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do
 //! (`policy/evaluate.rs`).
 
 mod announce;
 mod ensure;
+mod entering;
 mod events;
 mod flights;
 mod heal;
@@ -199,6 +200,7 @@ pub struct Desk {
     flights: Arc<Flights>,
     said: Said,
     looks: heal::Looks,
+    entrances: entering::Entrances,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -256,7 +258,7 @@ enum Standing {
 impl Desk {
     /// A desk that knows no app's connector yet: see [`Self::install`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, counters: ArcSwap::default(), flights: Arc::default(), said: Said::default(), looks: heal::Looks::default() })
+        Arc::new(Self { parts, counters: ArcSwap::default(), flights: Arc::default(), said: Said::default(), looks: heal::Looks::default(), entrances: entering::Entrances::default() })
     }
 
     /// Replaces all connectors, by [`seat`], or by policy name for every revision of it. Jobs under way finish with the one they began with. A connector that is the very one that was there goes on
