@@ -21,7 +21,7 @@ const BACK_BYTES_MAX: usize = 4096;
 /// Where a page leads first: to the login address, once, when the app has not signed this session in yet.
 pub(super) fn way_in(bearings: &Bearings, route: &Route, session: &AppSession, pass: &Pass) -> Option<String> {
     let sign_in = &route.policy.sign_in;
-    let login = sign_in.login_url.as_deref().filter(|login| *login != bearings.path)?;
+    let login = sign_in.login_url.as_deref().filter(|login| *login != bearings.path && !sign_in.mode.enters())?;
     let keys = route.shared.cookies.as_ref()?;
     if bearings.method != Method::GET || session.binding(&keys.key, &pass.told).has_entered() {
         return None;
@@ -29,6 +29,12 @@ pub(super) fn way_in(bearings: &Bearings, route: &Route, session: &AppSession, p
     // A page that signs out must not sign in first.
     let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
     (!sign_in.signs_out_at(&path)).then(|| address(login, bearings.target.as_str()))
+}
+
+/// Whether the gateway has to sign this session in at the app.
+pub(super) fn is_to_be_entered(route: &Route, session: &AppSession, pass: &Pass) -> bool {
+    let keys = route.shared.cookies.as_ref().filter(|_| route.policy.sign_in.mode.enters());
+    keys.is_some_and(|keys| !session.binding(&keys.key, &pass.told).has_entered())
 }
 
 /// The login address, from `page` and back.

@@ -1,6 +1,8 @@
 //! Apps that keep sessions of their own: whose they are, how people get into them and out of them, and what becomes of people whom an app does not know.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "sign_in/bridge.rs"]
+mod bridge;
 #[path = "sign_in/keeper.rs"]
 mod keeper;
 
@@ -459,6 +461,11 @@ fn combinations_that_cannot_work_are_found_when_the_policy_is_read() {
     check(&format!("[login]\nblock_paths = [\"/hub/login*\"]\n{hub}"), &["login.block_paths and sign_in.login_url contradict each other"]);
     check(&format!("[login]\nportal = \"/hub/login\"\n[sign_in]\nlogin_url = \"/hub/login\"\n{hub}"), &["sign_in.login_url and login.portal contradict each other"]);
     check(&format!("[sign_in]\nmode = \"basic\"\npassword = \"cred:p\"\n{hub}"), &["connector `jupyterhub` says that its app signs nobody in by \"basic\""]);
+    check("[sign_in]\nmode = \"session_bridge\"\n", &["mode = \"session_bridge\" needs [provision]"]);
+    let scim = "[provision]\nconnector = \"scim\"\nurl = \"http://127.0.0.1:1\"\ntoken = \"cred:t\"\n";
+    let lacks = ["needs `[[enter]]`, which connector `scim` does not have", "needs `[[set_password]]`"];
+    check(&format!("[sign_in]\nmode = \"session_bridge\"\n{scim}"), &lacks);
+    check(&format!("[sign_in]\nmode = \"token_exchange\"\n{scim}"), &[lacks[0], "mode = \"token_exchange\" needs [jwt]"]);
     check("[sign_in]\nmode = \"basic\"\n", &["mode = \"basic\" needs sign_in.password"]);
     check("[sign_in]\nmode = \"basic\"\npassword = \"hunter2\"\n", &["sign_in.password"]);
     check("[sign_in]\nmode = \"basic\"\npassword = \"cred:p\"\n[headers]\nAuthorization = \"{user.name}\"\n", &["both set `Authorization`"]);
