@@ -154,6 +154,8 @@ fn a_plan_is_told_and_nothing_is_sent() {
     insta::assert_snapshot!("plan_existing", plan(&["jup", "--user", "bob.json", "--existing", "hub.json"], 0));
     insta::assert_snapshot!("plan_json", plan(&["redmine.example.com", "--user", "ada.json", "--json"], 0));
     insta::assert_snapshot!("plan_all", plan(&["jup", "--all", "--people", "people.jsonl"], 0));
+    // People who are listed are all meant, unless --user says who.
+    assert_eq!(plan(&["jup", "--people", "people.jsonl"], 0), plan(&["jup", "--all", "--people", "people.jsonl"], 0));
     plan(&["redmine", "--user", "ada.json", "--exit-code"], 1);
     plan(&["redmine", "--user", "eve.json", "--exit-code"], 0);
     assert!(plan(&["redmine", "--user", "eve.json"], 0).contains("They do not enter: groups, policies/redmine.toml:"));
@@ -189,7 +191,7 @@ fn what_cannot_be_planned_says_why() {
     check(&["redmine", "--user", "ada.json", "--online"], "policies/redmine.toml: provision.headers.X-Redmine-API-Key: secret cred:");
     check(&["redmine", "--user", "ada.json", "--policy", "policies/jupyterhub.toml"], "is the policy of jupyter.example.com, not of redmine");
     let (code, ..) = run(made.path(), &["plan", "redmine"]);
-    assert_eq!(code, 64, "somebody, or everybody");
+    assert_eq!(code, 2, "somebody, or everybody");
 }
 
 /// An account record of the hub, its sign-in beside it when `groups` are given.
