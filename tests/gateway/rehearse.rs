@@ -172,6 +172,26 @@ fn a_plan_is_told_and_nothing_is_sent() {
     assert!(plan_of_new.contains("+ group              lab") && plan_of_new.contains("new.toml"), "{plan_of_new}");
 }
 
+/// The commands of the README and what they answer, character by character.
+#[test]
+fn what_the_readme_shows_is_what_the_commands_say() {
+    let made = folder();
+    let wiki =
+        "host     = \"wiki.example.com\"\nupstream = \"http://10.0.4.20:8080\"\n\n[access]\ngroup = [\"staff\"]\nwhen  = \"'interns' in gruops\"\n";
+    fs::write(made.path().join("policies/wiki.toml"), wiki).unwrap();
+    let readme = fs::read_to_string("README.md").unwrap();
+    let shown = readme.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut said = Vec::new();
+    for command in shown.lines().filter_map(|line| line.strip_prefix("$ vestibule ")) {
+        let mut words: Vec<&str> = command.split(' ').collect();
+        words.splice(1..1, ["--config", "vestibule.toml"]);
+        said.push(format!("$ vestibule {command}\n{}", run(made.path(), &words).1));
+    }
+    assert_eq!(said.len(), 4, "check, test, explain, plan");
+    let said = said.join("\n");
+    assert!(said == shown, "README.md should show:\n{said}");
+}
+
 #[test]
 fn what_cannot_be_planned_says_why() {
     let made = folder();
