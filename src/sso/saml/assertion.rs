@@ -321,7 +321,7 @@ fn attributes(assertion: &Element) -> Result<Map<String, Value>, Refused> {
     Ok(found)
 }
 
-/// Text; what is nil is not there; a name in a value (eduPersonTargetedID) is its text.
+/// Text; what is nil is not there; a name in a value (`eduPersonTargetedID`) is its text.
 fn value(element: &Element) -> Option<Value> {
     const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
     let typed = |name: &str| {
