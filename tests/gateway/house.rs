@@ -264,7 +264,7 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
         access_place: String::new(),
         contact: None,
         help: None,
-        paths: Vec::new(),
+        paths: vestibule::policy::PathSections::default(),
         messages: vestibule::policy::messages::Messages::default(),
         encoded_slashes: vestibule::policy::EncodedSlashes::Refuse,
         bearer: None,

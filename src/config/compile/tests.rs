@@ -76,7 +76,7 @@ fn everything_wrong_with_a_gateway_file_is_named() {
     check("", "[session]\nmax = \"0s\"\n", &["bad-value 16"]);
     check("", "scopes = []\nalgorithms = []\n", &["empty-list 15", "empty-list 16"]);
     check("", "[audit]\nformat = \"cef\"\npii = \"none\"\nfile = 1\n", &["bad-value 16", "bad-value 17", "wrong-type 18"]);
-    check("", "[logging]\nlevel = \"info\"\n", &["unknown-key 15"]);
+    check("", "[logging]\nlevel = \"info\"\n", &["unknown-section 15"]);
     check("[[idp]]", "[idp]", &["expected-list 11"]);
 }
 

@@ -112,6 +112,11 @@ impl Person {
         self.cookies.iter().filter(|cookie| cookie.host == host).map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect()
     }
 
+    /// Walks away from the browser: nobody is signed in at the gateway or the provider any more, and what the app at `host` has set is still there.
+    pub(crate) fn walk_away_from(&mut self, host: &str) {
+        self.cookies.retain(|cookie| cookie.host == host && !cookie.name.starts_with("__Host-vestibule"));
+    }
+
     /// Addresses of the last navigation that contain `part`.
     pub(crate) fn went_through(&self, part: &str) -> Vec<&Hop> {
         self.trail.iter().filter(|hop| hop.url.as_str().contains(part)).collect()
