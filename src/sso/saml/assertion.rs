@@ -309,7 +309,7 @@ fn attributes(assertion: &Element) -> Result<Map<String, Value>, Refused> {
                     list.append(&mut values);
                     values = list;
                 }
-                one => values.insert(0, one),
+                one @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => values.insert(0, one),
             }
         }
         if values.len() > VALUES_MAX {
