@@ -161,7 +161,11 @@ impl State {
         let reply = if let Some(rest) = path.strip_prefix("/admin/users/") {
             self.admin(&method, rest, &request)
         } else if path == "/login" && method == "GET" {
-            respond("200 OK", "Set-Cookie: pre=1; Path=/; HttpOnly\r\n", "<form><input type=\"hidden\" name=\"authenticity_token\" value=\"t&amp;1\"></form>")
+            respond(
+                "200 OK",
+                "Set-Cookie: pre=1; Path=/; HttpOnly\r\n",
+                "<form><input type=\"hidden\" name=\"authenticity_token\" value=\"t&amp;1\"></form>",
+            )
         } else if path == "/login" {
             let form: HashMap<String, String> = form_urlencoded::parse(&request.body).into_owned().collect();
             let who = form.get("username").cloned().unwrap_or_default();
@@ -176,7 +180,8 @@ impl State {
             }
         } else if path == "/exchange" {
             let token = request.json()["token"].as_str().unwrap_or_default().to_owned();
-            let claims = token.split('.').nth(1).and_then(|part| base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, part).ok());
+            let claims =
+                token.split('.').nth(1).and_then(|part| base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, part).ok());
             let claims: serde_json::Value = claims.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
             match (claims["aud"].as_str(), claims["sub"].as_str()) {
                 (Some("formy"), Some(who)) => {
@@ -321,7 +326,7 @@ async fn a_token_of_the_gateway_is_exchanged_for_one_of_the_app_s() {
     let (world, app) = bridged("[provision.settings]\nby = \"token\"\n[sign_in]\nmode = \"token_exchange\"\n[jwt]\naudience = \"formy\"\n").await;
     let mut ada = Person::default();
     world.sign_in(&mut ada, "ada").await;
-    app.seen();
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
     let own = format!("GET /api/sync HTTP/1.1\r\nHost: {APP}\r\nAuthorization: Bearer forged\r\n{}\r\n", ada.cookies(APP));
     assert_eq!(world.whole.ask(APP, own).await.text(), "you are ada");
     assert_eq!(world.whole.get(&ada, APP, "/api/sync").await.text(), "you are ada");
