@@ -392,6 +392,7 @@ impl Work<'_> {
             if let Stop::Again { why, retry_after_ms } = &stop
                 && attempt < retries
                 && retry_after_ms.unwrap_or(0) <= BACKOFF_MS_MAX
+                && self.connector.may_retry()
             {
                 let wait_ms = self.job.backoff_ms(attempt, *retry_after_ms);
                 tracing::info!(app = %self.record.key.upstream, incident = %self.job.order.incident, attempt, wait_ms, error = %why, "account: trying again");

@@ -57,6 +57,7 @@ impl Engine {
                 Err(error @ EvalError::Type(_)) => return Err(trouble(&step, Outcome::Invalid, format!("if: {error}"))),
             }
         }
+        self.admit(&step).await?;
         let mut answer = match (&call.paginate, &call.base) {
             (Some(paginate), _) => self.pages(&step, call, paginate, names).await?,
             (None, Some(_)) => self.over_base(&step, call, names).await?,
@@ -175,7 +176,8 @@ impl Engine {
             }
         };
         let (pages, here) = (at.pages + 1, answer.elements.len());
-        let seen = paginate::Seen { headers: &answer.headers, whole: &whole, pages, here, elements: at.elements + here, total: total_of(paginate, &whole) };
+        let seen =
+            paginate::Seen { headers: &answer.headers, whole: &whole, pages, here, elements: at.elements + here, total: total_of(paginate, &whole) };
         let next = match paginate::next(paginate, &self.base, &seen) {
             paginate::Next::End => None,
             paginate::Next::Parameters(extra) => Some(Page { extra, address: None, pages, elements: at.elements + here }),
@@ -208,6 +210,9 @@ impl Engine {
             if verdict.outcome == Outcome::Reauth && stale.is_none() && self.has_pre_steps() {
                 stale = Some(signed_in.generation);
                 continue;
+            }
+            if verdict.outcome == Outcome::Reauth {
+                self.quarantine(step);
             }
             let whole = verdict.json.unwrap_or(Value::Null);
             let answer = Answer {
@@ -269,7 +274,7 @@ impl Engine {
             return Ok(response);
         }
         let shown = self.stage.is_some().then(|| request.clone());
-        let response = self.transport.send(request).await.map_err(|error| classify::no_answer(step, call.effect, &error))?;
+        let response = self.through_the_gate(step, call.effect, self.lane, request).await?;
         signed_in.note(&response);
         if !classify::is_to(call, &response, id) {
             return Err(trouble(step, classify::unknown(call.effect), "the answer is to another request"));

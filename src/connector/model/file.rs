@@ -1,12 +1,12 @@
 //! A connector file, `policies/connectors/APP.toml`.
 
 use super::call::{self, Expect};
-use super::{defaults, disable};
 use super::read::{Reader, literal};
 use super::{
     AccountShape, Attribute, Auth, Body, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit, Pointer,
     Presented, Rejected, Setting, SignIn, Verb, Way,
 };
+use super::{defaults, disable};
 use crate::config::SecretRef;
 use crate::expr::{Env, FirstOf, Type};
 use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
@@ -96,6 +96,7 @@ fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
     let shared = settings_env(&model);
     disable::parse(reader, table, &mut model, &shared);
     check_keys_of_signatures(reader, &model);
+    check_reads(reader, &model);
     if model.account.id.is_none() || model.account.login.is_none() {
         reader.error("missing-key", &(0..0), "`[account]` must say where `id` and `login` stand in an answer");
     }
@@ -197,7 +198,12 @@ pub(super) fn settings(model: &Model, file: &SourceFile, given: Option<&Table>) 
             if setting.secret {
                 if secret_text(&entry.node).and_then(SecretRef::parse).is_none() {
                     let help = format!("{} = \"cred:NAME\", \"file:PATH\" or \"env:NAME\"", entry.key);
-                    reader.error_help("literal-secret", &entry.node.span, format!("`{}` is a secret: it is referred to, never written", entry.key), help);
+                    reader.error_help(
+                        "literal-secret",
+                        &entry.node.span,
+                        format!("`{}` is a secret: it is referred to, never written", entry.key),
+                        help,
+                    );
                 }
                 continue;
             }
@@ -315,6 +321,22 @@ fn check_keys_of_signatures(reader: &mut Reader<'_>, model: &Model) {
         if !model.settings.iter().any(|setting| setting.secret && setting.name == *key) {
             let help = format!("[settings.{key}] secret = true");
             reader.error_help("missing-key", &(0..0), format!("step `{}` signs with `{key}`, which is no secret setting", call.name), help);
+        }
+    }
+}
+
+/// What is laid over an account, or replaces its memberships, needs to be read first.
+fn check_reads(reader: &mut Reader<'_>, model: &Model) {
+    for (verb, calls) in &model.verbs {
+        let over = calls.iter().find(|call| call.base.is_some());
+        if let Some(call) = over.filter(|_| !model.can(&Verb::Get)) {
+            reader.error("missing-key", &(0..0), format!("step `{}` of `{verb}` has `base = \"get\"`, and there is no `[[get]]`", call.name));
+        }
+        let Verb::Members(kind, MemberVerb::Set) = verb else { continue };
+        let shown = model.can(&Verb::Get) && model.account.members.iter().any(|(known, _)| known == kind);
+        if !shown && !model.can(&Verb::Members(kind.clone(), MemberVerb::List)) {
+            let help = format!("[account] members = {{ {kind} = {{ each = … }} }} and [[get]], or [[members.{kind}.list]]");
+            reader.error_help("missing-key", &(0..0), format!("`{verb}` replaces what there is, and nothing says how that is read"), help);
         }
     }
 }

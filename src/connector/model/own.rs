@@ -1,9 +1,9 @@
 //! A policy's own `[provision.find]` and `[[provision.step]]`, in the short form people write, made into the same steps.
 
 use super::call::{self, METHODS};
-use super::{body, paging};
 use super::read::Reader;
 use super::{Body, Call, Each, Effect, Extract, Filter, OwnFind, OwnStep, OwnSteps, Place, Pointer, Rule, Select, Steps, Way};
+use super::{body, paging};
 use crate::connector::Outcome;
 use crate::expr::{Env, Type};
 use crate::policy::schema::{FIND, STEP};
@@ -78,7 +78,7 @@ fn own_find(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnFind> 
 /// What the search is made of says in which way it looks.
 fn guess_way(table: &Table) -> Way {
     let written = |key: &str| table.get(key).map(|entry| format!("{:?}", entry.node.value)).unwrap_or_default();
-    let text = written("get") + &written("query") + &written("where");
+    let text: String = ["get", "post", "query", "where", "body", "jsonrpc", "graphql"].iter().map(|key| written(key)).collect();
     if text.contains("email") { Way::Email } else { Way::Login }
 }
 
