@@ -8,6 +8,7 @@ mod fmt;
 mod help;
 mod init;
 mod plan;
+mod reconcile;
 mod reload;
 mod schema;
 mod serve;
@@ -27,10 +28,8 @@ use std::process::ExitCode;
 pub const YES: u8 = 0;
 /// The answer is no: problems were found.
 pub const NO: u8 = 1;
-/// It could not be done.
+/// It could not be done: a bad command line, no permission, no answer.
 pub const COULD_NOT: u8 = 2;
-/// A bad command line (`EX_USAGE` of sysexits).
-pub const USAGE: u8 = 64;
 /// A bug of ours (`EX_SOFTWARE`).
 pub const BUG: u8 = 70;
 /// Bad configuration (`EX_CONFIG`); the unit file does not restart on it.
@@ -107,9 +106,9 @@ enum Command {
         /// Which file.
         which: schema::Which,
     },
-    /// What a setting does: `help on_existing`, `help access.groups`, `help policy`.
+    /// What a setting or a function does: `help on_existing`, `help access.groups`, `help slug`, `help policy`.
     Help {
-        /// A key, a section or a file.
+        /// A key, a section, a function of expressions or a file.
         key: Option<String>,
     },
     /// Check the configuration of a running gateway again, then swap; or say why not.
@@ -133,6 +132,8 @@ enum Command {
         #[command(subcommand)]
         what: users::What,
     },
+    /// Hold everybody who has an account against the policy and the app, without waiting for them to come.
+    Reconcile(reconcile::Wish),
     /// Gateway, identity provider and two legacy apps on this machine, in one process.
     Demo {
         /// Drive the whole story headless, print a line for each step, exit 0 or 1.
@@ -150,7 +151,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are not errors; clap prints both where they belong.
-            let code = if error.use_stderr() { USAGE } else { YES };
+            let code = if error.use_stderr() { COULD_NOT } else { YES };
             return if error.print().is_ok() { ExitCode::from(code) } else { ExitCode::from(COULD_NOT) };
         }
     };
@@ -168,6 +169,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { which, json } => status::run(&which, json),
         Command::Help { key } => help::run(key.as_deref()),
         Command::Users { what } => users::run(&what),
+        Command::Reconcile(wish) => reconcile::run(&wish),
         Command::Demo { check, port } => demo::run(check, port),
     })
 }

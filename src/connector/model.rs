@@ -27,6 +27,7 @@ use crate::config::SecretRef;
 use crate::connector::Outcome;
 use crate::expr::{Condition, Env, FirstOf, Lookup, Template};
 use crate::policy::MatchBy;
+use crate::policy::sign_in::Mode;
 use crate::source::{Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -137,6 +138,10 @@ pub enum Verb {
     Resolve(String),
     /// End the person's sessions in the app.
     RevokeSessions,
+    /// Give the account the password `{secret}`, through the admin API.
+    SetPassword,
+    /// Sign a person in at the app itself, by `{secret}`; what the steps save as `token`, and the cookies of their answers, are the person's.
+    Enter,
 }
 
 /// In which way an account is looked for: [`MatchBy`] with an order.
@@ -651,6 +656,16 @@ pub enum PageStyle {
 pub struct SignIn {
     /// Header in which the app expects the login by default.
     pub header: Option<String>,
+    /// The ways in which the app can be told who it is, the usual first; empty: nothing is known.
+    pub modes: Vec<Mode>,
+    /// The one path at which the app reads who it is, canonical.
+    pub login_url: Option<String>,
+    /// Whether the app keeps a session of its own, in a cookie, that outlives what it is told.
+    pub own_session: bool,
+    /// Where the app signs people out.
+    pub logout_paths: Vec<String>,
+    /// A password for `Authorization: Basic` that the app does not look at.
+    pub basic_password: Option<String>,
     /// What a rejected identity looks like.
     pub rejected_when: Vec<Rejected>,
     /// The app's own sign-in and sign-up pages.
@@ -689,6 +704,18 @@ pub enum Rejected {
     Status(u16),
     /// A redirect to a place that matches.
     Redirect(regex::Regex),
+    /// An answer with this status whose text, as far as it is looked at, matches.
+    Body {
+        /// The status.
+        status: u16,
+        /// The text.
+        text: regex::Regex,
+    },
+}
+
+/// `rejected_when` of a policy, as of a connector.
+pub fn rejected_when(file: &SourceFile, node: &Node) -> (Vec<Rejected>, Vec<Problem>) {
+    file::rejected_when(file, node)
 }
 
 /// A policy's own find and steps. Cheap to clone.

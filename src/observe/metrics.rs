@@ -149,6 +149,12 @@ struct StepLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectedLabels {
+    app: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AuditLabels {
     sink: &'static str,
 }
@@ -171,6 +177,7 @@ struct Accounts {
     slo_missed: Family<AppLabels, Counter>,
     pending: Family<AppLabels, Gauge>,
     waiting: Family<AppLabels, Gauge>,
+    leaving: Family<AppLabels, Gauge>,
     failed: Family<AppLabels, Gauge>,
     oldest_failed: Family<AppLabels, Gauge>,
 }
@@ -183,6 +190,7 @@ impl Accounts {
             slo_missed: Family::default(),
             pending: Family::default(),
             waiting: Family::default(),
+            leaving: Family::default(),
             failed: Family::default(),
             oldest_failed: Family::default(),
         };
@@ -191,6 +199,11 @@ impl Accounts {
         registry.register("vestibule_provisioning_slo_missed", "First sign-ins whose account took longer than slo", accounts.slo_missed.clone());
         registry.register("vestibule_provisioning_pending", "People whose account is being made or will be tried again", accounts.pending.clone());
         registry.register("vestibule_provisioning_awaiting_approval", "People whose account a human has to approve", accounts.waiting.clone());
+        registry.register(
+            "vestibule_provisioning_leaving",
+            "People who have left and whose account is still to be switched off",
+            accounts.leaving.clone(),
+        );
         registry.register("vestibule_provisioning_failed", "People whose account needs a human", accounts.failed.clone());
         registry.register(
             "vestibule_provisioning_oldest_failed_seconds",
@@ -218,6 +231,7 @@ pub struct Metrics {
     reload_successful: Gauge,
     reload_success_timestamp_s: Gauge,
     accounts: Accounts,
+    sign_in_rejected: Family<RejectedLabels, Counter>,
 }
 
 /// What the cores have flushed.
@@ -258,6 +272,9 @@ impl Default for Metrics {
         registry.register("vestibule_config_last_reload_success_timestamp_seconds", text, reload_success_timestamp_s.clone());
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
         let accounts = Accounts::register(&mut registry);
+        let sign_in_rejected = Family::default();
+        let text = "Answers by which an app did not know the person: looked at, limited, working, refused; then healed or still";
+        registry.register("vestibule_sign_in_rejected", text, Family::clone(&sign_in_rejected));
         Self {
             registry: Mutex::new(registry),
             requests,
@@ -273,6 +290,7 @@ impl Default for Metrics {
             reload_successful,
             reload_success_timestamp_s,
             accounts,
+            sign_in_rejected,
         }
     }
 }
@@ -304,6 +322,11 @@ impl Metrics {
             self.policy_loaded.get_or_create(&labels).set(loaded.into());
             self.policy_stale.get_or_create(&labels).set(stale.into());
         }
+    }
+
+    /// Counts that `app` did not know a person, or what came of looking at it.
+    pub fn sign_in_rejected(&self, app: &str, result: &'static str) {
+        self.sign_in_rejected.get_or_create(&RejectedLabels { app: app.to_owned(), result }).inc();
     }
 
     /// Notes that the configuration was loaded, at `at_s` seconds since the epoch, and whether all of it was in order.
@@ -364,7 +387,7 @@ impl Metrics {
     /// Takes over how many account records are in which state, as counted at `now`.
     pub fn take_census(&self, census: &[Census], now: Timestamp) {
         let accounts = &self.accounts;
-        let gauges = [&accounts.pending, &accounts.waiting, &accounts.failed, &accounts.oldest_failed];
+        let gauges = [&accounts.pending, &accounts.waiting, &accounts.leaving, &accounts.failed, &accounts.oldest_failed];
         // An app without records of a state has none of them, rather than as many as last time.
         for gauge in gauges {
             gauge.clear();
@@ -383,7 +406,12 @@ impl Metrics {
                     let age_ms = oldest_failed_at.map_or(0, |at| now.since_ms(at).max(0));
                     accounts.oldest_failed.get_or_create(&labels).set(age_ms / 1000);
                 }
-                AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => {}
+                AccountState::Suspending => drop(accounts.leaving.get_or_create(&labels).inc_by(count)),
+                AccountState::Active
+                | AccountState::Degraded
+                | AccountState::LinkedUnmanaged
+                | AccountState::Suspended
+                | AccountState::Deprovisioned => {}
             }
         }
     }

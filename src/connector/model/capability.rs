@@ -2,7 +2,7 @@
 //!
 //! Apart because it only reads a [`Model`]; nothing at sign-in depends on it. It never knows how a listing looks.
 
-use super::{MemberVerb, Model, Verb, Way};
+use super::{DisableBy, MemberVerb, Model, Verb, Way};
 use std::fmt;
 
 impl Model {
@@ -14,6 +14,11 @@ impl Model {
     /// Whether it can do `what`: a word of [`Self::capabilities`], or the first parts of one (`members`, `members.org`, `lookup`).
     pub fn supports(&self, what: &str) -> bool {
         self.capabilities().iter().any(|can| can.strip_prefix(what).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    }
+
+    /// Whether an account can be switched off and stays there.
+    pub fn can_switch_off(&self) -> bool {
+        self.disable_by.iter().any(|way| !matches!(way, DisableBy::Delete | DisableBy::Nothing))
     }
 
     /// Whether `role` is one the app may have: any, unless the connector has a closed list.
@@ -46,6 +51,8 @@ impl fmt::Display for Verb {
             Self::Members(kind, MemberVerb::Name) => write!(f, "members.{kind}.name"),
             Self::Resolve(kind) => write!(f, "resolve.{kind}"),
             Self::RevokeSessions => f.write_str("revoke_sessions"),
+            Self::SetPassword => f.write_str("set_password"),
+            Self::Enter => f.write_str("enter"),
         }
     }
 }

@@ -9,11 +9,13 @@ use super::{
 use super::{defaults, disable};
 use crate::config::SecretRef;
 use crate::expr::{Env, FirstOf, Type};
+use crate::policy::CanonicalPath;
+use crate::policy::sign_in::Mode;
 use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-const TOP: [&str; 37] = [
+const TOP: [&str; 39] = [
     "connector",
     "version",
     "summary",
@@ -51,6 +53,8 @@ const TOP: [&str; 37] = [
     "members",
     "resolve",
     "revoke_sessions",
+    "set_password",
+    "enter",
 ];
 
 pub(super) fn parse(file: &SourceFile) -> (Option<Model>, Vec<Problem>) {
@@ -410,25 +414,63 @@ fn attribute(reader: &mut Reader<'_>, entry: &Entry) -> Option<Attribute> {
 }
 
 fn sign_in(reader: &mut Reader<'_>, table: &Table) -> SignIn {
-    reader.keys(table, "`[sign_in]`", &["header", "rejected_when", "block_paths", "native_jit", "advice"]);
-    let mut rejected_when = Vec::new();
-    for node in table.get("rejected_when").map(|entry| reader.list(&entry.node)).unwrap_or_default() {
-        let Some(sign) = reader.table(node) else { continue };
-        reader.keys(sign, "`rejected_when`", &["status", "redirect"]);
-        if let Some(entry) = sign.get("status") {
-            rejected_when.extend(reader.statuses(&entry.node).into_iter().map(Rejected::Status));
-        }
-        if let Some(entry) = sign.get("redirect") {
-            rejected_when.extend(reader.regex(&entry.node).map(Rejected::Redirect));
-        }
-    }
+    reader.keys(
+        table,
+        "`[sign_in]`",
+        &["header", "modes", "login_url", "own_session", "logout_paths", "basic_password", "rejected_when", "block_paths", "native_jit", "advice"],
+    );
+    let modes = table.get("modes").map(|entry| reader.list(&entry.node)).unwrap_or_default();
     SignIn {
         header: reader.text_at(table, "header"),
-        rejected_when,
+        modes: modes.iter().filter_map(|node| reader.choice(node, &Mode::WORDS)).collect(),
+        login_url: login_url(reader, table),
+        own_session: reader.bool_at(table, "own_session", false),
+        logout_paths: reader.texts_at(table, "logout_paths"),
+        basic_password: reader.text_at(table, "basic_password"),
+        rejected_when: table.get("rejected_when").map(|entry| rejections(reader, &entry.node)).unwrap_or_default(),
         block_paths: reader.texts_at(table, "block_paths"),
         native_jit: table.get("native_jit").and_then(|entry| native_jit(reader, &entry.node)),
         advice: reader.texts_at(table, "advice"),
     }
+}
+
+fn login_url(reader: &mut Reader<'_>, table: &Table) -> Option<String> {
+    let entry = table.get("login_url")?;
+    let written = reader.text(&entry.node)?;
+    let canonical = CanonicalPath::parse(&written).is_ok_and(|path| path.as_str() == written) && !written.contains('*');
+    if !canonical {
+        reader.error_help("bad-value", &entry.node.span, "not a path as requests have it", "such as \"/hub/login\": no *, no query");
+    }
+    canonical.then_some(written)
+}
+
+pub(super) fn rejected_when(file: &SourceFile, node: &Node) -> (Vec<Rejected>, Vec<Problem>) {
+    let mut reader = Reader::new(file);
+    let signs = rejections(&mut reader, node);
+    (signs, reader.problems)
+}
+
+fn rejections(reader: &mut Reader<'_>, node: &Node) -> Vec<Rejected> {
+    let mut signs = Vec::new();
+    for node in reader.list(node) {
+        let Some(sign) = reader.table(node) else { continue };
+        reader.keys(sign, "`rejected_when`", &["status", "redirect", "body"]);
+        let statuses = sign.get("status").map(|entry| reader.statuses(&entry.node)).unwrap_or_default();
+        match (sign.get("redirect"), sign.get("body")) {
+            (Some(to), None) if statuses.is_empty() => signs.extend(reader.regex(&to.node).map(Rejected::Redirect)),
+            (None, Some(body)) => {
+                let text = reader.regex(&body.node);
+                let statuses = if statuses.is_empty() { vec![200] } else { statuses };
+                signs.extend(text.into_iter().flat_map(|text| statuses.iter().map(move |&status| Rejected::Body { status, text: text.clone() })));
+            }
+            (None, None) if sign.get("status").is_some() => signs.extend(statuses.into_iter().map(Rejected::Status)),
+            _ => {
+                let help = "{ status = 401 }, { redirect = \"^/login\" } or { status = 200, body = \"not logged in\" }";
+                reader.error_help("bad-value", &node.span, "this is no sign that an answer could show", help);
+            }
+        }
+    }
+    signs
 }
 
 /// `"in words"`, or `{ setting = "auth.jwt.auto_sign_up", want = "off", text = "…" }`.
@@ -493,6 +535,7 @@ fn env(model: &Model, verb: &Verb, kinds: &[String]) -> Env {
         | Verb::List
         | Verb::Members(_, MemberVerb::List)
         | Verb::RevokeSessions => env,
+        Verb::SetPassword | Verb::Enter => env.with("secret", Type::Text, false),
     }
 }
 
@@ -535,6 +578,8 @@ fn verbs(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
         ("delete", Verb::Delete),
         ("list", Verb::List),
         ("revoke_sessions", Verb::RevokeSessions),
+        ("set_password", Verb::SetPassword),
+        ("enter", Verb::Enter),
     ];
     for (key, verb) in simple {
         if let Some(entry) = table.get(key) {
@@ -575,11 +620,12 @@ const fn expected(verb: &Verb) -> Expect {
         Verb::Lookup(_) => Expect::Lookup,
         Verb::Resolve(_) | Verb::Members(_, MemberVerb::Name) => Expect::Resolve,
         Verb::Create => Expect::Create,
-        Verb::Token | Verb::Session => Expect::PreStep,
+        Verb::Token | Verb::Session | Verb::Enter => Expect::PreStep,
         Verb::Probe | Verb::Get | Verb::List | Verb::Members(_, MemberVerb::List) => Expect::Read,
         Verb::Update | Verb::Rename | Verb::Enable | Verb::Disable | Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set) => {
             Expect::Change
         }
         Verb::Delete | Verb::RevokeSessions => Expect::Any,
+        Verb::SetPassword => Expect::Change,
     }
 }
