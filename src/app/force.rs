@@ -458,6 +458,11 @@ impl Swap {
 }
 
 impl Served {
+    /// How its admin API is; `None` when it makes no accounts.
+    pub(super) fn admin_api(&self) -> Option<crate::connector::BreakerState> {
+        self.parts.connector.as_ref().map(|connector| connector.health().state)
+    }
+
     fn seated(&self) -> Option<(String, Arc<dyn Connector>)> {
         self.parts.connector.as_ref().map(|connector| (seat(&self.policy), Arc::clone(connector)))
     }

@@ -6,6 +6,7 @@
 //! `status.rs` how it is, `online.rs` looks at everything that a start would need without starting.
 
 mod build;
+mod admin_tls;
 mod connectors;
 mod force;
 mod lines;
@@ -168,6 +169,14 @@ pub enum StartError {
         place: String,
         /// What is wrong.
         cause: tls::TlsError,
+    },
+    /// The connection to an admin API.
+    #[error("{file}: provision: {why}")]
+    AdminTls {
+        /// The policy.
+        file: String,
+        /// What is wrong.
+        why: String,
     },
     /// What a SAML provider needs beside its settings.
     #[error("{place}: {why}")]
@@ -420,7 +429,9 @@ impl Running {
 pub fn admin_reader(policy: &Policy) -> Result<Option<Real>, StartError> {
     let Some(provision) = &policy.provision else { return Ok(None) };
     let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, &|name| std::env::var_os(name));
-    let transport = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    let usual: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    let key = connectors::client_key(policy, &read)?;
+    let transport = admin_tls::Files::read(policy)?.transport(policy, key.as_ref(), &usual)?;
     Ok(Some(Real { transport, credential: connectors::resolve(&policy.file, &provision.credential, &read)? }))
 }
 

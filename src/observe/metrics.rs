@@ -227,6 +227,7 @@ pub struct Metrics {
     incidents_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
     policy_stale: Family<AppLabels, Gauge>,
+    breaker_state: Family<AppLabels, Gauge>,
     reload_successful: Gauge,
     reload_success_timestamp_s: Gauge,
     accounts: Accounts,
@@ -262,6 +263,9 @@ impl Default for Metrics {
         registry.register("vestibule_policy_loaded", "1 for every policy in force, 0 for one with errors", Family::clone(&policy_loaded));
         let text = "1 for every policy of which an older version is in force, because what the file says now is not in order";
         registry.register("vestibule_policy_stale", text, Family::clone(&policy_stale));
+        let breaker_state = Family::<AppLabels, Gauge>::default();
+        let text = "How the admin API is: 0 asked, 1 about to be probed, 2 left alone for a while, 3 left alone because it refuses the credential";
+        registry.register("vestibule_admin_api_breaker_state", text, Family::clone(&breaker_state));
         let text = "1 when all that was loaded last was in order";
         registry.register("vestibule_config_last_reload_successful", text, reload_successful.clone());
         let text = "When all that was loaded was in order for the last time";
@@ -282,6 +286,7 @@ impl Default for Metrics {
             incidents_dropped,
             policy_loaded,
             policy_stale,
+            breaker_state,
             reload_successful,
             reload_success_timestamp_s,
             accounts,
@@ -408,6 +413,14 @@ impl Metrics {
                 | AccountState::Suspended
                 | AccountState::Deprovisioned => {}
             }
+        }
+    }
+
+    /// How the admin API of each app is.
+    pub fn admin_apis<'a>(&self, states: impl IntoIterator<Item = (&'a str, i64)>) {
+        self.breaker_state.clear();
+        for (app, state) in states {
+            self.breaker_state.get_or_create(&AppLabels { app: app.to_owned() }).set(state);
         }
     }
 

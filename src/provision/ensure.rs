@@ -317,7 +317,7 @@ impl Job {
             job: &self,
             policy: &self.order.policy,
             provision,
-            connector: self.counter.connector.as_ref(),
+            connector: if self.order.background { self.counter.quiet.as_ref() } else { self.counter.connector.as_ref() },
             external_id: external_id(&self.order.key),
             ledger: Ledger::of(&record),
             fresh: record.origin == Some(Origin::Created) && record.account_id.is_some() && record.verified_at.is_none(),
@@ -411,6 +411,7 @@ impl Work<'_> {
             if let Stop::Again { why, retry_after_ms } = &stop
                 && attempt < retries
                 && retry_after_ms.unwrap_or(0) <= BACKOFF_MS_MAX
+                && self.connector.may_retry()
             {
                 let wait_ms = self.job.backoff_ms(attempt, *retry_after_ms);
                 tracing::info!(app = %self.record.key.upstream, incident = %self.job.order.incident, attempt, wait_ms, error = %why, "account: trying again");

@@ -449,6 +449,9 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             retries: 2,
             steps: None,
             initial_password: vestibule::connector::model::InitialPassword::None,
+            tls: None,
+            concurrency: 8,
+            rate: None,
         }),
         headers: vec![
             Header {
