@@ -6,6 +6,8 @@
 
 mod local;
 mod reach;
+#[cfg(feature = "saml")]
+mod saml;
 
 use super::{Environment, connectors};
 use crate::clock::{Clock, Timestamp};
@@ -135,7 +137,8 @@ fn jobs(look: &Look, tools: &Tools) -> Vec<(Place, Job)> {
     }
     jobs.push(certificates(look));
     for (idp, (span, table)) in look.gateway.idps.iter().zip(look.file.tree.sections("idp")).filter(|(idp, _)| wanted(idp)) {
-        let span = table.node("issuer").map_or(span, |node| &node.span).clone();
+        let key = if idp.saml.is_some() { "metadata" } else { "issuer" };
+        let span = table.node(key).map_or(span, |node| &node.span).clone();
         let place = Place { file: look.file.file.clone(), origin: look.file.origin(&span), span: Some(span) };
         jobs.push(provider(place, idp.clone(), tools, &look.clock));
     }
@@ -185,6 +188,10 @@ impl Place {
 
 fn provider(place: Place, idp: Idp, tools: &Tools, clock: &Arc<dyn Clock>) -> (Place, Job) {
     let (transport, clock, about) = (Arc::clone(&tools.transport), Arc::clone(clock), place.clone());
+    #[cfg(feature = "saml")]
+    if idp.saml.is_some() {
+        return (about, Box::pin(saml::provider(place, idp, transport, clock)));
+    }
     let job = async move {
         let (id, issuer) = (idp.id.clone(), idp.issuer.clone());
         // The secret takes no part in what is asked.

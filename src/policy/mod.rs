@@ -16,6 +16,7 @@ pub mod messages;
 pub mod path;
 pub mod schema;
 pub mod sections;
+pub mod sign_in;
 pub mod switches;
 
 pub use compile::{Surroundings, compile};
@@ -26,6 +27,7 @@ pub use landing::{Arrival, Landing};
 pub use leavers::{Drift, Freshness, Leavers};
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
 pub use sections::PathSections;
+pub use sign_in::SignIn;
 pub use switches::Switches;
 
 use crate::config::SecretRef;
@@ -93,6 +95,8 @@ pub struct Policy {
     pub secret_headers: Vec<SecretHeader>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
+    /// `[sign_in]`, and what the connector knows of it.
+    pub sign_in: SignIn,
     /// `[[test]]` blocks, as written; `rehearse/` runs them.
     pub tests: Vec<PolicyTest>,
 }

@@ -253,6 +253,7 @@ fn a_person_is_read_as_a_provider_would_have_said_it() {
         algorithms: Vec::new(),
         attributes: Vec::new(),
         userinfo: false,
+        saml: None,
     };
     let read = |value: &Value| person::read(&value.to_string(), std::slice::from_ref(&idp), &policy);
     let refused = |value: &Value, because: &str| {

@@ -46,6 +46,7 @@ fn bare() -> Policy {
         headers: Vec::new(),
         secret_headers: Vec::new(),
         jwt: None,
+        sign_in: crate::policy::SignIn::default(),
         tests: Vec::new(),
     }
 }
