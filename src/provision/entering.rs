@@ -77,6 +77,7 @@ impl Desk {
             incident,
             may_create: false,
             look: false,
+            background: false,
         };
         let turn = self.entrances.turn(&order.key);
         let mut last = turn.lock().await;
