@@ -82,7 +82,8 @@ impl Builder {
 
     /// What serves `policy`. `before` is what served its file so far: handed back when neither text nor secrets have changed.
     pub(super) fn app(&self, policy: &Policy, before: Option<(&Policy, &AppParts)>) -> Result<AppParts, StartError> {
-        let ((mut shared, credential), secrets) = self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?)))?;
+        let ((mut shared, credential), secrets) =
+            self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?)))?;
         if policy.sign_in.keeps_sessions() {
             shared.cookies = self.sealer.as_ref().map(|sealer| AppCookies::new(CookieKey::new(sealer, &policy.name)));
         }

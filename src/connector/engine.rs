@@ -197,13 +197,7 @@ impl Connector for Engine {
         self.model.supports(what)
     }
 
-    async fn change_members(
-        &self,
-        context: Context<'_>,
-        kind: &str,
-        add: &[(&str, Option<&str>)],
-        remove: &[&str],
-    ) -> Result<Outcome, Trouble> {
+    async fn change_members(&self, context: Context<'_>, kind: &str, add: &[(&str, Option<&str>)], remove: &[&str]) -> Result<Outcome, Trouble> {
         let _turn = self.state.changing.take(context.account_id.unwrap_or_default()).await;
         if self.model.can(&Verb::Members(kind.to_owned(), MemberVerb::Set)) {
             return self.replace_members(context, kind, members::Change { add, remove }).await;

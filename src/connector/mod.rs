@@ -176,13 +176,7 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// As for [`Connector::apply`]; [`Outcome::Gone`]: the account is; [`Outcome::Absent`]: the app lacks one that is to be granted.
-    async fn change_members(
-        &self,
-        _context: Context<'_>,
-        kind: &str,
-        _add: &[(&str, Option<&str>)],
-        _remove: &[&str],
-    ) -> Result<Outcome, Trouble> {
+    async fn change_members(&self, _context: Context<'_>, kind: &str, _add: &[(&str, Option<&str>)], _remove: &[&str]) -> Result<Outcome, Trouble> {
         Err(unsupported(&format!("members.{kind}")))
     }
     /// Switches the account of `context.account_id` off, by the first of the connector's ways that the app does not call unsupported; it is removed for good

@@ -1,7 +1,7 @@
 //! One step: request, classification, selection. Shared by connector files and a policy's own steps.
 
-use super::read::{Reader, literal};
 use super::defaults::Defaults;
+use super::read::{Reader, literal};
 use super::{Base, Body, Call, Each, Effect, Filter, Fold, Place, Pointer, Rule, SameAs, Select, Test, Tree};
 use super::{body, paging};
 use crate::connector::Outcome;
@@ -16,13 +16,12 @@ pub(super) const METHODS: [(&str, Method); 5] =
     [("get", Method::GET), ("post", Method::POST), ("put", Method::PUT), ("patch", Method::PATCH), ("delete", Method::DELETE)];
 
 const CALL_KEYS: [&str; 18] = [
-    "name", "effect", "if", "each", "get", "post", "put", "patch", "delete", "query", "headers", "classify", "continue", "select", "save", "paginate",
-    "response", "at",
+    "name", "effect", "if", "each", "get", "post", "put", "patch", "delete", "query", "headers", "classify", "continue", "select", "save",
+    "paginate", "response", "at",
 ];
 
 /// How long a name that was resolved is believed, unless its step says otherwise.
 const CACHE_MS: u64 = 600_000;
-
 
 /// Outcomes as written.
 pub(super) const OUTCOMES: [(&str, Outcome); 16] = [

@@ -1,12 +1,12 @@
 //! A connector file, `policies/connectors/APP.toml`.
 
 use super::call::{self, Expect};
-use super::{defaults, disable};
 use super::read::{Reader, literal};
 use super::{
     AccountShape, Attribute, Auth, Body, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit, Pointer,
     Presented, Rejected, Setting, SignIn, Verb, Way,
 };
+use super::{defaults, disable};
 use crate::config::SecretRef;
 use crate::expr::{Env, FirstOf, Type};
 use crate::policy::CanonicalPath;
@@ -201,7 +201,12 @@ pub(super) fn settings(model: &Model, file: &SourceFile, given: Option<&Table>) 
             if setting.secret {
                 if secret_text(&entry.node).and_then(SecretRef::parse).is_none() {
                     let help = format!("{} = \"cred:NAME\", \"file:PATH\" or \"env:NAME\"", entry.key);
-                    reader.error_help("literal-secret", &entry.node.span, format!("`{}` is a secret: it is referred to, never written", entry.key), help);
+                    reader.error_help(
+                        "literal-secret",
+                        &entry.node.span,
+                        format!("`{}` is a secret: it is referred to, never written", entry.key),
+                        help,
+                    );
                 }
                 continue;
             }

@@ -1,9 +1,9 @@
 //! A policy's own `[provision.find]` and `[[provision.step]]`, in the short form people write, made into the same steps.
 
 use super::call::{self, METHODS};
-use super::{body, paging};
 use super::read::Reader;
 use super::{Body, Call, Each, Effect, Extract, Filter, OwnFind, OwnStep, OwnSteps, Place, Pointer, Rule, Select, Steps, Way};
+use super::{body, paging};
 use crate::connector::Outcome;
 use crate::expr::{Env, Type};
 use crate::policy::schema::{FIND, STEP};
