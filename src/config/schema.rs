@@ -220,7 +220,8 @@ const IDP: Section = Section {
             .default("the address of our metadata, https://AUTH_HOST/.vestibule/saml/metadata"),
         Key::new("cert", Kind::Text, "SAML: PEM certificate of our RSA key there, which the provider finds in our metadata"),
         Key::new("key", Kind::Secret, "SAML: its PEM key; with it requests are signed and encrypted assertions opened"),
-        Key::new("max_response", Kind::Size, "SAML: largest response").default("256 KiB"),
+        // No default in the table: `--effective` would write it into providers that know no SAML.
+        Key::new("max_response", Kind::Size, "SAML: largest response; 256 KiB when left out"),
         Key::new(
             "attributes",
             Kind::Map(&Kind::TextOrList),
