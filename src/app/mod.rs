@@ -317,7 +317,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
-    let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), gateway.state.sign_ins_keep_ms, background.clone()));
+    let keep = observe::Keep { incidents_ms: gateway.state.incidents_keep_ms, sign_ins_ms: gateway.state.sign_ins_keep_ms };
+    let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), keep, background.clone()));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {

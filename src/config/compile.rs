@@ -200,6 +200,8 @@ fn is_loopback(address: IpAddr) -> bool {
 
 /// `[state] sign_ins_keep`: 90 days.
 const SIGN_INS_KEEP_MS: i64 = 90 * 86_400_000;
+/// `[state] incidents_keep`: 30 days.
+const INCIDENTS_KEEP_MS: i64 = 30 * 86_400_000;
 
 fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> {
     let (table, _) = section(tree, "state")?;
@@ -223,7 +225,9 @@ fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> 
     };
     let backup_keep = table.integer("backup_keep").and_then(|keep| usize::try_from(keep).ok()).unwrap_or(7);
     let sign_ins_keep_ms = table.duration_ms("sign_ins_keep").unwrap_or(SIGN_INS_KEEP_MS);
-    Some(State { url, key: secret(table, "key", folder)?, backup_keep, sign_ins_keep_ms })
+    // Whoever keeps sign-ins for a week does not keep people for a month because they were refused.
+    let incidents_keep_ms = table.duration_ms("incidents_keep").unwrap_or_else(|| INCIDENTS_KEEP_MS.min(sign_ins_keep_ms));
+    Some(State { url, key: secret(table, "key", folder)?, backup_keep, sign_ins_keep_ms, incidents_keep_ms })
 }
 
 fn session(reader: &mut Reader<'_>, tree: &Table) -> Session {

@@ -114,6 +114,8 @@ pub struct State {
     pub backup_keep: usize,
     /// How long the last sign-in of each person is kept.
     pub sign_ins_keep_ms: i64,
+    /// How long what stood behind an incident code is kept.
+    pub incidents_keep_ms: i64,
 }
 
 /// `[session]`.

@@ -91,6 +91,12 @@ const STATE: Section = Section {
             "how long the last sign-in of each person is kept, sealed, groups and claims included, for `explain` and `plan`",
         )
         .default("90d"),
+        Key::new(
+            "incidents_keep",
+            Kind::Duration,
+            "how long what stood behind an incident code is kept, sealed, for `explain CODE`: the request, and of who was signed in their name, groups and the claims that the policy reads; at most 8 KiB each, and the newest 100 of one person",
+        )
+        .default("30d, or sign_ins_keep where that is shorter"),
         Key::new("backup_keep", Kind::Int(0, 1000), "backups to keep: one a day beside the file, such as vestibule.db.2026-11-22; 0: none")
             .default("7"),
     ],

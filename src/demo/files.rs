@@ -64,6 +64,7 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
             key: SecretRef::File(state_key),
             backup_keep: 0,
             sign_ins_keep_ms: 90 * 86_400_000,
+            incidents_keep_ms: 30 * 86_400_000,
         },
         // Without TLS there is no `__Host-` and no `Secure`: the demo only.
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: "vestibule".to_owned(), same_site: "Lax" },

@@ -11,7 +11,7 @@ mod lines;
 mod metrics;
 
 pub use audit::Pseudonyms;
-pub use incidents::{Incidents, Keeping};
+pub use incidents::{Incidents, Keep, Keeping};
 pub use level::Level;
 pub use lines::Flush;
 pub use metrics::{Counted, Metrics, Tally};

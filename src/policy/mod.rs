@@ -13,6 +13,7 @@ pub mod landing;
 pub mod mapping;
 pub mod messages;
 pub mod path;
+mod reads;
 pub mod schema;
 pub mod switches;
 

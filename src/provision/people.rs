@@ -71,8 +71,10 @@ pub struct Listed {
     pub granted: BTreeMap<String, Vec<String>>,
     /// When the account was last seen to be as wanted, seconds since the epoch.
     pub verified_at: Option<i64>,
-    /// When a human approved, seconds since the epoch.
-    pub approved_at: Option<i64>,
+    /// When a human approved an account beyond `max_accounts`, seconds since the epoch.
+    pub seat_approved_at: Option<i64>,
+    /// When a human approved memberships for an account that was there before, seconds since the epoch.
+    pub join_approved_at: Option<i64>,
     /// Since when nothing has worked, seconds since the epoch.
     pub failed_at: Option<i64>,
 }
@@ -143,11 +145,10 @@ impl People {
     pub async fn approve(&self, app: &str, person: &str, by: &str) -> Result<Listed, PeopleError> {
         self.change(app, person, by, "approval.granted", |record, now| {
             let Some(awaiting) = record.awaiting.take() else { return Err(PeopleError::NothingToApprove { person: person.to_owned() }) };
-            record.approved_at = Some(now);
             match awaiting {
-                Awaiting::Account => record.state = AccountState::Pending,
+                Awaiting::Account => (record.state, record.seat_approved_at) = (AccountState::Pending, Some(now)),
                 // Looked at anew, and joined, by the next request that asks.
-                Awaiting::Join => record.desired_fp = None,
+                Awaiting::Join => (record.desired_fp, record.join_approved_at) = (None, Some(now)),
             }
             Ok(())
         })
@@ -273,7 +274,8 @@ impl Listed {
             in_doubt: Doubt::read(record).map(|doubt| doubt.label()),
             granted: ledger.applied.memberships.into_iter().map(|(kind, members)| (kind, members.into_keys().collect())).collect(),
             verified_at: seconds(record.verified_at),
-            approved_at: seconds(record.approved_at),
+            seat_approved_at: seconds(record.seat_approved_at),
+            join_approved_at: seconds(record.join_approved_at),
             failed_at: seconds(record.failed_at),
         }
     }

@@ -11,7 +11,7 @@ pub mod seal;
 mod sign_ins;
 pub mod sqlite;
 
-pub use incidents::{IncidentBounds, IncidentFacts, IncidentRecord, IncidentStore};
+pub use incidents::{IncidentBounds, IncidentFacts, IncidentRecord, IncidentStore, OF_ONE_PERSON_MAX, ROW_BYTES_MAX};
 pub use sign_ins::{RecordedSignIn, SignInStore, newest_of_each};
 
 use crate::clock::Timestamp;
@@ -288,13 +288,37 @@ pub struct AccountRecord {
     pub verified_at: Option<Timestamp>,
     /// What a human is asked to approve.
     pub awaiting: Option<Awaiting>,
-    /// When a human has approved; for good.
-    pub approved_at: Option<Timestamp>,
+    /// When a human has approved an account beyond `max_accounts`; for good.
+    pub seat_approved_at: Option<Timestamp>,
+    /// When a human has approved memberships for an account that was there before; for good. Another yes than the one above: neither stands for the other.
+    pub join_approved_at: Option<Timestamp>,
     /// Since when nothing has worked; `None` after a success.
     pub failed_at: Option<Timestamp>,
 }
 
 impl AccountRecord {
+    /// Of somebody of whom nothing is known yet, under this revision of the policy.
+    pub fn empty(key: AccountKey, policy_revision: &str) -> Self {
+        Self {
+            key,
+            state: AccountState::Provisioning,
+            origin: None,
+            account_id: None,
+            login: None,
+            applied: Value::Null,
+            desired_fp: None,
+            policy_revision: policy_revision.to_owned(),
+            in_doubt: None,
+            attempts: 0,
+            last_error: None,
+            verified_at: None,
+            awaiting: None,
+            seat_approved_at: None,
+            join_approved_at: None,
+            failed_at: None,
+        }
+    }
+
     /// Whether it takes one of the seats that `max_accounts` counts: an account that this gateway made or took over, or is about to make.
     pub fn takes_a_seat(&self) -> bool {
         match (&self.account_id, self.origin) {

@@ -162,7 +162,7 @@ async fn what_cannot_be_explained_says_the_way_out() {
         store.record(&signed_in("ada@example.com", subject, &[], ago_s)).await.unwrap();
     }
     store.close().await;
-    check(&["7kq4m2xd"], &["no incident 7KQ4-M2XD", "30 days", "--config"]);
+    check(&["7kq4m2xd"], &["no incident 7KQ4-M2XD", "30d", "--config"]);
     check(&["7KQ4-M2XD", "--user", "ada@example.com"], &["leave --user and --subject out"]);
     check(&["https://redmine.vestibule.test/", "--user", "bo@example.com"], &["nobody called bo@example.com", "--user FILE"]);
     check(
@@ -325,7 +325,8 @@ async fn somebody_who_has_signed_in_is_found_with_their_account_while_the_gatewa
         last_error: None,
         verified_at: None,
         awaiting: None,
-        approved_at: None,
+        seat_approved_at: None,
+        join_approved_at: None,
         failed_at: None,
     };
     store.save(&record, fence).await.unwrap();
@@ -369,6 +370,7 @@ fn refused(code: u64, sign_in: &RecordedSignIn, message: PublicMessage, detail: 
         person: Some(sign_in.identity.clone()),
         auth_time_ms: Some(sign_in.auth_time.millis()),
         bearer: false,
+        cut: false,
     };
     IncidentRecord { code: Incident::from_number(code), at: sign_in.at.plus_ms(1000), facts }
 }
@@ -490,10 +492,12 @@ async fn what_the_log_said_of_an_account_and_where_somebody_waited_for_are_recor
     assert_eq!((failed.message, failed.path.as_deref()), (PublicMessage::AccountUnavailable, Some("/issues")));
     let log = failed.detail.unwrap();
     assert!(log.contains("lookup") && !log.contains(ADMIN_TOKEN), "what the account record has: {log}");
-    assert_eq!(failed.person.unwrap().email.as_deref(), Some("ada@example.com"));
+    let kept = failed.person.unwrap();
+    assert_eq!((kept.email.as_deref(), kept.claims.len()), (Some("ada@example.com"), 0), "claims that the policy does not read are not kept");
     assert_eq!((waited.message, waited.path.as_deref()), (PublicMessage::Denied(DenyReason::Groups), Some("/admins")));
     let recorded = store.last_by_email("ada@example.com").await.unwrap();
     assert_eq!(recorded.len(), 1, "the sign-in is recorded");
+    assert!(!recorded[0].identity.claims.is_empty());
 }
 
 #[test]

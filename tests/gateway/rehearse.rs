@@ -214,7 +214,8 @@ async fn known(store: &Store, subject: &str, groups: Option<&[&str]>, granted: &
         last_error: None,
         verified_at: Some(Timestamp::from_seconds(1)),
         awaiting: None,
-        approved_at: None,
+        seat_approved_at: None,
+        join_approved_at: None,
         failed_at: None,
     };
     store.save(&record, fence).await.unwrap();

@@ -207,6 +207,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             key: SecretRef::Env("STATE_KEY".into()),
             backup_keep: 0,
             sign_ins_keep_ms: 90 * 86_400_000,
+            incidents_keep_ms: 30 * 86_400_000,
         },
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" },
         provisioning: Provisioning::default(),

@@ -436,6 +436,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
             key: SecretRef::Env("STATE_KEY".into()),
             backup_keep: 0,
             sign_ins_keep_ms: 90 * 86_400_000,
+            incidents_keep_ms: 30 * 86_400_000,
         },
         session: Session {
             idle_ms: IDLE_MS,

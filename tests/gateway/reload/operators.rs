@@ -346,7 +346,8 @@ async fn users_are_listed_approved_and_forgotten_by_the_command_line() {
         last_error: None,
         verified_at: None,
         awaiting: Some(Awaiting::Account),
-        approved_at: None,
+        seat_approved_at: None,
+        join_approved_at: None,
         failed_at: None,
     };
     store.save(&record, fence).await.unwrap();
