@@ -11,6 +11,7 @@ mod force;
 mod lines;
 pub mod look;
 pub mod online;
+mod secret;
 mod sockets;
 mod status;
 mod wiring;
@@ -32,7 +33,7 @@ use crate::proxy::tls::{Acceptor, Resolver};
 use crate::proxy::{Shared, Worker, redirect, tls};
 use crate::rehearse::perform::Real;
 use crate::request::{Limits, Routes};
-use crate::secrets::{self, SecretError};
+use crate::secrets::SecretError;
 use crate::session::{LiveSessions, TokenSessions};
 use crate::signer::Signer;
 use crate::sso::Provider;
@@ -42,7 +43,6 @@ use crate::state::{LoginStore, Store, sqlite};
 use arc_swap::ArcSwap;
 use build::Builder;
 use force::{First, Handles};
-use secrecy::SecretString;
 use sockets::Sockets;
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -238,14 +238,10 @@ pub struct Running {
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let Plan { gateway, text, policies, unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
-    let pseudonyms = if gateway.audit.hash {
-        // Read once more below, when there is a log that can say who else may read it.
-        let key = read_secret(&"[state] key", &gateway.state.key, environment.as_ref())?;
-        Some(observe::Pseudonyms::new(Sealer::new(&key, Arc::clone(&entropy))?))
-    } else {
-        None
-    };
-    let install = || observe::install(&gateway.telemetry, &gateway.audit, pseudonyms, &metrics, Arc::clone(&clock));
+    // Read once more below, when there is a log that can say who else may read it.
+    let key = secret::read_saying(&"[state] key", &gateway.state.key, environment.as_ref(), &drop)?;
+    let sealer = Sealer::new(&key, Arc::clone(&entropy))?;
+    let install = || observe::install(&gateway.telemetry, &gateway.audit, &sealer, &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
     let builder = Builder::new(transport, Arc::clone(&clock), environment);
@@ -408,17 +404,9 @@ impl Running {
 /// A secret that cannot be read, or outgoing TLS.
 pub fn admin_reader(policy: &Policy) -> Result<Option<Real>, StartError> {
     let Some(provision) = &policy.provision else { return Ok(None) };
-    let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, &|name| std::env::var_os(name));
+    let read = |place: &dyn Display, reference: &SecretRef| secret::read(place, reference, &|name| std::env::var_os(name));
     let transport = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
     Ok(Some(Real { transport, credential: connectors::resolve(&policy.file, &provision.credential, &read)? }))
-}
-
-fn read_secret(place: &dyn Display, reference: &SecretRef, environment: secrets::Environment<'_>) -> Result<SecretString, StartError> {
-    let resolved = secrets::resolve(reference, environment).map_err(|cause| StartError::Secret { place: place.to_string(), cause })?;
-    if let Some(warning) = resolved.warning {
-        tracing::warn!(reference = warning.reference, path = %warning.path.display(), mode = format!("{:o}", warning.mode), "a secret can be read by others");
-    }
-    Ok(resolved.secret)
 }
 
 fn list(addresses: &[SocketAddr]) -> String {

@@ -1,5 +1,6 @@
 //! The command line; one file a command.
 
+mod audit;
 mod check;
 mod connectors;
 mod demo;
@@ -133,6 +134,11 @@ enum Command {
         #[command(subcommand)]
         what: users::What,
     },
+    /// The audit log: search it, or see whether it is whole.
+    Audit {
+        #[command(subcommand)]
+        what: audit::What,
+    },
     /// Gateway, identity provider and two legacy apps on this machine, in one process.
     Demo {
         /// Drive the whole story headless, print a line for each step, exit 0 or 1.
@@ -168,6 +174,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { which, json } => status::run(&which, json),
         Command::Help { key } => help::run(key.as_deref()),
         Command::Users { what } => users::run(&what),
+        Command::Audit { what } => audit::run(&what),
         Command::Demo { check, port } => demo::run(check, port),
     })
 }

@@ -210,6 +210,7 @@ pub struct Metrics {
     provisioning: Family<ProvisioningLabels, Counter>,
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
+    audit_left_out: Counter,
     log_dropped: Counter,
     incidents_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
@@ -240,6 +241,8 @@ impl Default for Metrics {
         registry.register("vestibule_logins", "Sign-ins by provider and result", Family::clone(&logins));
         registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
+        let audit_left_out = Counter::default();
+        registry.register("vestibule_audit_left_out", "Audit lines that strangers caused beyond ten a minute of a kind and address", audit_left_out.clone());
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
         let log_dropped = Counter::default();
         registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
@@ -261,6 +264,7 @@ impl Default for Metrics {
             provisioning,
             audit_events,
             audit_dropped,
+            audit_left_out,
             log_dropped,
             incidents_dropped,
             policy_loaded,
@@ -381,6 +385,11 @@ impl Metrics {
                 AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => {}
             }
         }
+    }
+
+    /// Counts an audit line that was one too many of its kind.
+    pub(super) fn audit_left_out(&self) {
+        self.audit_left_out.inc();
     }
 
     /// Counts an audit event that could not be written.

@@ -194,7 +194,7 @@ mod tests {
         };
         check(&facts("short", 3, "Ada"), false, 1, Some(3));
         check(&facts(&"x".repeat(9_000), 3, "Ada"), true, 0, Some(3));
-        check(&facts("short", 5_000, "Ada"), true, 0, Some(359));
+        check(&facts("short", 5_000, "Ada"), true, 0, Some(350));
         check(&facts("short", 3, &"A".repeat(9_000)), true, 0, None);
         let long = IncidentFacts { detail: Some("é".repeat(9_000)), ..facts("short", 0, "Ada") };
         check(&long, true, 0, Some(0));
