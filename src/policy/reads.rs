@@ -33,7 +33,6 @@ impl Policy {
             provision.switches.join_when.iter().chain(&provision.switches.protect_when).for_each(|when| names.condition(when));
             provision.connector.attributes.iter().for_each(|attribute| names.value(&attribute.default));
         }
-        // `[user] required` names attributes, and may name claims as well.
         self.user.required.iter().for_each(|name| names.note(name));
     }
 }
@@ -61,7 +60,7 @@ impl Names {
 
     /// `claims.department.id` reads `department`; what is not so plain (`claims`, `claims['a b']`) may read anything.
     fn note(&mut self, name: &str) {
-        let Some(rest) = name.strip_prefix("claims") else { return self.claims.push(name.to_owned()) };
+        let Some(rest) = name.strip_prefix("claims") else { return };
         let claim = rest.strip_prefix('.').and_then(|path| path.split(['.', '[']).next()).filter(|claim| !claim.is_empty());
         match claim {
             Some(claim) => self.claims.push(claim.to_owned()),
@@ -94,6 +93,7 @@ mod tests {
         check(&["claims['b c'].d"], "b c", true);
         check(&["claims"], "anything", true);
         check(&["claims.departments"], "department", false);
-        check(&["employee_id"], "employee_id", true);
+        // Attributes of the sign-in are kept by themselves, not as claims.
+        check(&["employee_id", "email"], "email", false);
     }
 }

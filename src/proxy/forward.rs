@@ -6,6 +6,7 @@
 
 use super::body::{DownBody, UpBody, UpBodyFate};
 use super::pool::{ConnectError, Lease, Pool};
+use super::streams::Stream;
 use super::tunnel;
 use super::worker::Worker;
 use crate::fault::PublicMessage;
@@ -69,7 +70,7 @@ impl ForwardError {
 
 /// Sends a request to its application and starts the answer on its way back.
 pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>) -> Result<Response<DownBody>, ForwardError> {
-    let Wire { mut head, body, route, session, upgrade, downstream, .. } = request.into_wire();
+    let Wire { mut head, body, route, session, asked, upgrade, downstream, .. } = request.into_wire();
     if !http_body::Body::is_end_stream(&body) && http_body::Body::size_hint(&body).exact().is_none() {
         // Otherwise hyper takes a GET to have no body, and the application would answer another question.
         head.headers.insert(header::TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
@@ -92,14 +93,14 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
         let Some(client_side) = upgrade.and_then(|mut extensions| extensions.remove::<hyper::upgrade::OnUpgrade>()) else {
             return Err(ForwardError::UnaskedUpgrade { address: address() });
         };
-        tunnel::open(worker, client_side, upstream_side, session);
+        tunnel::open(worker, client_side, upstream_side, Stream { route: Arc::clone(&route), session, asked });
         return Ok(switching(response.headers(), &worker.shared.limits.load().cookie));
     }
-    let bound = session.map(|session| (Rc::clone(&worker.streams), session));
+    let stream = Stream { route: Arc::clone(&route), session, asked };
     let (mut head, body) = response.into_parts();
     clean_response(&mut head.headers, &worker.shared.limits.load().cookie);
     head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
-    Ok(Response::from_parts(head, DownBody::theirs(body, lease, bound)))
+    Ok(Response::from_parts(head, DownBody::theirs(body, lease, Rc::clone(&worker.streams), stream)))
 }
 
 /// Waits for the head of the answer. An application is not late while its request is still on the way: the time runs from the last piece of it.

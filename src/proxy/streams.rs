@@ -1,11 +1,11 @@
 //! Answers and `WebSocket`s that outlive their request, and must not outlive their session.
 //!
 //! One list per core. A body gets onto it when it is first waited for, so that a short answer costs nothing; one task per core looks at the list when a
-//! sign-on ends, and once a second for sessions that have run out (limits are checked by the clock, not by timers of their own) and for apps and people that a
-//! reload has taken away.
+//! sign-on ends, and once a second for sessions that have run out (limits are checked by the clock, not by timers of their own). After a reload every stream is
+//! decided anew, those of public paths too: who may not enter any more is out.
 
 use super::worker::Worker;
-use crate::policy::evaluate::may_stay;
+use crate::request::{Asked, Route};
 use crate::session::AppSession;
 use crate::state::SignOnId;
 use std::cell::{Cell, RefCell};
@@ -28,9 +28,19 @@ pub(super) struct Streams {
 }
 
 struct Open {
-    session: Arc<AppSession>,
+    stream: Stream,
     waker: Option<Waker>,
     ended: Rc<Cell<bool>>,
+}
+
+/// What a stream is of, and for whom.
+pub(super) struct Stream {
+    /// The app as it was when the stream was let through.
+    pub(super) route: Arc<Route>,
+    /// On whose session; `None` on public paths.
+    pub(super) session: Option<Arc<AppSession>>,
+    /// What it was let through on.
+    pub(super) asked: Asked,
 }
 
 /// A place on the list; dropped, it is given up.
@@ -41,19 +51,19 @@ pub(super) struct Watched {
 }
 
 impl Streams {
-    /// Puts a stream of `session` on the list.
-    pub(super) fn watch(self: &Rc<Self>, session: Arc<AppSession>) -> Watched {
+    /// Puts a stream on the list.
+    pub(super) fn watch(self: &Rc<Self>, stream: Stream) -> Watched {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        let ended = Rc::new(Cell::new(session.sign_on.ended()));
-        self.open.borrow_mut().insert(number, Open { session, waker: None, ended: Rc::clone(&ended) });
+        let ended = Rc::new(Cell::new(stream.session.as_ref().is_some_and(|session| session.sign_on.ended())));
+        self.open.borrow_mut().insert(number, Open { stream, waker: None, ended: Rc::clone(&ended) });
         Watched { streams: Rc::clone(self), number, ended }
     }
 
-    /// Ends every stream whose session fits, and wakes whoever waits on it.
-    fn end(&self, fits: impl Fn(&AppSession) -> bool) {
+    /// Ends every stream that fits, and wakes whoever waits on it.
+    fn end(&self, fits: impl Fn(&Stream) -> bool) {
         let mut wakers = Vec::new();
-        for open in self.open.borrow_mut().values_mut().filter(|open| !open.ended.get() && fits(&open.session)) {
+        for open in self.open.borrow_mut().values_mut().filter(|open| !open.ended.get() && fits(&open.stream)) {
             open.ended.set(true);
             wakers.extend(open.waker.take());
         }
@@ -62,7 +72,7 @@ impl Streams {
 }
 
 impl Watched {
-    /// Whether the session has ended.
+    /// Whether it has to end: its session has, or the policy does not let it through any more.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.get()
     }
@@ -111,13 +121,16 @@ pub(super) async fn look_after(worker: Rc<Worker>) {
             },
         };
         let (now, idle_ms) = (worker.shared.clock.now(), worker.shared.limits.load().idle_ms);
-        worker.streams.end(|session| ended.is_some_and(|id| session.sign_on.id == id) || !session.sign_on.alive(now, idle_ms));
+        let over = |session: &AppSession| ended.is_some_and(|id| session.sign_on.id == id) || !session.sign_on.alive(now, idle_ms);
+        worker.streams.end(|stream| stream.session.as_deref().is_some_and(over));
         let routes = worker.shared.routes.load_full();
         if !Arc::ptr_eq(&routes, &known) {
             // A reload: whose app is gone, or who may not enter it any more, does not go on receiving from it.
-            worker
-                .streams
-                .end(|session| !routes.named(&session.app).is_some_and(|route| may_stay(&route.policy, &session.sign_on.identity, session.way)));
+            let may_stay = |stream: &Stream| {
+                let route = routes.named(&stream.route.policy.name);
+                route.is_some_and(|route| stream.asked.may_stay(route, stream.session.as_deref(), now))
+            };
+            worker.streams.end(|stream| !may_stay(stream));
             known = routes;
         }
     }

@@ -1,5 +1,6 @@
-//! `WebSocket`s: two byte streams joined, until either side or the session ends.
+//! `WebSocket`s: two byte streams joined, until either side or the session ends, or a reload closes the way they came by.
 
+use super::streams::Stream;
 use super::worker::Worker;
 use crate::session::AppSession;
 use hyper::upgrade::OnUpgrade;
@@ -10,26 +11,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Joins the two sides once both have switched protocols; on a public path there is no session to end with. Nothing of either side is read before that (H20: no frames before the 101).
-pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, session: Option<Arc<AppSession>>) {
+/// Joins the two sides once both have switched protocols. Nothing of either side is read before that (H20: no frames before the 101).
+pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, stream: Stream) {
     let worker = Rc::clone(worker);
     drop(tokio::task::spawn_local(async move {
         let (client, upstream) = match tokio::try_join!(client, upstream) {
             Ok(sides) => sides,
             Err(error) => return tracing::debug!(%error, "a WebSocket never opened"),
         };
-        let watched = session.clone().map(|session| worker.streams.watch(session));
-        let ended = async {
-            match &watched {
-                Some(watched) => watched.ended().await,
-                None => std::future::pending().await,
-            }
-        };
+        let session = stream.session.clone();
+        let watched = worker.streams.watch(stream);
         let mut client = Noted { inner: TokioIo::new(client), worker: Rc::clone(&worker), session };
         let mut upstream = TokioIo::new(upstream);
         tokio::select! {
             // Dropping both sides closes both connections: no close frame, for a proxy that speaks frames would have to parse them.
-            () = ended => tracing::debug!("a WebSocket ended with its session"),
+            () = watched.ended() => tracing::debug!("a WebSocket ended with its session, or with the way it came by"),
             joined = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {
                 if let Err(error) = joined {
                     tracing::debug!(%error, "a WebSocket broke");

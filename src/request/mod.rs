@@ -38,7 +38,7 @@ pub use response::clean_response;
 pub use routed::{ForApp, Own, Routed};
 pub use routes::{Route, Routes, SharedSecrets};
 pub use stopped::{Stop, Stopped};
-pub use upstream::{UpstreamRequest, Wire};
+pub use upstream::{Asked, UpstreamRequest, Wire};
 
 use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};

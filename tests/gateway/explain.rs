@@ -509,11 +509,67 @@ fn a_token_is_explained_as_a_token() {
     let ask = |words: &[&str]| explain(made.path(), &[words, &["--user", &ada]].concat()).out;
     let session = ask(&["https://redmine.vestibule.test/api/x"]);
     assert!(session.starts_with("DENY   auth") && session.contains("policies/redmine.toml:"), "{session}");
-    assert!(session.contains("FAIL  [access] auth") && session.contains("a session; accepted here: an access token"), "{session}");
+    assert!(session.contains("FAIL  [[path]] auth") && session.contains("a session; accepted here: an access token"), "{session}");
     let token = ask(&["https://redmine.vestibule.test/api/x", "--bearer"]);
     assert!(token.starts_with("ALLOW  [[path]] /api/*"), "{token}");
     assert!(token.contains("X-Api-User: ada-lovelace") && token.contains("x-api-key: [redacted]"), "{token}");
     let elsewhere = ask(&["https://redmine.vestibule.test/issues", "--bearer"]);
     assert!(elsewhere.starts_with("SIGN-IN no access token is accepted here"), "{elsewhere}");
     assert!(!elsewhere.contains("X-Api-User"), "{elsewhere}");
+    assert!(!format!("{session}{token}{elsewhere}").contains("[access] auth"), "`auth` is no key of [access]: {token}");
+}
+
+// Tokens are of the provider that [bearer] names, whoever signs people in.
+#[test]
+fn a_token_is_of_the_provider_of_bearer_and_not_of_login() {
+    let made = house();
+    edit(made.path(), "vestibule.toml", "[[idp]]", "[[idp]]\nid = \"robots\"\nissuer = \"http://127.0.0.1:7\"\nclient_id = \"v\"\n[[idp]]");
+    let scripts = "\n[bearer]\nidp = \"robots\"\naudience = \"api\"\n[[path]]\nmatch = [\"/api/*\"]\nauth = [\"bearer\"]\n";
+    fs::write(made.path().join("policies/redmine.toml"), format!("{REDMINE}{scripts}")).unwrap();
+    let ada = person(made.path(), &ada());
+    let token = explain(made.path(), &["https://redmine.vestibule.test/api/x", "--bearer", "--user", &ada]).out;
+    assert!(token.starts_with("ALLOW  [[path]] /api/*") && token.contains("via robots"), "{token}");
+    assert!(token.contains("ok    [bearer] idp") && token.contains("ok    [[path]] auth"), "{token}");
+    let mut corp = self::ada();
+    corp["idp"] = json!("corp");
+    let corp = person(made.path(), &corp);
+    let elsewhere = explain(made.path(), &["https://redmine.vestibule.test/api/x", "--bearer", "--user", &corp]).out;
+    let line = format!("{REDMINE}{scripts}").lines().position(|line| line == "idp = \"robots\"").unwrap() + 1;
+    assert!(elsewhere.starts_with("DENY   idp") && elsewhere.contains(&format!("policies/redmine.toml:{line}")), "{elsewhere}");
+    assert!(elsewhere.contains("FAIL  [bearer] idp") && elsewhere.contains("fix       use a token of robots"), "{elsewhere}");
+}
+
+// [provision] enabled and when_disabled decide after [access] does.
+#[test]
+fn who_is_kept_out_while_accounts_are_switched_off_is_told_so() {
+    let made = house();
+    let ada = person(made.path(), &ada());
+    let check = |switches: &str, expected: &[&str]| {
+        let provision = format!("\n[provision]\nconnector = \"scim\"\nurl = \"http://127.0.0.1:9/scim\"\ntoken = \"env:SHARED\"\n{switches}\n");
+        // Roles are groups there, and organisations nothing.
+        let redmine = REDMINE.split("[roles]").next().unwrap();
+        fs::write(made.path().join("policies/redmine.toml"), format!("{redmine}{provision}")).unwrap();
+        let said = explain(made.path(), &["https://redmine.vestibule.test/issues", "--user", &ada]);
+        assert!(expected.iter().all(|part| said.out.contains(part)), "{expected:?}: {}{}", said.out, said.err);
+    };
+    check("", &["ALLOW  [access]", "no account is recorded"]);
+    check("enabled = false", &["DENY   accounts off", "FAIL  [provision] enabled", "when_disabled = \"allow_linked\"", "policies/redmine.toml:"]);
+    check("enabled = false\nwhen_disabled = \"deny_all\"", &["DENY   app closed", "FAIL  [provision] enabled", "nobody is let in", "fix       "]);
+    check("enabled = false\nwhen_disabled = \"passthrough\"", &["ALLOW  [access]"]);
+}
+
+// Live traffic answers 400; a reader of addresses makes them whole, and would say something else.
+#[test]
+fn an_address_that_is_not_whole_is_refused_as_it_is_written() {
+    let made = house();
+    for path in ["/public/../admin", "/./x", "/a/..", "/%2e%2E/admin", "/a/.%2e/b", "/a\\b", "/projects/%2e"] {
+        let said = explain(made.path(), &[&format!("https://redmine.vestibule.test{path}")]);
+        assert!(said.code == 2 && said.err.contains("the gateway answers 400, whoever asks"), "{path}: {}{}", said.out, said.err);
+        let said = explain(made.path(), &[&format!("redmine.vestibule.test{path}?x=/../y#/..")]);
+        assert!(said.code == 2 && said.err.contains("the gateway answers 400"), "{path}: {}{}", said.out, said.err);
+    }
+    for path in ["/a/b?next=/../x", "/a...b", "/caf\u{e9}/x", "/a/b#/../c", ""] {
+        let said = explain(made.path(), &[&format!("https://redmine.vestibule.test{path}")]);
+        assert_eq!(said.code, 0, "{path}: {}{}", said.out, said.err);
+    }
 }

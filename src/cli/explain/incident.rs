@@ -106,7 +106,7 @@ fn asked_again(loaded: &Loaded, policy: &Policy, facts: &IncidentFacts, who: &Wh
         &loaded.gateway,
         policy,
         who,
-        Question { url: &url, method, ip: facts.peer, way: if facts.bearer { Way::Bearer } else { Way::Session }, now: at },
+        Question { url: &url, path: url.path(), method, ip: facts.peer, way: if facts.bearer { Way::Bearer } else { Way::Session }, now: at },
     )
     .map(Some)
 }
