@@ -11,6 +11,7 @@ mod force;
 mod lines;
 pub mod look;
 pub mod online;
+mod reconcile;
 mod secret;
 mod sockets;
 mod status;
@@ -63,6 +64,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
 /// How often it is asked whether today's backup is there.
 const BACKUP_EVERY: Duration = Duration::from_mins(10);
+
+/// How often it is asked who has left.
+const TEND_EVERY: Duration = Duration::from_mins(1);
 
 /// What names the address of the demo, which has no gateway file.
 pub(crate) const DEMO: &str = "--port";
@@ -316,6 +320,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let keep = observe::Keep { incidents_ms: gateway.state.incidents_keep_ms, sign_ins_ms: gateway.state.sign_ins_keep_ms };
     let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), keep, background.clone()));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
+    drop(tokio::spawn(reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));

@@ -188,6 +188,18 @@ impl Connector for Engine {
         }
     }
 
+    async fn disable(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
+        self.switch(context, &Verb::Disable, "disable", "the connector cannot switch an account off").await
+    }
+
+    async fn delete(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
+        self.switch(context, &Verb::Delete, "delete", "the connector cannot remove an account").await
+    }
+
+    async fn revoke_sessions(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
+        self.switch(context, &Verb::RevokeSessions, "revoke_sessions", "the connector cannot end an account's sessions").await
+    }
+
     async fn knows_role(&self, role: &str) -> Result<bool, Trouble> {
         self.has_role(role).await
     }

@@ -70,6 +70,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// `step` is something that the app, or the connector, does not have.
+    pub fn unsupported(step: &str, detail: &str) -> Self {
+        Self { step: step.to_owned(), outcome: Outcome::Unsupported, retry_after_ms: None, status: None, detail: detail.to_owned() }
+    }
+
     /// Whether nothing can have happened at the app: no connection came about before anything was written, or the app served nothing (RFC 6585 §4).
     pub fn is_unsent(&self) -> bool {
         self.outcome == Outcome::Retry && self.status.is_none_or(|status| status == 429)
@@ -118,12 +123,33 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Does one step. `Ok` carries a success outcome (`Created Updated Unchanged Done Gone`), and for a create the new account, whose memberships are
     /// those that the answer showed. A create that comes to `Exists` or `InDoubt` is an error: look before anything is sent again.
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble>;
+    /// Switches the account with `context.account_id` off, by the first of the app's ways that works. `Ok` carries a success outcome, or `Gone`: there is nothing
+    /// to switch off any more.
+    ///
+    /// # Errors
+    /// [`Outcome::Unsupported`]: the app has no such thing, and the gateway's own door is all there is; anything else as for [`Connector::apply`].
+    async fn disable(&self, _context: Context<'_>) -> Result<Outcome, Trouble> {
+        Err(Trouble::unsupported("disable", "the connector cannot switch an account off"))
+    }
+    /// Removes the account with `context.account_id` for good.
+    ///
+    /// # Errors
+    /// As for [`Connector::disable`].
+    async fn delete(&self, _context: Context<'_>) -> Result<Outcome, Trouble> {
+        Err(Trouble::unsupported("delete", "the connector cannot remove an account"))
+    }
+    /// Ends the app's own sessions of the account with `context.account_id`.
+    ///
+    /// # Errors
+    /// As for [`Connector::disable`].
+    async fn revoke_sessions(&self, _context: Context<'_>) -> Result<Outcome, Trouble> {
+        Err(Trouble::unsupported("revoke_sessions", "the connector cannot end an account's sessions"))
+    }
     /// Whether a role of a policy is one that the app has, or that the connector would make there. Only reads.
     ///
     /// # Errors
     /// [`Outcome::Unsupported`]: the app cannot be asked; anything else as for [`Connector::probe`].
     async fn knows_role(&self, _role: &str) -> Result<bool, Trouble> {
-        let detail = "the app cannot be asked which roles it has".to_owned();
-        Err(Trouble { step: "resolve".to_owned(), outcome: Outcome::Unsupported, retry_after_ms: None, status: None, detail })
+        Err(Trouble::unsupported("resolve", "the app cannot be asked which roles it has"))
     }
 }

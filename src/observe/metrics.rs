@@ -171,6 +171,7 @@ struct Accounts {
     slo_missed: Family<AppLabels, Counter>,
     pending: Family<AppLabels, Gauge>,
     waiting: Family<AppLabels, Gauge>,
+    leaving: Family<AppLabels, Gauge>,
     failed: Family<AppLabels, Gauge>,
     oldest_failed: Family<AppLabels, Gauge>,
 }
@@ -183,6 +184,7 @@ impl Accounts {
             slo_missed: Family::default(),
             pending: Family::default(),
             waiting: Family::default(),
+            leaving: Family::default(),
             failed: Family::default(),
             oldest_failed: Family::default(),
         };
@@ -191,6 +193,11 @@ impl Accounts {
         registry.register("vestibule_provisioning_slo_missed", "First sign-ins whose account took longer than slo", accounts.slo_missed.clone());
         registry.register("vestibule_provisioning_pending", "People whose account is being made or will be tried again", accounts.pending.clone());
         registry.register("vestibule_provisioning_awaiting_approval", "People whose account a human has to approve", accounts.waiting.clone());
+        registry.register(
+            "vestibule_provisioning_leaving",
+            "People who have left and whose account is still to be switched off",
+            accounts.leaving.clone(),
+        );
         registry.register("vestibule_provisioning_failed", "People whose account needs a human", accounts.failed.clone());
         registry.register(
             "vestibule_provisioning_oldest_failed_seconds",
@@ -363,7 +370,7 @@ impl Metrics {
     /// Takes over how many account records are in which state, as counted at `now`.
     pub fn take_census(&self, census: &[Census], now: Timestamp) {
         let accounts = &self.accounts;
-        let gauges = [&accounts.pending, &accounts.waiting, &accounts.failed, &accounts.oldest_failed];
+        let gauges = [&accounts.pending, &accounts.waiting, &accounts.leaving, &accounts.failed, &accounts.oldest_failed];
         // An app without records of a state has none of them, rather than as many as last time.
         for gauge in gauges {
             gauge.clear();
@@ -382,7 +389,12 @@ impl Metrics {
                     let age_ms = oldest_failed_at.map_or(0, |at| now.since_ms(at).max(0));
                     accounts.oldest_failed.get_or_create(&labels).set(age_ms / 1000);
                 }
-                AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => {}
+                AccountState::Suspending => drop(accounts.leaving.get_or_create(&labels).inc_by(count)),
+                AccountState::Active
+                | AccountState::Degraded
+                | AccountState::LinkedUnmanaged
+                | AccountState::Suspended
+                | AccountState::Deprovisioned => {}
             }
         }
     }

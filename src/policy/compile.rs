@@ -1,7 +1,7 @@
 //! A policy file as written, made into a [`Policy`] as meant.
 //!
 //! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
-//! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `switches.rs` what `[provision]` allows,
+//! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `switches.rs` what `[provision]` allows, `leavers.rs` who keeps an account,
 //! `fit.rs` what those must be for the connector, `send.rs` `[headers] [jwt]`, `entrance.rs` the rest of `[login]`. Pure: the text comes in, the policy goes out.
 
 mod account;
@@ -10,6 +10,7 @@ mod entrance;
 mod fit;
 mod gate;
 mod send;
+mod leavers;
 mod switches;
 
 pub(crate) use fit::connector_file;

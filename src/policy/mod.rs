@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod glob;
 pub mod landing;
+pub mod leavers;
 pub mod mapping;
 pub mod messages;
 pub mod path;
@@ -22,6 +23,7 @@ pub(crate) use compile::{connector_file, revision};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
 pub use landing::{Arrival, Landing};
+pub use leavers::{Drift, Freshness, Leavers};
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
 pub use switches::Switches;
 
@@ -395,6 +397,12 @@ pub struct Provision {
     pub match_by: Vec<MatchBy>,
     /// Who gets an account, when, and what may be done with one that is there.
     pub switches: Switches,
+    /// What becomes of the accounts of people who leave.
+    pub leavers: Leavers,
+    /// How long it is believed that an account is as it was.
+    pub freshness: Freshness,
+    /// What becomes of what somebody has changed at the app.
+    pub drift: Drift,
     /// Milliseconds for one admin call.
     pub timeout_ms: u64,
     /// Further tries after a transient failure.

@@ -265,10 +265,35 @@ const PROVISION: Section = Section {
             "accounts never taken for anybody's, over account.* as the application shows it; without a value: this one as well",
         ),
         Key::new("slo", Kind::Duration, "how soon a first sign-in should have its account; a later one is logged and counted").default("3s"),
+        Key::new("fresh", Kind::Duration, "an account that was seen to be as wanted is not looked at again for so long, give or take a fifth").default("1h"),
+        Key::new("verify", Kind::Duration, "after so long it is looked at before a request goes on, and not beside it").default("24h"),
+        Key::new("grace", Kind::Duration, "for so long beyond `verify`, people who are known go on while the admin API does not answer").default("12h"),
+        Key::new("drift", Kind::Enum(&["correct", "report"]), "what the gateway has set and somebody has changed at the application: set it again, or leave it and tell").default("correct"),
+        Key::new("leavers", Kind::Table(&LEAVERS), "accounts of people who may not come any more, or do not"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),
         Key::new("find", Kind::OwnTable(&FIND), "how to look for an account, for connector = \"rest\""),
         Key::new("step", Kind::OwnTables(&STEP), "what to call, for connector = \"rest\""),
+    ],
+};
+
+const LEAVERS: Section = Section {
+    title: "[provision.leavers]",
+    name: "provision.leavers",
+    doc: "What becomes of the account of somebody whom [access] does not let in any more (asked at their requests and by `vestibule reconcile`), or who does not come any more. The gateway's own door is shut at once, whatever stands here.",
+    keys: &[
+        Key::new("account", Kind::Enum(&["keep", "disable"]), "what is done at the application; whoever is let in again is switched on again")
+            .default("keep"),
+        Key::new("after", Kind::DurationOrZero, "how long after they left it is switched off").default("0s"),
+        Key::new("idle", Kind::Duration, "whoever has not come for so long has left").default("never"),
+        Key::new("delete_after", Kind::Duration, "an account that the gateway made is removed so long after it was switched off").default("never"),
+        Key::new(
+            "max",
+            Kind::Int(0, 1_000_000),
+            "when more leave within an hour, nothing is done at the application before a human has said yes: `vestibule users approve`",
+        )
+        .default("5"),
+        Key::new("max_percent", Kind::Int(0, 100), "as `max`, in percent of the application's accounts; two may always leave").default("10"),
     ],
 };
 

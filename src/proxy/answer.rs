@@ -7,7 +7,9 @@ use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
 use crate::login::{Ask, HostRole, OwnRequest};
 use crate::pages::{PageContext, Told, Wish};
+use crate::policy::leavers::has_left;
 use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, walk};
+use crate::state::AccountKey;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -176,6 +178,7 @@ fn page(
 async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
     if let Stop::Say(PublicMessage::Denied(denied)) = stopped.stop() {
         audit_denied(&stopped, denied.key());
+        turn_away(worker, &stopped);
     }
     let ask = match stopped.stop() {
         Stop::Say(message) => {
@@ -200,6 +203,17 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
     let desk = Arc::clone(&worker.shared.login);
     let asked = worker.shared.control.spawn(async move { desk.send_to_sign_in(request, return_to, ask).await }).await;
     asked.map_or_else(|died| died_page(worker, incident, kind, &died), |response| response.map(DownBody::ours))
+}
+
+/// Whoever is refused by what is certain of them has left: the desk looks after their account.
+fn turn_away(worker: &Rc<Worker>, stopped: &Stopped) {
+    if let (Some(route), Some(person)) = (stopped.route(), stopped.person())
+        && route.policy.provision.as_ref().is_some_and(|provision| provision.leavers.disable)
+        && has_left(&route.policy, person).is_some()
+    {
+        let key = AccountKey { upstream: route.policy.name.clone(), subject: person.subject.clone() };
+        worker.shared.provision.turned_away(key, &route.policy, stopped.incident());
+    }
 }
 
 fn audit_denied(stopped: &Stopped, reason: &'static str) {

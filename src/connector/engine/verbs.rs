@@ -370,14 +370,23 @@ impl Engine {
     }
 
     pub(super) async fn enable(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
-        if !self.model.can(&Verb::Enable) {
-            return Err(trouble("enable", Outcome::Unsupported, "the connector cannot switch an account on"));
+        self.switch(context, &Verb::Enable, "enable", "the connector cannot switch an account on").await
+    }
+
+    /// A verb about the account as a whole, `Unsupported` where the connector does not have it. What is gone already needs nothing done.
+    pub(super) async fn switch(&self, context: Context<'_>, verb: &Verb, name: &str, lacking: &str) -> Result<Outcome, Trouble> {
+        if !self.model.can(verb) {
+            return Err(Trouble::unsupported(name, lacking));
         }
         let mut names = self.names_for(context);
-        let answer = self.all("enable", self.verb(&Verb::Enable), &mut names).await.inspect_err(|_| self.forget_etag(context))?;
+        let answer = self.all(name, self.verb(verb), &mut names).await;
         // Whatever ETag was known is the one before this change.
         self.forget_etag(context);
-        Ok(answer.map_or(Outcome::Unchanged, |answer| answer.outcome))
+        match answer {
+            Ok(answer) => Ok(answer.map_or(Outcome::Unchanged, |answer| answer.outcome)),
+            Err(trouble) if trouble.outcome == Outcome::Gone && *verb != Verb::Enable => Ok(Outcome::Gone),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     /// Grants or takes back one membership.

@@ -151,6 +151,8 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
         reader.warning("no-effect", &entry.node.span, "without `match` no existing account is recognised: each one is a conflict", help);
     }
     let (switches, on_existing) = super::switches::switches(reader, node, table);
+    let leavers = super::leavers::leavers(reader, table, &connector);
+    let freshness = super::leavers::freshness(reader, table);
     Some(Provision {
         connector,
         url,
@@ -159,6 +161,9 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
         on_existing,
         match_by,
         switches,
+        leavers,
+        freshness,
+        drift: super::leavers::drift(table),
         timeout_ms: table.duration_ms("timeout").and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0).unwrap_or(10_000),
         retries: table.integer("retries").and_then(|retries| u32::try_from(retries).ok()).unwrap_or(2),
         steps,

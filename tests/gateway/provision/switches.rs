@@ -187,7 +187,7 @@ async fn row_23_a_program_begins_no_account_and_joins_one_that_is_being_made() {
             }
             world.ensure_by_program(&session, &policy).await
         },
-        world.release_after(3)
+        world.release_after(4)
     );
     assert_eq!((ready(&page).login.clone(), ready(&program).login.clone(), world.app.count("create")), ("ada".into(), "ada".into(), 1));
     // Whoever is known may be looked at again by any request.
