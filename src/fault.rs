@@ -222,6 +222,8 @@ pub enum PublicMessage {
     AppUnreachable,
     /// 504.
     AppTimeout,
+    /// 503: more connections than may be open.
+    TooManyConnections,
     /// 503: the policy never loaded.
     AppUnavailable,
     /// 200: signed out.

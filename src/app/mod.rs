@@ -35,8 +35,9 @@ use crate::proxy::{Shared, Worker, redirect, tls};
 use crate::rehearse::perform::Real;
 use crate::request::{Limits, Routes};
 use crate::secrets::SecretError;
+use crate::session::operators::Sessions;
 use crate::session::{LiveSessions, TokenSessions};
-use crate::signer::Signer;
+use crate::signer::{KeyRing, Signer};
 use crate::sso::Provider;
 use crate::sso::bearer::AccessTokens;
 use crate::state::seal::Sealer;
@@ -271,7 +272,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     });
     let idps = gateway.idps.iter().map(|idp| builder.idp(idp, &[])).collect::<Result<Vec<_>, _>>()?;
     let routes: Arc<ArcSwap<Routes>> = Arc::default();
-    let jwks = bytes::Bytes::from(signer.jwks().to_string());
+    let (published, told) = (Arc::clone(&signer), Arc::clone(&clock));
     let login = Arc::new(login::Desk::new(DeskParts {
         addresses: addresses.clone(),
         session: gateway.session.clone(),
@@ -285,7 +286,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         providers: idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn Provider>).collect(),
         apps: Arc::new(AppsByName(Arc::clone(&routes))),
         admission: Arc::new(DeskAdmission { desk: Arc::clone(&provision), clock: Arc::clone(&clock) }),
-        jwks: Arc::new(move || jwks.clone()),
+        jwks: Arc::new(move || bytes::Bytes::from(published.jwks(told.now()).to_string())),
         pending_max: PENDING_MAX,
     }));
     let issuers = idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn AccessTokens>).collect();
@@ -312,6 +313,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         incidents,
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
+        visitors: Arc::default(),
     });
     let sockets = Sockets::bind(&gateway, if plain { DEMO } else { "[server] listen" })?;
     let (stop, stopping) = watch::channel(false);
@@ -330,7 +332,9 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         let admin = Arc::new(Admin { metrics, store: Arc::clone(&shared_store), show_metrics: gateway.telemetry.metrics, clock });
         drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
     }
-    let handles = Handles { routes, provision, login, tokens, pages, live, limits, metrics, store: shared_store, level, resolver, clock, scheme };
+    let keys = KeyRing { signer: Arc::clone(&signer), store: Arc::new(store.clone()), clock: Arc::clone(&clock) };
+    let sessions = Sessions::new(Arc::clone(&live), Arc::new(store.clone()), Arc::clone(&clock));
+    let handles = Handles { keys, sessions, routes, provision, login, tokens, pages, live, limits, metrics, store: shared_store, level, resolver, clock, scheme };
     let swap = Arc::new(Swap::begin(builder, handles, First { gateway, text, policies, unavailable, rejected, idps, certificates }));
     drop(tokio::spawn(Arc::clone(&swap).sample(background.clone())));
     let mut cores = Vec::new();
@@ -352,6 +356,7 @@ fn limits(gateway: &Gateway, scheme: &'static str) -> Limits {
         cookie: gateway.session.cookie.clone(),
         idle_ms: gateway.session.idle_ms,
         scheme,
+        bounds: gateway.server.bounds,
     }
 }
 

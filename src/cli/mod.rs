@@ -8,11 +8,13 @@ mod explain;
 mod fmt;
 mod help;
 mod init;
+mod keys;
 mod plan;
 mod reconcile;
 mod reload;
 mod schema;
 mod serve;
+mod sessions;
 mod socket;
 mod status;
 mod table;
@@ -135,6 +137,16 @@ enum Command {
         #[command(subcommand)]
         what: users::What,
     },
+    /// Who is signed in, and the end of it.
+    Sessions {
+        #[command(subcommand)]
+        what: sessions::What,
+    },
+    /// What the identity tokens of applications are signed with.
+    Keys {
+        #[command(subcommand)]
+        what: keys::What,
+    },
     /// The audit log: search it, or see whether it is whole.
     Audit {
         #[command(subcommand)]
@@ -177,6 +189,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { which, json } => status::run(&which, json),
         Command::Help { key } => help::run(key.as_deref()),
         Command::Users { what } => users::run(&what),
+        Command::Sessions { what } => sessions::run(&what),
+        Command::Keys { what } => keys::run(&what),
         Command::Audit { what } => audit::run(&what),
         Command::Reconcile(wish) => reconcile::run(&wish),
         Command::Demo { check, port } => demo::run(check, port),

@@ -218,6 +218,7 @@ pub struct Metrics {
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
     audit_left_out: Counter,
+    turned_away: Counter,
     log_dropped: Counter,
     incidents_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
@@ -250,6 +251,8 @@ impl Default for Metrics {
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
         let audit_left_out = Counter::default();
         registry.register("vestibule_audit_left_out", "Audit lines that strangers caused beyond ten a minute of a kind and address", audit_left_out.clone());
+        let turned_away = Counter::default();
+        registry.register("vestibule_connections_turned_away", "Connections beyond [server] max_connections and max_connections_per_client", turned_away.clone());
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
         let log_dropped = Counter::default();
         registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
@@ -272,6 +275,7 @@ impl Default for Metrics {
             audit_events,
             audit_dropped,
             audit_left_out,
+            turned_away,
             log_dropped,
             incidents_dropped,
             policy_loaded,
@@ -397,6 +401,11 @@ impl Metrics {
                 | AccountState::Deprovisioned => {}
             }
         }
+    }
+
+    /// Counts a connection that was one too many.
+    pub fn turned_away(&self) {
+        self.turned_away.inc();
     }
 
     /// Counts an audit line that was one too many of its kind.

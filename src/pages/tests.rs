@@ -62,6 +62,7 @@ fn messages() -> Vec<PublicMessage> {
         M::AppClosed,
         M::AppUnreachable,
         M::AppTimeout,
+        M::TooManyConnections,
         M::AppUnavailable,
         M::SignedOut,
         M::SignedIn,
@@ -401,6 +402,7 @@ fn statuses_are_those_of_the_table() {
         check(M::StoreDown, kind, 503);
         check(M::AccountFailed, kind, 503);
         check(M::AppTimeout, kind, 504);
+        check(M::TooManyConnections, kind, 503);
     }
     check(M::Waiting, RequestKind::Page, 200);
     check(M::Waiting, RequestKind::Form, 503);

@@ -126,6 +126,8 @@ pub(super) struct Streamed {
     inner: Incoming,
     lease: Option<Lease>,
     bound: Bound,
+    /// Whether a piece of it has been taken.
+    begun: bool,
 }
 
 /// What binds a stream to what it was let through on.
@@ -147,7 +149,7 @@ impl DownBody {
     /// An application's body; it ends with its session.
     pub(super) fn theirs(inner: Incoming, lease: Lease, streams: Rc<Streams>, stream: Stream) -> Self {
         let bound = Bound::Will(streams, stream);
-        let mut streamed = Streamed { inner, lease: Some(lease), bound };
+        let mut streamed = Streamed { inner, lease: Some(lease), bound, begun: false };
         if streamed.inner.is_end_stream() {
             streamed.done();
         }
@@ -169,13 +171,29 @@ impl Streamed {
         matches!(&self.bound, Bound::Is(watched) if watched.has_ended())
     }
 
-    /// From now on, `context` is woken as well when it has to end.
-    fn watch(&mut self, context: &Context<'_>) {
+    /// A piece of it goes to the client, which has to come for the next one.
+    fn moved(&mut self) {
+        if std::mem::replace(&mut self.begun, true) {
+            self.listed();
+        }
+        if let Bound::Is(watched) = &self.bound {
+            watched.moved(true);
+        }
+    }
+
+    /// Puts it on the list.
+    fn listed(&mut self) {
         self.bound = match std::mem::replace(&mut self.bound, Bound::Free) {
             Bound::Will(streams, stream) => Bound::Is(streams.watch(stream)),
             bound @ (Bound::Free | Bound::Is(_)) => bound,
         };
+    }
+
+    /// From now on, `context` is woken as well when it has to end.
+    fn watch(&mut self, context: &Context<'_>) {
+        self.listed();
         if let Bound::Is(watched) = &self.bound {
+            watched.waits_for_application();
             watched.wake(context.waker());
             // It may have ended before it was watched, and then nobody else will say so.
             if watched.has_ended() {
@@ -198,14 +216,14 @@ impl Body for DownBody {
             streamed.lease = None;
             streamed.bound = Bound::Free;
             // An error, not an end: the client must not take half an answer for a whole one (H16).
-            return Poll::Ready(Some(Err("the session ended, or may not be here any more".into())));
+            return Poll::Ready(Some(Err("the session ended, or may not be here any more, or nothing moved".into())));
         }
         let polled = Pin::new(&mut streamed.inner).poll_frame(context);
         match &polled {
             Poll::Ready(None) => streamed.done(),
             Poll::Ready(Some(Ok(_))) if streamed.inner.is_end_stream() => streamed.done(),
             Poll::Ready(Some(Err(_))) => streamed.lease = None,
-            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Ok(_))) => streamed.moved(),
             Poll::Pending => streamed.watch(context),
         }
         polled.map_err(Into::into)

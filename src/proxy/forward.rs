@@ -18,6 +18,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Why there is no answer from the application. The address and the cause are for the log.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +70,7 @@ impl ForwardError {
 }
 
 /// Sends a request to its application and starts the answer on its way back.
-pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>) -> Result<Response<DownBody>, ForwardError> {
+pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>, stalled: &Rc<Notify>) -> Result<Response<DownBody>, ForwardError> {
     let Wire { mut head, body, route, session, asked, upgrade, downstream, .. } = request.into_wire();
     if !http_body::Body::is_end_stream(&body) && http_body::Body::size_hint(&body).exact().is_none() {
         // Otherwise hyper takes a GET to have no body, and the application would answer another question.
@@ -93,14 +94,22 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
         let Some(client_side) = upgrade.and_then(|mut extensions| extensions.remove::<hyper::upgrade::OnUpgrade>()) else {
             return Err(ForwardError::UnaskedUpgrade { address: address() });
         };
-        tunnel::open(worker, client_side, upstream_side, Stream { route: Arc::clone(&route), session, asked });
+        tunnel::open(worker, client_side, upstream_side, Stream { route: Arc::clone(&route), session, asked, up: None, may_be_silent: true, stalled: Rc::clone(stalled) });
         return Ok(switching(response.headers(), &worker.shared.limits.load().cookie));
     }
-    let stream = Stream { route: Arc::clone(&route), session, asked };
+    let may_be_silent = response.headers().get(header::CONTENT_TYPE).is_some_and(is_event_stream);
+    let up = (!fate.finished()).then_some(fate);
+    let stream = Stream { route: Arc::clone(&route), session, asked, up, may_be_silent, stalled: Rc::clone(stalled) };
     let (mut head, body) = response.into_parts();
     clean_response(&mut head.headers, &worker.shared.limits.load().cookie);
     head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
     Ok(Response::from_parts(head, DownBody::theirs(body, lease, Rc::clone(&worker.streams), stream)))
+}
+
+/// Server-sent events (HTML 9.2.5): silence is part of it.
+fn is_event_stream(content_type: &http::HeaderValue) -> bool {
+    let kind = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// Waits for the head of the answer. An application is not late while its request is still on the way: the time runs from the last piece of it.

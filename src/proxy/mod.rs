@@ -17,6 +17,8 @@ mod serve;
 mod streams;
 pub mod tls;
 mod tunnel;
+mod visitors;
 pub mod worker;
 
+pub use visitors::Visitors;
 pub use worker::{Shared, Worker};

@@ -1,6 +1,6 @@
 //! `WebSocket`s: two byte streams joined, until either side or the session ends, or a reload closes the way they came by.
 
-use super::streams::Stream;
+use super::streams::{Stream, Watched};
 use super::worker::Worker;
 use crate::session::AppSession;
 use hyper::upgrade::OnUpgrade;
@@ -20,9 +20,9 @@ pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, 
             Err(error) => return tracing::debug!(%error, "a WebSocket never opened"),
         };
         let session = stream.session.clone();
-        let watched = worker.streams.watch(stream);
-        let mut client = Noted { inner: TokioIo::new(client), worker: Rc::clone(&worker), session };
-        let mut upstream = TokioIo::new(upstream);
+        let watched = Rc::new(worker.streams.watch(stream));
+        let mut client = Noted { inner: TokioIo::new(client), worker: Rc::clone(&worker), session, watched: Rc::clone(&watched) };
+        let mut upstream = Noted { inner: TokioIo::new(upstream), worker: Rc::clone(&worker), session: None, watched: Rc::clone(&watched) };
         tokio::select! {
             // Dropping both sides closes both connections: no close frame, for a proxy that speaks frames would have to parse them.
             () = watched.ended() => tracing::debug!("a WebSocket ended with its session, or with the way it came by"),
@@ -35,20 +35,23 @@ pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, 
     }));
 }
 
-/// The client's side: what a person sends counts as use of the session.
+/// One side: whatever it sends keeps the other open, and what a person sends counts as use of the session.
 struct Noted {
     inner: TokioIo<hyper::upgrade::Upgraded>,
     worker: Rc<Worker>,
     session: Option<Arc<AppSession>>,
+    watched: Rc<Watched>,
 }
 
 impl AsyncRead for Noted {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        if buffer.filled().len() > before
-            && let Some(session) = &self.session
-        {
+        if buffer.filled().len() == before {
+            return Poll::Ready(Ok(()));
+        }
+        self.watched.moved(false);
+        if let Some(session) = &self.session {
             let shared = &self.worker.shared;
             let now = shared.clock.now();
             // What comes after the session has run out does not bring it back.

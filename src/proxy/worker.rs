@@ -5,6 +5,7 @@
 
 use super::pool::Pool;
 use super::streams::Streams;
+use super::visitors::Visitors;
 use super::{serve, tls};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -61,6 +62,8 @@ pub struct Shared {
     pub incidents: Incidents,
     /// What applications' certificates are checked against.
     pub upstream_tls: Arc<ClientConfig>,
+    /// Open connections.
+    pub visitors: Arc<Visitors>,
     /// How long in-flight requests may take after a stop.
     pub drain_ms: u64,
 }

@@ -10,6 +10,7 @@
 
 mod live;
 mod local;
+pub mod operators;
 mod registry;
 mod tokens;
 

@@ -114,6 +114,8 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     async fn create_app_session(&self, cookie: SecretHash, sign_on: SignOnId, app: &str, at: Timestamp) -> Result<(), StoreError>;
     /// The app session with this cookie: app name and its sign-on, when neither has ended.
     async fn app_session(&self, cookie: SecretHash) -> Result<Option<(String, SignOn)>, StoreError>;
+    /// Every sign-on that has not been ended, run out or not.
+    async fn live_sign_ons(&self) -> Result<Vec<SignOn>, StoreError>;
     /// Names of the apps this sign-on has sessions in.
     async fn apps_of(&self, id: SignOnId) -> Result<Vec<String>, StoreError>;
     /// Ends a sign-on and all its app sessions; false when it had ended already. An ended one never comes back.

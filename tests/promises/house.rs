@@ -427,6 +427,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
             body_bytes_max: 1 << 20,
             drain_ms: 200,
             workers: 1,
+            bounds: vestibule::config::Bounds::default(),
         },
         certificates: if options.tls { vec![certificate()] } else { Vec::new() },
         min_tls: TlsVersion::V1_2,

@@ -148,6 +148,7 @@ fn recorded(facts: &IncidentFacts) -> (Verdict, String) {
         | PublicMessage::AccountExists
         | PublicMessage::AppUnreachable
         | PublicMessage::AppTimeout
+        | PublicMessage::TooManyConnections
         | PublicMessage::AppUnavailable
         | PublicMessage::SignedOut
         | PublicMessage::SignedIn
