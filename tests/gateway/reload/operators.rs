@@ -377,7 +377,7 @@ async fn sessions_are_ended_and_keys_rotated_by_the_command_line_and_the_audit_f
     use vestibule::entropy::{Entropy, OsEntropy};
     use vestibule::state::{SessionStore as _, seal::Sealer, sqlite};
     let served = Served::start();
-    let ask = |words: &[&str]| said(&served.command(words).output().unwrap());
+    let ask = |words: &[&str]| said(&served.command(words).env("STATE_KEY", "a key for tests that is long enough to be one").output().unwrap());
     assert_eq!(ask(&["sessions", "list"]), (Some(0), "nobody\n".to_owned()));
     let (code, text) = ask(&["sessions", "revoke"]);
     assert!(code == Some(64) && text.contains("--user"), "{text}");
@@ -410,21 +410,21 @@ async fn sessions_are_ended_and_keys_rotated_by_the_command_line_and_the_audit_f
     served.audited(|event| event["action"] == "session.revoked" && event["user"]["email"] == "zelda-2@example.org");
 
     // The log as it was written, and as somebody would like it to have been.
-    let verify = || ask(&["audit", "verify", "--config", "vestibule.toml"]);
+    let verify = || ask(&["audit", "verify"]);
     let (code, text) = verify();
     assert!(code == Some(0) && text.contains("every one as it was written"), "{text}");
-    let (code, text) = ask(&["audit", "search", "--config", "vestibule.toml", "--user", "zelda-2@example.org", "--since", "1h"]);
+    let (code, text) = ask(&["audit", "search", "--user", "zelda-2@example.org", "--since", "1h"]);
     assert!(code == Some(0) && text.lines().count() == 2 && text.contains("session.revoked"), "{text}");
-    let (code, text) = ask(&["audit", "search", "--config", "vestibule.toml", "--user", "nobody@example.org"]);
+    let (code, text) = ask(&["audit", "search", "--user", "nobody@example.org"]);
     assert_eq!((code, text.as_str()), (Some(1), "no event fits\n"));
     let path = served.folder.path().join("audit.jsonl");
     let whole = fs::read_to_string(&path).unwrap();
     let at = whole.lines().position(|line| line.contains("zelda-2@example.org")).unwrap() + 1;
     fs::write(served.folder.path().join("forged.jsonl"), whole.replace("zelda-2@example.org", "zelda-3@example.org")).unwrap();
-    let (code, text) = ask(&["audit", "verify", "--config", "vestibule.toml", "forged.jsonl"]);
+    let (code, text) = ask(&["audit", "verify", "forged.jsonl"]);
     assert!(code == Some(1) && text.contains(&format!("forged.jsonl:{at}: was changed after it was written")), "{text}");
     let without: String = whole.lines().filter(|line| !line.contains("zelda-2@example.org")).map(|line| format!("{line}\n")).collect();
     fs::write(served.folder.path().join("forged.jsonl"), without).unwrap();
-    let (code, text) = ask(&["audit", "verify", "--config", "vestibule.toml", "forged.jsonl"]);
+    let (code, text) = ask(&["audit", "verify", "forged.jsonl"]);
     assert!(code == Some(1) && text.contains(&format!("forged.jsonl:{at}: one or more lines are missing before this one")), "{text}");
 }
