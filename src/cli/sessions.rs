@@ -1,10 +1,11 @@
 //! `vestibule sessions`: who is signed in at a running gateway, and the end of it.
 
 use super::socket::{Door, Which as Where};
-use super::table::{Table, span};
+use super::table::Table;
 use super::{COULD_NOT, NO, YES, print, tell};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::session::operators::{Listed, Which};
+use crate::source::value::duration_text;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -82,7 +83,7 @@ fn text(sessions: &[Listed], now: Timestamp) -> String {
     }
     let mut table = Table::default();
     table.row(["PERSON", "PROVIDER", "SINCE", "LAST SEEN", "APPS", "ID"].map(str::to_owned));
-    let ago = |at: i64| span((now.seconds() - at).max(0));
+    let ago = |at: i64| duration_text((now.seconds() - at).max(0).saturating_mul(1000));
     for session in sessions {
         table.row([
             session.who.clone().unwrap_or_else(|| session.subject.clone()),

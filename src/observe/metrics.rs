@@ -149,6 +149,12 @@ struct StepLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectedLabels {
+    app: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AuditLabels {
     sink: &'static str,
 }
@@ -226,6 +232,7 @@ pub struct Metrics {
     reload_successful: Gauge,
     reload_success_timestamp_s: Gauge,
     accounts: Accounts,
+    sign_in_rejected: Family<RejectedLabels, Counter>,
 }
 
 /// What the cores have flushed.
@@ -267,6 +274,9 @@ impl Default for Metrics {
         registry.register("vestibule_config_last_reload_success_timestamp_seconds", text, reload_success_timestamp_s.clone());
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
         let accounts = Accounts::register(&mut registry);
+        let sign_in_rejected = Family::default();
+        let text = "Answers by which an app did not know the person: looked at, limited, working, refused; then healed or still";
+        registry.register("vestibule_sign_in_rejected", text, Family::clone(&sign_in_rejected));
         Self {
             registry: Mutex::new(registry),
             requests,
@@ -283,6 +293,7 @@ impl Default for Metrics {
             reload_successful,
             reload_success_timestamp_s,
             accounts,
+            sign_in_rejected,
         }
     }
 }
@@ -314,6 +325,11 @@ impl Metrics {
             self.policy_loaded.get_or_create(&labels).set(loaded.into());
             self.policy_stale.get_or_create(&labels).set(stale.into());
         }
+    }
+
+    /// Counts that `app` did not know a person, or what came of looking at it.
+    pub fn sign_in_rejected(&self, app: &str, result: &'static str) {
+        self.sign_in_rejected.get_or_create(&RejectedLabels { app: app.to_owned(), result }).inc();
     }
 
     /// Notes that the configuration was loaded, at `at_s` seconds since the epoch, and whether all of it was in order.

@@ -63,6 +63,7 @@ fn messages() -> Vec<PublicMessage> {
         M::AppUnreachable,
         M::AppTimeout,
         M::TooManyConnections,
+        M::AppRejected,
         M::AppUnavailable,
         M::SignedOut,
         M::SignedIn,
@@ -90,7 +91,7 @@ fn app() -> Policy {
         access: Gate::default(),
         contact: Some("it-apps@example.com".to_owned()),
         help: Some("https://intranet.example.com/redmine-access".to_owned()),
-        paths: Vec::new(),
+        paths: crate::policy::PathSections::default(),
         messages: crate::policy::messages::Messages::default(),
         encoded_slashes: crate::policy::EncodedSlashes::Refuse,
         bearer: None,
@@ -112,6 +113,7 @@ fn app() -> Policy {
         headers: Vec::new(),
         secret_headers: Vec::new(),
         jwt: None,
+        sign_in: crate::policy::SignIn::default(),
         login_place: String::new(),
         access_place: String::new(),
         tests: Vec::new(),
@@ -403,6 +405,7 @@ fn statuses_are_those_of_the_table() {
         check(M::AccountFailed, kind, 503);
         check(M::AppTimeout, kind, 504);
         check(M::TooManyConnections, kind, 503);
+        check(M::AppRejected, kind, 502);
     }
     check(M::Waiting, RequestKind::Page, 200);
     check(M::Waiting, RequestKind::Form, 503);

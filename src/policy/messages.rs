@@ -84,6 +84,7 @@ pub const fn key(message: PublicMessage) -> Option<&'static str> {
         | PublicMessage::AppUnreachable
         | PublicMessage::AppTimeout
         | PublicMessage::TooManyConnections
+        | PublicMessage::AppRejected
         | PublicMessage::AppUnavailable
         | PublicMessage::SignedOut
         | PublicMessage::SignedIn

@@ -16,15 +16,19 @@ pub mod messages;
 pub mod path;
 mod reads;
 pub mod schema;
+pub mod sections;
+pub mod sign_in;
 pub mod switches;
 
 pub use compile::{Surroundings, compile};
-pub(crate) use compile::{connector_file, revision};
+pub(crate) use compile::{compile_parsed, connector_file, revision, written_roles};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
 pub use landing::{Arrival, Landing};
 pub use leavers::{Drift, Freshness, Leavers};
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
+pub use sections::PathSections;
+pub use sign_in::SignIn;
 pub use switches::Switches;
 
 use crate::config::SecretRef;
@@ -71,7 +75,7 @@ pub struct Policy {
     /// `[messages]`: own words for refusals.
     pub messages: messages::Messages,
     /// `[[path]]` sections, all of which apply where they match.
-    pub paths: Vec<PathSection>,
+    pub paths: PathSections,
     /// `encoded_slashes`.
     pub encoded_slashes: EncodedSlashes,
     /// `[bearer]`; absent means that tokens are nothing here.
@@ -92,6 +96,8 @@ pub struct Policy {
     pub secret_headers: Vec<SecretHeader>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
+    /// `[sign_in]`, and what the connector knows of it.
+    pub sign_in: SignIn,
     /// `[[test]]` blocks, as written; `rehearse/` runs them.
     pub tests: Vec<PolicyTest>,
 }

@@ -36,6 +36,7 @@ pub const POLICY: Section = Section {
         Key::new("provision", Kind::Table(&PROVISION), "how accounts are made"),
         Key::new("headers", Kind::Map(&Kind::Header), "headers to inject, name = value"),
         Key::new("jwt", Kind::Table(&JWT), "a signed token to inject"),
+        Key::new("sign_in", Kind::Table(&SIGN_IN), "how the application learns who it is, and what becomes of its own session"),
         Key::new("messages", Kind::Table(&MESSAGES), "own words for refusals"),
         Key::new("test", Kind::Tables(&TEST), "expectations; a policy whose tests fail is not loaded"),
     ],
@@ -360,6 +361,50 @@ const JWT: Section = Section {
         Key::new("audience", Kind::Text, "`aud`").default("the host"),
         Key::new("ttl", Kind::Duration, "lifetime, at most 5m").default("5m"),
         Key::new("claims", Kind::Map(&Kind::Templates), "further claims"),
+    ],
+};
+
+const SIGN_IN: Section = Section {
+    title: "[sign_in]",
+    name: "sign_in",
+    doc: "How the application learns who it is, and what becomes of the session that it keeps itself. What the connector knows of its application holds where this section says nothing.",
+    keys: &[
+        Key::new(
+            "mode",
+            Kind::Enum(&["header", "basic", "session_bridge", "token_exchange"]),
+            "header: by [headers] and [jwt]; basic: by `Authorization: Basic` with the recorded login and a password; session_bridge: the gateway fills in the application's own form with a password that it sets for each sign-in through the admin API and keeps nowhere, of lower assurance than the others; token_exchange: the gateway exchanges its [jwt] for a token of the application's own, which goes with every request",
+        )
+        .default("the connector's, else \"header\""),
+        Key::new(
+            "login_url",
+            Kind::Text,
+            "the one path at which the application reads who it is: it is told there and nowhere else, and the first page of a session leads there and back; \"none\": on every request",
+        )
+        .default("the connector's, else \"none\""),
+        Key::new("password", Kind::Secret, "what goes with every login for mode = \"basic\"").default("the connector's, where the application does not look at it"),
+        Key::new(
+            "cookies",
+            Kind::Enum(&["bound", "free"]),
+            "bound: a cookie that the application sets is sent back only in the session of the person that it was set for, and not after a sign-out or when their roles have changed; free: cookies pass as they are",
+        )
+        .default("\"bound\" where the connector says that the application keeps a session of its own, and with login_url; else \"free\""),
+        Key::new(
+            "script_cookies",
+            Kind::TextList,
+            "names of cookies that the application's scripts set in the browser, * stands for anything: they pass although nobody can tell for whom they were set; all others do not, where cookies are bound",
+        ),
+        Key::new(
+            "logout_paths",
+            Kind::TextList,
+            "where the application signs people out, * stands for anything: the gateway's session ends there as well; besides the connector's own list, which [] switches off",
+        )
+        .default("the connector's"),
+        Key::new(
+            "rejected_when",
+            Kind::Free,
+            "what the application answers to somebody it does not know, a list of { status = 401 }, { redirect = \"^/login\" } and { status = 200, body = \"not logged in\" }: the account is looked at again, and a page asked for once more; [] switches it off",
+        )
+        .default("the connector's"),
     ],
 };
 

@@ -8,9 +8,11 @@
 use crate::clock::Timestamp;
 use crate::expr::FirstOf;
 use crate::policy::mapping::{Mapped, TextProblem, clean};
+use crate::policy::sign_in::Mode;
 use crate::policy::{Encoding, Header, Jwt, Policy};
 use crate::provision::TokenSigner;
 use crate::session::Pass;
+use crate::state::SecretHash;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
@@ -81,8 +83,9 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
     if policy.paths.iter().any(|section| !section.headers.is_empty()) {
         path_headers = policy.paths.iter().map(|section| rendered(&section.headers, mapped)).collect::<Result<_, _>>()?;
     }
+    let told = told(mapped, &headers, &path_headers);
     let mut life_ms = terms.life_ms;
-    if let Some(jwt) = &policy.jwt {
+    if let Some(jwt) = policy.jwt.as_ref().filter(|_| policy.sign_in.mode != Mode::TokenExchange) {
         headers.push((jwt.header.clone(), token(jwt, mapped, signer)?));
         // Half its life is left when a new one is made, so that no request arrives with one that has just expired.
         life_ms = life_ms.min(jwt.ttl_ms / 2);
@@ -100,7 +103,19 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
         path_headers,
         good_until: terms.now.plus_ms(life_ms),
         landing: terms.landing,
+        told,
     })
+}
+
+/// A print of what the app is told of the person and of the account that it has for them; not of tokens, which are made anew all the time.
+fn told(mapped: &Mapped, headers: &[(HeaderName, HeaderValue)], path_headers: &[Vec<(HeaderName, HeaderValue)>]) -> [u8; 32] {
+    let account = mapped.desired.canonical("", "");
+    let roles = mapped.scope.get("roles").map(Value::to_string).unwrap_or_default();
+    let mut parts: Vec<&[u8]> = vec![account.as_bytes(), roles.as_bytes()];
+    for (name, value) in headers.iter().chain(path_headers.iter().flatten()) {
+        parts.extend([name.as_str().as_bytes(), value.as_bytes()]);
+    }
+    SecretHash::of_parts(&parts).0
 }
 
 /// Headers of the policy or of a section, in their order; those without a value are left out.
@@ -115,11 +130,15 @@ fn rendered(headers: &[Header], mapped: &Mapped) -> Result<Vec<(HeaderName, Head
 }
 
 fn token(jwt: &Jwt, mapped: &Mapped, signer: &dyn TokenSigner) -> Result<HeaderValue, AnnounceError> {
+    HeaderValue::try_from(signed(jwt, mapped, signer)?).map_err(|error| AnnounceError::Signer(Box::new(error)))
+}
+
+/// The token of `[jwt]` for this person.
+pub(super) fn signed(jwt: &Jwt, mapped: &Mapped, signer: &dyn TokenSigner) -> Result<String, AnnounceError> {
     let mut claims = Map::from_iter([("sub".to_owned(), Value::from(mapped.desired.login.as_str()))]);
     let own = jwt.claims.iter().filter(|(name, _)| !REGISTERED.contains(&name.as_str()));
     claims.extend(own.filter_map(|(name, value): &(String, FirstOf)| Some((name.clone(), value.render(&mapped.scope)?))));
-    let token = signer.sign(&jwt.audience, jwt.ttl_ms, &claims).map_err(AnnounceError::Signer)?;
-    HeaderValue::try_from(token).map_err(|error| AnnounceError::Signer(Box::new(error)))
+    signer.sign(&jwt.audience, jwt.ttl_ms, &claims).map_err(AnnounceError::Signer)
 }
 
 /// The value as bytes; `None`: there is nothing to say, so the header is left out.

@@ -378,7 +378,7 @@ impl Work<'_> {
             // A newer sign-in was here meanwhile: what this one wants otherwise has nothing to say any more.
             let outdated = super::is_outdated(&self.job.order, &self.record, &mapped);
             // Another job was quicker, between our order's reading of the record and its boarding, or at another gateway.
-            if outdated || !self.job.order.background && self.job.parts.standing(&self.job.order, Some(&self.record), &mapped) == Standing::Fresh {
+            if outdated || !self.job.order.look && self.job.parts.standing(&self.job.order, Some(&self.record), &mapped) == Standing::Fresh {
                 return End::Done { record: Arc::new(self.record.clone()), made: false, steps: 0 };
             }
         }

@@ -7,7 +7,7 @@
 use super::ensure::{Ledger, external_id};
 use super::{Counter, Desk, seat};
 use crate::clock::Timestamp;
-use crate::connector::{Context, Outcome};
+use crate::connector::{Context, Outcome, SwitchedOff};
 use crate::fault::Incident;
 use crate::plan::Applied;
 use crate::policy::{Leavers, Policy};
@@ -275,7 +275,7 @@ impl Desk {
         let Some(left) = &mut ledger.left else { return Ok(()) };
         let (scope, mark) = (Map::new(), external_id(&record.key));
         let context = of_record(record, &scope, &mark, ledger.email.as_deref());
-        let result = counter.connector.disable(context).await;
+        let result = counter.connector.disable(context, false).await;
         let sessions = counter.connector.revoke_sessions(context).await;
         if let Err(trouble) = sessions
             && !matches!(trouble.outcome, Outcome::Unsupported | Outcome::Gone)
@@ -283,8 +283,11 @@ impl Desk {
             tracing::warn!(app = %record.key.upstream, error = %trouble, "the app's own sessions of somebody who has left may go on");
         }
         let (off, action, why) = match result {
-            Ok(Outcome::Gone) => (Some(Off::Done), "account.disabled", "it is gone".to_owned()),
-            Ok(_) => (Some(Off::Done), "account.disabled", left.why.clone()),
+            Ok(SwitchedOff::Gone) => (Some(Off::Done), "account.disabled", "it is gone".to_owned()),
+            Ok(SwitchedOff::NotAtTheApp) => (Some(Off::Unsupported), "account.failed", "this app cannot switch an account off".to_owned()),
+            Ok(SwitchedOff::Flag | SwitchedOff::Group | SwitchedOff::MembersRemoved | SwitchedOff::Deleted) => {
+                (Some(Off::Done), "account.disabled", left.why.clone())
+            }
             Err(trouble) => match trouble.outcome {
                 Outcome::Gone => (Some(Off::Done), "account.disabled", "it is gone".to_owned()),
                 Outcome::Unsupported => (Some(Off::Unsupported), "account.failed", trouble.to_string()),

@@ -7,13 +7,17 @@
 //! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
 //! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
-//! off, `leaving.rs` looks after those who may not come any more, `reconcile.rs` goes through all who have one, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do
+//! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header, `leaving.rs` looks after those
+//! who may not come any more, `reconcile.rs` goes through all who have one, `people.rs` is for operators: who waits, and for what. It never knows how a session came
+//! about (`login/`) or what a request may do
 //! (`policy/evaluate.rs`).
 
 mod announce;
 mod ensure;
+mod entering;
 mod events;
 mod flights;
+mod heal;
 mod joining;
 mod leaving;
 mod linking;
@@ -24,6 +28,7 @@ mod reconcile;
 mod recorded;
 mod switched_off;
 
+pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
 pub use leaving::{Cause, Departure, Left, Off};
 pub use meter::{Meter, NoMeter};
@@ -243,6 +248,8 @@ pub struct Desk {
     turned: Said,
     /// People leave one at a time: a guard counts them.
     leaving: tokio::sync::Mutex<()>,
+    looks: heal::Looks,
+    entrances: entering::Entrances,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -282,7 +289,9 @@ struct Order {
     incident: Incident,
     /// Whether an account may be made for it (`trigger`).
     may_create: bool,
-    /// Nobody waits for it: the account is looked at whatever its record says, in a lane of its own.
+    /// Whether the account is looked at, however lately it was.
+    look: bool,
+    /// Nobody waits for it: it has a lane of its own.
     background: bool,
 }
 
@@ -311,6 +320,8 @@ impl Desk {
             said: Said::default(),
             turned: Said::default(),
             leaving: tokio::sync::Mutex::default(),
+            looks: heal::Looks::default(),
+            entrances: entering::Entrances::default(),
         })
     }
 
@@ -336,6 +347,11 @@ impl Desk {
     /// [`Ensured::Ready`] means that the account is there and as wanted, or, while the admin API does not answer, that it was so not long ago.
     /// A job that nobody waits for any more goes on.
     pub async fn ensure(self: &Arc<Self>, session: &Arc<AppSession>, policy: &Arc<Policy>, incident: Incident, asking: Asking) -> Ensured {
+        self.ensure_by(session, policy, incident, asking, false).await
+    }
+
+    /// As [`Self::ensure`]; with `look`, no earlier look at the account counts.
+    async fn ensure_by(self: &Arc<Self>, session: &Arc<AppSession>, policy: &Arc<Policy>, incident: Incident, asking: Asking, look: bool) -> Ensured {
         if session.app != policy.name {
             tracing::error!(app = %policy.name, %incident, "a session of another app was shown to the desk");
             return Ensured::Refused(PublicMessage::Internal);
@@ -351,6 +367,7 @@ impl Desk {
             policy: Arc::clone(policy),
             incident,
             may_create,
+            look,
             background: false,
         };
         let pass = match switches {
@@ -389,7 +406,7 @@ impl Desk {
             let mapped = self.map(order, record.as_ref().and_then(|record| record.login.as_deref().filter(|_| record.account_id.is_some())))?;
             let standing = self.parts.standing(order, record.as_ref(), &mapped);
             let landing = record.as_ref().and_then(|record| landing_at(&order.policy, &mapped, record, false));
-            if let Some(record) = record.as_ref().filter(|_| standing == Standing::Fresh) {
+            if let Some(record) = record.as_ref().filter(|_| standing == Standing::Fresh && !order.look) {
                 return self.pass(order, &mapped, self.life_ms(order, record), landing).map(Some);
             }
             if let Some(record) = record.as_ref().filter(|record| is_outdated(order, record, &mapped)) {
@@ -397,7 +414,7 @@ impl Desk {
                 let known = self.parts.within_grace(&order.policy, record);
                 return if known { self.pass(order, &mapped, STALE_MS, landing).map(Some) } else { Err(PublicMessage::SignInRequired) };
             }
-            let hold_ms = if standing == Standing::Known { hold_ms.min(self.parts.times.known_hold_ms) } else { hold_ms };
+            let hold_ms = if standing == Standing::Known && !order.look { hold_ms.min(self.parts.times.known_hold_ms) } else { hold_ms };
             // Whoever has an account may have it looked at by any request; a new one is begun by a page only.
             let may_begin = order.may_create || record.as_ref().is_some_and(|record| record.account_id.is_some());
             match self.fly(order, &counter, hold_ms, may_begin).await {

@@ -160,6 +160,7 @@ impl Desk {
             policy: Arc::clone(policy),
             incident: Incident::from_bytes(self.parts.entropy.bytes::<5>()),
             may_create: false,
+            look: true,
             background: true,
         }
     }

@@ -3,9 +3,10 @@
 use super::body::DownBody;
 use super::forward::forward;
 use super::seen::Seen;
+use super::sign_out;
 use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
-use crate::login::{Ask, HostRole, OwnRequest};
+use crate::login::{Ask, HostRole, OwnRequest, SAML_ACS};
 use crate::pages::{PageContext, Told, Wish};
 use crate::policy::leavers::has_left;
 use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, kind_of, walk};
@@ -24,6 +25,8 @@ use tokio::sync::Notify;
 
 /// Our own pages take small forms only.
 const OWN_BODY_BYTES_MAX: usize = 64 * 1024;
+/// A SAML response of 512 KiB, in base64, as a form.
+const SAML_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// …and not slowly.
 const OWN_BODY_MS: u64 = 10_000;
 
@@ -76,7 +79,11 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
             // Shared bytes: nothing is copied.
             let language = upstream.accept_language().cloned();
             let decision = if upstream.is_announced() { "allowed" } else { "public" };
-            match forward(worker, upstream, &connection.stalled).await {
+            let forwarded = match upstream.signs_out() {
+                None => forward(worker, upstream, &connection.stalled).await,
+                Some(asked_for) => sign_out::through_the_app(worker, upstream, asked_for, &connection.stalled).await,
+            };
+            match forwarded {
                 Ok(response) => (response, Ending { app, decision, reason: "" }, None),
                 Err(error) => {
                     tracing::warn!(%incident, %error, app = app.as_ref().map(|route| route.policy.name.as_str()), "the application did not answer");
@@ -164,6 +171,7 @@ const fn decision(stop: &Stop) -> &'static str {
         Stop::Say(PublicMessage::Denied(_)) => "denied",
         Stop::Say(PublicMessage::Waiting) => "waiting",
         Stop::Redirect(_) => "landing",
+        Stop::Enter(_) => "entering",
         Stop::Say(_) => "refused",
     }
 }
@@ -177,7 +185,7 @@ const fn reason(stop: &Stop) -> &'static str {
         Stop::Say(PublicMessage::OpenInBrowser) => "open_in_browser",
         Stop::Say(PublicMessage::AppClosed) => "app_closed",
         Stop::SignIn { fresh: true } => "max_age",
-        Stop::SignIn { fresh: false } | Stop::Redirect(_) | Stop::Say(_) => "",
+        Stop::SignIn { fresh: false } | Stop::Redirect(_) | Stop::Enter(_) | Stop::Say(_) => "",
     }
 }
 
@@ -209,7 +217,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
             let context = PageContext { kind, incident, app, person, continue_to: back.as_deref(), language };
             return worker.shared.pages.respond(*message, context).map(DownBody::ours);
         }
-        Stop::Redirect(to) => return worker.shared.pages.see_other(to, stopped.incident()).map(DownBody::ours),
+        Stop::Redirect(to) | Stop::Enter(to) => return worker.shared.pages.see_other(to, stopped.incident()).map(DownBody::ours),
         Stop::SignIn { fresh: true } => Ask::Fresh,
         Stop::SignIn { fresh: false } => Ask::Any,
         Stop::Recheck(_) => Ask::Reread,
@@ -218,7 +226,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
     let (Some(route), Some(bearings)) = (route, stopped.into_bearings()) else {
         return page(worker, PublicMessage::Internal, incident, kind, None, None);
     };
-    let return_to = bearings.path_and_query();
+    let return_to = sign_out::never_back_to(&route, &bearings).unwrap_or_else(|| bearings.path_and_query());
     let request = own_request(bearings, HostRole::App(Arc::clone(&route.policy)), Bytes::new());
     let desk = Arc::clone(&worker.shared.login);
     let asked = worker.shared.control.spawn(async move { desk.send_to_sign_in(request, return_to, ask).await }).await;
@@ -261,7 +269,8 @@ async fn ours(worker: &Rc<Worker>, own: Own<Incoming>) -> Response<DownBody> {
     let Own { bearings, body, route } = own;
     let (incident, kind) = (bearings.incident, bearings.kind);
     let language = bearings.headers.get(http::header::ACCEPT_LANGUAGE).cloned();
-    let read = tokio::time::timeout(Duration::from_millis(OWN_BODY_MS), Limited::new(body, OWN_BODY_BYTES_MAX).collect()).await;
+    let bytes_max = if route.is_none() && bearings.path == SAML_ACS { SAML_BODY_BYTES_MAX } else { OWN_BODY_BYTES_MAX };
+    let read = tokio::time::timeout(Duration::from_millis(OWN_BODY_MS), Limited::new(body, bytes_max).collect()).await;
     let body = match read {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(_)) => return page(worker, PublicMessage::BodyTooLarge, incident, kind, route.as_deref(), language.as_ref()),

@@ -182,6 +182,7 @@ fn placeholders(provision: &Provision) -> ResolvedCredential {
         token: credential.token.as_ref().map(|_| secret()),
         basic: credential.basic.as_ref().map(|(user, _)| (user.clone(), secret())),
         headers: credential.headers.iter().map(|(name, _)| (name.clone(), secret())).collect(),
+        settings: credential.settings.iter().map(|(name, _)| (name.clone(), secret())).collect(),
     }
 }
 

@@ -160,5 +160,6 @@ fn stand_in(id: String) -> Idp {
         algorithms: Vec::new(),
         attributes: Vec::new(),
         userinfo: false,
+        saml: None,
     }
 }

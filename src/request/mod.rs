@@ -15,10 +15,12 @@
 
 #![expect(clippy::future_not_send, reason = "a request never leaves its core; that is the point of one runtime per core")]
 
+pub mod app_cookies;
 mod authenticated;
 mod authorized;
 mod bearer;
 pub mod cookies;
+pub mod entrance;
 mod kind;
 mod provisioned;
 mod raw;
@@ -36,14 +38,14 @@ pub use provisioned::Provisioned;
 pub use raw::{Arrival, Bearings, Limits, RawRequest, address_text, client_address};
 pub use response::clean_response;
 pub use routed::{ForApp, Own, Routed};
-pub use routes::{Route, Routes, SharedSecrets};
+pub use routes::{AppCookies, Route, Routes, SharedSecrets};
 pub use stopped::{Stop, Stopped};
-pub use upstream::{Asked, UpstreamRequest, Wire};
+pub use upstream::{Asked, Spare, UpstreamRequest, Wire};
 
 use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};
 use crate::provision::{Asking, Ensured};
-use crate::session::AppSession;
+use crate::session::{AppSession, Pass};
 use crate::state::{SecretHash, StoreError};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,6 +60,18 @@ pub trait Doors {
 
     /// A pass for this session at its app.
     fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, asking: Asking) -> impl Future<Output = Ensured>;
+
+    /// Signs this session in at an app that reads no header; the message says why not.
+    fn enter(
+        &self,
+        session: &Arc<AppSession>,
+        route: &Arc<Route>,
+        pass: &Arc<Pass>,
+        incident: Incident,
+    ) -> impl Future<Output = Result<(), PublicMessage>> {
+        let _ = (session, route, pass, incident);
+        async { Err(PublicMessage::Internal) }
+    }
 }
 
 /// Where a request came out.

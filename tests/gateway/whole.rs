@@ -227,6 +227,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             algorithms: vec!["RS256".into()],
             attributes: Vec::new(),
             userinfo: true,
+            saml: None,
         }],
     }
 }
@@ -320,6 +321,13 @@ impl Person {
     pub fn cookies(&self, host: &str) -> String {
         let pairs: Vec<String> = self.jars.get(host).into_iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();
         if pairs.is_empty() { String::new() } else { format!("Cookie: {}\r\n", pairs.join("; ")) }
+    }
+
+    /// Forgets who is signed in, everywhere, as a closed browser does; cookies of applications stay.
+    pub fn forget_sessions(&mut self) {
+        for jar in self.jars.values_mut() {
+            jar.retain(|name, _| !name.starts_with(COOKIE));
+        }
     }
 
     /// The session cookie's value at `host`.

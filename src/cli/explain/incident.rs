@@ -8,7 +8,7 @@ use crate::fault::{Incident, PublicMessage};
 use crate::identity::Way;
 use crate::load::Loaded;
 use crate::policy::Policy;
-use crate::policy::explain::span;
+use crate::source::value::duration_text;
 use crate::state::{AccountKey, IncidentFacts, IncidentRecord, OF_ONE_PERSON_MAX, Store, StoreError, newest_of_each};
 use url::Url;
 
@@ -19,7 +19,7 @@ pub(super) async fn explain(code: Incident, loaded: &Loaded, store: &dyn Store, 
         return Err(format!(
             "no incident {code} is recorded in {}: they are kept for {} ([state] incidents_keep), the last {OF_ONE_PERSON_MAX} of a person\n  is it of another gateway (--config)? The audit log has the code as well",
             loaded.gateway.state.url,
-            span(loaded.gateway.state.incidents_keep_ms)
+            duration_text(loaded.gateway.state.incidents_keep_ms)
         ));
     };
     let policy = facts.app.as_deref().and_then(|app| loaded.policies.iter().map(AsRef::as_ref).find(|policy: &&Policy| policy.name == app));
@@ -149,6 +149,7 @@ fn recorded(facts: &IncidentFacts) -> (Verdict, String) {
         | PublicMessage::AppUnreachable
         | PublicMessage::AppTimeout
         | PublicMessage::TooManyConnections
+        | PublicMessage::AppRejected
         | PublicMessage::AppUnavailable
         | PublicMessage::SignedOut
         | PublicMessage::SignedIn

@@ -142,6 +142,7 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
     let initial_password = fit::initial_password(reader, table, &connector);
     let (settings, problems) = connector.settings(reader.file, table.table("settings"));
     reader.problems.extend(problems);
+    let secrets = connector.secret_settings(reader.file, table.table("settings"));
     let match_by = table.texts("match").iter().filter_map(|by| match_by(by)).collect::<Vec<_>>();
     if match_by.is_empty()
         && table.get("mode").is_none()
@@ -156,7 +157,7 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
     Some(Provision {
         connector,
         url,
-        credential: credential(reader, table),
+        credential: Credential { settings: secrets, ..credential(reader, table) },
         settings,
         on_existing,
         match_by,
@@ -245,7 +246,7 @@ fn credential(reader: &mut Reader<'_>, table: &Table) -> Credential {
         }
         headers.extend(secret(reader, &entry.node).map(|secret| (entry.key.clone(), secret)));
     }
-    Credential { token, basic, headers }
+    Credential { token, basic, headers, settings: Vec::new() }
 }
 
 /// `"cred:NAME"` or `{ secret = "cred:NAME" }`.

@@ -10,7 +10,7 @@ pub(super) fn leavers(reader: &mut Reader<'_>, provision: &Table, connector: &Mo
     let known = Leavers::default();
     let disable = table.text("account") == Some("disable");
     let whole = |key: &str| table.integer(key).and_then(|number| u64::try_from(number).ok());
-    if disable && !connector.can(&Verb::Disable) {
+    if disable && !connector.can_switch_off() {
         let span = table.get("account").map_or(&entry.key_span, |account| &account.node.span).clone();
         let help = "leave it out (people are kept out at the gateway), or give the connector a `disable`";
         reader.error("connector-lacks", &span, format!("the connector `{}` cannot switch an account off", connector.name), help);

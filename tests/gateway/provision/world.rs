@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use vestibule::clock::{Clock as _, ManualClock, Timestamp};
 use vestibule::config;
 use vestibule::connector::model::{Credential, MemberVerb, Model, Verb, same_email};
-use vestibule::connector::{Connector, Context, Observation, Outcome, Trouble};
+use vestibule::connector::{Connector, Context, Observation, Outcome, SwitchedOff, Trouble};
 use vestibule::entropy::SeededEntropy;
 use vestibule::expr::{Env, FirstOf, Template};
 use vestibule::fault::{Incident, PublicMessage};
@@ -195,8 +195,9 @@ impl Connector for App {
         read("get", fault, found.map_or(Observation::Absent, |account| Observation::Found(Box::new(account), MatchBy::ExternalId)))
     }
 
-    async fn disable(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
-        self.switch("disable", context, |accounts, at| accounts[at].disabled = true).await
+    async fn disable(&self, context: Context<'_>, _may_delete: bool) -> Result<SwitchedOff, Trouble> {
+        let outcome = self.switch("disable", context, |accounts, at| accounts[at].disabled = true).await?;
+        Ok(if outcome == Outcome::Gone { SwitchedOff::Gone } else { SwitchedOff::Flag })
     }
 
     async fn delete(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
@@ -367,7 +368,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
         access_place: String::new(),
         contact: None,
         help: None,
-        paths: Vec::new(),
+        paths: PathSections::default(),
         messages: messages::Messages::default(),
         encoded_slashes: EncodedSlashes::Refuse,
         bearer: None,
@@ -417,6 +418,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
         ],
         secret_headers: Vec::new(),
         jwt: None,
+        sign_in: SignIn::default(),
         tests: Vec::new(),
     };
     change(&mut policy);
