@@ -5,7 +5,7 @@
 
 use super::admin_tls;
 use super::connectors::{self, Read};
-use super::{Environment, StartError};
+use super::{Environment, StartError, secret};
 use crate::clock::Clock;
 #[cfg(feature = "saml")]
 use crate::config::MetadataPlace;
@@ -16,7 +16,7 @@ use crate::policy::sign_in::Password;
 use crate::policy::{Policy, SecretHeader};
 use crate::proxy::tls::Certificates;
 use crate::request::{AppCookies, SharedSecrets};
-use crate::secrets::{self, OpenToOthers};
+use crate::secrets::OpenToOthers;
 use crate::session::CookieKey;
 use crate::sso::Provider;
 use crate::sso::bearer::AccessTokens;
@@ -185,22 +185,18 @@ impl Builder {
     fn recording<T>(&self, work: impl FnOnce(&Read<'_>) -> Result<T, StartError>) -> Result<(T, SecretHash), StartError> {
         let seen = RefCell::new(Zeroizing::new(Vec::new()));
         let read = |place: &dyn Display, reference: &SecretRef| {
-            let resolved =
-                secrets::resolve(reference, self.environment.as_ref()).map_err(|cause| StartError::Secret { place: place.to_string(), cause })?;
-            if let Some(warning) = resolved.warning {
-                self.warn(&warning);
-            }
-            append(&mut seen.borrow_mut(), resolved.secret.expose_secret().as_bytes());
-            Ok(resolved.secret)
+            let secret = secret::read_saying(place, reference, self.environment.as_ref(), &|warning| self.warn(&warning))?;
+            append(&mut seen.borrow_mut(), secret.expose_secret().as_bytes());
+            Ok(secret)
         };
         let made = work(&read)?;
         let digest = SecretHash::of(&seen.borrow());
         Ok((made, digest))
     }
 
-    fn warn(&self, OpenToOthers { reference, path, mode }: &OpenToOthers) {
-        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone()) {
-            tracing::warn!(reference, path = %path.display(), mode = format!("{mode:o}"), "a secret can be read by others");
+    fn warn(&self, warning: &OpenToOthers) {
+        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(warning.path.clone()) {
+            secret::tell(warning);
         }
     }
 }

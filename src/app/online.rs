@@ -228,7 +228,7 @@ fn admin_api(place: Place, roles: Vec<(String, Place)>, policy: &Arc<Policy>, to
         return Some((place, Box::pin(async move { vec![line] })));
     }
     let environment = Arc::clone(&look.environment);
-    let read = move |key: &dyn Display, reference: &SecretRef| super::read_secret(key, reference, environment.as_ref());
+    let read = move |key: &dyn Display, reference: &SecretRef| super::secret::read(key, reference, environment.as_ref());
     // A secret that is not to be had is told where it is referred to.
     let credential = connectors::credential(policy, &read).ok()?;
     let files = super::admin_tls::Files::read(policy);

@@ -223,6 +223,8 @@ pub struct Metrics {
     provisioning: Family<ProvisioningLabels, Counter>,
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
+    audit_left_out: Counter,
+    turned_away: Counter,
     log_dropped: Counter,
     incidents_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
@@ -255,6 +257,10 @@ impl Default for Metrics {
         registry.register("vestibule_logins", "Sign-ins by provider and result", Family::clone(&logins));
         registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
+        let audit_left_out = Counter::default();
+        registry.register("vestibule_audit_left_out", "Audit lines that strangers caused beyond ten a minute of a kind and address", audit_left_out.clone());
+        let turned_away = Counter::default();
+        registry.register("vestibule_connections_turned_away", "Connections beyond [server] max_connections and max_connections_per_client", turned_away.clone());
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
         let log_dropped = Counter::default();
         registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
@@ -282,6 +288,8 @@ impl Default for Metrics {
             provisioning,
             audit_events,
             audit_dropped,
+            audit_left_out,
+            turned_away,
             log_dropped,
             incidents_dropped,
             policy_loaded,
@@ -422,6 +430,16 @@ impl Metrics {
         for (app, state) in states {
             self.breaker_state.get_or_create(&AppLabels { app: app.to_owned() }).set(state);
         }
+    }
+
+    /// Counts a connection that was one too many.
+    pub fn turned_away(&self) {
+        self.turned_away.inc();
+    }
+
+    /// Counts an audit line that was one too many of its kind.
+    pub(super) fn audit_left_out(&self) {
+        self.audit_left_out.inc();
     }
 
     /// Counts an audit event that could not be written.

@@ -14,6 +14,7 @@ pub mod leavers;
 pub mod mapping;
 pub mod messages;
 pub mod path;
+mod reads;
 pub mod schema;
 pub mod sections;
 pub mod sign_in;

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod bearer;
+mod bounds;
 mod check;
 mod cli;
 mod connector;
