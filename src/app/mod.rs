@@ -3,10 +3,11 @@
 //! [`start`] opens the store, makes the desks and starts the cores; [`Running`] stops it all again. No decision is made in here. What files refer to is read in
 //! `build.rs`, as often as wanted: `force.rs` has what is in force ([`Swap`]) and puts something else into force while the gateway runs. `wiring.rs` fits ports
 //! that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions, `sockets.rs` binds, `lines.rs` says what was loaded,
-//! `status.rs` how it is, `online.rs` looks at everything that a start would need without starting.
+//! `status.rs` how it is, `console.rs` builds the operators' console, `online.rs` looks at everything that a start would need without starting.
 
 mod build;
 mod connectors;
+mod console;
 mod force;
 mod lines;
 pub mod look;
@@ -18,6 +19,7 @@ mod wiring;
 pub use force::{By, Source, Swap};
 
 use crate::admin::socket::SocketError;
+use crate::admin::console::Console;
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Gateway, SecretRef};
@@ -49,7 +51,7 @@ use std::fmt::Display;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -183,6 +185,9 @@ pub enum StartError {
     /// Logging.
     #[error("{0}")]
     Observe(#[from] observe::ObserveError),
+    /// The operators' listener.
+    #[error("[admin] listen: {0} is not a loopback address, and there is no certificate to speak TLS with")]
+    AdminPlain(SocketAddr),
     /// The operators' socket.
     #[error("{0}")]
     Socket(#[from] SocketError),
@@ -220,6 +225,7 @@ pub struct Running {
     pub redirecting: Vec<SocketAddr>,
     /// Where operators look.
     pub admin: Option<SocketAddr>,
+    console: Option<Arc<Console>>,
     swap: Arc<Swap>,
     stop: watch::Sender<bool>,
     background: CancellationToken,
@@ -254,9 +260,16 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
     let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), gateway.session.clone()));
     let scheme = if plain { "http" } else { "https" };
-    let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port };
+    let sockets = Sockets::bind(&gateway, if plain { DEMO } else { "[server] listen" })?;
+    let site = console::Site::of(gateway.admin.as_ref(), sockets.admin_at);
+    let elsewhere = site.as_ref().map(console::Site::elsewhere);
+    let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port, elsewhere };
     let signer = Arc::new(Signer::load(&store, Arc::clone(&entropy), clock.as_ref(), &addresses.auth_origin()).await?);
-    let pages = Arc::new(Pages::new(gateway.pages.clone(), &addresses.auth_origin()));
+    let mut pages = Pages::new(gateway.pages.clone(), &addresses.auth_origin());
+    if let Some(elsewhere) = &addresses.elsewhere {
+        pages = pages.with(&elsewhere.host, &elsewhere.origin);
+    }
+    let pages = Arc::new(pages);
     let control = tokio::runtime::Handle::current();
     let provision = provision::Desk::new(provision::Parts {
         accounts: Arc::new(store.clone()),
@@ -272,9 +285,9 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let idps = gateway.idps.iter().map(|idp| builder.idp(idp, &[])).collect::<Result<Vec<_>, _>>()?;
     let routes: Arc<ArcSwap<Routes>> = Arc::default();
     let jwks = bytes::Bytes::from(signer.jwks().to_string());
-    let login = Arc::new(login::Desk::new(DeskParts {
+    let desk_parts = |apps: AppsByName, session: crate::config::Session| DeskParts {
         addresses: addresses.clone(),
-        session: gateway.session.clone(),
+        session,
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
         logins: Arc::new(store.clone()),
@@ -283,16 +296,24 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         sign_ins: Arc::new(store.clone()),
         pages: Arc::clone(&pages),
         providers: idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn Provider>).collect(),
-        apps: Arc::new(AppsByName(Arc::clone(&routes))),
+        apps: Arc::new(apps),
         admission: Arc::new(DeskAdmission { desk: Arc::clone(&provision), clock: Arc::clone(&clock) }),
-        jwks: Arc::new(move || jwks.clone()),
+        jwks: {
+            let jwks = jwks.clone();
+            Arc::new(move || jwks.clone())
+        },
         pending_max: PENDING_MAX,
-    }));
+    };
+    let apps = || AppsByName(Arc::clone(&routes), site.as_ref().map(|site| Arc::clone(&site.policy)));
+    let login = Arc::new(login::Desk::new(desk_parts(apps(), gateway.session.clone())));
+    let console_desk = Arc::new(login::Desk::of_console(desk_parts(apps(), console::session(&gateway.session))));
     let issuers = idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn AccessTokens>).collect();
     let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
     let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
     let tls = if plain { None } else { builder.certificates(&gateway, None)? };
+    let served = Mutex::new(tls.as_ref().map(|new| console::served(&new.certificates)).unwrap_or_default());
     let (certificates, resolver) = tls.map(|new| (new.digest, Arc::new(Resolver::new(new.certificates)))).unzip();
+    let admin_acceptor = console::acceptor(gateway.admin.as_ref(), resolver.as_ref(), gateway.min_tls)?;
     let acceptor = resolver.clone().map(|resolver| Acceptor::new(resolver, gateway.min_tls)).transpose();
     let acceptor = acceptor.map_err(|cause| StartError::Tls { place: "[tls]".to_owned(), cause })?.map(Arc::new);
     let upstream_tls = tls::client_config(None).map_err(|cause| StartError::Tls { place: "outgoing TLS".to_owned(), cause })?;
@@ -306,14 +327,13 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         provision: Arc::clone(&provision),
         pages: Arc::clone(&pages),
         clock: Arc::clone(&clock),
-        entropy,
+        entropy: Arc::clone(&entropy),
         control,
         metrics: Arc::clone(&metrics),
         incidents,
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
     });
-    let sockets = Sockets::bind(&gateway, if plain { DEMO } else { "[server] listen" })?;
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
@@ -323,13 +343,31 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }
-    if let Some(listener) = sockets.admin {
-        let (metrics, clock) = (Arc::clone(&metrics), Arc::clone(&clock));
-        let admin = Arc::new(Admin { metrics, store: Arc::clone(&shared_store), show_metrics: gateway.telemetry.metrics, clock });
-        drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
-    }
-    let handles = Handles { routes, provision, login, tokens, pages, live, limits, metrics, store: shared_store, level, resolver, clock, scheme };
+    let show_metrics = gateway.telemetry.metrics;
+    let handles = Handles {
+        routes,
+        provision,
+        login,
+        tokens,
+        pages: Arc::clone(&pages),
+        live: Arc::clone(&live),
+        limits,
+        metrics: Arc::clone(&metrics),
+        store: Arc::clone(&shared_store),
+        level,
+        resolver,
+        served,
+        clock: Arc::clone(&clock),
+        scheme,
+    };
     let swap = Arc::new(Swap::begin(builder, handles, First { gateway, text, policies, unavailable, rejected, idps, certificates }));
+    let console = site.map(|site| Arc::new(site.console(&swap, console_desk, entropy)));
+    if let Some(listener) = sockets.admin {
+        let gauges = Arc::clone(&swap) as Arc<dyn admin::Gauges>;
+        let admin = Arc::new(Admin { metrics, store: shared_store, show_metrics, clock, gauges, console: console.clone() });
+        drop(tokio::spawn(admin::run(listener, admin_acceptor, admin, stopping.clone())));
+    }
+    drop(tokio::spawn(Arc::clone(&swap).look_at_providers(background.clone())));
     drop(tokio::spawn(Arc::clone(&swap).sample(background.clone())));
     let mut cores = Vec::new();
     for (number, listeners) in sockets.cores.into_iter().enumerate() {
@@ -339,7 +377,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, swap, stop, background, sweeper, keeper, cores, store, _flush: flush })
+    Ok(Running { serving, redirecting, admin: admin_at, console, swap, stop, background, sweeper, keeper, cores, store, _flush: flush })
 }
 
 /// Bounds of every request.
@@ -364,6 +402,11 @@ impl Running {
     /// What is in force, and the way to put something else into force.
     pub const fn swap(&self) -> &Arc<Swap> {
         &self.swap
+    }
+
+    /// The operators' console, where there is one.
+    pub const fn console(&self) -> Option<&Arc<Console>> {
+        self.console.as_ref()
     }
 
     /// Becomes true when the gateway stops.

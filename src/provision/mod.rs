@@ -24,7 +24,7 @@ mod switched_off;
 
 pub use joining::{Joined, joins, protected};
 pub use meter::{Meter, NoMeter};
-pub use people::{Listed, People, PeopleError, Which};
+pub use people::{Leaf, Listed, People, PeopleError, Which};
 
 use crate::clock::{Clock, Timestamp};
 use crate::connector::Connector;

@@ -52,7 +52,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 /// RFC 5280 4.1: version, serialNumber, signature, issuer, then validity.
-fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
+pub(super) fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let (SEQUENCE, whole, _) = element(certificate)? else { return None };
     let (SEQUENCE, mut fields, _) = element(whole)? else { return None };
     if let (VERSION, _, rest) = element(fields)? {

@@ -113,6 +113,11 @@ pub trait Provider: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Whether the provider answers now; `None`: there is nothing to ask. For operators: nobody's sign-in depends on it.
+    async fn answers(&self) -> Option<bool> {
+        None
+    }
+
     /// Where to send the browser to end the provider's own session; `None` when the provider offers no such place or cannot be reached.
     async fn logout_url(&self, id_token: Option<&str>, back_to: &str, state: &str) -> Option<Url>;
 }

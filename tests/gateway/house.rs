@@ -166,7 +166,7 @@ impl House {
             Arc::new(provider) as Arc<dyn Provider>
         };
         let apps = vec![policy("redmine", APP, &options), policy("wiki", OTHER, &options)];
-        let addresses = Addresses { scheme: options.scheme, auth_host: AUTH.into(), port: options.port };
+        let addresses = Addresses { scheme: options.scheme, auth_host: AUTH.into(), port: options.port, elsewhere: None };
         let doorman = Arc::new(Doorman::default());
         let desk = Arc::new(Desk::new(DeskParts {
             pages: Arc::new(Pages::new(config::Pages::default(), &addresses.auth_origin())),

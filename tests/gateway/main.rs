@@ -6,6 +6,7 @@ mod bearer;
 mod check;
 mod cli;
 mod connector;
+mod console;
 mod explain;
 mod fake_admin;
 mod fake_op;
