@@ -15,6 +15,7 @@ use crate::request::SharedSecrets;
 use crate::secrets::{self, OpenToOthers};
 use crate::sso::oidc::OidcProvider;
 use crate::state::SecretHash;
+use crate::trace::Traced;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -25,7 +26,10 @@ use zeroize::Zeroizing;
 
 /// Reads and makes.
 pub(super) struct Builder {
-    pub(super) transport: Arc<dyn Transport>,
+    /// To admin APIs.
+    transport: Arc<dyn Transport>,
+    /// To providers.
+    idp_transport: Arc<dyn Transport>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environment: Environment,
     /// Files of which it was said that others can read them: once is enough.
@@ -56,8 +60,13 @@ pub(super) struct NewCertificates {
 }
 
 impl Builder {
-    pub(super) fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, environment: Environment) -> Self {
-        Self { transport, clock, environment, warned: Mutex::default() }
+    /// `traced`: what is sent is recorded.
+    pub(super) fn new(transport: Arc<dyn Transport>, traced: bool, clock: Arc<dyn Clock>, environment: Environment) -> Self {
+        let of = |purpose, passed_on| -> Arc<dyn Transport> {
+            let transport = Arc::clone(&transport);
+            if traced { Arc::new(Traced::new(transport, purpose, passed_on)) } else { transport }
+        };
+        Self { transport: of("admin_api", true), idp_transport: of("idp", false), clock, environment, warned: Mutex::default() }
     }
 
     /// The secret for the key that is named.
@@ -88,7 +97,7 @@ impl Builder {
         if let Some(known) = before.iter().find(|known| known.idp == *idp && known.secrets == secrets) {
             return Ok(known.clone());
         }
-        let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&self.transport), Arc::clone(&self.clock)));
+        let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&self.idp_transport), Arc::clone(&self.clock)));
         Ok(KnownIdp { idp: idp.clone(), secrets, provider })
     }
 

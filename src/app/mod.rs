@@ -40,6 +40,7 @@ use crate::signer::Signer;
 use crate::sso::Provider;
 use crate::sso::bearer::AccessTokens;
 use crate::state::seal::Sealer;
+use crate::trace::Recorder;
 use crate::state::{LoginStore, Store, sqlite};
 use arc_swap::ArcSwap;
 use build::Builder;
@@ -188,6 +189,9 @@ pub enum StartError {
     /// The operators' listener.
     #[error("[admin] listen: {0} is not a loopback address, and there is no certificate to speak TLS with")]
     AdminPlain(SocketAddr),
+    /// Traces.
+    #[error("{0}")]
+    Traces(#[from] observe::ExporterError),
     /// The operators' socket.
     #[error("{0}")]
     Socket(#[from] SocketError),
@@ -231,6 +235,8 @@ pub struct Running {
     background: CancellationToken,
     sweeper: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
+    /// Sends the last spans when it is told to stop.
+    exporter: Option<tokio::task::JoinHandle<()>>,
     cores: Vec<JoinHandle<std::io::Result<()>>>,
     store: sqlite::Store,
     /// Last, so that what the others say at their end is written.
@@ -254,7 +260,14 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let install = || observe::install(&gateway.telemetry, &gateway.audit, pseudonyms, &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
-    let builder = Builder::new(transport, Arc::clone(&clock), environment);
+    let (traces, exporter) = match &gateway.telemetry.otlp {
+        Some(otlp) => {
+            let (recorder, recorded) = Recorder::new(Arc::clone(&clock), Arc::clone(&entropy));
+            (Some(recorder), Some(observe::Exporter::new(otlp, Arc::clone(&transport), recorded, Arc::clone(&metrics))?))
+        }
+        None => (None, None),
+    };
+    let builder = Builder::new(transport, traces.is_some(), Arc::clone(&clock), environment);
     let sealer = Sealer::new(&builder.secret(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
@@ -331,6 +344,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         control,
         metrics: Arc::clone(&metrics),
         incidents,
+        traces,
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
     });
@@ -338,6 +352,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let background = CancellationToken::new();
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
     let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), gateway.state.sign_ins_keep_ms, background.clone()));
+    let exporter = exporter.map(|exporter| tokio::spawn(exporter.run(background.clone())));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {
@@ -377,7 +392,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, console, swap, stop, background, sweeper, keeper, cores, store, _flush: flush })
+    Ok(Running { serving, redirecting, admin: admin_at, console, swap, stop, background, sweeper, keeper, exporter, cores, store, _flush: flush })
 }
 
 /// Bounds of every request.
@@ -436,6 +451,11 @@ impl Running {
         // Its last act is to write down when sessions were last used; the store is closed after that.
         if let Err(error) = self.sweeper.await {
             tracing::error!(%error, "the sweeper of sessions panicked; please report this");
+        }
+        if let Some(exporter) = self.exporter
+            && let Err(error) = exporter.await
+        {
+            tracing::error!(%error, "the exporter of spans panicked; please report this");
         }
         if let Err(error) = self.keeper.await {
             tracing::error!(%error, "the keeper of incidents panicked; please report this");

@@ -415,7 +415,7 @@ impl Desk {
                     pilot.land(end, clock.now());
                 });
                 // Nobody waits for the handle: whoever waits, waits for the end.
-                drop(self.parts.runtime.spawn(flight));
+                drop(self.parts.runtime.spawn(crate::trace::carried(flight)));
                 wait
             }
         };

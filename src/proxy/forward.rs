@@ -10,6 +10,7 @@ use super::tunnel;
 use super::worker::Worker;
 use crate::fault::PublicMessage;
 use crate::request::{Route, UpstreamRequest, Wire, clean_response};
+use crate::trace::{Kind, Open, TRACEPARENT};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -70,6 +71,10 @@ impl ForwardError {
 /// Sends a request to its application and starts the answer on its way back.
 pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>) -> Result<Response<DownBody>, ForwardError> {
     let Wire { mut head, body, route, session, upgrade, downstream, .. } = request.into_wire();
+    let mut span = worker.span("", Kind::Client);
+    if let Some(span) = &mut span {
+        announce(span, &mut head, &route);
+    }
     if !http_body::Body::is_end_stream(&body) && http_body::Body::size_hint(&body).exact().is_none() {
         // Otherwise hyper takes a GET to have no body, and the application would answer another question.
         head.headers.insert(header::TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
@@ -80,6 +85,9 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     let exchange = exchange(&worker.pool, &route, head, body, fate.clone());
     let timeout_ms = upstream.response_timeout_ms;
     let answered = in_time(exchange, &fate, Duration::from_millis(timeout_ms)).await;
+    if let Some(span) = span {
+        tell(span, answered.as_ref());
+    }
     let (mut response, lease) = match answered {
         Some(Ok(answer)) => answer,
         Some(Err(_)) if fate.too_large() => return Err(ForwardError::BodyTooLarge),
@@ -100,6 +108,32 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     clean_response(&mut head.headers, &worker.shared.limits.load().cookie);
     head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
     Ok(Response::from_parts(head, DownBody::theirs(body, lease, bound)))
+}
+
+/// Says in the request where it belongs, and in the span what it is. No path: who asked for what is the access log's.
+fn announce(span: &mut Open, head: &mut Parts, route: &Route) {
+    head.headers.insert(TRACEPARENT, span.context().header());
+    span.rename(head.method.as_str().to_owned());
+    span.note("http.request.method", head.method.as_str().to_owned());
+    span.note("server.address", route.policy.upstream.host.clone());
+    span.note("server.port", route.policy.upstream.port);
+    span.note("vestibule.app", route.policy.name.clone());
+    span.note("vestibule.purpose", "upstream");
+}
+
+/// What came of it, by the time the head of the answer was there.
+fn tell(mut span: Open, answered: Option<&Result<(Response<Incoming>, Lease), Broken>>) {
+    match answered {
+        Some(Ok((response, _))) => {
+            span.note("http.response.status_code", response.status().as_u16());
+            if response.status().is_client_error() || response.status().is_server_error() {
+                span.fail(response.status().as_u16().to_string());
+            }
+        }
+        Some(Err(Broken::Connect(_))) => span.fail("connect"),
+        Some(Err(Broken::Exchange(_))) => span.fail("exchange"),
+        None => span.fail("timeout"),
+    }
 }
 
 /// Waits for the head of the answer. An application is not late while its request is still on the way: the time runs from the last piece of it.

@@ -384,13 +384,17 @@ async fn what_operators_do_is_done_and_audited_with_who_and_why() {
     assert_eq!(ops.whole.get(&bo, APP, "/x").await.status(), 200);
     let issuer = ops.issuer();
     let page = ops.page(&mut operator, &format!("/person?issuer={issuer}&subject=bo")).await;
-    let session = page.split_once("name=\"session\" value=\"").unwrap().1.split_once('"').unwrap().0.to_owned();
-    let answer = ops.press(&mut operator, "/end", &[("session", &session), ("why", "laptop lost")]).await;
-    assert_eq!(answer.status(), 303, "{answer:?}");
+    let sessions: Vec<String> =
+        page.split("name=\"session\" value=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0.to_owned()).collect();
+    assert_eq!(sessions.len(), 2, "of the sign-in that failed, and of the one that did not: {page}");
+    for session in &sessions {
+        let answer = ops.press(&mut operator, "/end", &[("session", session), ("why", "laptop lost")]).await;
+        assert_eq!(answer.status(), 303, "{answer:?}");
+    }
     let known = ops.somebody("bo").await.0;
-    assert_eq!(ops.whole.get(&known, APP, "/x").await.status(), 200, "the other browser stays");
-    assert_eq!(ops.whole.get(&bo, APP, "/x").await.status(), if bo.session(APP) == known.session(APP) { 200 } else { 401 });
-    assert_eq!(ops.audited(&["session.revoked", "laptop lost", "olga@example.com", "bo"]).len(), 1);
+    assert_eq!(ops.whole.get(&known, APP, "/x").await.status(), 200, "a new one");
+    assert_eq!(ops.whole.get(&bo, APP, "/x").await.status(), 401);
+    assert_eq!(ops.audited(&["session.revoked", "laptop lost", "olga@example.com", "bo@example.com"]).len(), 2);
 
     // All sessions of a person.
     let answer = ops.press(&mut operator, "/end-all", &[("issuer", &issuer), ("subject", "bo"), ("why", "left the company")]).await;
@@ -601,6 +605,7 @@ async fn a_console_that_was_left_alone_asks_who_is_there() {
     assert!(asked.query().unwrap().contains("max_age=0"), "{asked}");
     // Taken out of the group, they are out at their next sign-in; signed out, at once.
     ops.be("olga", &["staff"]);
+    ops.whole.advance_s(2);
     let (_, answer) = ops.travel(&mut operator, ops.url("/.vestibule/login?to=%2F&fresh=1")).await;
     assert_eq!(answer.status(), 403, "{answer:?}");
     let mut operator = ops.operator().await;
