@@ -76,7 +76,10 @@ impl Exporter {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut batch = Vec::new();
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            self.send_all(&mut batch).await;
+            // A batch under way when the end comes is lost: a collector that stalls is not waited for.
+            if stop.run_until_cancelled(self.send_all(&mut batch)).await.is_none() {
+                break;
+            }
         }
         self.recorded.receiver.close();
         if tokio::time::timeout(LAST, self.send_all(&mut batch)).await.is_err() {

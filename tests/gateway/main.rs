@@ -28,4 +28,5 @@ mod session;
 mod settings;
 mod state;
 mod tools;
+mod traces;
 mod whole;
