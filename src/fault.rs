@@ -222,6 +222,8 @@ pub enum PublicMessage {
     AppUnreachable,
     /// 504.
     AppTimeout,
+    /// 502: the app does not know somebody whose account is there.
+    AppRejected,
     /// 503: the policy never loaded.
     AppUnavailable,
     /// 200: signed out.

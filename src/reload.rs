@@ -7,7 +7,7 @@
 mod systemd;
 mod watch;
 
-use crate::admin::commands::{ActOnUser, Deed, ListUsers, Looks, Reload, Reloaded, Reloads, Statuses};
+use crate::admin::commands::{ActOnUser, BeginReconcile, Deed, ListUsers, LookReconcile, Looks, Reload, Reloaded, Reloads, Statuses};
 use crate::admin::socket::{self, Commands, Peers};
 use crate::app::{self, By, Plan, Running, Source, StartError, Swap};
 use crate::config::{Admin, SOCKET};
@@ -75,7 +75,10 @@ impl Following {
                 vec![Box::new(Reload(Arc::clone(&reloader) as Arc<dyn Reloads>)), Box::new(Looks(Arc::clone(&swap) as Arc<dyn Statuses>))];
             let people = swap.people();
             commands.push(Box::new(ListUsers(people.clone())));
-            for deed in [Deed::Approve, Deed::Retry, Deed::Forget] {
+            let rounds = swap.rounds();
+            commands.push(Box::new(BeginReconcile(Arc::clone(&rounds))));
+            commands.push(Box::new(LookReconcile(rounds)));
+            for deed in Deed::ALL {
                 commands.push(Box::new(ActOnUser { deed, people: people.clone() }));
             }
             drop(tokio::spawn(socket::run(listener, peers, commands, running.stopping())));

@@ -9,12 +9,15 @@ use crate::clock::Clock;
 use crate::config::{Gateway, Idp, SecretRef};
 use crate::connector::Connector;
 use crate::outbound::Transport;
+use crate::policy::sign_in::Password;
 use crate::policy::{Policy, SecretHeader};
 use crate::proxy::tls::Certificates;
-use crate::request::SharedSecrets;
+use crate::request::{AppCookies, SharedSecrets};
 use crate::secrets::{self, OpenToOthers};
+use crate::session::CookieKey;
 use crate::sso::oidc::OidcProvider;
 use crate::state::SecretHash;
+use crate::state::seal::Sealer;
 use crate::trace::Traced;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::cell::RefCell;
@@ -32,6 +35,8 @@ pub(super) struct Builder {
     idp_transport: Arc<dyn Transport>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environment: Environment,
+    /// For keys that are made of `[state] key`; absent until the store is open.
+    pub(super) sealer: Option<Sealer>,
     /// Files of which it was said that others can read them: once is enough.
     warned: Mutex<HashSet<PathBuf>>,
 }
@@ -66,7 +71,8 @@ impl Builder {
             let transport = Arc::clone(&transport);
             if traced { Arc::new(Traced::new(transport, purpose, passed_on)) } else { transport }
         };
-        Self { transport: of("admin_api", true), idp_transport: of("idp", false), clock, environment, warned: Mutex::default() }
+        let (transport, idp_transport) = (of("admin_api", true), of("idp", false));
+        Self { transport, idp_transport, clock, environment, sealer: None, warned: Mutex::default() }
     }
 
     /// The secret for the key that is named.
@@ -76,7 +82,10 @@ impl Builder {
 
     /// What serves `policy`. `before` is what served its file so far: handed back when neither text nor secrets have changed.
     pub(super) fn app(&self, policy: &Policy, before: Option<(&Policy, &AppParts)>) -> Result<AppParts, StartError> {
-        let ((shared, credential), secrets) = self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?)))?;
+        let ((mut shared, credential), secrets) = self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?)))?;
+        if policy.sign_in.keeps_sessions() {
+            shared.cookies = self.sealer.as_ref().map(|sealer| AppCookies::new(CookieKey::new(sealer, &policy.name)));
+        }
         let same = |(known, parts): &(&Policy, &AppParts)| {
             // Its text names the connector; what that says may stand in a file of its own.
             let model =
@@ -172,5 +181,10 @@ fn shared_secrets(policy: &Policy, read: &Read<'_>) -> Result<SharedSecrets, Sta
     if policy.paths.iter().any(|section| !section.secret_headers.is_empty()) {
         paths = policy.paths.iter().map(|section| of(&section.secret_headers)).collect::<Result<_, _>>()?;
     }
-    Ok(SharedSecrets { everywhere: of(&policy.secret_headers)?, paths })
+    let password = match &policy.sign_in.password {
+        None => None,
+        Some(Password::Unchecked(any)) => Some(SecretString::from(any.as_str())),
+        Some(Password::Secret(reference)) => Some(read(&format_args!("{}: sign_in.password", policy.file), reference)?),
+    };
+    Ok(SharedSecrets { everywhere: of(&policy.secret_headers)?, paths, cookies: None, password })
 }

@@ -57,5 +57,7 @@ pub(super) fn resolve(file: &str, credential: &Credential, read: &Read<'_>) -> R
     };
     let header = |(name, value): &(String, SecretRef)| Ok((name.clone(), read(&format!("headers.{name}"), value)?));
     let headers = credential.headers.iter().map(header).collect::<Result<_, StartError>>()?;
-    Ok(ResolvedCredential { token, basic, headers })
+    let setting = |(name, value): &(String, SecretRef)| Ok((name.clone(), read(&format!("settings.{name}"), value)?));
+    let settings = credential.settings.iter().map(setting).collect::<Result<_, StartError>>()?;
+    Ok(ResolvedCredential { token, basic, headers, settings })
 }

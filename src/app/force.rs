@@ -5,8 +5,9 @@
 //! connections, passes and refusals: a pass is good for as long as its policy says the same.
 
 use super::build::{AppParts, Builder, KnownIdp};
+use super::reconcile::Rounds;
 use super::{Rejected, StartError, limits, lines};
-use crate::admin::commands::{Change, Entry, Reloaded};
+use crate::admin::commands::{Change, Entry, Reconciles, Reloaded};
 use crate::admin::console::Served as Certificate;
 use crate::clock::{Clock, Timestamp};
 use crate::config::change::keep;
@@ -27,7 +28,7 @@ use crate::session::LiveSessions;
 use crate::source::{Problem, Report, Severity};
 use crate::sso::Provider;
 use crate::sso::bearer::AccessTokens;
-use crate::state::{SecretHash, Store};
+use crate::state::{SecretHash, SignInStore, Store};
 use arc_swap::ArcSwap;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -301,6 +302,17 @@ impl Swap {
             format!("error: {}\n  {host:<24} is unavailable until its secret is there\n", refused.why)
         });
         lacking.chain(force.apps.iter().map(|app| format!("  {}\n", lines::app(&app.policy)))).collect()
+    }
+
+    /// Goes through everybody who has an account, for operators. Must be called on the control runtime.
+    pub fn rounds(&self) -> Arc<dyn Reconciles> {
+        Arc::new(Rounds {
+            desk: Arc::clone(&self.handles.provision),
+            routes: Arc::clone(&self.handles.routes),
+            sign_ins: Arc::clone(&self.handles.store) as Arc<dyn SignInStore>,
+            runtime: tokio::runtime::Handle::current(),
+            progress: Arc::default(),
+        })
     }
 
     /// The people with accounts, for operators.

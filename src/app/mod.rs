@@ -12,6 +12,7 @@ mod force;
 mod lines;
 pub mod look;
 pub mod online;
+mod reconcile;
 mod sockets;
 mod status;
 mod wiring;
@@ -66,6 +67,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
 /// How often it is asked whether today's backup is there.
 const BACKUP_EVERY: Duration = Duration::from_mins(10);
+
+/// How often it is asked who has left.
+const TEND_EVERY: Duration = Duration::from_mins(1);
 
 /// What names the address of the demo, which has no gateway file.
 pub(crate) const DEMO: &str = "--port";
@@ -267,8 +271,9 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         }
         None => (None, None),
     };
-    let builder = Builder::new(transport, traces.is_some(), Arc::clone(&clock), environment);
+    let mut builder = Builder::new(transport, traces.is_some(), Arc::clone(&clock), environment);
     let sealer = Sealer::new(&builder.secret(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
+    builder.sealer = Some(sealer.clone());
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
     let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), gateway.session.clone()));
@@ -354,6 +359,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), gateway.state.sign_ins_keep_ms, background.clone()));
     let exporter = exporter.map(|exporter| tokio::spawn(exporter.run(background.clone())));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
+    drop(tokio::spawn(reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));

@@ -126,7 +126,7 @@ impl Statuses for Swap {
             match state {
                 AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => *all += count,
                 AccountState::Pending | AccountState::Conflict | AccountState::AwaitingApproval => *failed += count,
-                AccountState::Provisioning => {}
+                AccountState::Provisioning | AccountState::Suspending | AccountState::Suspended | AccountState::Deprovisioned => {}
             }
         }
         let now = self.handles.clock.now();

@@ -8,6 +8,7 @@ mod fmt;
 mod help;
 mod init;
 mod plan;
+mod reconcile;
 mod reload;
 mod schema;
 mod serve;
@@ -133,6 +134,8 @@ enum Command {
         #[command(subcommand)]
         what: users::What,
     },
+    /// Hold everybody who has an account against the policy and the app, without waiting for them to come.
+    Reconcile(reconcile::Wish),
     /// Gateway, identity provider and two legacy apps on this machine, in one process.
     Demo {
         /// Drive the whole story headless, print a line for each step, exit 0 or 1.
@@ -168,6 +171,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { which, json } => status::run(&which, json),
         Command::Help { key } => help::run(key.as_deref()),
         Command::Users { what } => users::run(&what),
+        Command::Reconcile(wish) => reconcile::run(&wish),
         Command::Demo { check, port } => demo::run(check, port),
     })
 }

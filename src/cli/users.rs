@@ -32,8 +32,30 @@ pub(super) enum What {
     },
     /// Everything that is recorded of one person at one app.
     Show(One),
-    /// Say yes to an account, or to memberships, that wait for it.
-    Approve(One),
+    /// Say yes to what waits for it: an account, memberships, or that somebody who has left is switched off.
+    Approve {
+        /// The policy's name.
+        app: String,
+        /// Subject, login, e-mail address or user name.
+        #[arg(required_unless_present = "leavers")]
+        person: Option<String>,
+        /// Everybody who has left this app and waits.
+        #[arg(long, conflicts_with = "person")]
+        leavers: bool,
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Say that another account at the app is this person's.
+    Relink {
+        #[command(flatten)]
+        one: One,
+        /// The app's id of the account.
+        #[arg(long, value_name = "ID")]
+        account: String,
+    },
     /// Try again at the person's next request, whatever failed.
     Retry(One),
     /// Forget the gateway's record; the account in the app stays.
@@ -65,8 +87,16 @@ pub(super) fn run(what: &What) -> u8 {
     match what {
         What::List { app, failed, waiting, json, at } => list(app.as_deref(), *failed, *waiting, *json, at),
         What::Show(one) => show(one),
-        What::Approve(one) => act(one, "approve", "approved: it takes effect at the next request, within 5 minutes on an open session"),
-        What::Retry(one) => act(one, "retry", "the next request of this person tries again"),
+        What::Approve { app, person: None, json, at, .. } => approve_leavers(app, *json, at),
+        What::Approve { app, person: Some(person), json, at, .. } => {
+            let whom = Whom { app: app.clone(), person: person.clone(), account: None };
+            act(at, &whom, "approve", *json, "approved: it takes effect at the next request, within 5 minutes on an open session")
+        }
+        What::Relink { one, account } => {
+            let whom = Whom { account: Some(account.clone()), ..one.whom() };
+            act(&one.at, &whom, "relink", one.json, "linked to this account, which is looked at by the person's next request")
+        }
+        What::Retry(one) => act(&one.at, &one.whom(), "retry", one.json, "the next request of this person tries again"),
         What::Forget { one, yes } => forget(one, *yes),
     }
 }
@@ -142,13 +172,30 @@ fn show(one: &One) -> u8 {
     print(&out)
 }
 
-fn act(one: &One, deed: &str, said: &str) -> u8 {
-    let whom = Whom { app: one.app.clone(), person: one.person.clone() };
-    let user: Listed = match Door::find(&one.at).act(&format!("/api/v1/users/{deed}"), &whom) {
+impl One {
+    fn whom(&self) -> Whom {
+        Whom { app: self.app.clone(), person: self.person.clone(), account: None }
+    }
+}
+
+fn approve_leavers(app: &str, as_json: bool, at: &Where) -> u8 {
+    let whom = Whom { app: app.to_owned(), person: String::new(), account: None };
+    let users: Users = match Door::find(at).act("/api/v1/users/approve-leavers", &whom) {
+        Ok(users) => users,
+        Err(failed) => return failed.tell(),
+    };
+    if as_json {
+        return print(&format!("{:#}\n", json!(users)));
+    }
+    print(&format!("{app}: approved for {} people; they are switched off within a minute or two\n", users.len()))
+}
+
+fn act(at: &Where, whom: &Whom, deed: &str, as_json: bool, said: &str) -> u8 {
+    let user: Listed = match Door::find(at).act(&format!("/api/v1/users/{deed}"), whom) {
         Ok(user) => user,
         Err(failed) => return failed.tell(),
     };
-    if one.json {
+    if as_json {
         return print(&format!("{:#}\n", json!(user)));
     }
     print(&format!("{} {}: {said}\n", user.app, user.who.as_deref().unwrap_or(&user.subject)))
@@ -169,6 +216,6 @@ fn forget(one: &One, yes: bool) -> u8 {
             return NO;
         }
     }
-    let done = act(one, "forget", "forgotten");
+    let done = act(&one.at, &one.whom(), "forget", one.json, "forgotten");
     if done == YES { YES } else { done }
 }

@@ -1,21 +1,39 @@
 //! Runs a connector's steps over HTTP.
 //!
-//! Lives here: [`Engine`], which is a [`Connector`] made of a [`Model`], a policy's own [`Steps`], and a [`Transport`]. `run.rs` runs one step, `request.rs`
-//! builds it, `classify.rs` says what the answer means, `select.rs` finds the account in it, `paginate.rs` goes through lists, `verbs.rs` is what
-//! is done with steps, `stage.rs` runs them for show. It knows no app by name, and it never decides whether an account may be taken over (`provision/`).
+//! Lives here: [`Engine`], which is a [`Connector`] made of a [`Model`], a policy's own [`Steps`], and a [`Transport`].
+//!
+//! * One step: `run.rs`, built by `request.rs` and `body.rs`, `classify.rs` says what the answer means, `select.rs` finds the account in it, `paginate.rs` goes
+//!   through lists, `base.rs` lays a change over what was read.
+//! * Before any step: `session.rs` signs in to the admin API, with `jar.rs` and `html.rs`.
+//! * What is done with steps: `verbs.rs` looks, makes and changes, `members.rs` and `resolve.rs` grant and take back, `off.rs` switches off, `list.rs` lists.
+//! * What is remembered between calls: `state.rs`, `resolved.rs`, `turns.rs`. `stage.rs` runs it all for show.
+//!
+//! It knows no app by name, and it never decides whether an account may be taken over (`provision/`).
 
+mod base;
+mod body;
 mod classify;
+mod html;
+mod jar;
+mod list;
+mod members;
+mod off;
 mod paginate;
 mod request;
+mod resolve;
+mod resolved;
 mod run;
 mod select;
+mod session;
 mod stage;
+mod state;
+mod turns;
 mod verbs;
 
 pub use stage::{Cue, Stage, Staged};
 
 use super::model::{Call, MemberVerb, Model, Steps, Verb, Way};
-use super::{Connector, Context, Observation, Outcome, Trouble};
+use super::{Connector, Context, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::outbound::Transport;
@@ -24,8 +42,8 @@ use crate::policy::MatchBy;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use state::State;
+use std::sync::Arc;
 use url::Url;
 
 /// Credentials of admin calls, read from where the policy says. Prints as `[REDACTED]`.
@@ -37,6 +55,8 @@ pub struct ResolvedCredential {
     pub basic: Option<(String, SecretString)>,
     /// Further headers, values being secret.
     pub headers: Vec<(String, SecretString)>,
+    /// Settings of the connector that are secrets, by name.
+    pub settings: Vec<(String, SecretString)>,
 }
 
 /// What one admin call may take.
@@ -54,9 +74,6 @@ impl Default for Limits {
     }
 }
 
-/// Most `ETag`s remembered between looking and changing.
-const ETAGS_MAX: usize = 4096;
-
 /// An app's admin API, spoken to by data.
 #[derive(Debug)]
 pub struct Engine {
@@ -73,10 +90,8 @@ pub struct Engine {
     passwords: Option<Arc<dyn Entropy>>,
     /// Who answers instead of the app, in a dry run.
     stage: Option<Arc<dyn Stage>>,
-    /// The token of a pre-step, until it is refused.
-    token: tokio::sync::Mutex<Option<SecretString>>,
-    /// Account id to the `ETag` it was last seen with.
-    etags: Mutex<HashMap<String, String>>,
+    /// What is remembered between calls.
+    state: Arc<State>,
 }
 
 impl Engine {
@@ -92,9 +107,8 @@ impl Engine {
         transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let token = tokio::sync::Mutex::new(None);
-        let etags = Mutex::new(HashMap::new());
-        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, stage: None, token, etags }
+        let state = Arc::new(State::default());
+        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, stage: None, state }
     }
 
     /// The same engine, which gives new accounts a password that nobody knows wherever a create has a place for one (`{random}`).
@@ -114,22 +128,6 @@ impl Engine {
     /// The model it runs.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
-    }
-
-    fn note_etag(&self, id: &str, etag: Option<String>) {
-        let mut etags = self.etags.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if etags.len() >= ETAGS_MAX {
-            // What is forgotten is only the check that nobody changed the account in between.
-            etags.clear();
-        }
-        match etag {
-            Some(etag) => drop(etags.insert(id.to_owned(), etag)),
-            None => drop(etags.remove(id)),
-        }
-    }
-
-    fn etag(&self, id: &str) -> Option<String> {
-        self.etags.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(id).cloned()
     }
 
     /// How a kind of a plan is called in `each` of a policy's own steps.
@@ -177,6 +175,11 @@ impl Connector for Engine {
     }
 
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble> {
+        // Changes of one account come one after the other: some read before they write.
+        let _turn = match context.account_id {
+            Some(id) => Some(self.state.changing.take(id).await),
+            None => None,
+        };
         match step {
             Step::Create(desired) => self.create(context, desired).await.map(|account| (Outcome::Created, Some(account))),
             Step::Update(changes) => self.update(context, changes).await.map(|outcome| (outcome, None)),
@@ -188,16 +191,52 @@ impl Connector for Engine {
         }
     }
 
-    async fn disable(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
-        self.switch(context, &Verb::Disable, "disable", "the connector cannot switch an account off").await
+    fn can(&self, what: &str) -> bool {
+        self.model.supports(what)
+    }
+
+    async fn change_members(
+        &self,
+        context: Context<'_>,
+        kind: &str,
+        add: &[(&str, Option<&str>)],
+        remove: &[&str],
+    ) -> Result<Outcome, Trouble> {
+        let _turn = self.state.changing.take(context.account_id.unwrap_or_default()).await;
+        if self.model.can(&Verb::Members(kind.to_owned(), MemberVerb::Set)) {
+            return self.replace_members(context, kind, members::Change { add, remove }).await;
+        }
+        let mut outcome = Outcome::Unchanged;
+        for name in remove {
+            outcome = self.change_member(context, kind, name, None, MemberVerb::Remove).await?;
+        }
+        for (name, role) in add {
+            outcome = self.change_member(context, kind, name, *role, MemberVerb::Add).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn disable(&self, context: Context<'_>, may_delete: bool) -> Result<SwitchedOff, Trouble> {
+        let _turn = self.state.changing.take(context.account_id.unwrap_or_default()).await;
+        self.switch_off(context, may_delete).await
     }
 
     async fn delete(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
-        self.switch(context, &Verb::Delete, "delete", "the connector cannot remove an account").await
+        let _turn = self.state.changing.take(context.account_id.unwrap_or_default()).await;
+        self.simple(context, &Verb::Delete, "delete").await
+    }
+
+    async fn rename(&self, context: Context<'_>, to: &str) -> Result<Outcome, Trouble> {
+        let _turn = self.state.changing.take(context.account_id.unwrap_or_default()).await;
+        self.rename_to(context, to).await
     }
 
     async fn revoke_sessions(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
-        self.switch(context, &Verb::RevokeSessions, "revoke_sessions", "the connector cannot end an account's sessions").await
+        self.simple(context, &Verb::RevokeSessions, "revoke_sessions").await
+    }
+
+    async fn list(&self, from: Option<&PageMark>) -> Result<Listing, Trouble> {
+        self.list_page(from).await
     }
 
     async fn knows_role(&self, role: &str) -> Result<bool, Trouble> {

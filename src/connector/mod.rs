@@ -70,11 +70,6 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// `step` is something that the app, or the connector, does not have.
-    pub fn unsupported(step: &str, detail: &str) -> Self {
-        Self { step: step.to_owned(), outcome: Outcome::Unsupported, retry_after_ms: None, status: None, detail: detail.to_owned() }
-    }
-
     /// Whether nothing can have happened at the app: no connection came about before anything was written, or the app served nothing (RFC 6585 §4).
     pub fn is_unsent(&self) -> bool {
         self.outcome == Outcome::Retry && self.status.is_none_or(|status| status == 429)
@@ -95,6 +90,36 @@ pub struct Context<'a> {
     /// The app's id of the account, once known.
     pub account_id: Option<&'a str>,
 }
+
+/// How an account was switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwitchedOff {
+    /// A flag of the account.
+    Flag,
+    /// It is only in the group for which the app lets nobody in.
+    Group,
+    /// It has no membership left. [`Connector::get`] will not show it as disabled.
+    MembersRemoved,
+    /// It was removed for good.
+    Deleted,
+    /// It was not there (any more).
+    Gone,
+    /// The app has no such thing: the gateway alone keeps the person out.
+    NotAtTheApp,
+}
+
+/// A page of all accounts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// The accounts on it; memberships only as far as the list itself shows them, an id or login that it does not show is empty.
+    pub accounts: Vec<Account>,
+    /// Where the next page is; `None`: this was the last.
+    pub next: Option<PageMark>,
+}
+
+/// A place in the list of all accounts, as text that may be kept and come back with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageMark(pub String);
 
 /// What looking came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,33 +148,72 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Does one step. `Ok` carries a success outcome (`Created Updated Unchanged Done Gone`), and for a create the new account, whose memberships are
     /// those that the answer showed. A create that comes to `Exists` or `InDoubt` is an error: look before anything is sent again.
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble>;
-    /// Switches the account with `context.account_id` off, by the first of the app's ways that works. `Ok` carries a success outcome, or `Gone`: there is nothing
-    /// to switch off any more.
-    ///
-    /// # Errors
-    /// [`Outcome::Unsupported`]: the app has no such thing, and the gateway's own door is all there is; anything else as for [`Connector::apply`].
-    async fn disable(&self, _context: Context<'_>) -> Result<Outcome, Trouble> {
-        Err(Trouble::unsupported("disable", "the connector cannot switch an account off"))
+    /// Whether the app can do `what`: `rename`, `disable`, `delete`, `list`, `revoke_sessions`, `members.group.set`… as [`model::Model::capabilities`] has
+    /// it, or the first parts of one. A verb that an app does not have comes to [`Outcome::Unsupported`] when it is asked for all the same.
+    fn can(&self, _what: &str) -> bool {
+        false
     }
-    /// Removes the account with `context.account_id` for good.
+    /// Grants and takes back several memberships of one kind at once, serialised per account. An app that replaces whole lists gets one list: what is there
+    /// now, read just before, without `remove` and with `add` (name, role); for the others each is a call of its own. Names in neither stay as they are.
     ///
     /// # Errors
-    /// As for [`Connector::disable`].
+    /// As for [`Connector::apply`]; [`Outcome::Gone`]: the account is; [`Outcome::Absent`]: the app lacks one that is to be granted.
+    async fn change_members(
+        &self,
+        _context: Context<'_>,
+        kind: &str,
+        _add: &[(&str, Option<&str>)],
+        _remove: &[&str],
+    ) -> Result<Outcome, Trouble> {
+        Err(unsupported(&format!("members.{kind}")))
+    }
+    /// Switches the account of `context.account_id` off, by the first of the connector's ways that the app does not call unsupported; it is removed for good
+    /// only with `may_delete`. Doing it twice is doing it once. To switch on again: [`Step::Enable`].
+    ///
+    /// # Errors
+    /// [`Outcome::Unsupported`]: no way works; [`Outcome::Denied`]: the app refuses (its last administrator, for one).
+    async fn disable(&self, _context: Context<'_>, _may_delete: bool) -> Result<SwitchedOff, Trouble> {
+        Err(unsupported("disable"))
+    }
+    /// Removes the account for good. One that is not there is [`Outcome::Done`] or [`Outcome::Gone`].
+    ///
+    /// # Errors
+    /// As for [`Connector::apply`].
     async fn delete(&self, _context: Context<'_>) -> Result<Outcome, Trouble> {
-        Err(Trouble::unsupported("delete", "the connector cannot remove an account"))
+        Err(unsupported("delete"))
     }
-    /// Ends the app's own sessions of the account with `context.account_id`.
+    /// Changes the login from `context.login` to `to`. The id of an app whose ids are logins changes with it: look by login afterwards.
     ///
     /// # Errors
-    /// As for [`Connector::disable`].
+    /// [`Outcome::Conflict`] or [`Outcome::Exists`]: somebody else has that login; [`Outcome::Invalid`]: the app takes no such login.
+    async fn rename(&self, _context: Context<'_>, _to: &str) -> Result<Outcome, Trouble> {
+        Err(unsupported("rename"))
+    }
+    /// Ends the person's sessions in the app.
+    ///
+    /// # Errors
+    /// As for [`Connector::apply`].
     async fn revoke_sessions(&self, _context: Context<'_>) -> Result<Outcome, Trouble> {
-        Err(Trouble::unsupported("revoke_sessions", "the connector cannot end an account's sessions"))
+        Err(unsupported("revoke_sessions"))
+    }
+    /// A page of all accounts, in all states, from `from` (the [`Listing::next`] of the page before) or the beginning. A list with more pages than the
+    /// connector allows ends in trouble, never early.
+    ///
+    /// # Errors
+    /// [`Outcome::Unsupported`]: the app cannot be listed, or has too many pages; [`Outcome::Invalid`]: `from` is no place in this list.
+    async fn list(&self, _from: Option<&PageMark>) -> Result<Listing, Trouble> {
+        Err(unsupported("list"))
     }
     /// Whether a role of a policy is one that the app has, or that the connector would make there. Only reads.
     ///
     /// # Errors
     /// [`Outcome::Unsupported`]: the app cannot be asked; anything else as for [`Connector::probe`].
     async fn knows_role(&self, _role: &str) -> Result<bool, Trouble> {
-        Err(Trouble::unsupported("resolve", "the app cannot be asked which roles it has"))
+        Err(unsupported("resolve"))
     }
+}
+
+fn unsupported(verb: &str) -> Trouble {
+    let detail = "the connector cannot do this".to_owned();
+    Trouble { step: verb.to_owned(), outcome: Outcome::Unsupported, retry_after_ms: None, status: None, detail }
 }

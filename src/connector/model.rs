@@ -7,11 +7,15 @@
 //! Whatever comes out of here is safe to run: a lookup cannot be without an exact filter, 401 and 403 cannot mean "absent", an outcome fits the
 //! declared effect of its step, and every value has a place in a tree or a typed escape.
 
+mod body;
 mod call;
 mod capability;
+mod defaults;
+mod disable;
 mod file;
 mod fold;
 mod own;
+mod paging;
 mod read;
 mod tree;
 
@@ -23,6 +27,7 @@ use crate::config::SecretRef;
 use crate::connector::Outcome;
 use crate::expr::{Condition, Env, FirstOf, Lookup, Template};
 use crate::policy::MatchBy;
+use crate::policy::sign_in::Mode;
 use crate::source::{Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -37,6 +42,8 @@ pub struct Credential {
     pub basic: Option<(String, SecretRef)>,
     /// `headers = { X-Key = { secret = "…" } }`.
     pub headers: Vec<(String, SecretRef)>,
+    /// Settings that are secrets (`[settings.NAME] secret = true`), by name.
+    pub settings: Vec<(String, SecretRef)>,
 }
 
 /// A connector, parsed and checked.
@@ -79,6 +86,10 @@ pub struct Model {
     pub file: Option<Arc<str>>,
     /// First 12 hex digits of the SHA-256 of that file; empty: built in. Accounts are looked at again when it changes.
     pub revision: String,
+    /// How an account is switched off, the usual first; what comes to `unsupported` makes room for the next.
+    pub disable_by: Vec<DisableBy>,
+    /// Kinds of which an account has exactly one (Zabbix: its role), with what it becomes when that is taken back; over `settings`.
+    pub single: Vec<(String, Option<Template>)>,
     /// What it can do; a verb that is missing is a thing the app cannot do.
     pub verbs: BTreeMap<Verb, Vec<Call>>,
     /// What is known of signing in to the app.
@@ -97,8 +108,10 @@ pub enum InitialPassword {
 /// The fixed verbs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
-    /// A pre-step that fetches a short-lived admin token; saves `token`.
+    /// A pre-step that fetches a short-lived admin token; saves `token`, and perhaps `expires_in`.
     Token,
+    /// A pre-step that signs in by cookies: its cookies go with every later request, what it saves is `session.NAME`.
+    Session,
     /// Is the admin API there, and is the credential good?
     Probe,
     /// Look for an account, in one way.
@@ -169,6 +182,8 @@ pub enum MemberVerb {
     Remove,
     /// Replace all.
     Set,
+    /// The name of one whose id is known, for an app that lists ids only.
+    Name,
 }
 
 /// `[http]`.
@@ -180,17 +195,54 @@ pub struct Http {
     pub accept: String,
     /// `Content-Type` of JSON bodies.
     pub content_type: String,
-    /// Headers that every request carries.
-    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Headers that every request carries, over `settings` and `session`; one whose value is absent is left out.
+    pub headers: Vec<(http::HeaderName, Template)>,
+    /// How long a session of `[[session]]` is used before a new one is begun.
+    pub session_ttl_ms: u64,
+    /// How long a token of `[[token]]` is used, unless its answer says `expires_in`; `None`: until it is refused.
+    pub token_ttl_ms: Option<u64>,
 }
 
-/// Header name and what stands before the token: `Authorization`, `Bearer `.
+/// `auth`: how the policy's credential is presented.
 #[derive(Debug, Clone)]
 pub struct Auth {
-    /// Header.
+    /// Header of the token: `Authorization`.
     pub header: http::HeaderName,
-    /// Before the token, its space included.
+    /// Before the token, its space included: `Bearer `.
     pub prefix: String,
+    /// When the credential goes with a request.
+    pub presented: Presented,
+}
+
+/// When the policy's credential goes with a request. Headers of `[provision.headers]` always do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// The token, or user and password where there is no pre-step: with a pre-step those are for it alone.
+    Usual,
+    /// `auth = "basic"`: user and password with every request, a pre-step's included.
+    Basic,
+    /// `auth = "none"`: with none. Only the pre-steps have it, as `credential`.
+    Nowhere,
+}
+
+/// One way to switch an account off.
+#[derive(Debug, Clone)]
+pub enum DisableBy {
+    /// `flag`: the steps of `[[disable]]`.
+    Flag,
+    /// `group`: exactly one membership is left, that of a group for which the app lets nobody in.
+    Group {
+        /// Kind of membership.
+        kind: String,
+        /// Its name, over `settings`.
+        name: Template,
+    },
+    /// `members_removed`: every membership that can be listed is taken away.
+    MembersRemoved,
+    /// `delete`: the steps of `[[delete]]`; only for whoever allows it.
+    Delete,
+    /// `none`: the app cannot; the gateway lets the person no longer through, and that is all.
+    Nothing,
 }
 
 /// `[settings.NAME]`.
@@ -204,6 +256,8 @@ pub struct Setting {
     pub default: Value,
     /// What it may be; empty: anything of the default's type.
     pub allowed: Vec<Value>,
+    /// Its value is a reference to a secret (`cred: file: env:`), which only `signed` bodies and pre-steps see.
+    pub secret: bool,
 }
 
 /// `[identity]`.
@@ -268,6 +322,8 @@ pub struct MemberShape {
     pub name: Pointer,
     /// Role in it.
     pub role: Option<Pointer>,
+    /// The app's id of it, for an app that replaces whole lists of ids.
+    pub id: Option<Pointer>,
 }
 
 /// Where a value is read from, and what it means.
@@ -277,6 +333,8 @@ pub struct Extract {
     pub from: Vec<Place>,
     /// Values of the app to ours, by their text (`true`, `3`); empty: as it is. A value that is not in the map counts as absent.
     pub map: Vec<(String, Value)>,
+    /// Of a text only what the pattern's first group matches; one that does not match counts as absent.
+    pub part: Option<regex::Regex>,
 }
 
 /// A place in a response.
@@ -286,6 +344,23 @@ pub enum Place {
     Json(Pointer),
     /// In a header.
     Header(http::HeaderName),
+    /// The last segment of the path in `Location`: `https://app/users/42` shows `42`.
+    LocationSegment,
+    /// An attribute of an element of an HTML page; only in pre-steps.
+    Html(HtmlPlace),
+    /// The value of a cookie that the answer sets; only in pre-steps.
+    Cookie(String),
+}
+
+/// `input[name=authenticity_token]` and `value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HtmlPlace {
+    /// Element name, lower case.
+    pub element: String,
+    /// An attribute that it must have, and its value.
+    pub with: Option<(String, String)>,
+    /// The attribute that is read.
+    pub attribute: String,
 }
 
 /// RFC 6901, with `*` for "any element". Empty: the whole.
@@ -397,6 +472,19 @@ pub struct Call {
     pub then_get: bool,
     /// Whether the body has `{random}` in it.
     pub random: bool,
+    /// `base = "get"`: the account is read just before, and the body is laid over it.
+    pub base: Option<Base>,
+    /// How long what a `resolve` step has found is believed.
+    pub cache_ms: Option<u64>,
+}
+
+/// `base`, `keep`, `drop`: which of the fields that were read go back with a change.
+#[derive(Debug, Clone, Default)]
+pub struct Base {
+    /// Only these; empty: all.
+    pub keep: Vec<Pointer>,
+    /// Not these.
+    pub drop: Vec<Pointer>,
 }
 
 /// `each`.
@@ -418,8 +506,35 @@ pub enum Body {
     Empty,
     /// `application/json`, or as `[http] content_type` says.
     Json(Tree),
-    /// `application/x-www-form-urlencoded`.
+    /// `application/x-www-form-urlencoded`; a list is a field several times.
     Form(Vec<(String, Tree)>),
+    /// JSON-RPC 2.0: `method` as written, `params` a tree.
+    JsonRpc {
+        /// Method.
+        method: String,
+        /// Parameters.
+        params: Option<Tree>,
+    },
+    /// GraphQL: a constant text, and variables.
+    GraphQl {
+        /// The document, without any value in it.
+        query: String,
+        /// Where values go.
+        variables: Option<Tree>,
+    },
+    /// `text/plain`: the whole of it one value.
+    Text(Template),
+    /// A form of two fields: base64 of a form of `fields`, and its HMAC-SHA256 in hexadecimal under a secret setting (DiscourseConnect).
+    Signed {
+        /// Name of the field with the payload.
+        payload: String,
+        /// Name of the field with the signature.
+        signature: String,
+        /// Name of the setting with the secret.
+        key: String,
+        /// What is signed.
+        fields: Vec<(String, Tree)>,
+    },
 }
 
 /// One line of `classify`.
@@ -431,6 +546,8 @@ pub struct Rule {
     pub json: Vec<(Pointer, Test)>,
     /// Must match the body as text.
     pub body: Option<regex::Regex>,
+    /// Headers that must be there and match.
+    pub headers: Vec<(http::HeaderName, regex::Regex)>,
     /// What it then is.
     pub outcome: Outcome,
     /// In our own words, for the log.
@@ -515,8 +632,19 @@ pub enum PageStyle {
         /// Page size.
         limit: u64,
     },
-    /// `Link: <…>; rel="next"`, below the admin base URL or not at all.
+    /// `Link: <…>; rel="next"` (RFC 8288), below the admin base URL or not at all.
     Link,
+    /// The answer says what to ask for next.
+    Cursor {
+        /// Name of the parameter.
+        parameter: String,
+        /// Where the answer shows it; absent or empty: the end.
+        from: Pointer,
+        /// Name of the parameter that limits a page.
+        size: String,
+        /// Page size.
+        limit: u64,
+    },
 }
 
 /// `[sign_in]`: facts for `doctor`, forwarding and sniffing.
@@ -524,6 +652,16 @@ pub enum PageStyle {
 pub struct SignIn {
     /// Header in which the app expects the login by default.
     pub header: Option<String>,
+    /// The ways in which the app can be told who it is, the usual first; empty: nothing is known.
+    pub modes: Vec<Mode>,
+    /// The one path at which the app reads who it is, canonical.
+    pub login_url: Option<String>,
+    /// Whether the app keeps a session of its own, in a cookie, that outlives what it is told.
+    pub own_session: bool,
+    /// Where the app signs people out.
+    pub logout_paths: Vec<String>,
+    /// A password for `Authorization: Basic` that the app does not look at.
+    pub basic_password: Option<String>,
     /// What a rejected identity looks like.
     pub rejected_when: Vec<Rejected>,
     /// The app's own sign-in and sign-up pages.
@@ -562,6 +700,18 @@ pub enum Rejected {
     Status(u16),
     /// A redirect to a place that matches.
     Redirect(regex::Regex),
+    /// An answer with this status whose text, as far as it is looked at, matches.
+    Body {
+        /// The status.
+        status: u16,
+        /// The text.
+        text: regex::Regex,
+    },
+}
+
+/// `rejected_when` of a policy, as of a connector.
+pub fn rejected_when(file: &SourceFile, node: &Node) -> (Vec<Rejected>, Vec<Problem>) {
+    file::rejected_when(file, node)
 }
 
 /// A policy's own find and steps. Cheap to clone.
@@ -610,6 +760,16 @@ impl Model {
     /// The model behind `connector = "rest"`: nothing but the policy's own steps.
     pub fn rest() -> Self {
         file::rest()
+    }
+
+    /// The settings that are secrets, as the policy refers to them. Relative files begin beside `file`.
+    pub fn secret_settings(&self, file: &SourceFile, given: Option<&Table>) -> Vec<(String, SecretRef)> {
+        file::secret_settings(self, file, given)
+    }
+
+    /// Whether requests need a pre-step of cookies.
+    pub fn has_session(&self) -> bool {
+        self.can(&Verb::Session)
     }
 
     /// Settings with the policy's values in place: `given` is `[provision.settings]`.

@@ -11,7 +11,7 @@ use super::{Desk, HostRole, OwnRequest, Purpose, key, parameter};
 use crate::fault::PublicMessage;
 use crate::identity::SubjectId;
 use crate::policy::Policy;
-use crate::session::LiveSignOn;
+use crate::session::{AppSession, LiveSignOn};
 use crate::state::{PendingLogin, SecretHash, StoreError, Taken};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -71,9 +71,20 @@ impl Desk {
         if let Some(asked_first) = self.ask_first(request) {
             return Ok(asked_first);
         }
+        self.leave_app(request, app, session.as_ref()).await
+    }
+
+    /// The app has signed somebody out (`[sign_in] logout_paths`), whose session ends here as well; `request` is the one that asked it to.
+    pub async fn signed_out_by_app(self: &Arc<Self>, request: OwnRequest, session: &Arc<AppSession>) -> Response<Bytes> {
+        let HostRole::App(app) = &request.role else { return self.message(&request, PublicMessage::NoSuchPage) };
+        Box::pin(self.leave_app(&request, app, Some(session))).await.unwrap_or_else(|error| self.store_down(&request, &error))
+    }
+
+    /// Ends the session at an app's host, and goes on to the auth host.
+    async fn leave_app(&self, request: &OwnRequest, app: &Arc<Policy>, session: Option<&Arc<AppSession>>) -> Result<Response<Bytes>, StoreError> {
         // Without a session here there is nothing to go by: the auth host asks for itself.
         let mut next = format!("{}/.vestibule/logout", self.parts.addresses.auth_origin());
-        if let Some(session) = &session {
+        if let Some(session) = session {
             let ended = self.end(request, &session.sign_on).await?;
             let (token, now) = (self.token(), self.parts.clock.now());
             let pending = ended.into_pending(now.millis());

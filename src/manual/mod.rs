@@ -23,6 +23,9 @@ pub mod gateway {}
 #[doc = include_str!("connectors.md")]
 pub mod connectors {}
 
+#[doc = include_str!("connecting.md")]
+pub mod connecting {}
+
 #[cfg(test)]
 mod tests {
     use super::pages::{connectors, reference};

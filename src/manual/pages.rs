@@ -83,8 +83,8 @@ fn describe(out: &mut String, model: &Model) {
         for setting in &model.settings {
             let allowed: Vec<String> = setting.allowed.iter().map(|value| format!("`{value}`")).collect();
             let allowed = if allowed.is_empty() { String::new() } else { format!(" (one of {})", allowed.join(", ")) };
-            let _infallible =
-                writeln!(out, "| `{}` | {}{} | `{}` |", setting.name, cell(&sentence(&setting.summary)), cell(&allowed), setting.default);
+            let default = if setting.secret { "a secret: `cred:`, `file:` or `env:`".to_owned() } else { format!("`{}`", setting.default) };
+            let _infallible = writeln!(out, "| `{}` | {}{} | {default} |", setting.name, cell(&sentence(&setting.summary)), cell(&allowed));
         }
         out.push('\n');
     }
@@ -119,7 +119,7 @@ pub fn capabilities(model: &Model) -> Vec<String> {
 
 fn capability(verb: &Verb) -> Option<String> {
     Some(match verb {
-        Verb::Token | Verb::Resolve(_) | Verb::Members(_, MemberVerb::List | MemberVerb::Remove) => return None,
+        Verb::Token | Verb::Session | Verb::Resolve(_) | Verb::Members(_, MemberVerb::List | MemberVerb::Remove | MemberVerb::Name) => return None,
         Verb::Probe => "probe".to_owned(),
         Verb::Lookup(Way::ExternalId) => "lookup by external id".to_owned(),
         Verb::Lookup(Way::Login) => "lookup by login".to_owned(),

@@ -149,6 +149,12 @@ struct StepLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectedLabels {
+    app: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AuditLabels {
     sink: &'static str,
 }
@@ -204,6 +210,7 @@ struct Accounts {
     slo_missed: Family<AppLabels, Counter>,
     pending: Family<AppLabels, Gauge>,
     waiting: Family<AppLabels, Gauge>,
+    leaving: Family<AppLabels, Gauge>,
     failed: Family<AppLabels, Gauge>,
     oldest_failed: Family<AppLabels, Gauge>,
 }
@@ -216,6 +223,7 @@ impl Accounts {
             slo_missed: Family::default(),
             pending: Family::default(),
             waiting: Family::default(),
+            leaving: Family::default(),
             failed: Family::default(),
             oldest_failed: Family::default(),
         };
@@ -224,6 +232,11 @@ impl Accounts {
         registry.register("vestibule_provisioning_slo_missed", "First sign-ins whose account took longer than slo", accounts.slo_missed.clone());
         registry.register("vestibule_provisioning_pending", "People whose account is being made or will be tried again", accounts.pending.clone());
         registry.register("vestibule_provisioning_awaiting_approval", "People whose account a human has to approve", accounts.waiting.clone());
+        registry.register(
+            "vestibule_provisioning_leaving",
+            "People who have left and whose account is still to be switched off",
+            accounts.leaving.clone(),
+        );
         registry.register("vestibule_provisioning_failed", "People whose account needs a human", accounts.failed.clone());
         registry.register(
             "vestibule_provisioning_oldest_failed_seconds",
@@ -251,6 +264,7 @@ pub struct Metrics {
     reload_success_timestamp_s: Gauge,
     accounts: Accounts,
     looked_up: LookedUp,
+    sign_in_rejected: Family<RejectedLabels, Counter>,
 }
 
 /// What the cores have flushed.
@@ -289,6 +303,9 @@ impl Default for Metrics {
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
         let accounts = Accounts::register(&mut registry);
         let looked_up = LookedUp::register(&mut registry);
+        let sign_in_rejected = Family::default();
+        let text = "Answers by which an app did not know the person: looked at, limited, working, refused; then healed or still";
+        registry.register("vestibule_sign_in_rejected", text, Family::clone(&sign_in_rejected));
         Self {
             registry: Mutex::new(registry),
             requests,
@@ -304,6 +321,7 @@ impl Default for Metrics {
             reload_success_timestamp_s,
             accounts,
             looked_up,
+            sign_in_rejected,
         }
     }
 }
@@ -373,6 +391,11 @@ impl Metrics {
         }
     }
 
+    /// Counts that `app` did not know a person, or what came of looking at it.
+    pub fn sign_in_rejected(&self, app: &str, result: &'static str) {
+        self.sign_in_rejected.get_or_create(&RejectedLabels { app: app.to_owned(), result }).inc();
+    }
+
     /// Notes that the configuration was loaded, at `at_s` seconds since the epoch, and whether all of it was in order.
     pub fn loaded(&self, successful: bool, at_s: i64) {
         self.reload_successful.set(successful.into());
@@ -431,7 +454,7 @@ impl Metrics {
     /// Takes over how many account records are in which state, as counted at `now`.
     pub fn take_census(&self, census: &[Census], now: Timestamp) {
         let accounts = &self.accounts;
-        let gauges = [&accounts.pending, &accounts.waiting, &accounts.failed, &accounts.oldest_failed];
+        let gauges = [&accounts.pending, &accounts.waiting, &accounts.leaving, &accounts.failed, &accounts.oldest_failed];
         // An app without records of a state has none of them, rather than as many as last time.
         for gauge in gauges {
             gauge.clear();
@@ -450,7 +473,12 @@ impl Metrics {
                     let age_ms = oldest_failed_at.map_or(0, |at| now.since_ms(at).max(0));
                     accounts.oldest_failed.get_or_create(&labels).set(age_ms / 1000);
                 }
-                AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => {}
+                AccountState::Suspending => drop(accounts.leaving.get_or_create(&labels).inc_by(count)),
+                AccountState::Active
+                | AccountState::Degraded
+                | AccountState::LinkedUnmanaged
+                | AccountState::Suspended
+                | AccountState::Deprovisioned => {}
             }
         }
     }

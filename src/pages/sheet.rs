@@ -131,7 +131,7 @@ pub(super) const fn status(message: PublicMessage, kind: RequestKind) -> StatusC
             RequestKind::Page => StatusCode::OK,
             RequestKind::Form | RequestKind::Socket | RequestKind::Api => StatusCode::SERVICE_UNAVAILABLE,
         },
-        PublicMessage::AppUnreachable => StatusCode::BAD_GATEWAY,
+        PublicMessage::AppUnreachable | PublicMessage::AppRejected => StatusCode::BAD_GATEWAY,
         PublicMessage::AppTimeout => StatusCode::GATEWAY_TIMEOUT,
         PublicMessage::SignedOut | PublicMessage::SignedIn => StatusCode::OK,
         PublicMessage::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -144,6 +144,7 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
         PublicMessage::Waiting => Some(2),
         PublicMessage::StoreDown | PublicMessage::AppUnreachable => Some(10),
         PublicMessage::ProviderDown | PublicMessage::AccountFailed | PublicMessage::AccountUnavailable | PublicMessage::AppTimeout => Some(30),
+        PublicMessage::AppRejected => Some(60),
         PublicMessage::AppUnavailable => Some(60),
         PublicMessage::BadRequest
         | PublicMessage::BodyTooLarge
@@ -256,6 +257,7 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
         }
         PublicMessage::AppUnreachable
         | PublicMessage::AppTimeout
+        | PublicMessage::AppRejected
         | PublicMessage::AppUnavailable
         | PublicMessage::OpenInBrowser
         | PublicMessage::AppClosed

@@ -66,6 +66,7 @@ pub(super) const NAMES: &[&str] = &[
     "app-closed",
     "app-unreachable",
     "app-timeout",
+    "app-rejected",
     "app-unavailable",
     "signed-out",
     "signed-in",

@@ -62,6 +62,7 @@ fn messages() -> Vec<PublicMessage> {
         M::AppClosed,
         M::AppUnreachable,
         M::AppTimeout,
+        M::AppRejected,
         M::AppUnavailable,
         M::SignedOut,
         M::SignedIn,
@@ -111,6 +112,7 @@ fn app() -> Policy {
         headers: Vec::new(),
         secret_headers: Vec::new(),
         jwt: None,
+        sign_in: crate::policy::SignIn::default(),
         login_place: String::new(),
         access_place: String::new(),
         tests: Vec::new(),
@@ -401,6 +403,7 @@ fn statuses_are_those_of_the_table() {
         check(M::StoreDown, kind, 503);
         check(M::AccountFailed, kind, 503);
         check(M::AppTimeout, kind, 504);
+        check(M::AppRejected, kind, 502);
     }
     check(M::Waiting, RequestKind::Page, 200);
     check(M::Waiting, RequestKind::Form, 503);

@@ -6,7 +6,7 @@
 //! `add = desired - live`, `remove = (applied and live) - desired`, and `live - applied` stays: somebody granted it by hand.
 
 use super::{Account, Applied, Desired, Members, Step, Wanted};
-use crate::policy::Sync;
+use crate::policy::{Drift, Sync};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -24,13 +24,23 @@ pub struct DiffRules {
     pub sync_attributes: bool,
     /// When memberships of a kind are applied; kinds that are not named are kept in step at every sign-in.
     pub sync_memberships: BTreeMap<String, Sync>,
+    /// What becomes of what the gateway has set and somebody has changed.
+    pub drift: Drift,
     /// Roles from lowest to highest, as far as the app orders them: a higher role that somebody gave by hand is not lowered.
     pub role_order: Vec<String>,
 }
 
 impl Default for DiffRules {
     fn default() -> Self {
-        Self { manage: true, fresh: false, enable: false, sync_attributes: true, sync_memberships: BTreeMap::new(), role_order: Vec::new() }
+        Self {
+            manage: true,
+            fresh: false,
+            enable: false,
+            sync_attributes: true,
+            sync_memberships: BTreeMap::new(),
+            drift: Drift::Correct,
+            role_order: Vec::new(),
+        }
     }
 }
 
@@ -76,6 +86,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What is not ours and stays.
     pub kept: Vec<Kept>,
+    /// What the gateway had set and somebody has changed at the app: `email`, `group devs`. With [`Drift::Correct`] there are steps that set it again.
+    pub drift: Vec<String>,
     /// Set when a human is needed; there are no steps then.
     pub blocked: Option<Blocked>,
 }
@@ -109,7 +121,12 @@ pub fn diff(applied: &Applied, desired: &Desired, observed: Option<&Account>, ru
         plan.steps.push(Step::Enable);
     }
     if rules.sync_attributes || rules.fresh {
-        let changes = attribute_changes(applied, desired, account);
+        let mut changes = attribute_changes(applied, desired, account);
+        let drifted = |name: &String, wanted: &Value| applied.attributes.get(name).is_some_and(|set| same(set, wanted));
+        plan.drift.extend(changes.iter().filter(|(name, wanted)| drifted(name, wanted)).map(|(name, _)| name.clone()));
+        if rules.drift == Drift::Report {
+            changes.retain(|name, wanted| !drifted(name, wanted));
+        }
         if !changes.is_empty() {
             plan.steps.push(Step::Update(changes));
         }
@@ -165,6 +182,7 @@ fn memberships(plan: &mut Plan, grants: &mut Vec<Step>, kind: &str, wanted: &Mem
     let there = live.unwrap_or(&applied);
     // What somebody took away by hand is no longer ours to take away; it is granted again below if it is still wanted.
     let mut ours: Members = applied.iter().filter(|(member, _)| there.contains_key(*member)).map(|(m, r)| (m.clone(), r.clone())).collect();
+    let drifted = |member: &String, role: &Option<String>| applied.get(member) == Some(role);
     for (member, role) in there {
         match wanted.get(member) {
             Some(wanted_role) => {
@@ -175,14 +193,31 @@ fn memberships(plan: &mut Plan, grants: &mut Vec<Step>, kind: &str, wanted: &Mem
                 } else if !rules.fresh && !applied.contains_key(member) && rules.is_higher(role.as_ref(), wanted_role.as_ref()) {
                     plan.kept.push(Kept { kind: kind.to_owned(), member: member.clone() });
                 } else {
-                    grants.push(add(kind, member, wanted_role.as_ref()));
+                    let is_drift = drifted(member, wanted_role);
+                    if is_drift {
+                        plan.drift.push(format!("{kind} {member}"));
+                    }
+                    if !is_drift || rules.drift == Drift::Correct {
+                        grants.push(add(kind, member, wanted_role.as_ref()));
+                    }
                 }
             }
             None if ours.contains_key(member) => plan.steps.push(Step::Remove { kind: kind.to_owned(), member: member.clone() }),
             None => plan.kept.push(Kept { kind: kind.to_owned(), member: member.clone() }),
         }
     }
-    grants.extend(wanted.iter().filter(|(member, _)| !there.contains_key(*member)).map(|(member, role)| add(kind, member, role.as_ref())));
+    for (member, role) in wanted.iter().filter(|(member, _)| !there.contains_key(*member)) {
+        let is_drift = drifted(member, role);
+        if is_drift {
+            plan.drift.push(format!("{kind} {member}"));
+        }
+        if is_drift && rules.drift == Drift::Report {
+            // It stays what was last set: what somebody took away is not granted again by being looked at twice.
+            ours.insert(member.clone(), role.clone());
+        } else {
+            grants.push(add(kind, member, role.as_ref()));
+        }
+    }
     if !ours.is_empty() {
         plan.base.memberships.insert(kind.to_owned(), ours);
     }

@@ -2,7 +2,8 @@
 //!
 //! Lives here: [`compile`], which finds every problem of a file in one pass, and [`Surroundings`], what it must know of the rest. One function a section:
 //! `gate.rs` has `[access]` and `[[path]]`, `bearer.rs` `[bearer]`, `account.rs` `[user] [roles] [[org]] [provision]`, `switches.rs` what `[provision]` allows,
-//! `fit.rs` what those must be for the connector, `send.rs` `[headers] [jwt]`, `entrance.rs` the rest of `[login]`. Pure: the text comes in, the policy goes out.
+//! `leavers.rs` who keeps an account, `fit.rs` what those must be for the connector, `send.rs` `[headers] [jwt]`, `entrance.rs` the rest of `[login]`, `sign_in.rs`
+//! `[sign_in]`. Pure: the text comes in, the policy goes out.
 
 mod account;
 mod bearer;
@@ -10,6 +11,8 @@ mod entrance;
 mod fit;
 mod gate;
 mod send;
+mod leavers;
+mod sign_in;
 mod switches;
 
 pub(crate) use fit::connector_file;
@@ -95,6 +98,9 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     send::path_headers(reader, tree, &env, &mut paths);
     let jwt = send::jwt(reader, tree, &env, host.as_deref().unwrap_or_default());
     send::distinct(reader, tree, jwt.as_ref());
+    let beside = sign_in::Beside { provision: provision.as_ref(), login: &login, headers: &headers, jwt: jwt.as_ref() };
+    let sign_in = sign_in::sign_in(reader, tree, &beside);
+    sign_in::reachable(reader, tree, &login, &sign_in);
     let tests = tests(reader, tree);
     Some(Policy {
         name,
@@ -121,6 +127,7 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
         headers,
         secret_headers,
         jwt,
+        sign_in,
         tests,
     })
 }

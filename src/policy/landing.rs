@@ -98,7 +98,7 @@ fn escaped(value: &Value) -> Result<String, EvalError> {
 }
 
 /// A path on the same host, whatever a browser makes of it: `/x`, never `//x`, `/\x`; and the application's, not ours.
-pub(super) fn is_local(written: &str) -> bool {
+pub(crate) fn is_local(written: &str) -> bool {
     let path = written.split(['?', '#']).next().unwrap_or_default();
     let Ok(path) = CanonicalPath::parse(path) else { return false };
     let ours = path.as_str().get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS));

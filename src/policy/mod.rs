@@ -10,10 +10,12 @@ pub mod evaluate;
 pub mod explain;
 pub mod glob;
 pub mod landing;
+pub mod leavers;
 pub mod mapping;
 pub mod messages;
 pub mod path;
 pub mod schema;
+pub mod sign_in;
 pub mod switches;
 
 pub use compile::{Surroundings, compile};
@@ -21,7 +23,9 @@ pub(crate) use compile::{connector_file, revision};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
 pub use landing::{Arrival, Landing};
+pub use leavers::{Drift, Freshness, Leavers};
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
+pub use sign_in::SignIn;
 pub use switches::Switches;
 
 use crate::config::SecretRef;
@@ -89,6 +93,8 @@ pub struct Policy {
     pub secret_headers: Vec<SecretHeader>,
     /// `[jwt]`.
     pub jwt: Option<Jwt>,
+    /// `[sign_in]`, and what the connector knows of it.
+    pub sign_in: SignIn,
     /// `[[test]]` blocks, as written; `rehearse/` runs them.
     pub tests: Vec<PolicyTest>,
 }
@@ -394,6 +400,12 @@ pub struct Provision {
     pub match_by: Vec<MatchBy>,
     /// Who gets an account, when, and what may be done with one that is there.
     pub switches: Switches,
+    /// What becomes of the accounts of people who leave.
+    pub leavers: Leavers,
+    /// How long it is believed that an account is as it was.
+    pub freshness: Freshness,
+    /// What becomes of what somebody has changed at the app.
+    pub drift: Drift,
     /// Milliseconds for one admin call.
     pub timeout_ms: u64,
     /// Further tries after a transient failure.

@@ -36,6 +36,7 @@ pub const POLICY: Section = Section {
         Key::new("provision", Kind::Table(&PROVISION), "how accounts are made"),
         Key::new("headers", Kind::Map(&Kind::Header), "headers to inject, name = value"),
         Key::new("jwt", Kind::Table(&JWT), "a signed token to inject"),
+        Key::new("sign_in", Kind::Table(&SIGN_IN), "how the application learns who it is, and what becomes of its own session"),
         Key::new("messages", Kind::Table(&MESSAGES), "own words for refusals"),
         Key::new("test", Kind::Tables(&TEST), "expectations; a policy whose tests fail is not loaded"),
     ],
@@ -265,10 +266,35 @@ const PROVISION: Section = Section {
             "accounts never taken for anybody's, over account.* as the application shows it; without a value: this one as well",
         ),
         Key::new("slo", Kind::Duration, "how soon a first sign-in should have its account; a later one is logged and counted").default("3s"),
+        Key::new("fresh", Kind::Duration, "an account that was seen to be as wanted is not looked at again for so long, give or take a fifth").default("1h"),
+        Key::new("verify", Kind::Duration, "after so long it is looked at before a request goes on, and not beside it").default("24h"),
+        Key::new("grace", Kind::Duration, "for so long beyond `verify`, people who are known go on while the admin API does not answer").default("12h"),
+        Key::new("drift", Kind::Enum(&["correct", "report"]), "what the gateway has set and somebody has changed at the application: set it again, or leave it and tell").default("correct"),
+        Key::new("leavers", Kind::Table(&LEAVERS), "accounts of people who may not come any more, or do not"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),
         Key::new("find", Kind::OwnTable(&FIND), "how to look for an account, for connector = \"rest\""),
         Key::new("step", Kind::OwnTables(&STEP), "what to call, for connector = \"rest\""),
+    ],
+};
+
+const LEAVERS: Section = Section {
+    title: "[provision.leavers]",
+    name: "provision.leavers",
+    doc: "What becomes of the account of somebody whom [access] does not let in any more (asked at their requests and by `vestibule reconcile`), or who does not come any more. The gateway's own door is shut at once, whatever stands here.",
+    keys: &[
+        Key::new("account", Kind::Enum(&["keep", "disable"]), "what is done at the application; whoever is let in again is switched on again")
+            .default("keep"),
+        Key::new("after", Kind::DurationOrZero, "how long after they left it is switched off").default("0s"),
+        Key::new("idle", Kind::Duration, "whoever has not come for so long has left").default("never"),
+        Key::new("delete_after", Kind::Duration, "an account that the gateway made is removed so long after it was switched off").default("never"),
+        Key::new(
+            "max",
+            Kind::Int(0, 1_000_000),
+            "when more leave within an hour, nothing is done at the application before a human has said yes: `vestibule users approve`",
+        )
+        .default("5"),
+        Key::new("max_percent", Kind::Int(0, 100), "as `max`, in percent of the application's accounts; two may always leave").default("10"),
     ],
 };
 
@@ -335,6 +361,50 @@ const JWT: Section = Section {
         Key::new("audience", Kind::Text, "`aud`").default("the host"),
         Key::new("ttl", Kind::Duration, "lifetime, at most 5m").default("5m"),
         Key::new("claims", Kind::Map(&Kind::Templates), "further claims"),
+    ],
+};
+
+const SIGN_IN: Section = Section {
+    title: "[sign_in]",
+    name: "sign_in",
+    doc: "How the application learns who it is, and what becomes of the session that it keeps itself. What the connector knows of its application holds where this section says nothing.",
+    keys: &[
+        Key::new(
+            "mode",
+            Kind::Enum(&["header", "basic"]),
+            "header: by [headers] and [jwt]; basic: by `Authorization: Basic` with the recorded login and a password",
+        )
+        .default("the connector's, else \"header\""),
+        Key::new(
+            "login_url",
+            Kind::Text,
+            "the one path at which the application reads who it is: it is told there and nowhere else, and the first page of a session leads there and back; \"none\": on every request",
+        )
+        .default("the connector's, else \"none\""),
+        Key::new("password", Kind::Secret, "what goes with every login for mode = \"basic\"").default("the connector's, where the application does not look at it"),
+        Key::new(
+            "cookies",
+            Kind::Enum(&["bound", "free"]),
+            "bound: a cookie that the application sets is sent back only in the session of the person that it was set for, and not after a sign-out or when their roles have changed; free: cookies pass as they are",
+        )
+        .default("\"bound\" where the connector says that the application keeps a session of its own, and with login_url; else \"free\""),
+        Key::new(
+            "script_cookies",
+            Kind::TextList,
+            "names of cookies that the application's scripts set in the browser, * stands for anything: they pass although nobody can tell for whom they were set; all others do not, where cookies are bound",
+        ),
+        Key::new(
+            "logout_paths",
+            Kind::TextList,
+            "where the application signs people out, * stands for anything: the gateway's session ends there as well; besides the connector's own list, which [] switches off",
+        )
+        .default("the connector's"),
+        Key::new(
+            "rejected_when",
+            Kind::Free,
+            "what the application answers to somebody it does not know, a list of { status = 401 }, { redirect = \"^/login\" } and { status = 200, body = \"not logged in\" }: the account is looked at again, and a page asked for once more; [] switches it off",
+        )
+        .default("the connector's"),
     ],
 };
 

@@ -11,6 +11,7 @@ use crate::policy::mapping::{Mapped, TextProblem, clean};
 use crate::policy::{Encoding, Header, Jwt, Policy};
 use crate::provision::TokenSigner;
 use crate::session::Pass;
+use crate::state::SecretHash;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
@@ -81,6 +82,7 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
     if policy.paths.iter().any(|section| !section.headers.is_empty()) {
         path_headers = policy.paths.iter().map(|section| rendered(&section.headers, mapped)).collect::<Result<_, _>>()?;
     }
+    let told = told(mapped, &headers, &path_headers);
     let mut life_ms = terms.life_ms;
     if let Some(jwt) = &policy.jwt {
         headers.push((jwt.header.clone(), token(jwt, mapped, signer)?));
@@ -100,7 +102,19 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
         path_headers,
         good_until: terms.now.plus_ms(life_ms),
         landing: terms.landing,
+        told,
     })
+}
+
+/// A print of what the app is told of the person and of the account that it has for them; not of tokens, which are made anew all the time.
+fn told(mapped: &Mapped, headers: &[(HeaderName, HeaderValue)], path_headers: &[Vec<(HeaderName, HeaderValue)>]) -> [u8; 32] {
+    let account = mapped.desired.canonical("", "");
+    let roles = mapped.scope.get("roles").map(Value::to_string).unwrap_or_default();
+    let mut parts: Vec<&[u8]> = vec![account.as_bytes(), roles.as_bytes()];
+    for (name, value) in headers.iter().chain(path_headers.iter().flatten()) {
+        parts.extend([name.as_str().as_bytes(), value.as_bytes()]);
+    }
+    SecretHash::of_parts(&parts).0
 }
 
 /// Headers of the policy or of a section, in their order; those without a value are left out.

@@ -8,6 +8,7 @@
 
 use super::events::Event;
 use super::joining::{Joined, joins};
+use super::leaving::{Left, Off};
 use super::meter::{Timings, code, kind};
 use super::{Counter, Order, Parts, Standing};
 use crate::clock::Timestamp;
@@ -16,7 +17,7 @@ use crate::fault::PublicMessage;
 use crate::identity::Identity;
 use crate::plan::{Account, Applied, DiffRules, Step, diff};
 use crate::policy::mapping::{Mapped, MappingError, desire};
-use crate::policy::{OnExisting, Policy, Provision, Sync};
+use crate::policy::{Drift, OnExisting, Policy, Provision, Sync};
 use crate::trace;
 use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Fence, Lease, Origin, SecretHash, StoreError};
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,8 @@ pub(super) enum End {
         record: Arc<AccountRecord>,
         /// Whether the account was made just now.
         made: bool,
+        /// How many steps it took.
+        steps: usize,
     },
     /// It is not.
     Failed(PublicMessage),
@@ -211,6 +214,15 @@ pub(super) struct Ledger {
     /// What operators call the person: address, else user name, of the last sign-in.
     #[serde(default)]
     pub(super) who: Option<String>,
+    /// When the person left, and what came of it at the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) left: Option<Left>,
+    /// What somebody changed at the app, as last seen there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) drift: Vec<String>,
+    /// An operator has said that this account is the person's, and it has not been looked at yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) relinked: bool,
 }
 
 impl Ledger {
@@ -274,6 +286,8 @@ pub(super) struct Work<'a> {
     was_known: bool,
     /// Whether memberships are applied to the account, once it has been looked at.
     joined: Joined,
+    /// How many steps have worked.
+    steps: usize,
     /// What each step took.
     pub(super) timings: Timings,
     pub(super) fence: Fence,
@@ -285,7 +299,8 @@ impl Job {
     pub(super) async fn run(self) -> End {
         let Some(provision) = &self.order.policy.provision else { return End::Failed(PublicMessage::Internal) };
         // One app at a time gets a bounded number of jobs: a slow one holds up its own newcomers only (J12).
-        let Ok(_permit) = self.counter.permits.acquire().await else { return End::Failed(PublicMessage::Internal) };
+        let lane = if self.order.background { &self.counter.background } else { &self.counter.permits };
+        let Ok(_permit) = lane.acquire().await else { return End::Failed(PublicMessage::Internal) };
         if self.counter.closed(self.parts.clock.now()) {
             return End::Failed(PublicMessage::AccountUnavailable);
         }
@@ -310,6 +325,7 @@ impl Job {
             doubted: Vec::new(),
             was_known: record.verified_at.is_some() && record.account_id.is_some(),
             joined: Joined::Yes,
+            steps: 0,
             timings,
             record,
             fence,
@@ -379,8 +395,8 @@ impl Work<'_> {
             // A newer sign-in was here meanwhile: what this one wants otherwise has nothing to say any more.
             let outdated = super::is_outdated(&self.job.order, &self.record, &mapped);
             // Another job was quicker, between our order's reading of the record and its boarding, or at another gateway.
-            if outdated || self.job.parts.standing(&self.job.order, Some(&self.record), &mapped) == Standing::Fresh {
-                return End::Done { record: Arc::new(self.record.clone()), made: false };
+            if outdated || !self.job.order.look && self.job.parts.standing(&self.job.order, Some(&self.record), &mapped) == Standing::Fresh {
+                return End::Done { record: Arc::new(self.record.clone()), made: false, steps: 0 };
             }
         }
         let was = self.record.state;
@@ -388,7 +404,7 @@ impl Work<'_> {
         let mut attempt = 0;
         loop {
             let stop = match self.attempt(attempt >= retries).await {
-                Ok(()) => return End::Done { record: Arc::new(self.record.clone()), made: self.fresh },
+                Ok(()) => return End::Done { record: Arc::new(self.record.clone()), made: self.fresh, steps: self.steps },
                 Err(stop) => stop,
             };
             self.record.attempts = self.record.attempts.saturating_add(1);
@@ -517,8 +533,11 @@ impl Work<'_> {
         let rules = DiffRules {
             manage: self.record.origin != Some(Origin::Preexisting) && self.provision.switches.mode.changes(),
             fresh: self.fresh,
+            // Only what this gateway has switched off is it that switches it on again.
+            enable: self.ledger.left.as_ref().is_some_and(|left| left.off == Some(Off::Done)),
             sync_memberships: self.join(mapped, account),
             role_order: self.provision.connector.role_order.clone(),
+            drift: self.provision.drift,
             ..DiffRules::default()
         };
         let plan = diff(&self.ledger.applied, &mapped.desired, Some(account), &rules);
@@ -526,6 +545,7 @@ impl Work<'_> {
             return Err(Stop::exists("the account is disabled at the app, and not by this gateway"));
         }
         self.ledger.applied = plan.base;
+        self.note_drift(plan.drift);
         self.ledger.as_of_ms = self.ledger.as_of_ms.max(self.job.order.as_of.millis());
         let mut missing: Vec<String> = Vec::new();
         let mut later = None;
@@ -541,6 +561,14 @@ impl Work<'_> {
             Some(again) => Err(again),
             None => self.finish(mapped, &missing).await,
         }
+    }
+
+    /// Tells what somebody has changed at the app, once.
+    fn note_drift(&mut self, drift: Vec<String>) {
+        if !drift.is_empty() && drift != self.ledger.drift {
+            self.audit("drift.detected", &drift.join("; "));
+        }
+        self.ledger.drift = if self.provision.drift == Drift::Report { drift } else { Vec::new() };
     }
 
     /// Which kinds of memberships are touched when. Whoever is not joined keeps what they have, and gets nothing.
@@ -634,6 +662,7 @@ impl Work<'_> {
             (_, Outcome::Absent | Outcome::Gone | Outcome::Denied | Outcome::Invalid | Outcome::Unsupported) => return Err(Stop::failed(why)),
         };
         self.record.in_doubt = None;
+        self.steps += usize::from(matches!(stepped, Stepped::Done));
         Ok(stepped)
     }
 
@@ -660,6 +689,7 @@ impl Work<'_> {
         self.record.last_error = if missing.is_empty() { None } else { Some(missing.join("; ")) };
         self.record.verified_at = Some(self.now());
         self.record.failed_at = None;
+        self.ledger.left = None;
         let waited = self.record.awaiting == Some(Awaiting::Join);
         self.record.awaiting = (self.joined == Joined::Waits).then_some(Awaiting::Join);
         if self.record.awaiting.is_some() && !waited {
@@ -758,7 +788,7 @@ impl Work<'_> {
             Step::Add { .. } => self.audit("role.granted", &step.label()),
             Step::Remove { .. } => self.audit("role.revoked", &step.label()),
             Step::Update(attributes) => self.audit("account.updated", &attributes.keys().map(String::as_str).collect::<Vec<_>>().join(" ")),
-            Step::Enable => self.audit("account.updated", "enabled"),
+            Step::Enable => self.audit("account.enabled", "let in again"),
             Step::Create(_) => {}
         }
     }

@@ -54,10 +54,10 @@ impl Event<'_> {
 pub(super) struct Said(Mutex<HashMap<(AccountKey, String, String), Timestamp>>);
 
 impl Said {
-    /// Whether this failure is to be told now.
-    pub(super) fn is_news(&self, order: &Order, reason: &str, now: Timestamp) -> bool {
+    /// Whether this failure of `person` under this policy is to be told now.
+    pub(super) fn is_news(&self, person: &AccountKey, revision: &str, reason: &str, now: Timestamp) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (order.key.clone(), order.policy.revision.clone(), reason.to_owned());
+        let key = (person.clone(), revision.to_owned(), reason.to_owned());
         if said.get(&key).is_some_and(|at| now.since_ms(*at).abs() < AGAIN_MS) {
             return false;
         }

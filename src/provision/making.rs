@@ -76,6 +76,15 @@ impl Work<'_> {
         if !account.login.is_empty() && self.record.login.as_deref().is_some_and(|recorded| !fold.same(recorded, &account.login)) {
             return Err(Stop::exists("the account's login was changed at the app: headers would name somebody else"));
         }
+        if self.ledger.relinked {
+            // What an operator has said is looked at like any other account that is to be taken over.
+            if account.admin || self.provision.connector.identity.is_reserved(&account.login) {
+                return Err(Stop::exists(Why::Administrator.text()));
+            }
+            self.ledger.relinked = false;
+            self.record.login = Some(shown_login(mapped, &account));
+            self.audit("account.adopted", "an operator has said that it is this person's");
+        }
         // A rule that came later holds for what was linked before.
         if self.record.origin != Some(Origin::Created)
             && let Some(why) = protected(&self.provision.switches, &mapped.scope, &account)
@@ -366,7 +375,7 @@ impl Work<'_> {
         }
         self.fresh = true;
         let email = account.email.clone().or_else(|| mapped.email.clone());
-        self.ledger = Ledger { applied: Applied::default(), as_of_ms: self.job.order.as_of.millis(), email, who: None };
+        self.ledger = Ledger { as_of_ms: self.job.order.as_of.millis(), email, ..Ledger::default() };
         self.ledger.applied.note(step);
         self.claim_joined(&account);
         self.record.account_id = Some(account.id.clone());

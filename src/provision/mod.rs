@@ -7,24 +7,31 @@
 //! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
 //! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
-//! off, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do
+//! off, `heal.rs` looks at an account that the app does not seem to know, `leaving.rs` looks after those who may not come any more, `reconcile.rs` goes through all
+//! who have one, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do
 //! (`policy/evaluate.rs`).
 
 mod announce;
 mod ensure;
 mod events;
 mod flights;
+mod heal;
 mod joining;
+mod leaving;
 mod linking;
 mod making;
 mod meter;
 mod people;
+mod reconcile;
 mod recorded;
 mod switched_off;
 
+pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
+pub use leaving::{Cause, Departure, Left, Off};
 pub use meter::{Meter, NoMeter};
 pub use people::{Leaf, Listed, People, PeopleError, Which};
+pub use reconcile::Reconciled;
 
 use crate::clock::{Clock, Timestamp};
 use crate::connector::Connector;
@@ -34,10 +41,10 @@ use crate::identity::{Identity, Way};
 use crate::plan::Wanted;
 use crate::policy::mapping::{Mapped, desire};
 use crate::policy::switches::{Switches, Trigger, WhenDisabled};
-use crate::policy::{Arrival, CanonicalPath, Policy};
+use crate::policy::{Arrival, CanonicalPath, Freshness, Policy};
 use crate::session::{AppSession, Pass};
 use crate::signer::Signer;
-use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, StoreError};
+use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, SecretHash, StoreError};
 use announce::{AnnounceError, Terms, announce};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -53,8 +60,8 @@ use tokio::sync::Semaphore;
 
 /// Jobs at once for one app: the herd at nine on a Monday queues here, not at the app.
 const JOBS_MAX: usize = 8;
-/// A person who is known waits for no check longer than this.
-const KNOWN_HOLD_MS: u64 = 1_200;
+/// Jobs at once for one app that nobody waits for.
+const BACKGROUND_MAX: usize = 2;
 /// How long a pass is good that rests on an earlier look.
 const STALE_MS: i64 = 60_000;
 /// How often an order whose identity differs from that of the job it waited for gets a job of its own.
@@ -139,10 +146,10 @@ impl Sleeper for TokioSleeper {
 /// Times of the desk, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// An account seen to be as wanted is not looked at again for so long.
-    pub soft_ttl_ms: i64,
-    /// A known account is good for so long without a look while the admin API does not answer.
-    pub stale_grace_ms: i64,
+    /// Whether an account is looked at whatever its record says, as in a rehearsal.
+    pub always_look: bool,
+    /// How long a request of somebody whose account is due for a look waits for it (`[provision] fresh`).
+    pub known_hold_ms: u64,
     /// An account that lacks something optional is tried again after so long.
     pub degraded_ttl_ms: i64,
     /// How long a lease on a record lasts; a crash holds a person up for at most so long.
@@ -155,14 +162,7 @@ pub struct Times {
 
 impl Default for Times {
     fn default() -> Self {
-        Self {
-            soft_ttl_ms: 3_600_000,
-            stale_grace_ms: 12 * 3_600_000,
-            degraded_ttl_ms: 300_000,
-            lease_ms: 20_000,
-            quarantine_ms: 30_000,
-            failure_ms: 1_000,
-        }
+        Self { always_look: false, known_hold_ms: 0, degraded_ttl_ms: 300_000, lease_ms: 20_000, quarantine_ms: 30_000, failure_ms: 1_000 }
     }
 }
 
@@ -190,15 +190,31 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// How long it is believed that an account of `policy` is as it was.
+    fn freshness(&self, policy: &Policy) -> Freshness {
+        let never = Freshness { soft_ms: -1, hard_ms: -1, grace_ms: -1 };
+        if self.times.always_look { never } else { policy.provision.as_ref().map(|provision| provision.freshness).unwrap_or_default() }
+    }
+
+    /// How long a pass of this person is good.
+    fn soft_ms(&self, order: &Order) -> i64 {
+        let subject = &order.key.subject;
+        let SecretHash([a, b, ..]) = SecretHash::of_parts(&[order.key.upstream.as_bytes(), subject.issuer.as_bytes(), subject.subject.as_bytes()]);
+        self.freshness(&order.policy).soft_ms_of(u64::from(u16::from_be_bytes([a, b])))
+    }
+
     /// What `record` is worth to `order`, of whose identity `mapped` is made with the recorded login.
     fn standing(&self, order: &Order, record: Option<&AccountRecord>, mapped: &Mapped) -> Standing {
-        let Some(record) = record.filter(|record| self.within_grace(record)) else { return Standing::Stranger };
+        let Some(record) = record.filter(|record| self.within_grace(&order.policy, record)) else { return Standing::Stranger };
         let same = record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, mapped));
-        let ttl_ms = if record.state == AccountState::Degraded { self.times.degraded_ttl_ms } else { self.times.soft_ttl_ms };
-        if same && record.in_doubt.is_none() && self.age_ms(record).is_some_and(|age_ms| age_ms <= ttl_ms) {
+        let age_ms = self.age_ms(record).unwrap_or(i64::MAX);
+        let ttl_ms = if record.state == AccountState::Degraded { self.times.degraded_ttl_ms } else { self.soft_ms(order) };
+        if same && record.in_doubt.is_none() && age_ms <= ttl_ms {
             Standing::Fresh
-        } else if same {
+        } else if same && age_ms <= self.freshness(&order.policy).hard_ms {
             Standing::Known
+        } else if same {
+            Standing::Overdue
         } else if takes_nothing_back(&Ledger::of(record), mapped) {
             Standing::Behind
         } else {
@@ -207,9 +223,10 @@ impl Parts {
     }
 
     /// Whether the account was seen to be as wanted so recently that it may be taken to exist while the admin API does not answer.
-    fn within_grace(&self, record: &AccountRecord) -> bool {
+    fn within_grace(&self, policy: &Policy, record: &AccountRecord) -> bool {
+        let fresh = self.freshness(policy);
         let usable = matches!(record.state, AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged);
-        usable && record.account_id.is_some() && self.age_ms(record).is_some_and(|age_ms| age_ms <= self.times.stale_grace_ms)
+        usable && record.account_id.is_some() && self.age_ms(record).is_some_and(|age_ms| age_ms <= fresh.hard_ms.saturating_add(fresh.grace_ms))
     }
 
     /// Milliseconds since the account was last seen; `None` when never, or "in the future".
@@ -225,6 +242,11 @@ pub struct Desk {
     counters: ArcSwap<HashMap<String, Arc<Counter>>>,
     flights: Arc<Flights>,
     said: Said,
+    /// Who was turned away lately.
+    turned: Said,
+    /// People leave one at a time: a guard counts them.
+    leaving: tokio::sync::Mutex<()>,
+    looks: heal::Looks,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -237,6 +259,8 @@ pub fn seat(policy: &Policy) -> String {
 struct Counter {
     connector: Arc<dyn Connector>,
     permits: Semaphore,
+    /// For what nobody waits for: a lane of its own, so that it delays nobody.
+    background: Semaphore,
     /// No call before this moment (milliseconds since the epoch): the admin credential was refused.
     closed_until_ms: AtomicI64,
 }
@@ -262,6 +286,10 @@ struct Order {
     incident: Incident,
     /// Whether an account may be made for it (`trigger`).
     may_create: bool,
+    /// Whether the account is looked at, however lately it was.
+    look: bool,
+    /// Nobody waits for it: it has a lane of its own.
+    background: bool,
 }
 
 /// What a record is worth to an order.
@@ -269,8 +297,10 @@ struct Order {
 enum Standing {
     /// As wanted, and looked at recently.
     Fresh,
-    /// As wanted when last looked at; good for a while should the admin API not answer.
+    /// As wanted when last looked at: good while it is looked at again, beside whatever the person asks for.
     Known,
+    /// As wanted when last looked at, and that is long ago: good for a while should the admin API not answer.
+    Overdue,
     /// Wanted differently by now, but nothing is to be taken back: what the app has is no more than the person may have.
     Behind,
     /// Nothing.
@@ -280,7 +310,15 @@ enum Standing {
 impl Desk {
     /// A desk that knows no app's connector yet: see [`Self::install`].
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self { parts, counters: ArcSwap::default(), flights: Arc::default(), said: Said::default() })
+        Arc::new(Self {
+            parts,
+            counters: ArcSwap::default(),
+            flights: Arc::default(),
+            said: Said::default(),
+            turned: Said::default(),
+            leaving: tokio::sync::Mutex::default(),
+            looks: heal::Looks::default(),
+        })
     }
 
     /// Replaces all connectors, by [`seat`], or by policy name for every revision of it. Jobs under way finish with the one they began with. A connector that is the very one that was there goes on
@@ -289,7 +327,12 @@ impl Desk {
         let before = self.counters.load();
         let counter = |(app, connector): (String, Arc<dyn Connector>)| {
             let known = before.get(&app).filter(|counter| Arc::ptr_eq(&counter.connector, &connector)).cloned();
-            let new = || Counter { connector, permits: Semaphore::new(JOBS_MAX), closed_until_ms: AtomicI64::new(i64::MIN) };
+            let new = || Counter {
+                connector,
+                permits: Semaphore::new(JOBS_MAX),
+                background: Semaphore::new(BACKGROUND_MAX),
+                closed_until_ms: AtomicI64::new(i64::MIN),
+            };
             (app, known.unwrap_or_else(|| Arc::new(new())))
         };
         self.counters.store(Arc::new(connectors.into_iter().map(counter).collect()));
@@ -300,6 +343,18 @@ impl Desk {
     /// [`Ensured::Ready`] means that the account is there and as wanted, or, while the admin API does not answer, that it was so not long ago.
     /// A job that nobody waits for any more goes on.
     pub async fn ensure(self: &Arc<Self>, session: &Arc<AppSession>, policy: &Arc<Policy>, incident: Incident, asking: Asking) -> Ensured {
+        self.ensure_by(session, policy, incident, asking, false).await
+    }
+
+    /// As [`Self::ensure`]; with `look`, no earlier look at the account counts.
+    async fn ensure_by(
+        self: &Arc<Self>,
+        session: &Arc<AppSession>,
+        policy: &Arc<Policy>,
+        incident: Incident,
+        asking: Asking,
+        look: bool,
+    ) -> Ensured {
         if session.app != policy.name {
             tracing::error!(app = %policy.name, %incident, "a session of another app was shown to the desk");
             return Ensured::Refused(PublicMessage::Internal);
@@ -315,10 +370,12 @@ impl Desk {
             policy: Arc::clone(policy),
             incident,
             may_create,
+            look,
+            background: false,
         };
         let pass = match switches {
             None => {
-                self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.times.soft_ttl_ms, landing(policy, &mapped))).map(Some)
+                self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.soft_ms(&order), landing(policy, &mapped))).map(Some)
             }
             Some(Switches { enabled: false, when_disabled: WhenDisabled::DenyAll, .. }) => {
                 self.switched_off(&order, WhenDisabled::DenyAll).await.map(Some)
@@ -352,15 +409,15 @@ impl Desk {
             let mapped = self.map(order, record.as_ref().and_then(|record| record.login.as_deref().filter(|_| record.account_id.is_some())))?;
             let standing = self.parts.standing(order, record.as_ref(), &mapped);
             let landing = record.as_ref().and_then(|record| landing_at(&order.policy, &mapped, record, false));
-            if let Some(record) = record.as_ref().filter(|_| standing == Standing::Fresh) {
-                return self.pass(order, &mapped, self.life_ms(record), landing).map(Some);
+            if let Some(record) = record.as_ref().filter(|_| standing == Standing::Fresh && !order.look) {
+                return self.pass(order, &mapped, self.life_ms(order, record), landing).map(Some);
             }
             if let Some(record) = record.as_ref().filter(|record| is_outdated(order, record, &mapped)) {
                 // The same person has signed in again since, with other attributes: those count. This session keeps what it was told.
-                let known = self.parts.within_grace(record);
+                let known = self.parts.within_grace(&order.policy, record);
                 return if known { self.pass(order, &mapped, STALE_MS, landing).map(Some) } else { Err(PublicMessage::SignInRequired) };
             }
-            let hold_ms = if standing == Standing::Known { hold_ms.min(KNOWN_HOLD_MS) } else { hold_ms };
+            let hold_ms = if standing == Standing::Known && !order.look { hold_ms.min(self.parts.times.known_hold_ms) } else { hold_ms };
             // Whoever has an account may have it looked at by any request; a new one is begun by a page only.
             let may_begin = order.may_create || record.as_ref().is_some_and(|record| record.account_id.is_some());
             match self.fly(order, &counter, hold_ms, may_begin).await {
@@ -372,15 +429,16 @@ impl Desk {
                 Flown::Grounded => return Err(PublicMessage::OpenInBrowser),
                 // A job that a program began found that there is no account any more: this one may make it.
                 Flown::Ended(End::Failed(PublicMessage::OpenInBrowser)) if order.may_create => {}
-                Flown::Ended(End::Done { record, made }) => {
+                Flown::Ended(End::Done { record, made, .. }) => {
                     // Rendered from this order's own identity, never from that of whoever began the job.
                     let mapped = self.map(order, record.login.as_deref())?;
                     if record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, &mapped)) {
-                        return self.pass(order, &mapped, self.life_ms(&record), landing_at(&order.policy, &mapped, &record, made)).map(Some);
+                        return self.pass(order, &mapped, self.life_ms(order, &record), landing_at(&order.policy, &mapped, &record, made)).map(Some);
                     }
                 }
                 Flown::Ended(End::Failed(message)) => {
-                    let excused = matches!(message, PublicMessage::AccountUnavailable) && matches!(standing, Standing::Known | Standing::Behind);
+                    let excused = matches!(message, PublicMessage::AccountUnavailable)
+                        && matches!(standing, Standing::Known | Standing::Overdue | Standing::Behind);
                     if !excused {
                         return Err(message);
                     }
@@ -395,9 +453,8 @@ impl Desk {
     }
 
     /// How long a pass on this record is good: shorter where something may change any moment.
-    fn life_ms(&self, record: &AccountRecord) -> i64 {
-        let times = &self.parts.times;
-        if record.awaiting.is_some() { times.degraded_ttl_ms } else { times.soft_ttl_ms }
+    fn life_ms(&self, order: &Order, record: &AccountRecord) -> i64 {
+        if record.awaiting.is_some() { self.parts.times.degraded_ttl_ms } else { self.parts.soft_ms(order) }
     }
 
     /// Joins the job for this person and app, or begins it if it may; it runs where jobs run, whether or not anybody waits.
@@ -456,14 +513,14 @@ impl Desk {
 
     /// Once per failure and a few minutes: every request of the person comes by here.
     fn audit_failed(&self, order: &Order, reason: &str) {
-        if self.said.is_news(order, reason, self.parts.clock.now()) {
+        if self.said.is_news(&order.key, &order.policy.revision, reason, self.parts.clock.now()) {
             Event { action: "account.failed", attempt: "ensure", reason }.tell(order, None);
         }
     }
 
     /// As [`Self::audit_failed`], for a correct no.
     fn audit_refused(&self, order: &Order, reason: &str) {
-        if self.said.is_news(order, reason, self.parts.clock.now()) {
+        if self.said.is_news(&order.key, &order.policy.revision, reason, self.parts.clock.now()) {
             Event { action: "account.refused", attempt: "ensure", reason }.tell(order, None);
         }
     }

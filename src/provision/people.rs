@@ -5,6 +5,7 @@
 
 use super::ensure::{Doubt, Ledger};
 use super::flights::Flights;
+use super::leaving::{self, Left};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::SubjectId;
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Awaiting, Fence, Lease, Origin, StoreError};
@@ -91,6 +92,12 @@ pub struct Listed {
     pub in_doubt: Option<String>,
     /// Memberships that the gateway granted, by kind.
     pub granted: BTreeMap<String, Vec<String>>,
+    /// What somebody changed at the app, as last seen there.
+    #[serde(default)]
+    pub drift: Vec<String>,
+    /// When the person left, why, and what came of it at the app.
+    #[serde(default)]
+    pub left: Option<Left>,
     /// When the account was last seen to be as wanted, seconds since the epoch.
     pub verified_at: Option<i64>,
     /// When a human approved, seconds since the epoch.
@@ -123,6 +130,12 @@ pub enum PeopleError {
     NothingToApprove {
         /// As asked for.
         person: String,
+    },
+    /// Another person's record has that account.
+    #[error("the account `{account_id}` is another person's by the gateway's own records; `vestibule users forget` gives it up")]
+    Taken {
+        /// As asked for.
+        account_id: String,
     },
     /// A job is at it.
     #[error("the account is being worked on at this moment; try again")]
@@ -215,9 +228,14 @@ impl People {
     pub async fn approve(&self, app: &str, person: &str, by: &str) -> Result<Listed, PeopleError> {
         self.change(app, person, by, "approval.granted", |record, now| {
             let Some(awaiting) = record.awaiting.take() else { return Err(PeopleError::NothingToApprove { person: person.to_owned() }) };
-            record.approved_at = Some(now);
+            let before = record.approved_at.replace(now);
             match awaiting {
                 Awaiting::Account => record.state = AccountState::Pending,
+                // Not an approval of anything that the person gets.
+                Awaiting::Leave => {
+                    record.approved_at = before;
+                    leaving::release(record, now);
+                }
                 // Looked at anew, and joined, by the next request that asks.
                 Awaiting::Join => record.desired_fp = None,
             }
@@ -239,6 +257,47 @@ impl People {
             Ok(())
         })
         .await
+    }
+
+    /// Says yes to everybody who has left `app` and waits for a human, because too many had left at once.
+    ///
+    /// # Errors
+    /// [`PeopleError::Store`]. Whoever is worked on at this moment waits on.
+    pub async fn approve_leavers(&self, app: &str, by: &str) -> Result<Vec<Listed>, PeopleError> {
+        let mut approved = Vec::new();
+        for record in self.records(Some(app), |record| record.awaiting == Some(Awaiting::Leave)).await? {
+            match self.approve(app, &record.key.subject.subject, by).await {
+                Ok(listed) => approved.push(listed),
+                Err(PeopleError::Busy | PeopleError::NothingToApprove { .. } | PeopleError::Ambiguous { .. }) => {}
+                Err(error @ (PeopleError::NotFound { .. } | PeopleError::Store(_) | PeopleError::Taken { .. })) => return Err(error),
+            }
+        }
+        Ok(approved)
+    }
+
+    /// Says that the account with `account_id` at the app is this person's, whatever the record said: looked at by their next request, and refused then when it is an
+    /// administrator's, a protected one, or carries another person's mark. What was granted to an earlier account is forgotten.
+    ///
+    /// # Errors
+    /// As [`Self::show`]; [`PeopleError::Taken`] when it is another person's by our own records, [`PeopleError::Busy`].
+    pub async fn relink(&self, app: &str, person: &str, account_id: &str, by: &str) -> Result<Listed, PeopleError> {
+        let relinked = self
+            .change(app, person, by, "account.relinked", |record, _| {
+                let before = Ledger::of(record);
+                let ledger = Ledger { who: before.who, as_of_ms: before.as_of_ms, relinked: true, ..Ledger::default() };
+                record.applied = ledger.write();
+                record.state = AccountState::Pending;
+                record.origin = Some(Origin::Adopted);
+                record.account_id = Some(account_id.to_owned());
+                (record.login, record.desired_fp, record.in_doubt, record.awaiting) = (None, None, None, None);
+                (record.verified_at, record.last_error, record.failed_at, record.attempts) = (None, None, None, 0);
+                Ok(())
+            })
+            .await;
+        match relinked {
+            Err(PeopleError::Store(StoreError::OwnedByAnother)) => Err(PeopleError::Taken { account_id: account_id.to_owned() }),
+            other => other,
+        }
     }
 
     /// Forgets the record; the account at the app stays as it is. The person's next sign-in is a first one: the account is found again by what this gateway
@@ -344,6 +403,8 @@ impl Listed {
             last_error: record.last_error.clone(),
             in_doubt: Doubt::read(record).map(|doubt| doubt.label()),
             granted: ledger.applied.memberships.into_iter().map(|(kind, members)| (kind, members.into_keys().collect())).collect(),
+            drift: ledger.drift,
+            left: ledger.left,
             verified_at: seconds(record.verified_at),
             approved_at: seconds(record.approved_at),
             failed_at: seconds(record.failed_at),

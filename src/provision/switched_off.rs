@@ -20,7 +20,7 @@ impl Desk {
         if let Some(record) = record.filter(AccountRecord::is_linked) {
             self.not_protected(order, record.origin, record.login.as_deref().unwrap_or_default())?;
             let mapped = self.map(order, record.login.as_deref())?;
-            return self.pass(order, &mapped, self.parts.times.soft_ttl_ms, landing_at(&order.policy, &mapped, &record, false));
+            return self.pass(order, &mapped, self.parts.soft_ms(order), landing_at(&order.policy, &mapped, &record, false));
         }
         if who == WhenDisabled::AllowLinked {
             self.audit_refused(order, "enabled = false, and no account is linked");
@@ -40,7 +40,7 @@ impl Desk {
                 self.audit_refused(order, "enabled = false, and the login is another person's by our own records");
                 Err(PublicMessage::AccountExists)
             }
-            Some(_) | None => self.pass(order, &mapped, self.parts.times.soft_ttl_ms, landing(&order.policy, &mapped)),
+            Some(_) | None => self.pass(order, &mapped, self.parts.soft_ms(order), landing(&order.policy, &mapped)),
         }
     }
 

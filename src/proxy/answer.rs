@@ -3,11 +3,14 @@
 use super::body::DownBody;
 use super::forward::forward;
 use super::seen::Seen;
+use super::sign_out;
 use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
 use crate::login::{Ask, HostRole, OwnRequest};
 use crate::pages::{PageContext, Told, Wish};
+use crate::policy::leavers::has_left;
 use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, walk};
+use crate::state::AccountKey;
 use crate::trace::{self, Kind, Open, Parent, TRACESTATE};
 use bytes::Bytes;
 use http::request::Parts;
@@ -115,7 +118,11 @@ async fn answered(worker: &Rc<Worker>, connection: &Connection, request: Request
             // Shared bytes: nothing is copied.
             let language = upstream.accept_language().cloned();
             let decision = if upstream.is_announced() { "allowed" } else { "public" };
-            match forward(worker, upstream).await {
+            let forwarded = match upstream.signs_out() {
+                None => forward(worker, upstream).await,
+                Some(asked_for) => sign_out::through_the_app(worker, upstream, asked_for).await,
+            };
+            match forwarded {
                 Ok(response) => (response, Ending { app, decision, reason: "" }, None),
                 Err(error) => {
                     tracing::warn!(%incident, %error, app = app.as_ref().map(|route| route.policy.name.as_str()), "the application did not answer");
@@ -191,6 +198,7 @@ const fn decision(stop: &Stop) -> &'static str {
         Stop::Say(PublicMessage::Denied(_)) => "denied",
         Stop::Say(PublicMessage::Waiting) => "waiting",
         Stop::Redirect(_) => "landing",
+        Stop::Enter(_) => "entering",
         Stop::Say(_) => "refused",
     }
 }
@@ -204,7 +212,7 @@ const fn reason(stop: &Stop) -> &'static str {
         Stop::Say(PublicMessage::OpenInBrowser) => "open_in_browser",
         Stop::Say(PublicMessage::AppClosed) => "app_closed",
         Stop::SignIn { fresh: true } => "max_age",
-        Stop::SignIn { fresh: false } | Stop::Redirect(_) | Stop::Say(_) => "",
+        Stop::SignIn { fresh: false } | Stop::Redirect(_) | Stop::Enter(_) | Stop::Say(_) => "",
     }
 }
 
@@ -225,6 +233,7 @@ fn page(
 async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
     if let Stop::Say(PublicMessage::Denied(denied)) = stopped.stop() {
         audit_denied(&stopped, denied.key());
+        turn_away(worker, &stopped);
     }
     let ask = match stopped.stop() {
         Stop::Say(message) => {
@@ -235,7 +244,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
             let context = PageContext { kind, incident, app, person, continue_to: back.as_deref(), language };
             return worker.shared.pages.respond(*message, context).map(DownBody::ours);
         }
-        Stop::Redirect(to) => return worker.shared.pages.see_other(to, stopped.incident()).map(DownBody::ours),
+        Stop::Redirect(to) | Stop::Enter(to) => return worker.shared.pages.see_other(to, stopped.incident()).map(DownBody::ours),
         Stop::SignIn { fresh: true } => Ask::Fresh,
         Stop::SignIn { fresh: false } => Ask::Any,
         Stop::Recheck(_) => Ask::Reread,
@@ -244,13 +253,24 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
     let (Some(route), Some(bearings)) = (route, stopped.into_bearings()) else {
         return page(worker, PublicMessage::Internal, incident, kind, None, None);
     };
-    let return_to = bearings.path_and_query();
+    let return_to = sign_out::never_back_to(&route, &bearings).unwrap_or_else(|| bearings.path_and_query());
     let request = own_request(bearings, HostRole::App(Arc::clone(&route.policy)), Bytes::new());
     let desk = Arc::clone(&worker.shared.login);
     let span = worker.span("vestibule.login.begin", Kind::Internal);
     let work = async move { desk.send_to_sign_in(request, return_to, ask).await };
     let asked = worker.shared.control.spawn(trace::under(span.as_ref().map(|span| span.context().clone()), work)).await;
     asked.map_or_else(|died| died_page(worker, incident, kind, &died), |response| response.map(DownBody::ours))
+}
+
+/// Whoever is refused by what is certain of them has left: the desk looks after their account.
+fn turn_away(worker: &Rc<Worker>, stopped: &Stopped) {
+    if let (Some(route), Some(person)) = (stopped.route(), stopped.person())
+        && route.policy.provision.as_ref().is_some_and(|provision| provision.leavers.disable)
+        && has_left(&route.policy, person).is_some()
+    {
+        let key = AccountKey { upstream: route.policy.name.clone(), subject: person.subject.clone() };
+        worker.shared.provision.turned_away(key, &route.policy, stopped.incident());
+    }
 }
 
 fn audit_denied(stopped: &Stopped, reason: &'static str) {

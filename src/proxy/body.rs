@@ -8,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -39,6 +40,11 @@ struct Fate {
 impl UpBodyFate {
     fn new(finished: bool) -> Self {
         Self(Rc::new(Fate { finished: Cell::new(finished), too_large: Cell::new(false), moved: Cell::new(Instant::now()) }))
+    }
+
+    /// Of a request without a body.
+    pub(super) fn finished_at_once() -> Self {
+        Self::new(true)
     }
 
     /// Whether every byte went up; otherwise the upstream connection cannot be used again.
@@ -125,6 +131,8 @@ pub(super) enum DownBody {
 /// An application's body. Its upstream connection goes back to the pool with the last byte; a body that is dropped before takes the
 /// connection with it. One that has to be waited for ends, with an error, when its session does.
 pub(super) struct Streamed {
+    /// What was read of it already.
+    ahead: VecDeque<Bytes>,
     inner: Incoming,
     lease: Option<Lease>,
     bound: Bound,
@@ -146,10 +154,10 @@ impl DownBody {
         Self::Ours(Full::new(bytes))
     }
 
-    /// An application's body; it ends with its session.
-    pub(super) fn theirs(inner: Incoming, lease: Lease, session: Option<(Rc<Streams>, Arc<AppSession>)>) -> Self {
+    /// An application's body, of which `ahead` was read already; it ends with its session.
+    pub(super) fn theirs(ahead: VecDeque<Bytes>, inner: Incoming, lease: Lease, session: Option<(Rc<Streams>, Arc<AppSession>)>) -> Self {
         let bound = session.map_or(Bound::Free, |(streams, session)| Bound::Will(streams, session));
-        let mut streamed = Streamed { inner, lease: Some(lease), bound };
+        let mut streamed = Streamed { ahead, inner, lease: Some(lease), bound };
         if streamed.inner.is_end_stream() {
             streamed.done();
         }
@@ -201,6 +209,9 @@ impl Body for DownBody {
             // An error, not an end: the client must not take half an answer for a whole one (H16).
             return Poll::Ready(Some(Err("the session ended".into())));
         }
+        if let Some(read) = streamed.ahead.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(read))));
+        }
         let polled = Pin::new(&mut streamed.inner).poll_frame(context);
         match &polled {
             Poll::Ready(None) => streamed.done(),
@@ -215,14 +226,22 @@ impl Body for DownBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Ours(full) => full.is_end_stream(),
-            Self::Theirs(streamed) => streamed.inner.is_end_stream(),
+            Self::Theirs(streamed) => streamed.ahead.is_empty() && streamed.inner.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Ours(full) => full.size_hint(),
-            Self::Theirs(streamed) => streamed.inner.size_hint(),
+            Self::Theirs(streamed) => {
+                let mut hint = streamed.inner.size_hint();
+                let ahead: u64 = streamed.ahead.iter().map(|read| read.len() as u64).sum();
+                if let Some(upper) = hint.upper() {
+                    hint.set_upper(upper + ahead);
+                }
+                hint.set_lower(hint.lower() + ahead);
+                hint
+            }
         }
     }
 }

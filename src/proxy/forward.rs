@@ -5,15 +5,21 @@
 //! a POST is never sent twice (H19).
 
 use super::body::{DownBody, UpBody, UpBodyFate};
+use super::heal::{self, Healed};
 use super::pool::{ConnectError, Lease, Pool};
 use super::tunnel;
 use super::worker::Worker;
 use crate::fault::PublicMessage;
-use crate::request::{Route, UpstreamRequest, Wire, clean_response};
+use crate::pages::RequestKind;
+use crate::policy::SignIn;
+use crate::request::app_cookies::CookieOwner;
+use crate::request::{Route, Spare, UpstreamRequest, Wire, clean_response, entrance};
 use crate::trace::{Kind, Open, TRACEPARENT};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,6 +55,20 @@ pub(super) enum ForwardError {
     /// The client sent more than it may.
     #[error("the request body is larger than [server] max_body")]
     BodyTooLarge,
+    /// The application does not know a person whose account was looked at.
+    #[error("{address} does not know the person, although the account was looked at")]
+    NotKnown {
+        /// Where to.
+        address: String,
+    },
+    /// The application does not know a person, and there is a reason.
+    #[error("{address} does not know the person: {}", message.words())]
+    Refused {
+        /// Where to.
+        address: String,
+        /// What the person is told.
+        message: PublicMessage,
+    },
     /// The application switched protocols without being asked (H8).
     #[error("{address} answered 101 unasked")]
     UnaskedUpgrade {
@@ -64,50 +84,163 @@ impl ForwardError {
             Self::Connect { cause: ConnectError::Timeout(_), .. } | Self::Timeout { .. } => PublicMessage::AppTimeout,
             Self::Connect { .. } | Self::Exchange { .. } | Self::UnaskedUpgrade { .. } => PublicMessage::AppUnreachable,
             Self::BodyTooLarge => PublicMessage::BodyTooLarge,
+            Self::NotKnown { .. } => PublicMessage::AppRejected,
+            Self::Refused { message, .. } => *message,
         }
     }
 }
 
 /// Sends a request to its application and starts the answer on its way back.
 pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>) -> Result<Response<DownBody>, ForwardError> {
-    let Wire { mut head, body, route, session, upgrade, downstream, .. } = request.into_wire();
-    let mut span = worker.span("", Kind::Client);
-    if let Some(span) = &mut span {
-        announce(span, &mut head, &route);
-    }
+    let Wire { mut head, body, route, session, upgrade, downstream, incident, kind, owner, binding, back, signs_out } = request.into_wire();
     if !http_body::Body::is_end_stream(&body) && http_body::Body::size_hint(&body).exact().is_none() {
         // Otherwise hyper takes a GET to have no body, and the application would answer another question.
         head.headers.insert(header::TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
     }
-    let upstream = &route.policy.upstream;
-    let address = || format!("{}:{}", upstream.host, upstream.port);
+    let sign_in = &route.policy.sign_in;
+    // Signing out may well lead to where nobody is known.
+    let watched = session.as_ref().filter(|_| !sign_in.rejected_when.is_empty() && upgrade.is_none() && !signs_out).cloned();
+    let leads_in = binding.is_some() && sign_in.login_url.as_deref() == Some(head.uri.path());
+    let page = (kind == RequestKind::Page && head.method == Method::GET).then(|| head.uri.path_and_query().cloned()).flatten();
     let (body, fate) = UpBody::new(body, worker.shared.limits.load().body_bytes_max);
-    let exchange = exchange(&worker.pool, &route, head, body, fate.clone());
-    let timeout_ms = upstream.response_timeout_ms;
+    let keep = watched.is_some() && fate.finished() && matches!(head.method, Method::GET | Method::HEAD);
+    let mut reply = send(worker, &route, head, body, fate, keep).await?;
+    if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let Some(client_side) = upgrade.and_then(|mut extensions| extensions.remove::<hyper::upgrade::OnUpgrade>()) else {
+            return Err(ForwardError::UnaskedUpgrade { address: address(&route) });
+        };
+        let Some(upstream_side) = reply.upgraded.take() else { return Err(ForwardError::UnaskedUpgrade { address: address(&route) }) };
+        tunnel::open(worker, client_side, upstream_side, session);
+        return Ok(switching(&reply.head.headers, &worker.shared.limits.load().cookie, &owner));
+    }
+    if let Some(person) = &watched
+        && reply.is_rejection(sign_in).await
+    {
+        let seen = heal::Rejection { incident, route: &route, status: reply.head.status };
+        let healed = heal::look_again(worker, person, &seen).await;
+        if let Some(binding) = &binding {
+            binding.leave();
+        }
+        match healed {
+            Healed::Refused(message) => return Err(ForwardError::Refused { address: address(&route), message }),
+            // From the page to where the app learns who it is, and back to the page.
+            Healed::Again(_) if sign_in.login_url.is_some() && page.is_some() && !leads_in => {
+                let to = sign_in.login_url.as_deref().zip(page.as_ref()).map(|(login, page)| entrance::address(login, page.as_str()));
+                return Ok(see_other(HeaderMap::new(), to.as_deref().unwrap_or("/")));
+            }
+            Healed::Again(pass) => {
+                if let Some(spare) = reply.spare.take() {
+                    drop(reply);
+                    let (body, fate) = (UpBody::empty(), UpBodyFate::finished_at_once());
+                    reply = send(worker, &route, Spare(spare).anew(&pass, &route), body, fate, false).await?;
+                    let still = reply.is_rejection(sign_in).await;
+                    heal::tell_again(worker, &seen, !still);
+                    if still && kind.is_read_by_a_person() {
+                        return Err(ForwardError::NotKnown { address: address(&route) });
+                    }
+                } else if kind.is_read_by_a_person() {
+                    return Err(ForwardError::NotKnown { address: address(&route) });
+                }
+            }
+            Healed::Often if kind.is_read_by_a_person() => return Err(ForwardError::NotKnown { address: address(&route) }),
+            // Its own answer is what an application's own scripts know to read.
+            Healed::Often => {}
+        }
+    }
+    let Reply { mut head, body, ahead, lease, .. } = reply;
+    clean_response(&mut head.headers, &worker.shared.limits.load().cookie, &owner);
+    if leads_in && (head.status.is_success() || head.status.is_redirection()) {
+        if let Some(binding) = &binding {
+            binding.enter();
+        }
+        if let Some(back) = back {
+            return Ok(see_other(head.headers, &back));
+        }
+    }
+    let bound = session.map(|session| (Rc::clone(&worker.streams), session));
+    head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
+    Ok(Response::from_parts(head, DownBody::theirs(ahead, body, lease, bound)))
+}
+
+fn address(route: &Route) -> String {
+    format!("{}:{}", route.policy.upstream.host, route.policy.upstream.port)
+}
+
+/// An answer of the application, as far as it has come.
+struct Reply {
+    head: http::response::Parts,
+    body: Incoming,
+    /// What was read of the body already.
+    ahead: VecDeque<Bytes>,
+    lease: Lease,
+    /// The request, to be sent again.
+    spare: Option<Parts>,
+    /// The application's side of an upgrade.
+    upgraded: Option<hyper::upgrade::OnUpgrade>,
+}
+
+impl Reply {
+    /// Whether it says that the application does not know the person. Of its text only the beginning is read.
+    async fn is_rejection(&mut self, sign_in: &SignIn) -> bool {
+        let status = self.head.status.as_u16();
+        let place = self.head.headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).map(heal::within_the_app);
+        if sign_in.is_rejection(status, place) {
+            return true;
+        }
+        if !sign_in.reads(status) || !heal::is_text(&self.head.headers) {
+            return false;
+        }
+        heal::begin(&mut self.body, &mut self.ahead).await;
+        let text: Vec<u8> = self.ahead.iter().flat_map(|piece| piece.iter().copied()).collect();
+        sign_in.is_rejection_in_words(status, &text)
+    }
+}
+
+/// Sends a request and waits for the head of the answer; keeps the request if it is to be kept.
+async fn send(
+    worker: &Worker,
+    route: &Arc<Route>,
+    mut head: Parts,
+    body: UpBody,
+    fate: UpBodyFate,
+    keep: bool,
+) -> Result<Reply, ForwardError> {
+    let mut span = worker.span("", Kind::Client);
+    if let Some(span) = &mut span {
+        announce(span, &mut head, route);
+    }
+    let timeout_ms = route.policy.upstream.response_timeout_ms;
+    let exchange = exchange(&worker.pool, route, head, body, fate.clone(), keep);
     let answered = in_time(exchange, &fate, Duration::from_millis(timeout_ms)).await;
     if let Some(span) = span {
         tell(span, answered.as_ref());
     }
-    let (mut response, lease) = match answered {
+    let (mut response, lease, spare) = match answered {
         Some(Ok(answer)) => answer,
         Some(Err(_)) if fate.too_large() => return Err(ForwardError::BodyTooLarge),
-        Some(Err(Broken::Connect(cause))) => return Err(ForwardError::Connect { address: address(), cause }),
-        Some(Err(Broken::Exchange(cause))) => return Err(ForwardError::Exchange { address: address(), cause: cause.to_string() }),
-        None => return Err(ForwardError::Timeout { address: address(), timeout_ms }),
+        Some(Err(Broken::Connect(cause))) => return Err(ForwardError::Connect { address: address(route), cause }),
+        Some(Err(Broken::Exchange(cause))) => return Err(ForwardError::Exchange { address: address(route), cause: cause.to_string() }),
+        None => return Err(ForwardError::Timeout { address: address(route), timeout_ms }),
     };
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let upstream_side = hyper::upgrade::on(&mut response);
-        let Some(client_side) = upgrade.and_then(|mut extensions| extensions.remove::<hyper::upgrade::OnUpgrade>()) else {
-            return Err(ForwardError::UnaskedUpgrade { address: address() });
-        };
-        tunnel::open(worker, client_side, upstream_side, session);
-        return Ok(switching(response.headers(), &worker.shared.limits.load().cookie));
+    let upgraded = (response.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut response));
+    let (head, body) = response.into_parts();
+    Ok(Reply { head, body, ahead: VecDeque::new(), lease, spare, upgraded })
+}
+
+/// On to another page of the app, with the cookies that it has set.
+fn see_other(mut headers: HeaderMap, to: &str) -> Response<DownBody> {
+    let mut response = Response::new(DownBody::ours(Bytes::new()));
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    // A page's own address is visible ASCII; one that is not leads to the beginning.
+    let place = http::HeaderValue::from_str(to).unwrap_or_else(|_| http::HeaderValue::from_static("/"));
+    if let header::Entry::Occupied(set) = headers.entry(header::SET_COOKIE) {
+        for cookie in set.remove_entry_mult().1 {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
     }
-    let bound = session.map(|session| (Rc::clone(&worker.streams), session));
-    let (mut head, body) = response.into_parts();
-    clean_response(&mut head.headers, &worker.shared.limits.load().cookie);
-    head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
-    Ok(Response::from_parts(head, DownBody::theirs(body, lease, bound)))
+    response.headers_mut().insert(header::LOCATION, place);
+    response.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Says in the request where it belongs, and in the span what it is. No path: who asked for what is the access log's.
@@ -122,9 +255,9 @@ fn announce(span: &mut Open, head: &mut Parts, route: &Route) {
 }
 
 /// What came of it, by the time the head of the answer was there.
-fn tell(mut span: Open, answered: Option<&Result<(Response<Incoming>, Lease), Broken>>) {
+fn tell(mut span: Open, answered: Option<&Result<Exchanged, Broken>>) {
     match answered {
-        Some(Ok((response, _))) => {
+        Some(Ok((response, ..))) => {
             span.note("http.response.status_code", response.status().as_u16());
             if response.status().is_client_error() || response.status().is_server_error() {
                 span.fail(response.status().as_u16().to_string());
@@ -155,26 +288,29 @@ enum Broken {
     Exchange(hyper::Error),
 }
 
-async fn exchange(pool: &Pool, route: &Arc<Route>, head: Parts, body: UpBody, fate: UpBodyFate) -> Result<(Response<Incoming>, Lease), Broken> {
+type Exchanged = (Response<Incoming>, Lease, Option<Parts>);
+
+async fn exchange(pool: &Pool, route: &Arc<Route>, head: Parts, body: UpBody, fate: UpBodyFate, keep: bool) -> Result<Exchanged, Broken> {
     let mut lease = pool.lease(route).await.map_err(Broken::Connect)?;
     lease.watch(fate.clone());
     let bodiless = fate.finished();
-    // Copied only where it may be needed: a used connection, an idempotent method, no body.
-    let spare = (lease.used && bodiless && is_idempotent(&head.method)).then(|| head.clone());
+    // Copied only where it may be needed: a used connection, an idempotent method, no body; or an application that may not know the person.
+    let used = lease.used && bodiless && is_idempotent(&head.method);
+    let spare = (used || keep).then(|| head.clone());
     let failed = match lease.sender().try_send_request(Request::from_parts(head, body)).await {
-        Ok(response) => return Ok((response, lease)),
+        Ok(response) => return Ok((response, lease, spare)),
         Err(failed) => failed,
     };
     let mut failed = failed;
     let again = match failed.take_message() {
         Some(unsent) => Some(unsent),
-        None => spare.filter(|_| before_any_answer(failed.error())).map(|head| Request::from_parts(head, UpBody::empty())),
+        None => spare.clone().filter(|_| used && before_any_answer(failed.error())).map(|head| Request::from_parts(head, UpBody::empty())),
     };
     let Some(again) = again else { return Err(Broken::Exchange(failed.into_error())) };
     let mut fresh = Box::pin(pool.connect(route)).await.map_err(Broken::Connect)?;
     fresh.watch(fate);
     let response = fresh.sender().send_request(again).await.map_err(Broken::Exchange)?;
-    Ok((response, fresh))
+    Ok((response, fresh, spare))
 }
 
 fn is_idempotent(method: &Method) -> bool {
@@ -187,10 +323,10 @@ fn before_any_answer(error: &hyper::Error) -> bool {
 }
 
 /// The 101 for the client: the handshake's own headers, hop-by-hop ones included, for this hop is the one that upgrades.
-fn switching(from: &HeaderMap, our_cookies: &str) -> Response<DownBody> {
+fn switching(from: &HeaderMap, our_cookies: &str, owner: &CookieOwner) -> Response<DownBody> {
     let mut headers = from.clone();
-    clean_response(&mut headers, our_cookies);
-    let mut response = Response::new(DownBody::ours(bytes::Bytes::new()));
+    clean_response(&mut headers, our_cookies, owner);
+    let mut response = Response::new(DownBody::ours(Bytes::new()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = headers;
     response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("Upgrade"));

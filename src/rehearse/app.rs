@@ -111,7 +111,7 @@ impl App {
     }
 
     fn note(&self, cue: &Cue<'_>, request: &OutboundRequest, status: u16, sent: bool) {
-        if cue.verb == "token" {
+        if matches!(cue.verb, "token" | "session") {
             // How the gateway signs in to the admin API is no call about the person, and its body is a secret.
             return;
         }
@@ -138,7 +138,7 @@ impl App {
         let mut state = self.state();
         let kind = cue.verb.split('.').next().unwrap_or_default();
         match (kind, cue.call.effect) {
-            ("token", _) => good(cue, &with_saves(cue, json!({}), "for-show")),
+            ("token" | "session", _) => good(cue, &with_saves(cue, json!({}), "for-show")),
             ("find" | "lookup" | "get", Effect::Read) => state.look(cue, request),
             ("members", Effect::Read) => state.members(cue, request),
             ("resolve", _) => {

@@ -131,7 +131,7 @@ async fn one(scene: &Scene, now: Timestamp, runtime: tokio::runtime::Handle) -> 
         runtime,
         meter: Arc::new(NoMeter),
         // Whatever a record says, the application is looked at, and waited for.
-        times: Times { soft_ttl_ms: -1, stale_grace_ms: -1, ..Times::default() },
+        times: Times { always_look: true, ..Times::default() },
     };
     let desk = Desk::new(parts);
     let witness = scene.policy.provision.as_ref().map(|provision| Arc::new(Witness::new(engine(scene, provision, &clock))));
@@ -182,6 +182,7 @@ fn placeholders(provision: &Provision) -> ResolvedCredential {
         token: credential.token.as_ref().map(|_| secret()),
         basic: credential.basic.as_ref().map(|(user, _)| (user.clone(), secret())),
         headers: credential.headers.iter().map(|(name, _)| (name.clone(), secret())).collect(),
+        settings: credential.settings.iter().map(|(name, _)| (name.clone(), secret())).collect(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Fourth stage: a rule has admitted the request.
 
-use super::{Bearings, Doors, Provisioned, Route, Stop, Stopped};
+use super::upstream::Whose;
+use super::{Bearings, Doors, Provisioned, Route, Stop, Stopped, entrance};
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::pages::RequestKind;
@@ -36,24 +37,24 @@ impl<B> Authorized<B> {
     pub async fn provision<D: Doors>(self, doors: &D, now: Timestamp) -> Result<Provisioned<B>, Box<Stopped>> {
         let Self { bearings, body, route, session, admitted } = self;
         if admitted.public {
-            return Ok(Provisioned::new(bearings, body, route, None));
+            return Ok(Provisioned::new(bearings, body, route, Whose::Visitor(session)));
         }
         let Some(session) = session else {
             // `evaluate` admits nobody without a session but on public paths; were it to, nothing is forwarded.
             return Err(Box::new(Stopped::new(bearings, Some(route), None, Stop::Say(PublicMessage::Internal))));
         };
         if let Some(pass) = session.pass.load_full().filter(|pass| is_good(pass, &route, now)) {
-            return match landing(&bearings, &route, &session, &pass) {
-                None => Ok(Provisioned::new(bearings, body, route, Some((session, pass)))),
-                Some(landing) => Err(off_to(bearings, route, &session, landing)),
+            return match elsewhere(&bearings, &route, &session, &pass) {
+                None => Ok(Provisioned::new(bearings, body, route, Whose::Person(session, pass))),
+                Some(stop) => Err(off_to(bearings, route, &session, stop)),
             };
         }
         let interactive = bearings.kind.is_read_by_a_person();
         let asking = Asking { hold_ms: if interactive { HOLD_PAGE_MS } else { HOLD_API_MS }, interactive };
         let stop = match doors.ensure(&session, &route, bearings.incident, asking).await {
-            Ensured::Ready(pass) => match landing(&bearings, &route, &session, &pass) {
-                None => return Ok(Provisioned::new(bearings, body, route, Some((session, pass)))),
-                Some(landing) => return Err(off_to(bearings, route, &session, landing)),
+            Ensured::Ready(pass) => match elsewhere(&bearings, &route, &session, &pass) {
+                None => return Ok(Provisioned::new(bearings, body, route, Whose::Person(session, pass))),
+                Some(stop) => return Err(off_to(bearings, route, &session, stop)),
             },
             Ensured::Working => Stop::Say(PublicMessage::Waiting),
             Ensured::Refused(message) => Stop::Say(message),
@@ -63,9 +64,17 @@ impl<B> Authorized<B> {
     }
 }
 
+/// Where a page leads instead: to where the person lands, and then to where the app learns who it is.
+fn elsewhere(bearings: &Bearings, route: &Route, session: &AppSession, pass: &Pass) -> Option<Stop> {
+    if bearings.kind != RequestKind::Page {
+        return None;
+    }
+    landing(bearings, route, session, pass).map(Stop::Redirect).or_else(|| entrance::way_in(bearings, route, session, pass).map(Stop::Enter))
+}
+
 /// Where the first page after a sign-in leads instead, once. Never back to here, and never to the portal, which would lead back.
 fn landing(bearings: &Bearings, route: &Route, session: &AppSession, pass: &Pass) -> Option<String> {
-    if bearings.kind != RequestKind::Page || !session.land() {
+    if !session.land() {
         return None;
     }
     let landing = pass.landing.as_deref()?;
@@ -73,9 +82,9 @@ fn landing(bearings: &Bearings, route: &Route, session: &AppSession, pass: &Pass
     (path != bearings.path && route.policy.login.portal.as_deref() != Some(path)).then(|| landing.to_owned())
 }
 
-fn off_to(bearings: Bearings, route: Arc<Route>, session: &AppSession, landing: String) -> Box<Stopped> {
+fn off_to(bearings: Bearings, route: Arc<Route>, session: &AppSession, stop: Stop) -> Box<Stopped> {
     let person = Arc::clone(&session.sign_on.identity);
-    Box::new(Stopped::new(bearings, Some(route), Some(person), Stop::Redirect(landing)))
+    Box::new(Stopped::new(bearings, Some(route), Some(person), stop))
 }
 
 fn is_good(pass: &Pass, route: &Route, now: Timestamp) -> bool {

@@ -27,7 +27,8 @@ pub fn is_token(value: &[u8]) -> bool {
     value.len() == TOKEN_CHARS && value.iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+/// All cookies, name and value, in order of appearance; what has no `=` is none.
+pub(super) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(header::COOKIE).iter().flat_map(|line| line.as_bytes().split(|&b| b == b';')).filter_map(|pair| {
         let pair = pair.trim_ascii();
         let at = pair.iter().position(|&b| b == b'=')?;

@@ -15,10 +15,12 @@
 
 #![expect(clippy::future_not_send, reason = "a request never leaves its core; that is the point of one runtime per core")]
 
+pub mod app_cookies;
 mod authenticated;
 mod authorized;
 mod bearer;
 pub mod cookies;
+pub mod entrance;
 mod kind;
 mod provisioned;
 mod raw;
@@ -36,9 +38,9 @@ pub use provisioned::Provisioned;
 pub use raw::{Arrival, Bearings, Limits, RawRequest, address_text, client_address};
 pub use response::clean_response;
 pub use routed::{ForApp, Own, Routed};
-pub use routes::{Route, Routes, SharedSecrets};
+pub use routes::{AppCookies, Route, Routes, SharedSecrets};
 pub use stopped::{Stop, Stopped};
-pub use upstream::{UpstreamRequest, Wire};
+pub use upstream::{Spare, UpstreamRequest, Wire};
 
 use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};

@@ -1,7 +1,7 @@
 //! Fifth stage: the account exists; what remains is to announce the person.
 
+use super::upstream::Whose;
 use super::{Bearings, Limits, Route, UpstreamRequest};
-use crate::session::{AppSession, Pass};
 use std::sync::Arc;
 
 /// A request whose person has an account, or that needs none because its path is public.
@@ -10,16 +10,16 @@ pub struct Provisioned<B> {
     bearings: Bearings,
     body: B,
     route: Arc<Route>,
-    announced: Option<(Arc<AppSession>, Arc<Pass>)>,
+    whose: Whose,
 }
 
 impl<B> Provisioned<B> {
-    pub(super) const fn new(bearings: Bearings, body: B, route: Arc<Route>, announced: Option<(Arc<AppSession>, Arc<Pass>)>) -> Self {
-        Self { bearings, body, route, announced }
+    pub(super) const fn new(bearings: Bearings, body: B, route: Arc<Route>, whose: Whose) -> Self {
+        Self { bearings, body, route, whose }
     }
 
     /// Builds the request that goes to the application.
     pub fn into_upstream(self, limits: &Limits) -> UpstreamRequest<B> {
-        UpstreamRequest::build(self.bearings, self.body, self.route, self.announced, limits)
+        UpstreamRequest::build(self.bearings, self.body, self.route, self.whose, limits)
     }
 }

@@ -1,5 +1,6 @@
 //! The way back: what an application may tell a client.
 
+use super::app_cookies::{CookieOwner, from_app};
 use super::cookies;
 use super::upstream::hop_by_hop;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -8,8 +9,9 @@ const INCIDENT: &str = "x-vestibule-incident";
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// Takes out of an application's answer what is not for the client: hop-by-hop headers, cookies that bear our names (C6: an app can neither set
-/// nor delete them, `Clear-Site-Data` included), and headers that only we may send. An answer that needs no change is looked through once and left alone.
-pub fn clean_response(headers: &mut HeaderMap, our_cookies: &str) {
+/// nor delete them, `Clear-Site-Data` included), and headers that only we may send; and says whose the app's own cookies are. An answer that needs no change
+/// is looked through once and left alone.
+pub fn clean_response(headers: &mut HeaderMap, our_cookies: &str, owner: &CookieOwner) {
     if !headers.keys().any(needs_care) {
         return;
     }
@@ -28,6 +30,7 @@ pub fn clean_response(headers: &mut HeaderMap, our_cookies: &str) {
         headers.remove(name);
     }
     keep_our_cookies(headers, our_cookies);
+    from_app(headers, owner);
 }
 
 fn needs_care(name: &HeaderName) -> bool {
@@ -61,6 +64,7 @@ fn keep_our_cookies(headers: &mut HeaderMap, ours: &str) {
 #[cfg(test)]
 mod tests {
     use super::clean_response;
+    use crate::request::app_cookies::CookieOwner;
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     #[test]
@@ -70,7 +74,7 @@ mod tests {
                 list.iter().map(|(n, v)| (n.parse::<HeaderName>().expect("name"), HeaderValue::from_str(v).expect("value"))).collect()
             };
             let mut headers = map(given);
-            clean_response(&mut headers, "__Host-vestibule");
+            clean_response(&mut headers, "__Host-vestibule", &CookieOwner::Unbound);
             assert_eq!(headers, map(expected), "{given:?}");
         };
         check(&[("set-cookie", "__Host-vestibule=x; Path=/"), ("set-cookie", "a=1")], &[("set-cookie", "a=1")]);

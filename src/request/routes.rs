@@ -2,7 +2,9 @@
 
 use super::reserved::Reserved;
 use crate::policy::Policy;
+use crate::session::{Binding, CookieKey};
 use http::{HeaderName, HeaderValue};
+use secrecy::SecretString;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -27,6 +29,27 @@ pub struct SharedSecrets {
     pub everywhere: Vec<(HeaderName, HeaderValue)>,
     /// Those of the nth `[[path]]` section at place n; empty when no section has any.
     pub paths: Vec<Vec<(HeaderName, HeaderValue)>>,
+    /// What the app's cookies are bound with, where they are.
+    pub cookies: Option<AppCookies>,
+    /// What stands behind the login for `[sign_in] mode = "basic"`.
+    pub password: Option<SecretString>,
+}
+
+/// What an app's cookies are bound with.
+#[derive(Debug, Clone)]
+pub struct AppCookies {
+    /// For sessions.
+    pub key: CookieKey,
+    /// For whoever is on a public path without a session.
+    pub nobody: Arc<Binding>,
+}
+
+impl AppCookies {
+    /// With this key.
+    pub fn new(key: CookieKey) -> Self {
+        let nobody = Arc::new(key.of_nobody());
+        Self { key, nobody }
+    }
 }
 
 /// All apps.

@@ -23,6 +23,8 @@ pub enum Stop {
     Recheck(DenyReason),
     /// Off to another page of the same app.
     Redirect(String),
+    /// Off to where the app learns who it is, and back.
+    Enter(String),
 }
 
 /// A request that goes no further.

@@ -6,11 +6,12 @@
 
 use super::kind::is_websocket;
 use super::reserved::Reserved;
-use super::{Bearings, Limits, Route, cookies};
+use super::app_cookies::{self, CookieOwner};
+use super::{Bearings, Limits, Route, entrance};
 use crate::fault::Incident;
 use crate::pages::RequestKind;
 use crate::policy::CanonicalPath;
-use crate::session::{AppSession, Pass};
+use crate::session::{AppSession, Binding, Pass};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use std::sync::Arc;
 
@@ -18,6 +19,15 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// On whose behalf a request is sent.
+#[derive(Debug)]
+pub(super) enum Whose {
+    /// Somebody with an account.
+    Person(Arc<AppSession>, Arc<Pass>),
+    /// Whoever is on a public path; with the session of this browser, if there is one. Nobody is announced.
+    Visitor(Option<Arc<AppSession>>),
+}
 
 /// A request that may be sent to its application. The client that sends it is private to `proxy::forward`, and takes nothing else.
 #[derive(Debug)]
@@ -30,6 +40,10 @@ pub struct UpstreamRequest<B> {
     kind: RequestKind,
     downstream: Version,
     upgrade: Option<Extensions>,
+    owner: CookieOwner,
+    binding: Option<Arc<Binding>>,
+    back: Option<String>,
+    signs_out: Option<bool>,
 }
 
 /// An [`UpstreamRequest`] taken apart by the one that sends it.
@@ -49,14 +63,42 @@ pub struct Wire<B> {
     pub downstream: Version,
     /// The client's side of an upgrade, where it asked for a WebSocket.
     pub upgrade: Option<Extensions>,
+    /// What the requester can use, should the application not know the person.
+    pub kind: RequestKind,
+    /// Whose the app's cookies are.
+    pub owner: CookieOwner,
+    /// What is known of the session's way into the app, where that matters.
+    pub binding: Option<Arc<Binding>>,
+    /// This is where the app learns who it is; the page that led here.
+    pub back: Option<String>,
+    /// Whether the app signs people out here.
+    pub signs_out: bool,
+}
+
+/// What it takes to send a request once more: everything but a body, which it must not have had.
+#[derive(Debug)]
+pub struct Spare(pub(crate) http::request::Parts);
+
+impl Spare {
+    /// As for the first time, but told by `pass`, and without the app's cookies: what they stood for is not known there any more.
+    pub fn anew(mut self, pass: &Pass, route: &Route) -> http::request::Parts {
+        self.0.headers.remove(header::COOKIE);
+        if route.policy.sign_in.announces_at(self.0.uri.path()) {
+            announce(&mut self.0.headers, pass, route);
+        }
+        self.0
+    }
 }
 
 impl<B> UpstreamRequest<B> {
-    pub(super) fn build(bearings: Bearings, body: B, route: Arc<Route>, announced: Option<(Arc<AppSession>, Arc<Pass>)>, limits: &Limits) -> Self {
+    pub(super) fn build(bearings: Bearings, body: B, route: Arc<Route>, whose: Whose, limits: &Limits) -> Self {
         // RFC 9113 8.6: a WebSocket over HTTP/1.1 only; h2c and every other upgrade is left behind with the `Upgrade` header (H9).
         let socket = bearings.version == Version::HTTP_11 && bearings.method == Method::GET && is_websocket(&bearings.headers);
-        let cookie = cookies::without_ours(&bearings.headers, &limits.cookie);
-        let identified = announced.is_some();
+        let sign_in = &route.policy.sign_in;
+        let (owner, binding) = owner(&whose, &route);
+        let cookie = app_cookies::to_app(&bearings.headers, &limits.cookie, &owner, &sign_in.script_cookies);
+        let identified = matches!(whose, Whose::Person(..));
+        let signs_out = identified.then(|| entrance::signs_out(&bearings, &route)).flatten();
         let mut headers = HeaderMap::with_capacity(bearings.headers.len() + 12);
         headers.insert(header::HOST, bearings.authority.clone());
         headers.insert(FORWARDED_HOST, bearings.authority);
@@ -73,23 +115,39 @@ impl<B> UpstreamRequest<B> {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
+        if sign_in.reads_any() {
+            // What the application says is read, and must not come compressed.
+            headers.remove(header::ACCEPT_ENCODING);
+        }
         for (name, value) in &route.shared.everywhere {
             headers.insert(name.clone(), value.clone());
         }
-        give(&mut headers, &bearings.path, &route, announced.as_ref().map(|(_, pass)| pass.as_ref()));
-        let session = announced.map(|(session, pass)| {
-            for (name, value) in &pass.headers {
-                headers.insert(name.clone(), value.clone());
-            }
-            session
-        });
+        let pass = match &whose {
+            Whose::Person(_, pass) if sign_in.announces_at(&bearings.path) => Some(pass.as_ref()),
+            Whose::Person(..) | Whose::Visitor(_) => None,
+        };
+        give(&mut headers, &bearings.path, &route, pass);
+        if let Some(pass) = pass {
+            announce(&mut headers, pass, &route);
+        }
+        let session = match whose {
+            Whose::Person(session, _) => Some(session),
+            Whose::Visitor(_) => None,
+        };
+        let (target, back) = entrance::way_back(bearings.target, sign_in);
         let mut head = http::Request::new(()).into_parts().0;
         head.method = bearings.method;
         head.version = Version::HTTP_11;
-        head.uri = Uri::from(bearings.target);
+        head.uri = Uri::from(target);
         head.headers = headers;
         let upgrade = socket.then_some(bearings.extensions);
-        Self { head, body, route, session, incident: bearings.incident, kind: bearings.kind, downstream: bearings.version, upgrade }
+        let (incident, kind, downstream) = (bearings.incident, bearings.kind, bearings.version);
+        Self { head, body, route, session, incident, kind, downstream, upgrade, owner, binding, back, signs_out }
+    }
+
+    /// Whether the app signs the person out here; `Some(false)`: it would, but not because they asked for it.
+    pub const fn signs_out(&self) -> Option<bool> {
+        self.signs_out
     }
 
     /// Names the request.
@@ -117,6 +175,11 @@ impl<B> UpstreamRequest<B> {
         self.session.is_some()
     }
 
+    /// On whose session it is sent; `None` on public paths.
+    pub const fn session(&self) -> Option<&Arc<AppSession>> {
+        self.session.as_ref()
+    }
+
     /// The headers that will be sent.
     pub const fn headers(&self) -> &HeaderMap {
         &self.head.headers
@@ -124,8 +187,41 @@ impl<B> UpstreamRequest<B> {
 
     /// Takes it apart, to send it. Only the forwarder has a client to send it with.
     pub(crate) fn into_wire(self) -> Wire<B> {
-        let Self { head, body, route, session, incident, downstream, upgrade, kind: _ } = self;
-        Wire { head, body, route, session, incident, downstream, upgrade }
+        let Self { head, body, route, session, incident, downstream, upgrade, kind, owner, binding, back, signs_out } = self;
+        Wire { head, body, route, session, incident, downstream, upgrade, kind, owner, binding, back, signs_out: signs_out.is_some() }
+    }
+}
+
+/// Whose the app's cookies are, and what is known of the session's way into the app.
+fn owner(whose: &Whose, route: &Route) -> (CookieOwner, Option<Arc<Binding>>) {
+    let sign_in = &route.policy.sign_in;
+    if !sign_in.keeps_sessions() {
+        return (CookieOwner::Unbound, None);
+    }
+    let keys = route.shared.cookies.as_ref();
+    let binding = keys.and_then(|keys| match whose {
+        Whose::Person(session, pass) => Some(session.binding(&keys.key, &pass.told)),
+        // A person's own cookies go with them to public pages: else the app would set others there, over them.
+        Whose::Visitor(Some(session)) => session.bound(),
+        Whose::Visitor(None) => Some(Arc::clone(&keys.nobody)),
+    });
+    let owner = match &binding {
+        _ if !sign_in.bound => CookieOwner::Unbound,
+        Some(binding) => CookieOwner::Bound(Arc::clone(binding)),
+        None => CookieOwner::Unknown,
+    };
+    (owner, binding.filter(|_| matches!(whose, Whose::Person(..))))
+}
+
+/// Tells the app who it is.
+fn announce(headers: &mut HeaderMap, pass: &Pass, route: &Route) {
+    for (name, value) in &pass.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    if let Some(password) = &route.shared.password
+        && let Some(value) = entrance::basic(&pass.login, password)
+    {
+        headers.insert(header::AUTHORIZATION, value);
     }
 }
 

@@ -2,17 +2,19 @@
 //!
 //! Lives here: [`LiveSignOn`] and [`AppSession`] (one value per session and process, shared by all cores), [`Pass`] (what the app is told, rendered once).
 //! `live.rs` has [`LiveSessions`], moka in front of the [`SessionStore`](crate::state::SessionStore), and `registry.rs` under it, which knows every live
-//! sign-on of the process; `local.rs` has [`LocalSessions`], what a core keeps for itself; `tokens.rs` has [`TokenSessions`], access tokens that were verified. The hot path asks [`LiveSessions`]
+//! sign-on of the process; `binding.rs` has [`Binding`], by which an app's own cookies belong to a session; `local.rs` has [`LocalSessions`], what a core keeps for itself; `tokens.rs` has [`TokenSessions`], access tokens that were verified. The hot path asks [`LiveSessions`]
 //! only when its own core has no answer or when [`LiveSessions::generation`] has moved: no lock, no hash map shared between cores. Ending a
 //! sign-on marks it, forgets its app sessions, moves the generation and tells every open stream.
 //!
 //! It must never know how a session came about (`login/`) or what it may do (`policy/`).
 
+mod binding;
 mod live;
 mod local;
 mod registry;
 mod tokens;
 
+pub use binding::{Binding, CookieKey, TAG_CHARS};
 pub use live::LiveSessions;
 pub use local::LocalSessions;
 pub use tokens::{TokenSessions, TokenSignOn};
@@ -47,6 +49,8 @@ pub struct Pass {
     pub good_until: Timestamp,
     /// Where this person lands at the first page of the session, when not at the page they asked for.
     pub landing: Option<String>,
+    /// Of what the app is told of the person, tokens aside: its cookies are bound to it, so that a session of the app ends when it would be told otherwise.
+    pub told: [u8; 32],
 }
 
 impl fmt::Debug for Pass {
@@ -97,12 +101,29 @@ pub struct AppSession {
     pub way: Way,
     /// Set by a sign-in, until the first page after it: see [`Self::land`].
     pub(crate) landing_due: AtomicBool,
+    /// What the app's cookies are bound to; see [`Self::binding`].
+    binding: ArcSwapOption<Binding>,
 }
 
 impl AppSession {
     /// Nothing is known yet of its account.
     pub(crate) fn of(app: &str, sign_on: Arc<LiveSignOn>, way: Way) -> Self {
-        Self { app: app.to_owned(), sign_on, pass: ArcSwapOption::empty(), way, landing_due: AtomicBool::new(false) }
+        Self { app: app.to_owned(), sign_on, pass: ArcSwapOption::empty(), way, landing_due: AtomicBool::new(false), binding: ArcSwapOption::empty() }
+    }
+
+    /// What the app's cookies are bound to while the app is told `told`; made when that has changed. `key` is that of the app.
+    pub fn binding(&self, key: &CookieKey, told: &[u8; 32]) -> Arc<Binding> {
+        if let Some(known) = self.binding.load().as_ref().filter(|known| known.is_for(told)) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(key.of_session(self, told));
+        self.binding.store(Some(Arc::clone(&made)));
+        made
+    }
+
+    /// The last [`Self::binding`]; `None`: this process has told the app nothing yet.
+    pub fn bound(&self) -> Option<Arc<Binding>> {
+        self.binding.load_full()
     }
 
     /// From now on the next page is the first after a sign-in. Kept in memory alone: after a restart nobody is taken away from what they were doing.

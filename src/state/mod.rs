@@ -237,6 +237,19 @@ pub enum AccountState {
     AwaitingApproval,
     /// Needs a human.
     Conflict,
+    /// Whose it is may not come any more: the gateway's door is shut, and the account is to be switched off.
+    Suspending,
+    /// Switched off at the app, as far as the app can.
+    Suspended,
+    /// Removed at the app by this gateway; the login stays theirs.
+    Deprovisioned,
+}
+
+impl AccountState {
+    /// Whether the person has left.
+    pub const fn has_left(self) -> bool {
+        matches!(self, Self::Suspending | Self::Suspended | Self::Deprovisioned)
+    }
 }
 
 /// What a human is asked to say yes to.
@@ -247,6 +260,8 @@ pub enum Awaiting {
     Account,
     /// Memberships for an account that was there before; the person is let in meanwhile.
     Join,
+    /// The account is switched off: more people left at once than the policy allows without a human.
+    Leave,
 }
 
 /// Where an account came from.
@@ -313,6 +328,7 @@ impl AccountRecord {
             && self.login.is_some()
             && self.verified_at.is_some()
             && !matches!(self.state, AccountState::Conflict | AccountState::AwaitingApproval)
+            && !self.state.has_left()
     }
 }
 

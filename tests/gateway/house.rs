@@ -263,6 +263,7 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
         headers: Vec::new(),
         secret_headers: Vec::new(),
         jwt: None,
+        sign_in: vestibule::policy::SignIn::default(),
         tests: Vec::new(),
     })
 }

@@ -606,6 +606,7 @@ fn pass(landing: Option<&str>) -> Arc<Pass> {
         path_headers: Vec::new(),
         good_until: Timestamp::from_seconds(i64::MAX / 1000),
         landing: landing.map(str::to_owned),
+        told: [0; 32],
     })
 }
 

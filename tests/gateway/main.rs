@@ -26,6 +26,7 @@ mod request;
 mod serve;
 mod session;
 mod settings;
+mod sign_in;
 mod state;
 mod tools;
 mod traces;

@@ -232,6 +232,8 @@ async fn row_47_a_connector_of_one_s_own_makes_accounts_like_a_built_in_one() {
     fake.require(&format!("token {ADMIN_TOKEN}"));
     let (folder, paths) = folder(&["app"], |text| text);
     let text = fs::read_to_string(&paths[0]).unwrap().replace("http://127.0.0.1:1/hub/api", fake.url.as_str());
+    // Told on every request: the way in by the hub's login address has tests of its own.
+    let text = format!("{text}\n[sign_in]\nlogin_url = \"none\"\n");
     let whole = Whole::loaded(
         |app| {
             fs::write(&paths[0], text.replace("http://127.0.0.1:1\"\n[access]", &format!("http://{app}\"\n[access]"))).unwrap();

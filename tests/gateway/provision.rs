@@ -4,6 +4,7 @@
 mod apps;
 mod engines;
 mod faults;
+mod leaving;
 mod people;
 mod rehearsal;
 mod rows;

@@ -320,6 +320,13 @@ impl Person {
         if pairs.is_empty() { String::new() } else { format!("Cookie: {}\r\n", pairs.join("; ")) }
     }
 
+    /// Forgets who is signed in, everywhere, as a closed browser does; cookies of applications stay.
+    pub fn forget_sessions(&mut self) {
+        for jar in self.jars.values_mut() {
+            jar.retain(|name, _| !name.starts_with(COOKIE));
+        }
+    }
+
     /// The session cookie's value at `host`.
     pub fn session(&self, host: &str) -> String {
         self.jars[host][COOKIE].clone()

@@ -3,10 +3,12 @@
 //! Each file has the command, what it answers (as JSON: the command line and a console read the same) and the port through which it reaches what it is
 //! about; `app/` and `reload.rs` stand behind the ports. How to add one is in [`super::socket`].
 
+mod reconcile;
 mod reload;
 mod status;
 mod users;
 
+pub use reconcile::{BeginReconcile, LookReconcile, OfApp, Progress, Reconcile, Reconciles};
 pub use reload::{Change, Entry, Reload, Reloaded, Reloads};
 pub use status::{AppStatus, Looks, Overview, PolicyState, ProviderStatus, Status, Statuses, UpstreamState};
 pub use users::{ActOnUser, Deed, ListUsers, Users, Whom};

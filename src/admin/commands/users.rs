@@ -28,6 +28,15 @@ pub enum Deed {
     Retry,
     /// The gateway's record goes; the account at the app stays.
     Forget,
+    /// Another account at the app is this person's.
+    Relink,
+    /// Everybody who has left an app may be switched off there.
+    ApproveLeavers,
+}
+
+impl Deed {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Approve, Self::Retry, Self::Forget, Self::Relink, Self::ApproveLeavers];
 }
 
 /// Whom a deed is about.
@@ -35,8 +44,12 @@ pub enum Deed {
 pub struct Whom {
     /// Policy name.
     pub app: String,
-    /// Subject, login, e-mail address or user name.
+    /// Subject, login, e-mail address or user name; empty where a deed is about everybody.
+    #[serde(default)]
     pub person: String,
+    /// The app's id of the account, for [`Deed::Relink`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
 }
 
 #[async_trait]
@@ -71,6 +84,8 @@ impl Command for ActOnUser {
             Deed::Approve => "/api/v1/users/approve",
             Deed::Retry => "/api/v1/users/retry",
             Deed::Forget => "/api/v1/users/forget",
+            Deed::Relink => "/api/v1/users/relink",
+            Deed::ApproveLeavers => "/api/v1/users/approve-leavers",
         };
         (Method::POST, path)
     }
@@ -80,7 +95,7 @@ impl Command for ActOnUser {
     }
 
     async fn run(&self, call: Call) -> Reply {
-        let Whom { app, person } = match call.body() {
+        let Whom { app, person, account } = match call.body() {
             Ok(whom) => whom,
             Err(no) => return no,
         };
@@ -88,6 +103,11 @@ impl Command for ActOnUser {
             Deed::Approve => self.people.approve(&app, &person, &call.operator).await,
             Deed::Retry => self.people.retry(&app, &person, &call.operator).await,
             Deed::Forget => self.people.forget(&app, &person, &call.operator).await,
+            Deed::Relink => match account.as_deref().filter(|account| !account.is_empty()) {
+                Some(account) => self.people.relink(&app, &person, account, &call.operator).await,
+                None => return Reply::no(StatusCode::BAD_REQUEST, "account: the app's id of the account is missing"),
+            },
+            Deed::ApproveLeavers => return answer(self.people.approve_leavers(&app, &call.operator).await),
         })
     }
 }
@@ -99,7 +119,7 @@ fn answer<T: Serialize>(found: Result<T, PeopleError>) -> Reply {
     };
     let status = match &error {
         PeopleError::NotFound { .. } => StatusCode::NOT_FOUND,
-        PeopleError::Ambiguous { .. } | PeopleError::NothingToApprove { .. } | PeopleError::Busy => StatusCode::CONFLICT,
+        PeopleError::Ambiguous { .. } | PeopleError::NothingToApprove { .. } | PeopleError::Taken { .. } | PeopleError::Busy => StatusCode::CONFLICT,
         PeopleError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     Reply::no(status, &error.to_string())

@@ -400,6 +400,9 @@ fn account(policy: &Policy, person: &Person) -> String {
         AccountState::AwaitingApproval => "waits for approval",
         AccountState::Pending => "not ready, will be tried again",
         AccountState::Conflict => "a conflict: somebody has to look",
+        AccountState::Suspending => "left, to be switched off at the app",
+        AccountState::Suspended => "left, switched off",
+        AccountState::Deprovisioned => "left, removed at the app",
     };
     let origin = match record.origin {
         Some(Origin::Created) => ", made by the gateway",

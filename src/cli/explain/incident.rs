@@ -146,6 +146,7 @@ fn recorded(facts: &IncidentFacts) -> (Verdict, String) {
         | PublicMessage::AccountExists
         | PublicMessage::AppUnreachable
         | PublicMessage::AppTimeout
+        | PublicMessage::AppRejected
         | PublicMessage::AppUnavailable
         | PublicMessage::SignedOut
         | PublicMessage::SignedIn

@@ -1,7 +1,7 @@
 //! An answer, or the lack of one, made into an [`Outcome`].
 
 use crate::clock::Timestamp;
-use crate::connector::model::{Call, Effect, Rule, Test};
+use crate::connector::model::{Body, Call, Effect, Rule, Test};
 use crate::connector::{Outcome, Trouble};
 use crate::outbound::{OutboundError, OutboundResponse};
 use http::{HeaderMap, header};
@@ -21,7 +21,10 @@ pub(super) fn classify(call: &Call, response: &OutboundResponse) -> Verdict {
     let status = response.status.as_u16();
     let blank = response.body.iter().all(u8::is_ascii_whitespace);
     let json = if blank { None } else { serde_json::from_slice::<Value>(&response.body).ok() };
-    if let Some(rule) = call.classify.iter().find(|rule| fits(rule, status, &response.body, json.as_ref())) {
+    // An answer that carries an error of the protocol is never a success, whatever its status and whatever else it shows.
+    let failed = json.as_ref().is_some_and(|json| carries_error(&call.body, json));
+    let wanted = |rule: &&Rule| fits(rule, response, status, json.as_ref()) && !(failed && is_success(rule.outcome));
+    if let Some(rule) = call.classify.iter().find(wanted) {
         let garbled = response.status.is_success() && !call.any_body && json.is_none() && (!blank || needs_json(call));
         if garbled && is_success(rule.outcome) {
             // A login page, a proxy's error page, a cut-off body: 200 says nothing then.
@@ -31,6 +34,7 @@ pub(super) fn classify(call: &Call, response: &OutboundResponse) -> Verdict {
         return Verdict { outcome: rule.outcome, reason, json };
     }
     let (outcome, reason) = match status {
+        _ if failed => (unknown(call.effect), "an error that the connector does not know"),
         401 | 403 => (Outcome::Reauth, "the admin credential is not accepted"),
         // RFC 6585 §4: the request was not served.
         429 => (Outcome::Retry, "too many requests"),
@@ -40,7 +44,31 @@ pub(super) fn classify(call: &Call, response: &OutboundResponse) -> Verdict {
     Verdict { outcome, reason: format!("{reason} (status {status})"), json }
 }
 
-const fn unknown(effect: Effect) -> Outcome {
+/// JSON-RPC 2.0 §5.1 `error`; GraphQL (October 2021) §7.1.2 `errors`.
+fn carries_error(body: &Body, json: &Value) -> bool {
+    match body {
+        Body::JsonRpc { .. } => json.get("error").is_some_and(|error| !error.is_null()),
+        Body::GraphQl { .. } => json.get("errors").and_then(Value::as_array).is_some_and(|errors| !errors.is_empty()),
+        Body::Empty | Body::Json(_) | Body::Form(_) | Body::Text(_) | Body::Signed { .. } => false,
+    }
+}
+
+/// Whether an answer is to the request with this id (JSON-RPC 2.0 §5): an error that was met before the id was read has none.
+pub(super) fn is_to(call: &Call, response: &OutboundResponse, id: u64) -> bool {
+    if !matches!(call.body, Body::JsonRpc { .. }) || !response.status.is_success() {
+        return true;
+    }
+    // What is no JSON object is told apart by `classify`.
+    let Ok(Value::Object(answer)) = serde_json::from_slice::<Value>(&response.body) else { return true };
+    match answer.get("id") {
+        Some(Value::Null) => answer.get("error").is_some_and(|error| !error.is_null()),
+        Some(Value::Number(number)) => number.as_u64() == Some(id),
+        Some(Value::String(text)) => *text == id.to_string(),
+        None | Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => false,
+    }
+}
+
+pub(super) const fn unknown(effect: Effect) -> Outcome {
     match effect {
         Effect::Read => Outcome::Retry,
         Effect::Write | Effect::Destroy => Outcome::InDoubt,
@@ -80,7 +108,10 @@ pub(super) const fn look(outcome: Outcome) -> Look {
     }
 }
 
-fn fits(rule: &Rule, status: u16, body: &[u8], json: Option<&Value>) -> bool {
+fn fits(rule: &Rule, response: &OutboundResponse, status: u16, json: Option<&Value>) -> bool {
+    let shows = |(name, regex): &(http::HeaderName, regex::Regex)| {
+        response.headers.get_all(name).iter().any(|value| value.to_str().is_ok_and(|text| regex.is_match(text)))
+    };
     let status_fits = if rule.status.is_empty() {
         // A line about bodies never speaks about credentials, redirects, load or crashes.
         matches!(status, 200..=299 | 400..=499) && !matches!(status, 401 | 403 | 429)
@@ -89,7 +120,8 @@ fn fits(rule: &Rule, status: u16, body: &[u8], json: Option<&Value>) -> bool {
     };
     status_fits
         && rule.json.iter().all(|(pointer, test)| json.is_some_and(|json| holds(test, pointer.first(json))))
-        && rule.body.as_ref().is_none_or(|regex| regex.is_match(&String::from_utf8_lossy(body)))
+        && rule.headers.iter().all(shows)
+        && rule.body.as_ref().is_none_or(|regex| regex.is_match(&String::from_utf8_lossy(&response.body)))
 }
 
 fn holds(wanted: &Test, found: Option<&Value>) -> bool {

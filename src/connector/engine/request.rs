@@ -3,11 +3,11 @@
 //! Apart because this is the only place where a value from a sign-in meets the wire: each goes through the encoder of its place, and a request whose
 //! shape a value could change is refused before anything is sent.
 
-use crate::connector::model::{Auth, Body, Call, Http, plain};
+use super::body;
+use crate::connector::model::{Auth, Call, Http, Presented, plain};
 use crate::connector::{Outcome, Trouble};
 use crate::expr::{EvalError, Lookup};
 use crate::outbound::OutboundRequest;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -41,11 +41,19 @@ impl Names<'_> {
 }
 
 /// How a request authenticates.
-pub(super) enum Authority<'a> {
-    /// As the policy's credential says, or with the token of a pre-step.
-    Credential(&'a super::ResolvedCredential, Option<&'a SecretString>),
-    /// Not at all: the pre-step that fetches the token.
-    None,
+pub(super) struct Authority<'a> {
+    /// The policy's.
+    pub(super) credential: &'a super::ResolvedCredential,
+    /// The token of a pre-step.
+    pub(super) token: Option<&'a SecretString>,
+    /// `Cookie`, of the pre-steps.
+    pub(super) cookies: Option<String>,
+    /// It is a pre-step itself: it shows only what every request shows.
+    pub(super) is_pre_step: bool,
+    /// The connector has pre-steps: what they take is for them.
+    pub(super) has_pre_steps: bool,
+    /// Of the request, for an app that numbers them.
+    pub(super) id: u64,
 }
 
 /// A request for `call`, `extra` query parameters (paging) included. `in_body` are the names of the body: those of the rest, and perhaps a password.
@@ -68,15 +76,18 @@ pub(super) fn build(
         // A filter that is left out finds everybody: absence is an error here.
         let value = tree.render(names).map_err(|error| wrong("query", &error))?;
         let value = value.ok_or_else(|| refuse(format!("query: `{name}` would be made of something that is absent")))?;
-        query.push((name.clone(), plain(&value).map_err(|error| wrong("query", &error))?));
+        // A list is a parameter several times.
+        let values = if let Value::Array(list) = &value { list.as_slice() } else { std::slice::from_ref(&value) };
+        for value in values {
+            query.push((name.clone(), plain(value).map_err(|error| wrong("query", &error))?));
+        }
     }
     query.extend(extra.iter().cloned());
     let url = below(base, &path, &query).ok_or_else(|| refuse("the address would leave its place".to_owned()))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, value(&http.accept).map_err(&refuse)?);
-    headers.extend(http.headers.iter().cloned());
     authorize(&mut headers, authority, &http.auth).map_err(&refuse)?;
-    for (name, template) in &call.headers {
+    for (name, template) in http.headers.iter().chain(&call.headers) {
         match template.render(names) {
             Ok(Value::Null) | Err(EvalError::Absent(_)) => {}
             Ok(found) => {
@@ -85,41 +96,28 @@ pub(super) fn build(
             Err(error) => return Err(wrong("header", &error)),
         }
     }
-    let (body, kind) = body(call, in_body, http).map_err(|error| wrong("body", &error))?;
+    let (body, kind) = body::encode(call, in_body, http, authority).map_err(|error| wrong("body", &error))?;
     if let Some(kind) = kind {
         headers.insert(header::CONTENT_TYPE, value(&kind).map_err(&refuse)?);
     }
     Ok(OutboundRequest { method: call.method.clone(), url, headers, body, timeout_ms: 0, response_bytes_max: 0 })
 }
 
-fn body(call: &Call, names: &dyn Lookup, http: &Http) -> Result<(Bytes, Option<String>), EvalError> {
-    match &call.body {
-        Body::Empty => Ok((Bytes::new(), None)),
-        Body::Json(tree) => {
-            let value = tree.render(names)?.unwrap_or_else(|| Value::Object(Map::new()));
-            Ok((Bytes::from(value.to_string()), Some(http.content_type.clone())))
-        }
-        Body::Form(fields) => {
-            let mut form = form_urlencoded::Serializer::new(String::new());
-            for (name, tree) in fields {
-                if let Some(value) = tree.render(names)? {
-                    form.append_pair(name, &plain(&value)?);
-                }
-            }
-            Ok((Bytes::from(form.finish()), Some("application/x-www-form-urlencoded".to_owned())))
-        }
-    }
-}
-
 fn authorize(headers: &mut HeaderMap, authority: &Authority<'_>, auth: &Auth) -> Result<(), String> {
-    let Authority::Credential(credential, fetched) = authority else { return Ok(()) };
+    let credential = authority.credential;
     let secret = |text: String| {
         // The message must not show what could not be sent.
         let mut value = HeaderValue::from_str(&text).map_err(|_hidden| "a credential has characters that no header takes".to_owned())?;
         value.set_sensitive(true);
         Ok::<_, String>(value)
     };
-    if let Some((user, password)) = &credential.basic {
+    let (shows_basic, shows_token) = match auth.presented {
+        Presented::Usual => (!authority.has_pre_steps, !authority.is_pre_step),
+        Presented::Basic => (true, !authority.is_pre_step),
+        // The token of a pre-step is no credential of the policy's.
+        Presented::Nowhere => (false, authority.token.is_some()),
+    };
+    if let (Some((user, password)), true) = (&credential.basic, shows_basic) {
         use base64::Engine as _;
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{}", password.expose_secret()));
         headers.insert(header::AUTHORIZATION, secret(format!("Basic {pair}"))?);
@@ -128,8 +126,11 @@ fn authorize(headers: &mut HeaderMap, authority: &Authority<'_>, auth: &Auth) ->
         let name = http::HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
         headers.insert(name, secret(hidden.expose_secret().to_owned())?);
     }
-    if let Some(token) = fetched.or(credential.token.as_ref()) {
+    if let (Some(token), true) = (authority.token.or(credential.token.as_ref()), shows_token) {
         headers.insert(auth.header.clone(), secret(format!("{}{}", auth.prefix, token.expose_secret()))?);
+    }
+    if let Some(cookies) = &authority.cookies {
+        headers.insert(header::COOKIE, secret(cookies.clone())?);
     }
     Ok(())
 }

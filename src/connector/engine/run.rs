@@ -1,15 +1,15 @@
 //! One step: sent, answered, understood.
 
 use super::request::{Authority, Names, build};
+use super::session::SignedIn;
 use super::{Engine, classify, paginate, select};
-use crate::connector::model::{Call, Effect, Paginate, Pointer, Verb};
+use crate::connector::model::{Call, Effect, Paginate, Pointer};
 use crate::connector::{Outcome, Trouble};
 use crate::entropy::Entropy;
 use crate::expr::{EvalError, Lookup};
 use crate::outbound::OutboundResponse;
-use http::HeaderMap;
-use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Map, Value};
+use http::{HeaderMap, header};
+use serde_json::Value;
 
 /// Where lists say how many elements there are on all pages.
 const COUNTS: [&str; 5] = ["total_count", "totalResults", "total", "totalCount", "count"];
@@ -57,9 +57,10 @@ impl Engine {
                 Err(error @ EvalError::Type(_)) => return Err(trouble(&step, Outcome::Invalid, format!("if: {error}"))),
             }
         }
-        let mut answer = match &call.paginate {
-            Some(paginate) => self.pages(&step, call, paginate, names).await?,
-            None => self.one(&step, call, names, &[]).await?.0,
+        let mut answer = match (&call.paginate, &call.base) {
+            (Some(paginate), _) => self.pages(&step, call, paginate, names).await?,
+            (None, Some(_)) => self.over_base(&step, call, names).await?,
+            (None, None) => self.one(&step, call, names, &[]).await?.0,
         };
         if classify::is_success(answer.outcome) {
             self.choose(&step, call, names, &mut answer)?;
@@ -112,10 +113,9 @@ impl Engine {
                 && call.paginate.is_none()
                 && COUNTS.iter().any(|name| answer.element.get(name).and_then(Value::as_u64) > u64::try_from(had).ok())
             {
-                // The app says that there is more than it showed: that is no "none".
-                answer.outcome = Outcome::Unsupported;
-                "the search has more pages than were looked at; it needs `paginate`, or a narrower search".clone_into(&mut answer.reason);
-                return Ok(());
+                // The app says that there is more than it showed: that is no "none", and no other way of looking makes it one.
+                let why = "the search has more pages than were looked at; it needs `paginate`, or a narrower search";
+                return Err(trouble(step, Outcome::Unsupported, why));
             }
             answer.outcome = match (found.len(), answer.outcome) {
                 (0, _) => Outcome::Absent,
@@ -130,83 +130,65 @@ impl Engine {
         Ok(())
     }
 
-    /// One exchange; also the next page's headers.
-    async fn one(&self, step: &str, call: &Call, names: &Names<'_>, extra: &[(String, String)]) -> Result<(Answer, Value), Trouble> {
-        let response = self.send(step, call, names, extra).await?;
-        let verdict = classify::classify(call, &response);
-        let whole = verdict.json.unwrap_or(Value::Null);
-        let element = call.at.first(&whole).cloned().unwrap_or(Value::Null);
-        let answer = Answer {
-            outcome: verdict.outcome,
-            element,
-            elements: Vec::new(),
-            retry_after_ms: classify::retry_after_ms(&response.headers, self.clock.now()),
-            status: response.status.as_u16(),
-            headers: response.headers,
-            reason: verdict.reason,
-        };
-        Ok((answer, whole))
+    /// One exchange, and the whole of its answer.
+    pub(super) async fn one(&self, step: &str, call: &Call, names: &Names<'_>, extra: &[(String, String)]) -> Result<(Answer, Value), Trouble> {
+        self.exchange(step, call, names, extra, None).await
     }
 
     /// All pages of a list, or no list at all: half a list would make "absent" out of "on the next page".
     async fn pages(&self, step: &str, call: &Call, paginate: &Paginate, names: &Names<'_>) -> Result<Answer, Trouble> {
         let mut elements: Vec<Value> = Vec::new();
-        let mut extra = paginate::first(paginate);
-        let mut address = None;
-        for page in 1..=paginate.pages_max {
-            let (mut answer, whole) = match address.take() {
-                None => self.one(step, call, names, &extra).await?,
-                Some(url) => self.at_address(step, call, names, url).await?,
+        let mut at = Page::first(paginate);
+        for _page in 0..paginate.pages_max {
+            let (mut answer, next) = match self.page(step, call, paginate, names, &at).await? {
+                Paged::Ended(answer) => return Ok(answer),
+                Paged::Page(answer, next) => (answer, next),
             };
-            if !classify::is_success(answer.outcome) {
-                return Ok(answer);
-            }
-            let here = match list_at(&paginate.items, &whole) {
-                Some(list) => list,
-                None if total_of(paginate, &whole) == Some(0) => Vec::new(),
+            elements.append(&mut answer.elements);
+            match next {
+                Some(next) => at = next,
                 None => {
-                    answer.outcome = Outcome::Retry;
-                    "the answer has no list".clone_into(&mut answer.reason);
-                    return Ok(answer);
-                }
-            };
-            let count = here.len();
-            elements.extend(here);
-            match paginate::next(paginate, &self.base, &answer.headers, page, count, elements.len(), total_of(paginate, &whole)) {
-                paginate::Next::End => {
                     answer.elements = elements;
                     return Ok(answer);
                 }
-                paginate::Next::Parameters(next) => extra = next,
-                paginate::Next::Address(url) => address = Some(url),
-                paginate::Next::Elsewhere => return Err(trouble(step, Outcome::Retry, "the next page is said to be elsewhere")),
             }
         }
         Err(trouble(step, Outcome::Unsupported, format!("more than {} pages: the list cannot be looked through", paginate.pages_max)))
     }
 
-    async fn at_address(&self, step: &str, call: &Call, names: &Names<'_>, url: url::Url) -> Result<(Answer, Value), Trouble> {
-        let only = Call { query: Vec::new(), ..call.clone() };
-        let response = self.exchange(step, &only, names, &[], Some(url)).await?;
-        let verdict = classify::classify(call, &response);
-        let whole = verdict.json.unwrap_or(Value::Null);
-        let answer = Answer {
-            outcome: verdict.outcome,
-            element: Value::Null,
-            elements: Vec::new(),
-            retry_after_ms: classify::retry_after_ms(&response.headers, self.clock.now()),
-            status: response.status.as_u16(),
-            headers: response.headers,
-            reason: verdict.reason,
+    /// One page of a list, and where the next one is.
+    pub(super) async fn page(&self, step: &str, call: &Call, paginate: &Paginate, names: &Names<'_>, at: &Page) -> Result<Paged, Trouble> {
+        let (mut answer, whole) = match &at.address {
+            None => self.exchange(step, call, names, &at.extra, None).await?,
+            Some(url) => self.exchange(step, &Call { query: Vec::new(), ..call.clone() }, names, &[], Some(url.clone())).await?,
         };
-        Ok((answer, whole))
+        if !classify::is_success(answer.outcome) {
+            return Ok(Paged::Ended(answer));
+        }
+        answer.elements = match list_at(&paginate.items, &whole) {
+            Some(list) => list,
+            None if total_of(paginate, &whole) == Some(0) => Vec::new(),
+            None => {
+                answer.outcome = Outcome::Retry;
+                "the answer has no list".clone_into(&mut answer.reason);
+                return Ok(Paged::Ended(answer));
+            }
+        };
+        let (pages, here) = (at.pages + 1, answer.elements.len());
+        let seen = paginate::Seen { headers: &answer.headers, whole: &whole, pages, here, elements: at.elements + here, total: total_of(paginate, &whole) };
+        let next = match paginate::next(paginate, &self.base, &seen) {
+            paginate::Next::End => None,
+            paginate::Next::Parameters(extra) => Some(Page { extra, address: None, pages, elements: at.elements + here }),
+            paginate::Next::Address(url) => Some(Page { extra: Vec::new(), address: Some(url), pages, elements: at.elements + here }),
+            paginate::Next::Elsewhere => return Err(trouble(step, Outcome::Retry, "the next page is said to be elsewhere")),
+        };
+        if next.as_ref().is_some_and(|next| next.extra == at.extra && next.address == at.address) {
+            return Err(trouble(step, Outcome::Retry, "the next page is said to be this one"));
+        }
+        Ok(Paged::Page(answer, next))
     }
 
-    async fn send(&self, step: &str, call: &Call, names: &Names<'_>, extra: &[(String, String)]) -> Result<OutboundResponse, Trouble> {
-        self.exchange(step, call, names, extra, None).await
-    }
-
-    /// Sends, once more with a fresh token when there is a pre-step and the first was refused: 401 and 403 say that nothing was done.
+    /// Sends; once more, signed in afresh, when there is a pre-step and the first was refused: a refused credential says that nothing was done.
     async fn exchange(
         &self,
         step: &str,
@@ -214,91 +196,134 @@ impl Engine {
         names: &Names<'_>,
         extra: &[(String, String)],
         address: Option<url::Url>,
-    ) -> Result<OutboundResponse, Trouble> {
+    ) -> Result<(Answer, Value), Trouble> {
         if self.read_only && call.effect != Effect::Read {
             return Err(trouble(step, Outcome::Denied, "a dry run sends nothing that writes"));
         }
-        let mut fresh = false;
+        let mut stale = None;
         loop {
-            let token = self.token(fresh).await?;
-            let authority = Authority::Credential(&self.credential, token.as_ref());
-            // Made for this one request, and dropped with it: no name, record, log or answer ever holds it.
-            let password = self.passwords.as_ref().filter(|_| call.random).map(|entropy| password(entropy.as_ref()));
-            let mut request = match &password {
-                Some(password) => {
-                    let names = BodyNames { names, password };
-                    build(step, call, names.names, &names, &self.model.http, &self.base, &authority, extra)?
-                }
-                None => build(step, call, names, names, &self.model.http, &self.base, &authority, extra)?,
+            let signed_in = self.signed_in(stale).await?;
+            let response = self.sent(step, call, names, extra, address.as_ref(), &signed_in).await?;
+            let verdict = classify::classify(call, &response);
+            if verdict.outcome == Outcome::Reauth && stale.is_none() && self.has_pre_steps() {
+                stale = Some(signed_in.generation);
+                continue;
+            }
+            let whole = verdict.json.unwrap_or(Value::Null);
+            let answer = Answer {
+                outcome: verdict.outcome,
+                element: call.at.first(&whole).cloned().unwrap_or(Value::Null),
+                elements: Vec::new(),
+                retry_after_ms: classify::retry_after_ms(&response.headers, self.clock.now()),
+                status: response.status.as_u16(),
+                headers: response.headers,
+                reason: verdict.reason,
             };
-            drop(password);
-            if let Some(url) = &address {
-                request.url = url.clone();
-            }
-            request.timeout_ms = self.limits.timeout_ms;
-            request.response_bytes_max = self.limits.response_bytes_max;
-            if let Some(response) = self.on_stage(step, call, names, &request)? {
-                return Ok(response);
-            }
-            let shown = self.stage.is_some().then(|| request.clone());
-            let response = self.transport.send(request).await.map_err(|error| classify::no_answer(step, call.effect, &error))?;
-            if let Some(request) = shown {
-                self.tell_stage(step, call, names, &request, &response);
-            }
-            if fresh || token.is_none() || !matches!(response.status.as_u16(), 401 | 403) {
-                return Ok(response);
-            }
-            fresh = true;
+            return Ok((answer, whole));
         }
     }
 
-    /// The token of the pre-step, if the connector has one; `fresh` fetches it again.
-    async fn token(&self, fresh: bool) -> Result<Option<SecretString>, Trouble> {
-        let Some(calls) = self.model.verbs.get(&Verb::Token) else { return Ok(None) };
-        let mut held = self.token.lock().await;
-        if let (Some(token), false) = (held.as_ref(), fresh) {
-            return Ok(Some(token.clone()));
-        }
-        let mut credential = Map::new();
-        if let Some((user, password)) = &self.credential.basic {
-            credential.insert("username".to_owned(), Value::from(user.clone()));
-            credential.insert("password".to_owned(), Value::from(password.expose_secret()));
-        }
-        if let Some(token) = &self.credential.token {
-            credential.insert("token".to_owned(), Value::from(token.expose_secret()));
-        }
-        let mut names = self.names();
-        names.own.insert("credential".to_owned(), Value::Object(credential));
-        *held = None;
-        for call in calls {
-            let step = format!("token/{}", call.name);
-            let mut request = build(&step, call, &names, &names, &self.model.http, &self.base, &Authority::None, &[])?;
-            request.timeout_ms = self.limits.timeout_ms;
-            request.response_bytes_max = self.limits.response_bytes_max;
-            let response = match self.on_stage(&step, call, &names, &request)? {
-                Some(response) => response,
-                None => self.transport.send(request).await.map_err(|error| classify::no_answer(&step, call.effect, &error))?,
-            };
-            let verdict = classify::classify(call, &response);
-            if !classify::is_success(verdict.outcome) {
-                return Err(trouble(&step, verdict.outcome, verdict.reason));
+    /// One request and its answer.
+    async fn sent(
+        &self,
+        step: &str,
+        call: &Call,
+        names: &Names<'_>,
+        extra: &[(String, String)],
+        address: Option<&url::Url>,
+        signed_in: &SignedIn,
+    ) -> Result<OutboundResponse, Trouble> {
+        let id = self.state.next_id();
+        let authority = Authority {
+            credential: &self.credential,
+            token: signed_in.token.as_ref(),
+            cookies: signed_in.cookies(),
+            is_pre_step: false,
+            has_pre_steps: self.has_pre_steps(),
+            id,
+        };
+        let session = Value::Object(signed_in.values.clone());
+        let names = WithSession { names, session: &session };
+        // Made for this one request, and dropped with it: no name, record, log or answer ever holds it.
+        let password = self.passwords.as_ref().filter(|_| call.random).map(|entropy| password(entropy.as_ref()));
+        let mut request = match &password {
+            Some(password) => {
+                let in_body = BodyNames { names: &names, password };
+                build(step, call, &names, &in_body, &self.model.http, &self.base, &authority, extra)?
             }
-            let body = verdict.json.unwrap_or(Value::Null);
-            let found = call.save.iter().find(|(name, _)| name == "token").and_then(|(_, place)| select::extract(place, &body, &response.headers));
-            if let Some(Value::String(token)) = found {
-                *held = Some(SecretString::from(token));
+            None => build(step, call, &names, &names, &self.model.http, &self.base, &authority, extra)?,
+        };
+        drop(password);
+        if let Some(url) = address {
+            request.url = url.clone();
+        }
+        if let (Some(_), Some(etag)) = (&call.base, names.name("account").and_then(|account| account.get("etag")).and_then(Value::as_str)) {
+            // RFC 9110 §13.1.1: whoever changed it since it was read is not overwritten.
+            if let Ok(value) = http::HeaderValue::from_str(etag) {
+                request.headers.entry(header::IF_MATCH).or_insert(value);
             }
         }
-        match held.as_ref() {
-            Some(token) => Ok(Some(token.clone())),
-            None => Err(trouble("token", Outcome::Reauth, "the pre-step gave no token")),
+        request.timeout_ms = self.limits.timeout_ms;
+        request.response_bytes_max = self.limits.response_bytes_max;
+        if let Some(response) = self.on_stage(step, call, names.names, &request)? {
+            return Ok(response);
         }
+        let shown = self.stage.is_some().then(|| request.clone());
+        let response = self.transport.send(request).await.map_err(|error| classify::no_answer(step, call.effect, &error))?;
+        signed_in.note(&response);
+        if !classify::is_to(call, &response, id) {
+            return Err(trouble(step, classify::unknown(call.effect), "the answer is to another request"));
+        }
+        if let Some(request) = shown {
+            self.tell_stage(step, call, names.names, &request, &response);
+        }
+        Ok(response)
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Page {
+    /// Query parameters.
+    pub(super) extra: Vec<(String, String)>,
+    /// Or its address.
+    pub(super) address: Option<url::Url>,
+    /// Pages before it.
+    pub(super) pages: u32,
+    /// Elements on them.
+    pub(super) elements: usize,
+}
+
+impl Page {
+    pub(super) fn first(paginate: &Paginate) -> Self {
+        Self { extra: paginate::first(paginate), ..Self::default() }
+    }
+}
+
+/// What asking for a page came to.
+#[derive(Debug)]
+pub(super) enum Paged {
+    /// No page: an answer that says something else.
+    Ended(Answer),
+    /// Its elements are the page; and where the next one is.
+    Page(Answer, Option<Page>),
+}
+
+/// Names with `session` over them.
+struct WithSession<'a> {
+    names: &'a Names<'a>,
+    session: &'a Value,
+}
+
+impl Lookup for WithSession<'_> {
+    fn name(&self, name: &str) -> Option<&Value> {
+        if name == "session" { Some(self.session) } else { self.names.name(name) }
     }
 }
 
 /// Names of a body that makes an account.
 struct BodyNames<'a> {
-    names: &'a Names<'a>,
+    names: &'a WithSession<'a>,
     password: &'a Value,
 }
 

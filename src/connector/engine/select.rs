@@ -1,9 +1,10 @@
 //! What an answer shows: which element is meant, and the account in it.
 
-use crate::connector::model::{AccountShape, Extract, Filter, IdentityFacts, Model, Place, SameAs, Select, same_email};
+use super::members::Member;
+use crate::connector::model::{AccountShape, Extract, Filter, IdentityFacts, MemberShape, Model, Place, Pointer, SameAs, Select, same_email};
 use crate::connector::model::{Over, plain};
 use crate::expr::{EvalError, Lookup};
-use crate::plan::{Account, Members, Shown};
+use crate::plan::{Account, Shown};
 use http::HeaderMap;
 use serde_json::Value;
 
@@ -48,12 +49,32 @@ pub(super) fn extract(extract: &Extract, element: &Value, headers: &HeaderMap) -
     let found = extract.from.iter().find_map(|place| match place {
         Place::Json(pointer) => pointer.first(element).filter(|value| crate::expr::is_set(value)).cloned(),
         Place::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()).map(Value::from),
+        Place::LocationSegment => location_segment(headers).map(Value::from),
+        // Only pre-steps read these, from the whole answer: `session.rs`.
+        Place::Html(_) | Place::Cookie(_) => None,
     })?;
+    mapped(extract, found)
+}
+
+/// Through `match` and `map`.
+pub(super) fn mapped(extract: &Extract, found: Value) -> Option<Value> {
+    let found = match &extract.part {
+        None => found,
+        Some(part) => Value::from(part.captures(&plain(&found).ok()?)?.get(1)?.as_str()),
+    };
     if extract.map.is_empty() {
         return Some(found);
     }
     let key = plain(&found).ok()?;
     extract.map.iter().find(|(from, _)| *from == key).map(|(_, to)| to.clone())
+}
+
+/// The last segment of the path in `Location`, decoded (RFC 9110 §10.2.2: a whole address, or one relative to the request's).
+fn location_segment(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(http::header::LOCATION)?.to_str().ok()?;
+    let path = text.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let segment = path.rsplit('/').next().filter(|segment| !segment.is_empty() && path.contains('/'))?;
+    percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
 fn text(place: Option<&Extract>, element: &Value, headers: &HeaderMap) -> Option<String> {
@@ -90,16 +111,33 @@ pub(super) fn account(model: &Model, shape: &AccountShape, element: &Value, head
     }
     for (kind, shape) in &shape.members {
         // A list that is not there says nothing about memberships.
-        let Some(Value::Array(list)) = shape.each.first(element) else { continue };
-        let mut members = Members::new();
-        for one in list {
-            if let Some(name) = shape.name.first(one).and_then(|name| plain(name).ok()) {
-                members.insert(name, shape.role.as_ref().and_then(|role| role.first(one)).and_then(|role| plain(role).ok()));
-            }
-        }
-        account.memberships.insert(kind.clone(), members);
+        let Some(members) = members(shape, element) else { continue };
+        let key = |member: &Member| match (&member.id, member.name.is_empty()) {
+            (Some(id), true) => format!("{BY_ID}{id}"),
+            _ => member.name.clone(),
+        };
+        account.memberships.insert(kind.clone(), members.iter().map(|member| (key(member), member.role.clone())).collect());
     }
     account
+}
+
+/// Before the id of a membership that is shown without its name, until `members.rs` has asked for it. No name has a control character.
+pub(super) const BY_ID: &str = "\u{0}";
+
+/// The memberships in an element; `None` when it does not show them. What is shown as one thing instead of a list is one.
+pub(super) fn members(shape: &MemberShape, element: &Value) -> Option<Vec<Member>> {
+    let list = match shape.each.first(element)? {
+        Value::Array(list) => list.as_slice(),
+        Value::Null => return None,
+        one => std::slice::from_ref(one),
+    };
+    let read = |pointer: &Pointer, one: &Value| pointer.first(one).and_then(|value| plain(value).ok());
+    let member = |one: &Value| {
+        let (name, id) = (read(&shape.name, one), shape.id.as_ref().and_then(|id| read(id, one)));
+        let role = shape.role.as_ref().and_then(|role| read(role, one));
+        (name.is_some() || id.is_some()).then(|| Member { name: name.unwrap_or_default(), id, role })
+    };
+    Some(list.iter().filter_map(member).collect())
 }
 
 /// The `ETag` that stands in or with an element.

@@ -4,9 +4,9 @@ use super::classify::Look;
 use super::request::Names;
 use super::run::{Answer, trouble};
 use super::{Engine, classify, select};
-use crate::connector::model::{Call, Each, Effect, MemberVerb, OwnFind, OwnStep, Verb, Way, plain, same_email};
+use crate::connector::model::{Call, Each, Effect, OwnFind, OwnStep, Verb, Way, plain, same_email};
 use crate::connector::{Context, Observation, Outcome, Trouble};
-use crate::plan::{Account, Desired, Members};
+use crate::plan::{Account, Desired};
 use crate::policy::MatchBy;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ impl Engine {
     }
 
     /// With `want` and `account`.
-    fn names_for(&self, context: Context<'_>) -> Names<'static> {
+    pub(super) fn names_for(&self, context: Context<'_>) -> Names<'static> {
         let mut names = self.names();
         names.set("want", "login", Value::from(self.model.identity.canonical(context.login)));
         names.set("want", "external_id", Value::from(context.external_id));
@@ -40,7 +40,7 @@ impl Engine {
     }
 
     /// Names of a policy's own steps: the sign-in's, and `id`.
-    fn own_names(context: Context<'_>) -> Names<'_> {
+    pub(super) fn own_names(context: Context<'_>) -> Names<'_> {
         let mut own = Map::new();
         if let Some(id) = context.account_id {
             own.insert("id".to_owned(), Value::from(id));
@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// Runs all steps; each must end well, or in an outcome it may go on from. The last answer.
-    async fn all(&self, verb: &str, calls: &[Call], names: &mut Names<'_>) -> Result<Option<Answer>, Trouble> {
+    pub(super) async fn all(&self, verb: &str, calls: &[Call], names: &mut Names<'_>) -> Result<Option<Answer>, Trouble> {
         let mut last = None;
         let mut wrote = false;
         for call in calls {
@@ -212,42 +212,6 @@ impl Engine {
         Ok(Observation::Absent)
     }
 
-    /// Lists of memberships that do not stand in the account itself.
-    pub(super) async fn add_memberships(&self, account: &mut Account) -> Result<(), Trouble> {
-        let kinds: Vec<&String> =
-            self.model.verbs.keys().filter_map(|verb| if let Verb::Members(kind, MemberVerb::List) = verb { Some(kind) } else { None }).collect();
-        for kind in kinds {
-            let verb = format!("members.{kind}.list");
-            let mut names = self.names();
-            names.set("want", "login", Value::from(account.login.clone()));
-            names.set("account", "id", Value::from(account.id.clone()));
-            names.set("account", "login", Value::from(account.login.clone()));
-            for call in self.verb(&Verb::Members(kind.clone(), MemberVerb::List)) {
-                let Some(answer) = self.run(&verb, call, &mut names).await? else { continue };
-                match classify::look(answer.outcome) {
-                    // Several are what a list is for.
-                    Look::Found | Look::Absent | Look::Ambiguous => {}
-                    Look::Unsupported | Look::Trouble => return Err(answer.trouble(&format!("{verb}/{}", call.name))),
-                }
-                // An answer that is the list itself needs neither `select` nor `paginate`.
-                let whole = call.select.is_none() && call.paginate.is_none() && classify::is_success(answer.outcome);
-                let Some(listed) = (if whole { answer.element.as_array() } else { Some(&answer.elements) }) else {
-                    return Err(trouble(&format!("{verb}/{}", call.name), Outcome::Retry, "the answer has no list"));
-                };
-                let members: &mut Members = account.memberships.entry(kind.clone()).or_default();
-                for element in listed {
-                    let read = |key: &str| {
-                        call.save.iter().find(|(name, _)| name == key).and_then(|(_, place)| select::extract(place, element, &answer.headers))
-                    };
-                    if let Some(name) = read("name").and_then(|name| plain(&name).ok()) {
-                        members.insert(name, read("role").and_then(|role| plain(&role).ok()));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     pub(super) async fn create(&self, context: Context<'_>, desired: &Desired) -> Result<Account, Trouble> {
         self.model
             .identity
@@ -256,6 +220,9 @@ impl Engine {
         let mut names = self.names_for(Context { login: &desired.login, ..context });
         for (name, value) in &desired.attributes {
             names.set("want", name, value.clone());
+        }
+        if self.verb(&Verb::Create).iter().any(|call| call.body.reads("members")) {
+            names.own.insert("members".to_owned(), self.members_for_create(desired).await?);
         }
         let mut made = Account::default();
         if let Some(answer) = self.all("create", self.verb(&Verb::Create), &mut names).await? {
@@ -351,7 +318,7 @@ impl Engine {
         Ok(outcome)
     }
 
-    fn forget_etag(&self, context: Context<'_>) {
+    pub(super) fn forget_etag(&self, context: Context<'_>) {
         if let Some(id) = context.account_id {
             self.note_etag(id, None);
         }
@@ -369,142 +336,6 @@ impl Engine {
         Ok(json!({ "name": name, "path": attribute.path, "value": out }))
     }
 
-    pub(super) async fn enable(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
-        self.switch(context, &Verb::Enable, "enable", "the connector cannot switch an account on").await
-    }
-
-    /// A verb about the account as a whole, `Unsupported` where the connector does not have it. What is gone already needs nothing done.
-    pub(super) async fn switch(&self, context: Context<'_>, verb: &Verb, name: &str, lacking: &str) -> Result<Outcome, Trouble> {
-        if !self.model.can(verb) {
-            return Err(Trouble::unsupported(name, lacking));
-        }
-        let mut names = self.names_for(context);
-        let answer = self.all(name, self.verb(verb), &mut names).await;
-        // Whatever ETag was known is the one before this change.
-        self.forget_etag(context);
-        match answer {
-            Ok(answer) => Ok(answer.map_or(Outcome::Unchanged, |answer| answer.outcome)),
-            Err(trouble) if trouble.outcome == Outcome::Gone && *verb != Verb::Enable => Ok(Outcome::Gone),
-            Err(trouble) => Err(trouble),
-        }
-    }
-
-    /// Grants or takes back one membership.
-    pub(super) async fn change_member(
-        &self,
-        context: Context<'_>,
-        kind: &str,
-        member: &str,
-        role: Option<&str>,
-        verb: MemberVerb,
-    ) -> Result<Outcome, Trouble> {
-        let (word, adding) = if verb == MemberVerb::Add { ("add", true) } else { ("remove", false) };
-        let name = format!("members.{kind}.{word}");
-        let mut known = false;
-        let mut outcome = Outcome::Unchanged;
-        if self.model.can(&Verb::Members(kind.to_owned(), verb)) {
-            known = true;
-            let mut names = self.names_for(context);
-            names.set("member", "name", Value::from(member));
-            if let Some(role) = role {
-                names.set("member", "role", Value::from(role));
-            }
-            if self.model.can(&Verb::Resolve(kind.to_owned())) {
-                match self.resolve(kind, member, &mut names, adding).await? {
-                    Some(id) => names.set("member", "id", Value::from(id)),
-                    // What is not there has no members.
-                    None if !adding => return Ok(Outcome::Done),
-                    None => {
-                        // No write can come to `absent`: whoever reads it knows that it is the policy that names something the app lacks.
-                        let detail = format!("the app has no {kind} called `{member}`");
-                        return Err(trouble(&format!("resolve.{kind}"), Outcome::Absent, detail));
-                    }
-                }
-            }
-            outcome = settle(self.all(&name, self.verb(&Verb::Members(kind.to_owned(), verb)), &mut names).await, adding)?;
-            self.forget_etag(context);
-        }
-        let Some(each) = self.each_kind(kind) else { return finish(known, outcome, &name) };
-        let item = if each == "orgs" { json!({ "id": member, "role": role }) } else { Value::from(member) };
-        for step in self.steps.iter().flat_map(|steps| &steps.0.steps) {
-            let fits = match &step.call.each {
-                Some(Each::Added(of)) => adding && of == each,
-                Some(Each::Removed(of)) => !adding && of == each,
-                Some(Each::List(_)) | None => false,
-            };
-            if fits {
-                known = true;
-                let mut names = Self::own_names(context);
-                names.own.insert("item".to_owned(), item.clone());
-                outcome = settle(self.all(&name, std::slice::from_ref(&step.call), &mut names).await, adding)?;
-            }
-        }
-        // A policy that only grants may leave taking back to people.
-        let one_sided = self.steps.as_ref().is_some_and(|steps| steps.has_each(each));
-        finish(known || one_sided, outcome, &name)
-    }
-
-    /// Whether `role` is there, or would be made.
-    pub(super) async fn has_role(&self, role: &str) -> Result<bool, Trouble> {
-        if !self.model.roles.is_empty() {
-            return Ok(self.model.may_have_role(role));
-        }
-        let kind = &self.model.roles_as;
-        if !self.model.can(&Verb::Resolve(kind.clone())) {
-            return Err(trouble(&format!("resolve.{kind}"), Outcome::Unsupported, "the app cannot be asked which roles it has"));
-        }
-        let mut names = self.names();
-        names.set("member", "name", Value::from(role));
-        if self.resolve(kind, role, &mut names, false).await?.is_some() {
-            return Ok(true);
-        }
-        let makes =
-            |call: &Call| call.effect != Effect::Read && call.condition.as_ref().is_none_or(|condition| matches!(condition.holds(&names), Ok(true)));
-        Ok(self.verb(&Verb::Resolve(kind.clone())).iter().any(makes))
-    }
-
-    /// The app's id of a group, role or organisation, or its name where ids are names; `None` when there is none.
-    async fn resolve(&self, kind: &str, member: &str, names: &mut Names<'_>, may_create: bool) -> Result<Option<String>, Trouble> {
-        let verb = format!("resolve.{kind}");
-        let calls = self.verb(&Verb::Resolve(kind.to_owned()));
-        // Twice, because somebody else may make it between our looking and our making.
-        for _attempt in 0..2 {
-            let mut raced = false;
-            for call in calls.iter().filter(|call| may_create || call.effect == Effect::Read) {
-                let Some(answer) = self.run(&verb, call, names).await? else { continue };
-                match classify::look(answer.outcome) {
-                    Look::Absent => {}
-                    Look::Found => {
-                        let id = names.own.get("saved").and_then(|saved| saved.get("id")).and_then(|id| plain(id).ok());
-                        return Ok(Some(id.unwrap_or_else(|| member.to_owned())));
-                    }
-                    Look::Ambiguous => {
-                        return Err(trouble(&verb, Outcome::Ambiguous, format!("the app has more than one {kind} called `{member}`")));
-                    }
-                    Look::Trouble if answer.outcome == Outcome::Exists => raced = true,
-                    Look::Unsupported | Look::Trouble => return Err(answer.trouble(&format!("{verb}/{}", call.name))),
-                }
-            }
-            if !raced {
-                break;
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// What an app says about a membership that is already as it should be is no failure.
-fn settle(result: Result<Option<Answer>, Trouble>, adding: bool) -> Result<Outcome, Trouble> {
-    match result {
-        Ok(answer) => Ok(answer.map_or(Outcome::Unchanged, |answer| answer.outcome)),
-        Err(trouble) if adding && trouble.outcome == Outcome::Exists => Ok(Outcome::Unchanged),
-        Err(trouble) if !adding && trouble.outcome == Outcome::Gone => Ok(Outcome::Done),
-        Err(trouble) => Err(trouble),
-    }
-}
-
-fn finish(known: bool, outcome: Outcome, verb: &str) -> Result<Outcome, Trouble> {
-    if known { Ok(outcome) } else { Err(trouble(verb, Outcome::Unsupported, "the connector cannot do this")) }
 }
 
 /// Runs for memberships, not with create or update itself.

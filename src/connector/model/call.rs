@@ -1,9 +1,12 @@
 //! One step: request, classification, selection. Shared by connector files and a policy's own steps.
 
 use super::read::{Reader, literal};
-use super::{Body, Call, Each, Effect, Filter, Fold, PageStyle, Paginate, Pointer, Rule, SameAs, Select, Test, Tree};
+use super::defaults::Defaults;
+use super::{Base, Body, Call, Each, Effect, Filter, Fold, Place, Pointer, Rule, SameAs, Select, Test, Tree};
+use super::{body, paging};
 use crate::connector::Outcome;
 use crate::expr::{Env, Template, Type};
+use crate::source::value::duration_ms;
 use crate::source::{Entry, Node, Table, Written};
 use http::Method;
 
@@ -11,10 +14,14 @@ use http::Method;
 pub(super) const METHODS: [(&str, Method); 5] =
     [("get", Method::GET), ("post", Method::POST), ("put", Method::PUT), ("patch", Method::PATCH), ("delete", Method::DELETE)];
 
-const CALL_KEYS: [&str; 19] = [
-    "name", "effect", "if", "each", "get", "post", "put", "patch", "delete", "query", "headers", "body", "form", "classify", "continue", "select",
-    "save", "paginate", "response",
+const CALL_KEYS: [&str; 18] = [
+    "name", "effect", "if", "each", "get", "post", "put", "patch", "delete", "query", "headers", "classify", "continue", "select", "save", "paginate",
+    "response", "at",
 ];
+
+/// How long a name that was resolved is believed, unless its step says otherwise.
+const CACHE_MS: u64 = 600_000;
+
 
 /// Outcomes as written.
 pub(super) const OUTCOMES: [(&str, Outcome); 16] = [
@@ -47,44 +54,37 @@ pub(super) enum Expect {
     Read,
     /// It makes an account: its body may have `{random}` in it.
     Create,
+    /// It signs in to the admin API: it may read HTML pages and cookies.
+    PreStep,
+    /// It changes an account: what was read just before may go back with it (`base`).
+    Change,
     /// Nothing in particular.
     Any,
 }
 
 /// A step of a connector.
-pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Expect) -> Option<Call> {
+pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Expect, defaults: &Defaults<'_>) -> Option<Call> {
     let table = reader.table(node)?;
-    let mut known = CALL_KEYS.to_vec();
-    known.push("at");
-    if expect == Expect::Lookup {
-        known.push("then");
-    }
-    reader.keys(table, "a step", &known);
+    check_keys(reader, table, expect);
+    // What was read just before (`base`), for values that have to be sent along.
+    let over_base = env.clone().with("base", Type::Dynamic, false);
+    let env = if table.get("base").is_some() { &over_base } else { env };
     let name = reader.text_at(table, "name").unwrap_or_default();
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
         reader.error("missing-key", &node.span, "a step needs a `name` of lower-case letters, digits and _");
     }
-    let effects = [("read", Effect::Read), ("write", Effect::Write), ("destroy", Effect::Destroy)];
-    let effect = table.get("effect").and_then(|entry| reader.choice(&entry.node, &effects));
-    let Some(effect) = effect else {
-        if table.get("effect").is_none() {
-            reader.error_help("missing-key", &node.span, "a step must say its `effect`", "read, write or destroy");
-        }
-        return None;
-    };
-    if matches!(expect, Expect::Lookup | Expect::Read) && effect != Effect::Read {
-        reader.error("effect", &node.span, "this verb only reads: `effect` must be \"read\"");
-    }
-    let (method, path, mut query) = request(reader, table, node, env)?;
+    let effect = effect(reader, table, node, expect)?;
+    let has_request = METHODS.iter().any(|(key, _)| table.get(key).is_some());
+    let (method, path, mut query) = request(reader, defaults.request.filter(|_| !has_request).unwrap_or(table), node, env)?;
     if effect == Effect::Read && matches!(method, Method::PUT | Method::PATCH | Method::DELETE) {
         reader.error("effect", &node.span, format!("{method} is no read"));
     }
     query.extend(pairs(reader, table, "query", env));
-    let mut classify = Vec::new();
+    let mut classify = defaults.classify.clone();
     if let Some(entry) = table.get("classify") {
-        classify = reader.list(&entry.node).iter().filter_map(|one| rule(reader, one, effect)).collect();
+        classify.extend(reader.list(&entry.node).iter().filter_map(|one| rule(reader, one, effect)));
     }
-    if classify.is_empty() {
+    if classify.len() == defaults.classify.len() {
         reader.error_help("missing-key", &node.span, "a step must `classify` its answers", "classify = [{ status = 200, outcome = \"found\" }]");
     }
     let select = table.get("select").and_then(|entry| select(reader, &entry.node, env));
@@ -92,7 +92,11 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         let help = "select = { where = { \"/login\" = \"{want.login}\" }, fold = \"login\" }";
         reader.error_help("missing-key", &node.span, "a lookup must say what it takes for an exact match: `select`", help);
     }
-    let body = if expect == Expect::Create { body(reader, table, &with_random(env)) } else { body(reader, table, env) };
+    let body = if expect == Expect::Create { body::parse(reader, table, &body::with_random(env)) } else { body::parse(reader, table, env) };
+    let save = saves(reader, table);
+    if let Some(entry) = table.get("save").filter(|_| expect != Expect::PreStep && save.iter().any(|(_, extract)| of_a_page(extract))) {
+        reader.error("unknown-value", &entry.node.span, "only the steps of a pre-step (`[[session]]`, `[[token]]`) read pages and cookies");
+    }
     Some(Call {
         name,
         effect,
@@ -102,36 +106,66 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         path,
         query,
         headers: headers(reader, table, env),
-        random: body.reads(RANDOM),
+        random: body.reads(body::RANDOM),
+        base: base(reader, table, &body),
         body,
         classify,
         go_on: table.get("continue").map(|entry| reader.texts(&entry.node)).unwrap_or_default().iter().filter_map(|text| outcome(text)).collect(),
         select,
         at: reader.pointer_at(table, "at").unwrap_or(Pointer(Vec::new())),
-        save: saves(reader, table),
-        paginate: table.get("paginate").and_then(|entry| paginate(reader, &entry.node)),
+        save,
+        paginate: table.get("paginate").and_then(|entry| paging::paginate(reader, &entry.node)),
         any_body: any_body(reader, table),
         then_get: table.get("then").and_then(|entry| reader.choice(&entry.node, &[("get", true)])).unwrap_or(false),
+        cache_ms: if expect == Expect::Resolve { Some(cache(reader, table)).filter(|ms| *ms > 0) } else { None },
     })
 }
 
-/// Name of the generated password, in bodies that make an account and nowhere else.
-pub(super) const RANDOM: &str = "random";
-
-/// The names of a body that makes an account.
-pub(super) fn with_random(env: &Env) -> Env {
-    env.clone().with(RANDOM, Type::Text, true)
+fn check_keys(reader: &mut Reader<'_>, table: &Table, expect: Expect) {
+    let mut known = [CALL_KEYS.as_slice(), body::BODIES.as_slice()].concat();
+    match expect {
+        Expect::Lookup => known.push("then"),
+        Expect::Resolve => known.push("cache"),
+        Expect::Change => known.extend(["base", "keep", "drop"]),
+        Expect::Read | Expect::Create | Expect::PreStep | Expect::Any => {}
+    }
+    reader.keys(table, "a step", &known);
 }
 
-impl Body {
-    /// Whether a value in it is made of `name`.
-    pub(super) fn reads(&self, name: &str) -> bool {
-        match self {
-            Self::Empty => false,
-            Self::Json(tree) => tree.reads(name),
-            Self::Form(fields) => fields.iter().any(|(_, tree)| tree.reads(name)),
-        }
+fn effect(reader: &mut Reader<'_>, table: &Table, node: &Node, expect: Expect) -> Option<Effect> {
+    let effects = [("read", Effect::Read), ("write", Effect::Write), ("destroy", Effect::Destroy)];
+    if table.get("effect").is_none() {
+        reader.error_help("missing-key", &node.span, "a step must say its `effect`", "read, write or destroy");
     }
+    let effect = table.get("effect").and_then(|entry| reader.choice(&entry.node, &effects))?;
+    if matches!(expect, Expect::Lookup | Expect::Read | Expect::PreStep) && effect != Effect::Read {
+        reader.error("effect", &node.span, "this verb only reads: `effect` must be \"read\"");
+    }
+    Some(effect)
+}
+
+/// `base = "get"`, with `keep` or `drop`.
+fn base(reader: &mut Reader<'_>, table: &Table, body: &Body) -> Option<Base> {
+    let entry = table.get("base")?;
+    reader.choice(&entry.node, &[("get", ())])?;
+    if !matches!(body, Body::Json(_)) {
+        reader.error("missing-key", &entry.key_span, "`base` needs a `body`: the changes that are laid over what was read");
+    }
+    let pointers = |reader: &mut Reader<'_>, key: &str| reader.texts_at(table, key).iter().map(|text| Pointer::parse(text)).collect::<Vec<_>>();
+    Some(Base { keep: pointers(reader, "keep"), drop: pointers(reader, "drop") })
+}
+
+fn cache(reader: &mut Reader<'_>, table: &Table) -> u64 {
+    let Some(entry) = table.get("cache") else { return CACHE_MS };
+    let ms = reader.text(&entry.node).as_deref().and_then(duration_ms).and_then(|ms| u64::try_from(ms).ok());
+    if ms.is_none() {
+        reader.error_help("wrong-type", &entry.node.span, "not a length of time", "cache = \"10m\"; \"0s\": ask every time");
+    }
+    ms.unwrap_or(CACHE_MS)
+}
+
+fn of_a_page(extract: &super::Extract) -> bool {
+    extract.from.iter().any(|place| matches!(place, Place::Html(_) | Place::Cookie(_)))
 }
 
 fn outcome(text: &str) -> Option<Outcome> {
@@ -243,20 +277,6 @@ pub(super) fn headers(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Vec<
     given.entries.iter().filter_map(|entry| Some((reader.header_name(entry)?, reader.template(&entry.node, env)?))).collect()
 }
 
-pub(super) fn body(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Body {
-    if let (Some(_), Some(form)) = (table.get("body"), table.get("form")) {
-        reader.error("one-body", &form.key_span, "`body` (JSON) or `form`, not both");
-    }
-    if let Some(entry) = table.get("body") {
-        if let Written::Text(_) = entry.node.value {
-            reader.error_help("wrong-type", &entry.node.span, "a body is a table, never a string", "values then cannot become structure");
-            return Body::Empty;
-        }
-        return reader.tree(&entry.node, env).map_or(Body::Empty, Body::Json);
-    }
-    if table.get("form").is_some() { Body::Form(pairs(reader, table, "form", env)) } else { Body::Empty }
-}
-
 pub(super) fn saves(reader: &mut Reader<'_>, table: &Table) -> Vec<(String, super::Extract)> {
     let Some(given) = table.get("save").and_then(|entry| reader.table(&entry.node)) else { return Vec::new() };
     given.entries.iter().filter_map(|entry| Some((entry.key.clone(), reader.extract(&entry.node)?))).collect()
@@ -273,10 +293,14 @@ pub(super) fn each(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Ea
 
 pub(super) fn rule(reader: &mut Reader<'_>, node: &Node, effect: Effect) -> Option<Rule> {
     let table = reader.table(node)?;
-    reader.keys(table, "a line of `classify`", &["status", "json", "body", "outcome", "reason"]);
+    reader.keys(table, "a line of `classify`", &["status", "json", "body", "headers", "outcome", "reason"]);
     let status = table.get("status").map(|entry| reader.statuses(&entry.node)).unwrap_or_default();
     let json = table.get("json").map(|entry| tests(reader, &entry.node)).unwrap_or_default();
     let body = table.get("body").and_then(|entry| reader.regex(&entry.node));
+    let mut headers = Vec::new();
+    for entry in table.get("headers").and_then(|entry| reader.table(&entry.node)).map(|given| given.entries.as_slice()).unwrap_or_default() {
+        headers.extend(reader.header_name(entry).zip(reader.regex(&entry.node)));
+    }
     let Some(entry) = table.get("outcome") else {
         reader.error("missing-key", &node.span, "a line of `classify` needs an `outcome`");
         return None;
@@ -285,7 +309,7 @@ pub(super) fn rule(reader: &mut Reader<'_>, node: &Node, effect: Effect) -> Opti
     if let Err(why) = fits(effect, &status, outcome) {
         reader.error("outcome", &entry.node.span, why);
     }
-    Some(Rule { status, json, body, outcome, reason: reader.text_at(table, "reason") })
+    Some(Rule { status, json, body, headers, outcome, reason: reader.text_at(table, "reason") })
 }
 
 /// Whether a line of `classify` can be true. The answers that were once taken for "there is none" and made second accounts are ruled out here.
@@ -363,37 +387,4 @@ fn select(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Select> {
         return None;
     }
     Some(Select { items: reader.pointer_at(table, "items"), filter: Filter::Equal(filter, fold) })
-}
-
-pub(super) fn paginate(reader: &mut Reader<'_>, node: &Node) -> Option<Paginate> {
-    let table = reader.table(node)?;
-    reader.keys(table, "`paginate`", &["style", "items", "total", "parameter", "first", "size", "limit", "max_pages"]);
-    let Some(style) = table.get("style") else {
-        reader.error_help("missing-key", &node.span, "`paginate` needs a `style`", "offset, page or link");
-        return None;
-    };
-    let style = reader.choice(&style.node, &[("offset", 0), ("page", 1), ("link", 2)])?;
-    let Some(items) = reader.pointer_at(table, "items") else {
-        reader.error("missing-key", &node.span, "`paginate` needs `items`: where the list stands");
-        return None;
-    };
-    let total = reader.pointer_at(table, "total");
-    let pages_max = u32::try_from(reader.number_at(table, "max_pages", 20, 1, 1000)).unwrap_or(20);
-    let limit = reader.number_at(table, "limit", 100, 1, 10_000);
-    let style = match style {
-        0 => PageStyle::Offset {
-            parameter: reader.text_at(table, "parameter").unwrap_or_else(|| "offset".to_owned()),
-            first: reader.number_at(table, "first", 0, 0, 1),
-            size: reader.text_at(table, "size").unwrap_or_else(|| "limit".to_owned()),
-            limit,
-        },
-        1 => PageStyle::Page {
-            parameter: reader.text_at(table, "parameter").unwrap_or_else(|| "page".to_owned()),
-            first: reader.number_at(table, "first", 1, 0, 1),
-            size: reader.text_at(table, "size").unwrap_or_else(|| "per_page".to_owned()),
-            limit,
-        },
-        _ => PageStyle::Link,
-    };
-    Some(Paginate { style, items, total, pages_max })
 }

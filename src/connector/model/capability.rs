@@ -2,7 +2,7 @@
 //!
 //! Apart because it only reads a [`Model`]; nothing at sign-in depends on it. It never knows how a listing looks.
 
-use super::{MemberVerb, Model, Verb, Way};
+use super::{DisableBy, MemberVerb, Model, Verb, Way};
 use std::fmt;
 
 impl Model {
@@ -16,6 +16,11 @@ impl Model {
         self.capabilities().iter().any(|can| can.strip_prefix(what).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
     }
 
+    /// Whether an account can be switched off and stays there.
+    pub fn can_switch_off(&self) -> bool {
+        self.disable_by.iter().any(|way| !matches!(way, DisableBy::Delete | DisableBy::Nothing))
+    }
+
     /// Whether `role` is one the app may have: any, unless the connector has a closed list.
     pub fn may_have_role(&self, role: &str) -> bool {
         self.roles.is_empty() || self.roles.iter().any(|known| known == role)
@@ -26,6 +31,7 @@ impl fmt::Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token => f.write_str("token"),
+            Self::Session => f.write_str("session"),
             Self::Probe => f.write_str("probe"),
             Self::Lookup(Way::ExternalId) => f.write_str("lookup.external_id"),
             Self::Lookup(Way::Login) => f.write_str("lookup.login"),
@@ -42,6 +48,7 @@ impl fmt::Display for Verb {
             Self::Members(kind, MemberVerb::Add) => write!(f, "members.{kind}.add"),
             Self::Members(kind, MemberVerb::Remove) => write!(f, "members.{kind}.remove"),
             Self::Members(kind, MemberVerb::Set) => write!(f, "members.{kind}.set"),
+            Self::Members(kind, MemberVerb::Name) => write!(f, "members.{kind}.name"),
             Self::Resolve(kind) => write!(f, "resolve.{kind}"),
             Self::RevokeSessions => f.write_str("revoke_sessions"),
         }

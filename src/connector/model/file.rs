@@ -1,17 +1,21 @@
 //! A connector file, `policies/connectors/APP.toml`.
 
 use super::call::{self, Expect};
+use super::{defaults, disable};
 use super::read::{Reader, literal};
 use super::{
-    AccountShape, Attribute, Auth, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit, Pointer, Rejected,
-    Setting, SignIn, Verb, Way,
+    AccountShape, Attribute, Auth, Body, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit, Pointer,
+    Presented, Rejected, Setting, SignIn, Verb, Way,
 };
+use crate::config::SecretRef;
 use crate::expr::{Env, FirstOf, Type};
+use crate::policy::CanonicalPath;
+use crate::policy::sign_in::Mode;
 use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-const TOP: [&str; 32] = [
+const TOP: [&str; 37] = [
     "connector",
     "version",
     "summary",
@@ -25,6 +29,11 @@ const TOP: [&str; 32] = [
     "joined_on_create",
     "initial_password",
     "http",
+    "defaults",
+    "disable_by",
+    "disable_group",
+    "single",
+    "session",
     "settings",
     "identity",
     "account",
@@ -72,7 +81,7 @@ fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
     roles(reader, table, &mut model);
     passwords(reader, table, &mut model);
     if let Some(given) = section(reader, table, "http") {
-        model.http = http(reader, given);
+        model.http = http(reader, given, &settings_env(&model));
     }
     if let Some(given) = section(reader, table, "identity") {
         model.identity = identity(reader, given);
@@ -86,6 +95,9 @@ fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
         model.sign_in = sign_in(reader, given);
     }
     verbs(reader, table, &mut model);
+    let shared = settings_env(&model);
+    disable::parse(reader, table, &mut model, &shared);
+    check_keys_of_signatures(reader, &model);
     if model.account.id.is_none() || model.account.login.is_none() {
         reader.error("missing-key", &(0..0), "`[account]` must say where `id` and `login` stand in an answer");
     }
@@ -139,10 +151,12 @@ pub(super) fn rest() -> Model {
         summary: "A policy's own steps".to_owned(),
         tested_with: Vec::new(),
         http: Http {
-            auth: Auth { header: http::header::AUTHORIZATION, prefix: "Bearer ".to_owned() },
+            auth: Auth { header: http::header::AUTHORIZATION, prefix: "Bearer ".to_owned(), presented: Presented::Usual },
             accept: "application/json".to_owned(),
             content_type: "application/json".to_owned(),
             headers: Vec::new(),
+            session_ttl_ms: 1_800_000,
+            token_ttl_ms: None,
         },
         settings: Vec::new(),
         identity: IdentityFacts { fold: Fold::AsciiLower, lower: false, charset: None, chars_max: 255, reserved: reserved() },
@@ -158,6 +172,8 @@ pub(super) fn rest() -> Model {
         initial_password: Vec::new(),
         file: None,
         revision: String::new(),
+        disable_by: Vec::new(),
+        single: Vec::new(),
         verbs: BTreeMap::new(),
         sign_in: SignIn::default(),
     }
@@ -170,7 +186,9 @@ fn reserved() -> Vec<String> {
 
 pub(super) fn settings(model: &Model, file: &SourceFile, given: Option<&Table>) -> (Map<String, Value>, Vec<Problem>) {
     let mut reader = Reader::new(file);
-    let mut out: Map<String, Value> = model.settings.iter().map(|setting| (setting.name.clone(), setting.default.clone())).collect();
+    // A secret one is no value: see `secret_settings`.
+    let shown = model.settings.iter().filter(|setting| !setting.secret);
+    let mut out: Map<String, Value> = shown.map(|setting| (setting.name.clone(), setting.default.clone())).collect();
     if let Some(given) = given {
         let known: Vec<&str> = model.settings.iter().map(|setting| setting.name.as_str()).collect();
         reader.keys(given, &format!("the settings of connector `{}`", model.name), &known);
@@ -178,6 +196,13 @@ pub(super) fn settings(model: &Model, file: &SourceFile, given: Option<&Table>) 
             given.entries.iter().filter_map(|entry| model.settings.iter().find(|setting| setting.name == entry.key).map(|found| (entry, found)))
         {
             let value = literal(&entry.node);
+            if setting.secret {
+                if secret_text(&entry.node).and_then(SecretRef::parse).is_none() {
+                    let help = format!("{} = \"cred:NAME\", \"file:PATH\" or \"env:NAME\"", entry.key);
+                    reader.error_help("literal-secret", &entry.node.span, format!("`{}` is a secret: it is referred to, never written", entry.key), help);
+                }
+                continue;
+            }
             if std::mem::discriminant(&value) != std::mem::discriminant(&setting.default) {
                 reader.error("wrong-type", &entry.node.span, format!("`{}` is {} here", entry.key, entry.node.kind()));
             } else if !setting.allowed.is_empty() && !setting.allowed.contains(&value) {
@@ -196,44 +221,104 @@ pub(super) fn settings(model: &Model, file: &SourceFile, given: Option<&Table>) 
     (out, reader.problems)
 }
 
+/// `"cred:NAME"` or `{ secret = "cred:NAME" }`.
+fn secret_text(node: &Node) -> Option<&str> {
+    node.as_text().or_else(|| node.as_table().and_then(|table| table.text("secret")))
+}
+
+pub(super) fn secret_settings(model: &Model, file: &SourceFile, given: Option<&Table>) -> Vec<(String, SecretRef)> {
+    let folder = std::path::Path::new(&*file.name).parent().unwrap_or(std::path::Path::new(""));
+    let secret = |setting: &Setting| {
+        let text = secret_text(&given?.get(&setting.name)?.node)?;
+        Some((setting.name.clone(), SecretRef::parse(text)?.beside(folder)))
+    };
+    model.settings.iter().filter(|setting| setting.secret).filter_map(secret).collect()
+}
+
 fn section<'t>(reader: &mut Reader<'_>, table: &'t Table, key: &str) -> Option<&'t Table> {
     table.get(key).and_then(|entry| reader.table(&entry.node))
 }
 
 fn setting(reader: &mut Reader<'_>, entry: &Entry) -> Option<Setting> {
     let table = reader.table(&entry.node)?;
-    reader.keys(table, "a setting", &["summary", "default", "allowed"]);
+    reader.keys(table, "a setting", &["summary", "default", "allowed", "secret"]);
+    let summary = reader.text_at(table, "summary").unwrap_or_default();
+    if reader.bool_at(table, "secret", false) {
+        if let Some(default) = table.get("default") {
+            reader.error("contradiction", &default.key_span, "a secret has no default");
+        }
+        return Some(Setting { name: entry.key.clone(), summary, default: Value::String(String::new()), allowed: Vec::new(), secret: true });
+    }
     let Some(default) = table.get("default") else {
         reader.error("missing-key", &entry.node.span, "a setting needs a `default`");
         return None;
     };
     let allowed = table.get("allowed").map(|allowed| reader.list(&allowed.node).iter().map(literal).collect()).unwrap_or_default();
-    Some(Setting { name: entry.key.clone(), summary: reader.text_at(table, "summary").unwrap_or_default(), default: literal(&default.node), allowed })
+    Some(Setting { name: entry.key.clone(), summary, default: literal(&default.node), allowed, secret: false })
 }
 
-fn http(reader: &mut Reader<'_>, table: &Table) -> Http {
-    reader.keys(table, "`[http]`", &["auth", "accept", "content_type", "headers"]);
+/// `settings` and `session`, for what every request has.
+fn settings_env(model: &Model) -> Env {
+    Env::new().with("settings", settings_type(model), false).with("session", Type::Dynamic, false)
+}
+
+fn settings_type(model: &Model) -> Type {
+    let shown = model.settings.iter().filter(|setting| !setting.secret);
+    Type::Record(shown.map(|setting| (setting.name.clone(), type_of(&setting.default), false)).collect())
+}
+
+fn http(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Http {
+    reader.keys(table, "`[http]`", &["auth", "accept", "content_type", "headers", "session_ttl", "token_ttl"]);
     let mut out = rest().http;
-    if let Some(given) = section(reader, table, "auth") {
-        reader.keys(given, "`auth`", &["header", "prefix"]);
-        if let Some(name) = reader.text_at(given, "header").and_then(|text| http::HeaderName::from_bytes(text.as_bytes()).ok()) {
-            out.auth.header = name;
-        }
-        out.auth.prefix = reader.text_at(given, "prefix").unwrap_or_default();
+    if let Some(entry) = table.get("auth") {
+        auth(reader, &entry.node, &mut out.auth);
     }
     out.accept = reader.text_at(table, "accept").unwrap_or(out.accept);
     out.content_type = reader.text_at(table, "content_type").unwrap_or(out.content_type);
     if let Some(given) = section(reader, table, "headers") {
         for entry in &given.entries {
-            let value = reader.text(&entry.node).and_then(|text| http::HeaderValue::from_str(&text).ok());
-            match (reader.header_name(entry), value) {
-                (Some(name), Some(value)) => out.headers.push((name, value)),
-                (_, None) => reader.error("bad-header", &entry.node.span, "not a header value"),
-                (None, _) => {}
+            if entry.node.as_text().is_some_and(|text| http::HeaderValue::from_str(text).is_err()) {
+                reader.error("bad-header", &entry.node.span, "not a header value");
             }
+            out.headers.extend(reader.header_name(entry).zip(reader.template(&entry.node, env)));
         }
     }
+    let mut ttl = |key: &str| {
+        let entry = table.get(key)?;
+        let ms = reader.text(&entry.node).as_deref().and_then(source::value::duration_ms).and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+        if ms.is_none() {
+            reader.error_help("wrong-type", &entry.node.span, "not a length of time", "\"30m\"");
+        }
+        ms
+    };
+    out.token_ttl_ms = ttl("token_ttl");
+    out.session_ttl_ms = ttl("session_ttl").unwrap_or(out.session_ttl_ms);
     out
+}
+
+/// `{ header = "X-API-KEY", prefix = "" }`, `"basic"` or `"none"`.
+fn auth(reader: &mut Reader<'_>, node: &Node, out: &mut Auth) {
+    let Some(given) = node.as_table() else {
+        let words = [("basic", Presented::Basic), ("none", Presented::Nowhere)];
+        out.presented = reader.choice(node, &words).unwrap_or(out.presented);
+        return;
+    };
+    reader.keys(given, "`auth`", &["header", "prefix"]);
+    if let Some(name) = reader.text_at(given, "header").and_then(|text| http::HeaderName::from_bytes(text.as_bytes()).ok()) {
+        out.header = name;
+    }
+    out.prefix = reader.text_at(given, "prefix").unwrap_or_default();
+}
+
+/// A `signed` body names a setting that is a secret.
+fn check_keys_of_signatures(reader: &mut Reader<'_>, model: &Model) {
+    for call in model.verbs.values().flatten() {
+        let Body::Signed { key, .. } = &call.body else { continue };
+        if !model.settings.iter().any(|setting| setting.secret && setting.name == *key) {
+            let help = format!("[settings.{key}] secret = true");
+            reader.error_help("missing-key", &(0..0), format!("step `{}` signs with `{key}`, which is no secret setting", call.name), help);
+        }
+    }
 }
 
 fn identity(reader: &mut Reader<'_>, table: &Table) -> IdentityFacts {
@@ -275,9 +360,10 @@ pub(super) fn account_parts(reader: &mut Reader<'_>, table: &Table) -> AccountSh
 
 fn member_shape(reader: &mut Reader<'_>, node: &Node) -> Option<MemberShape> {
     let table = reader.table(node)?;
-    reader.keys(table, "a list of memberships", &["each", "name", "role"]);
+    reader.keys(table, "a list of memberships", &["each", "name", "role", "id"]);
     let each = reader.pointer_at(table, "each")?;
-    Some(MemberShape { each, name: reader.pointer_at(table, "name").unwrap_or(Pointer(Vec::new())), role: reader.pointer_at(table, "role") })
+    let (role, id) = (reader.pointer_at(table, "role"), reader.pointer_at(table, "id"));
+    Some(MemberShape { each, name: reader.pointer_at(table, "name").unwrap_or(Pointer(Vec::new())), role, id })
 }
 
 fn attribute(reader: &mut Reader<'_>, entry: &Entry) -> Option<Attribute> {
@@ -304,25 +390,63 @@ fn attribute(reader: &mut Reader<'_>, entry: &Entry) -> Option<Attribute> {
 }
 
 fn sign_in(reader: &mut Reader<'_>, table: &Table) -> SignIn {
-    reader.keys(table, "`[sign_in]`", &["header", "rejected_when", "block_paths", "native_jit", "advice"]);
-    let mut rejected_when = Vec::new();
-    for node in table.get("rejected_when").map(|entry| reader.list(&entry.node)).unwrap_or_default() {
-        let Some(sign) = reader.table(node) else { continue };
-        reader.keys(sign, "`rejected_when`", &["status", "redirect"]);
-        if let Some(entry) = sign.get("status") {
-            rejected_when.extend(reader.statuses(&entry.node).into_iter().map(Rejected::Status));
-        }
-        if let Some(entry) = sign.get("redirect") {
-            rejected_when.extend(reader.regex(&entry.node).map(Rejected::Redirect));
-        }
-    }
+    reader.keys(
+        table,
+        "`[sign_in]`",
+        &["header", "modes", "login_url", "own_session", "logout_paths", "basic_password", "rejected_when", "block_paths", "native_jit", "advice"],
+    );
+    let modes = table.get("modes").map(|entry| reader.list(&entry.node)).unwrap_or_default();
     SignIn {
         header: reader.text_at(table, "header"),
-        rejected_when,
+        modes: modes.iter().filter_map(|node| reader.choice(node, &Mode::WORDS)).collect(),
+        login_url: login_url(reader, table),
+        own_session: reader.bool_at(table, "own_session", false),
+        logout_paths: reader.texts_at(table, "logout_paths"),
+        basic_password: reader.text_at(table, "basic_password"),
+        rejected_when: table.get("rejected_when").map(|entry| rejections(reader, &entry.node)).unwrap_or_default(),
         block_paths: reader.texts_at(table, "block_paths"),
         native_jit: table.get("native_jit").and_then(|entry| native_jit(reader, &entry.node)),
         advice: reader.texts_at(table, "advice"),
     }
+}
+
+fn login_url(reader: &mut Reader<'_>, table: &Table) -> Option<String> {
+    let entry = table.get("login_url")?;
+    let written = reader.text(&entry.node)?;
+    let canonical = CanonicalPath::parse(&written).is_ok_and(|path| path.as_str() == written) && !written.contains('*');
+    if !canonical {
+        reader.error_help("bad-value", &entry.node.span, "not a path as requests have it", "such as \"/hub/login\": no *, no query");
+    }
+    canonical.then_some(written)
+}
+
+pub(super) fn rejected_when(file: &SourceFile, node: &Node) -> (Vec<Rejected>, Vec<Problem>) {
+    let mut reader = Reader::new(file);
+    let signs = rejections(&mut reader, node);
+    (signs, reader.problems)
+}
+
+fn rejections(reader: &mut Reader<'_>, node: &Node) -> Vec<Rejected> {
+    let mut signs = Vec::new();
+    for node in reader.list(node) {
+        let Some(sign) = reader.table(node) else { continue };
+        reader.keys(sign, "`rejected_when`", &["status", "redirect", "body"]);
+        let statuses = sign.get("status").map(|entry| reader.statuses(&entry.node)).unwrap_or_default();
+        match (sign.get("redirect"), sign.get("body")) {
+            (Some(to), None) if statuses.is_empty() => signs.extend(reader.regex(&to.node).map(Rejected::Redirect)),
+            (None, Some(body)) => {
+                let text = reader.regex(&body.node);
+                let statuses = if statuses.is_empty() { vec![200] } else { statuses };
+                signs.extend(text.into_iter().flat_map(|text| statuses.iter().map(move |&status| Rejected::Body { status, text: text.clone() })));
+            }
+            (None, None) if sign.get("status").is_some() => signs.extend(statuses.into_iter().map(Rejected::Status)),
+            _ => {
+                let help = "{ status = 401 }, { redirect = \"^/login\" } or { status = 200, body = \"not logged in\" }";
+                reader.error_help("bad-value", &node.span, "this is no sign that an answer could show", help);
+            }
+        }
+    }
+    signs
 }
 
 /// `"in words"`, or `{ setting = "auth.jwt.auto_sign_up", want = "off", text = "…" }`.
@@ -341,36 +465,45 @@ fn native_jit(reader: &mut Reader<'_>, node: &Node) -> Option<NativeJit> {
     Some(NativeJit { settings, want: want.unwrap_or_default(), text: text.unwrap_or_default() })
 }
 
-/// Names that the steps of a verb may use.
-fn env(model: &Model, verb: &Verb) -> Env {
+/// Names that the steps of a verb may use; `kinds` are the kinds of membership.
+fn env(model: &Model, verb: &Verb, kinds: &[String]) -> Env {
     let field = |name: &str, of: Type, may_be_absent: bool| (name.to_owned(), of, may_be_absent);
     let mut want = vec![field("login", Type::Text, false), field("external_id", Type::Text, false), field("email", Type::Text, true)];
     want.extend(model.attributes.iter().filter(|attribute| attribute.name != "email").map(|attribute| field(&attribute.name, Type::Dynamic, true)));
-    let settings = model.settings.iter().map(|setting| field(&setting.name, type_of(&setting.default), false)).collect();
     let mut env = Env::new()
         .with("want", Type::Record(want), false)
-        .with("settings", Type::Record(settings), false)
+        .with("settings", settings_type(model), false)
         .with("saved", Type::Dynamic, false)
+        .with("session", Type::Dynamic, false)
         .with("outcome", Type::Dynamic, false)
         .with("item", Type::Dynamic, true);
-    if !matches!(verb, Verb::Token | Verb::Probe | Verb::Lookup(_) | Verb::List) {
+    // What a name resolves to is the same for everybody: it is remembered.
+    let by_name = matches!(verb, Verb::Resolve(_) | Verb::Members(_, MemberVerb::Name));
+    if by_name {
+        env = env.with("want", Type::Record(Vec::new()), false);
+    } else if !matches!(verb, Verb::Token | Verb::Session | Verb::Probe | Verb::Lookup(_) | Verb::List) {
         let account = vec![field("id", Type::Text, true), field("login", Type::Text, false), field("etag", Type::Text, true)];
         env = env.with("account", Type::Record(account), false);
     }
+    let members = Type::Record(kinds.iter().map(|kind| field(kind, Type::List(Box::new(Type::Dynamic)), false)).collect());
     match verb {
         Verb::Update => env.with("changes", Type::List(Box::new(Type::Dynamic)), false),
-        Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set) | Verb::Resolve(_) => {
+        Verb::Create => env.with("members", members, false),
+        Verb::Members(_, MemberVerb::Set) => {
+            let member = vec![field("name", Type::Text, true), field("id", Type::Text, true), field("role", Type::Text, true)];
+            env.with("member", Type::Record(member), false).with("members", members, false)
+        }
+        Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Name) | Verb::Resolve(_) => {
             let member = vec![field("name", Type::Text, false), field("id", Type::Text, true), field("role", Type::Text, true)];
             env.with("member", Type::Record(member), false)
         }
-        Verb::Token => {
+        Verb::Token | Verb::Session => {
             let credential = vec![field("username", Type::Text, true), field("password", Type::Text, true), field("token", Type::Text, true)];
             env.with("credential", Type::Record(credential), false)
         }
         Verb::Probe
         | Verb::Lookup(_)
         | Verb::Get
-        | Verb::Create
         | Verb::Rename
         | Verb::Enable
         | Verb::Disable
@@ -392,8 +525,24 @@ fn type_of(value: &Value) -> Type {
 }
 
 fn verbs(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
+    let defaults = section(reader, table, "defaults").map(|given| defaults::parse(reader, given)).unwrap_or_default();
+    let members = section(reader, table, "members").map(|given| given.entries.as_slice()).unwrap_or_default();
+    let mut kinds = vec![model.roles_as.clone(), model.orgs_as.clone()];
+    kinds.extend(members.iter().map(|entry| entry.key.clone()));
+    model.single = disable::single(reader, table, &settings_env(model));
+    let add = |reader: &mut Reader<'_>, model: &mut Model, verb: Verb, node: &Node| {
+        let env = env(model, &verb, &kinds);
+        let expect = expected(&verb);
+        let nodes = reader.list(node);
+        if nodes.is_empty() {
+            reader.error("missing-key", &node.span, "a verb needs at least one step");
+        }
+        let calls: Vec<Call> = nodes.iter().filter_map(|one| call::parse(reader, one, &env, expect, &defaults)).collect();
+        model.verbs.insert(verb, calls);
+    };
     let simple = [
         ("token", Verb::Token),
+        ("session", Verb::Session),
         ("probe", Verb::Probe),
         ("get", Verb::Get),
         ("create", Verb::Create),
@@ -418,10 +567,17 @@ fn verbs(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
             }
         }
     }
-    for entry in section(reader, table, "members").map(|given| given.entries.as_slice()).unwrap_or_default() {
+    for entry in members {
         let Some(given) = reader.table(&entry.node) else { continue };
-        reader.keys(given, "`members`", &["list", "add", "remove", "set"]);
-        for (key, verb) in [("list", MemberVerb::List), ("add", MemberVerb::Add), ("remove", MemberVerb::Remove), ("set", MemberVerb::Set)] {
+        let words = [
+            ("list", MemberVerb::List),
+            ("add", MemberVerb::Add),
+            ("remove", MemberVerb::Remove),
+            ("set", MemberVerb::Set),
+            ("name", MemberVerb::Name),
+        ];
+        reader.keys(given, "`members`", &words.map(|(key, _)| key));
+        for (key, verb) in words {
             if let Some(steps) = given.get(key) {
                 add(reader, model, Verb::Members(entry.key.clone(), verb), &steps.node);
             }
@@ -432,25 +588,16 @@ fn verbs(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
     }
 }
 
-fn add(reader: &mut Reader<'_>, model: &mut Model, verb: Verb, node: &Node) {
-    let env = env(model, &verb);
-    let expect = match verb {
+const fn expected(verb: &Verb) -> Expect {
+    match verb {
         Verb::Lookup(_) => Expect::Lookup,
-        Verb::Resolve(_) => Expect::Resolve,
+        Verb::Resolve(_) | Verb::Members(_, MemberVerb::Name) => Expect::Resolve,
         Verb::Create => Expect::Create,
-        Verb::Token | Verb::Probe | Verb::Get | Verb::List | Verb::Members(_, MemberVerb::List) => Expect::Read,
-        Verb::Update
-        | Verb::Rename
-        | Verb::Enable
-        | Verb::Disable
-        | Verb::Delete
-        | Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set)
-        | Verb::RevokeSessions => Expect::Any,
-    };
-    let nodes = reader.list(node);
-    if nodes.is_empty() {
-        reader.error("missing-key", &node.span, "a verb needs at least one step");
+        Verb::Token | Verb::Session => Expect::PreStep,
+        Verb::Probe | Verb::Get | Verb::List | Verb::Members(_, MemberVerb::List) => Expect::Read,
+        Verb::Update | Verb::Rename | Verb::Enable | Verb::Disable | Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set) => {
+            Expect::Change
+        }
+        Verb::Delete | Verb::RevokeSessions => Expect::Any,
     }
-    let calls: Vec<Call> = nodes.iter().filter_map(|one| call::parse(reader, one, &env, expect)).collect();
-    model.verbs.insert(verb, calls);
 }

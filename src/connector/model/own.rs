@@ -1,6 +1,7 @@
 //! A policy's own `[provision.find]` and `[[provision.step]]`, in the short form people write, made into the same steps.
 
 use super::call::{self, METHODS};
+use super::{body, paging};
 use super::read::Reader;
 use super::{Body, Call, Each, Effect, Extract, Filter, OwnFind, OwnStep, OwnSteps, Place, Pointer, Rule, Select, Steps, Way};
 use crate::connector::Outcome;
@@ -55,16 +56,17 @@ fn own_find(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnFind> 
     let filter = condition.map_or_else(|| Filter::Equal(Vec::new(), super::SameAs::Login), Filter::When);
     let call = Call {
         headers: call::headers(reader, table, env),
+        body: body::parse(reader, table, env),
         classify,
         select: Some(Select { items: list, filter }),
-        paginate: table.get("paginate").and_then(|entry| call::paginate(reader, &entry.node)),
+        paginate: table.get("paginate").and_then(|entry| paging::paginate(reader, &entry.node)),
         any_body: call::any_body(reader, table),
         ..bare("find", method, path, query)
     };
     let mut shape = super::file::account_parts(reader, table);
     // The usual names, so that an administrator is known for one and the recorded login is the account's own.
     let usual = |given: Option<Extract>, names: &[&str]| {
-        given.or_else(|| Some(Extract { from: names.iter().map(|name| Place::Json(Pointer::parse(name))).collect(), map: Vec::new() }))
+        given.or_else(|| Some(Extract { from: names.iter().map(|name| Place::Json(Pointer::parse(name))).collect(), map: Vec::new(), part: None }))
     };
     shape.id = usual(shape.id, &["/id"]);
     shape.login = usual(shape.login, &["/login", "/username", "/userName", "/user_name"]);
@@ -125,13 +127,13 @@ fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> 
     }
     // Sent once, when the account is made: a step that also runs later would change the password each time.
     let makes = on_create && !on_update;
-    let body = if makes { call::body(reader, table, &call::with_random(env)) } else { call::body(reader, table, env) };
+    let body = if makes { body::parse(reader, table, &body::with_random(env)) } else { body::parse(reader, table, env) };
     let call = Call {
         effect,
         condition: table.get("if").and_then(|entry| reader.condition(&entry.node, env)),
         each,
         headers: call::headers(reader, table, env),
-        random: body.reads(call::RANDOM),
+        random: body.reads(body::RANDOM),
         body,
         classify,
         save,
@@ -181,7 +183,7 @@ fn usual_rules(reader: &mut Reader<'_>, table: &Table, effect: Effect, each: Opt
 }
 
 fn made(status: &[u16], outcome: Outcome) -> Rule {
-    Rule { status: status.to_vec(), json: Vec::new(), body: None, outcome, reason: None }
+    Rule { status: status.to_vec(), json: Vec::new(), body: None, headers: Vec::new(), outcome, reason: None }
 }
 
 fn bare(name: &str, method: http::Method, path: crate::expr::Template, query: Vec<(String, super::Tree)>) -> Call {
@@ -204,5 +206,7 @@ fn bare(name: &str, method: http::Method, path: crate::expr::Template, query: Ve
         any_body: false,
         then_get: false,
         random: false,
+        base: None,
+        cache_ms: None,
     }
 }

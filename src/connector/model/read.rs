@@ -1,6 +1,6 @@
 //! Reading keys: every wrong key, kind and expression becomes a [`Problem`] where it stands, and reading goes on.
 
-use super::{Extract, Place, Pointer, Tree, tree};
+use super::{Extract, HtmlPlace, Place, Pointer, Tree, tree};
 use crate::expr::{Condition, Env, ExprProblem, FirstOf, Template};
 use crate::source::{Entry, Node, Problem, Severity, SourceFile, Span, Table, Written};
 use serde_json::Value;
@@ -174,13 +174,14 @@ impl<'f> Reader<'f> {
         table.get(key).and_then(|entry| self.pointer(&entry.node))
     }
 
-    /// `"/id"`, `["/a", "/b"]`, `{ header = "ETag" }`, `{ at = "/status", map = { "3" = true } }`.
+    /// `"/id"`, `["/a", "/b"]`, `{ header = "ETag" }`, `{ location = "segment" }`, `{ at = "/status", map = { "3" = true } }`, `{ at = "/dn", match = "^uid=([^,]+)" }`;
+    /// in a pre-step also `{ html = "input[name=csrf]", attribute = "value" }` and `{ cookie = "csrftoken" }`.
     pub(super) fn extract(&mut self, node: &Node) -> Option<Extract> {
         let Some(table) = node.as_table() else {
             let from = self.texts(node).iter().map(|text| Place::Json(Pointer::parse(text))).collect::<Vec<_>>();
-            return (!from.is_empty()).then_some(Extract { from, map: Vec::new() });
+            return (!from.is_empty()).then_some(Extract { from, map: Vec::new(), part: None });
         };
-        self.keys(table, "an extractor", &["at", "header", "map"]);
+        self.keys(table, "an extractor", &["at", "header", "location", "html", "attribute", "cookie", "map", "match"]);
         let mut from: Vec<Place> = self.texts_at(table, "at").iter().map(|text| Place::Json(Pointer::parse(text))).collect();
         if let Some(entry) = table.get("header") {
             let name = self.text(&entry.node).and_then(|text| http::HeaderName::from_bytes(text.as_bytes()).ok());
@@ -189,12 +190,41 @@ impl<'f> Reader<'f> {
                 None => self.error("bad-header", &entry.node.span, "not a header name"),
             }
         }
+        if let Some(entry) = table.get("location") {
+            from.extend(self.choice(&entry.node, &[("segment", ())]).map(|()| Place::LocationSegment));
+        }
+        from.extend(self.html_place(table).map(Place::Html));
+        from.extend(self.text_at(table, "cookie").map(Place::Cookie));
         if from.is_empty() {
-            self.error("missing-key", &node.span, "an extractor needs `at` or `header`");
+            self.error("missing-key", &node.span, "an extractor needs `at`, `header` or `location`");
         }
         let map = table.get("map").and_then(|entry| self.table(&entry.node));
         let map = map.map(|map| map.entries.iter().map(|entry| (entry.key.clone(), literal(&entry.node))).collect()).unwrap_or_default();
-        Some(Extract { from, map })
+        let part = table.get("match").and_then(|entry| self.regex(&entry.node));
+        if let (Some(entry), Some(1)) = (table.get("match"), part.as_ref().map(regex::Regex::captures_len)) {
+            self.error_help("bad-regex", &entry.node.span, "`match` needs a group: what it matches is the value", "match = \"^uid=([^,]+)\"");
+        }
+        Some(Extract { from, map, part })
+    }
+
+    /// `html = "input[name=authenticity_token]", attribute = "value"`: one element name, and one attribute that it must have.
+    fn html_place(&mut self, table: &Table) -> Option<HtmlPlace> {
+        let entry = table.get("html")?;
+        let text = self.text(&entry.node)?;
+        let (element, with) = match text.split_once('[') {
+            None => (text.as_str(), None),
+            Some((element, rest)) => {
+                let pair = rest.strip_suffix(']').and_then(|pair| pair.split_once('='));
+                (element, pair.map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().trim_matches(['"', '\'']).to_owned())))
+            }
+        };
+        let is_name = !element.is_empty() && element.chars().all(|c| c.is_ascii_alphanumeric());
+        if !is_name || (text.contains('[') && with.is_none()) {
+            self.error_help("unknown-value", &entry.node.span, "not understood", "html = \"input[name=authenticity_token]\"");
+            return None;
+        }
+        let attribute = self.text_at(table, "attribute").unwrap_or_else(|| "value".to_owned()).to_ascii_lowercase();
+        Some(HtmlPlace { element: element.to_ascii_lowercase(), with, attribute })
     }
 
     pub(super) fn extract_at(&mut self, table: &Table, key: &str) -> Option<Extract> {

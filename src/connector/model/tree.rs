@@ -5,7 +5,7 @@
 
 use super::read::{Reader, literal};
 use crate::expr::{Env, EvalError, Lookup, Template};
-use crate::source::{Node, Written};
+use crate::source::{Entry, Node, Table, Written};
 use serde_json::{Map, Value};
 
 /// A value as a tree.
@@ -17,16 +17,24 @@ pub enum Tree {
     Template(Template),
     /// `{ "$scim" = "userName eq {want.login}" }`: values become quoted strings of a SCIM filter (RFC 7644 §3.4.2.2).
     Scim(Template),
+    /// `{ "$rison" = "(filters:!((col:username,opr:eq,value:{want.login})))" }`: values become quoted strings of Rison.
+    Rison(Template),
+    /// `{ "$json" = { … } }`: the tree as one text, for an app that takes JSON in a parameter.
+    Json(Box<Self>),
+    /// `{ "$number" = "{account.id}" }`: a text of digits as a number, for an app whose ids are numbers.
+    Number(Template),
     /// Elements; one with an absent value is left out whole.
     List(Vec<Self>),
     /// Entries; one with an absent value is left out.
     Table(Vec<(String, Self)>),
     /// `{ "$each" = "changes", … }`: one table for each element, as `item`.
     Each(Template, Vec<(String, Self)>),
+    /// `{ "$each" = "members.group", "$item" = "{item.id}" }`: one value for each element.
+    EachValue(Template, Box<Self>),
 }
 
 /// Names that must be there: leaving out their key would change whom a request is about.
-const NEEDED: [&str; 7] = ["id", "item", "account", "member", "vars", "want.login", "want.external_id"];
+const NEEDED: [&str; 8] = ["id", "item", "account", "member", "members", "vars", "want.login", "want.external_id"];
 
 pub(super) fn compile(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Tree> {
     match &node.value {
@@ -35,29 +43,48 @@ pub(super) fn compile(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option
             let compiled: Vec<Tree> = list.iter().filter_map(|one| compile(reader, one, env)).collect();
             (compiled.len() == list.len()).then_some(Tree::List(compiled))
         }
-        Written::Table(table) => {
-            if let (Some(scim), 1) = (table.get("$scim"), table.entries.len()) {
-                return reader.template(&scim.node, env).map(Tree::Scim);
-            }
-            let over = match table.get("$each") {
-                Some(entry) => {
-                    let text = reader.text(&entry.node)?;
-                    Some(reader.template_part(&entry.node, &format!("{{{text}}}"), env)?)
-                }
-                None => None,
-            };
-            let mut entries = Vec::new();
-            for entry in table.entries.iter().filter(|entry| entry.key != "$each") {
-                if entry.key.starts_with('$') {
-                    reader.error_help("unknown-key", &entry.key_span, format!("`{}` is not known here", entry.key), "known: $scim (alone), $each");
-                    return None;
-                }
-                entries.push((entry.key.clone(), compile(reader, &entry.node, env)?));
-            }
-            Some(over.map_or(Tree::Table(entries.clone()), |over| Tree::Each(over, entries)))
-        }
+        Written::Table(table) => compile_table(reader, table, env),
         Written::Text(_) | Written::Integer(_) | Written::Float(_) | Written::Bool(_) | Written::Date(_) => Some(Tree::Literal(literal(node))),
     }
+}
+
+fn compile_table(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Option<Tree> {
+    if let ([sink], true) = (table.entries.as_slice(), table.entries.iter().all(|entry| entry.key.starts_with('$'))) {
+        return match sink.key.as_str() {
+            "$scim" => reader.template(&sink.node, env).map(Tree::Scim),
+            "$rison" => reader.template(&sink.node, env).map(Tree::Rison),
+            "$number" => reader.template(&sink.node, env).map(Tree::Number),
+            "$json" => compile(reader, &sink.node, env).map(|tree| Tree::Json(Box::new(tree))),
+            _ => unknown(reader, sink),
+        };
+    }
+    let over = match table.get("$each") {
+        Some(entry) => {
+            let text = reader.text(&entry.node)?;
+            Some(reader.template_part(&entry.node, &format!("{{{text}}}"), env)?)
+        }
+        None => None,
+    };
+    if let (Some(over), Some(value), 2) = (&over, table.get("$item"), table.entries.len()) {
+        return compile(reader, &value.node, env).map(|tree| Tree::EachValue(over.clone(), Box::new(tree)));
+    }
+    let mut entries = Vec::new();
+    for entry in table.entries.iter().filter(|entry| entry.key != "$each") {
+        if entry.key.starts_with('$') {
+            return unknown(reader, entry);
+        }
+        entries.push((entry.key.clone(), compile(reader, &entry.node, env)?));
+    }
+    Some(match over {
+        Some(over) => Tree::Each(over, entries),
+        None => Tree::Table(entries),
+    })
+}
+
+fn unknown(reader: &mut Reader<'_>, entry: &Entry) -> Option<Tree> {
+    let help = "known: $scim, $rison, $number, $json (each alone), $each, $item (with $each, instead of fields)";
+    reader.error_help("unknown-key", &entry.key_span, format!("`{}` is not known here", entry.key), help);
+    None
 }
 
 /// Names with more names over them.
@@ -79,7 +106,9 @@ impl Tree {
         let reads = |template: &Template| template.names().iter().any(|read| read.split(['.', '[']).next() == Some(name));
         match self {
             Self::Literal(_) => false,
-            Self::Template(template) | Self::Scim(template) => reads(template),
+            Self::Template(template) | Self::Scim(template) | Self::Rison(template) | Self::Number(template) => reads(template),
+            Self::Json(tree) => tree.reads(name),
+            Self::EachValue(over, tree) => reads(over) || tree.reads(name),
             Self::List(items) => items.iter().any(|item| item.reads(name)),
             Self::Table(entries) => entries.iter().any(|(_, entry)| entry.reads(name)),
             Self::Each(over, entries) => reads(over) || entries.iter().any(|(_, entry)| entry.reads(name)),
@@ -95,11 +124,21 @@ impl Tree {
             Self::Literal(value) => Ok(Some(value.clone())),
             Self::Template(template) => optional(template.render(names)),
             Self::Scim(template) => optional(template.render_escaped(names, &scim_string).map(Value::String)),
+            Self::Rison(template) => optional(template.render_escaped(names, &rison_string).map(Value::String)),
+            Self::Json(tree) => Ok(tree.render(names)?.map(|value| Value::String(value.to_string()))),
+            Self::Number(template) => optional(template.render(names).and_then(|value| number(&value))),
+            Self::EachValue(over, tree) => {
+                let mut out = Vec::new();
+                for item in each_of(over, names)? {
+                    out.extend(tree.render(&Over { base: names, name: "item", value: &item })?);
+                }
+                Ok(Some(Value::Array(out)))
+            }
             Self::List(items) => {
                 let mut out = Vec::new();
                 for item in items {
                     match (item, item.render(names)?) {
-                        (Self::Each(..), Some(Value::Array(more))) => out.extend(more),
+                        (Self::Each(..) | Self::EachValue(..), Some(Value::Array(more))) => out.extend(more),
                         (Self::Table(entries), Some(value)) if is_whole(entries, &value) => out.push(value),
                         (Self::Table(_), _) | (_, None) => {}
                         (_, Some(value)) => out.push(value),
@@ -110,14 +149,20 @@ impl Tree {
             }
             Self::Table(entries) => table(entries, names),
             Self::Each(over, entries) => {
-                let Value::Array(list) = over.render(names)? else { return Err(EvalError::Type("`$each` needs a list".to_owned())) };
                 let mut out = Vec::new();
-                for item in &list {
-                    out.extend(table(entries, &Over { base: names, name: "item", value: item })?);
+                for item in each_of(over, names)? {
+                    out.extend(table(entries, &Over { base: names, name: "item", value: &item })?);
                 }
                 Ok(Some(Value::Array(out)))
             }
         }
+    }
+}
+
+fn each_of(over: &Template, names: &dyn Lookup) -> Result<Vec<Value>, EvalError> {
+    match over.render(names)? {
+        Value::Array(list) => Ok(list),
+        _ => Err(EvalError::Type("`$each` needs a list".to_owned())),
     }
 }
 
@@ -155,6 +200,28 @@ fn scim_string(value: &Value) -> Result<String, EvalError> {
         Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => Err(EvalError::Type("a SCIM filter takes a text, number or boolean".to_owned())),
     }
+}
+
+/// A value as a string of Rison: between single quotes, with `!` before `!` and `'` (rison.org, "Strings").
+fn rison_string(value: &Value) -> Result<String, EvalError> {
+    match value {
+        Value::String(text) => Ok(format!("'{}'", text.replace('!', "!!").replace('\'', "!'"))),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(yes) => Ok(if *yes { "!t" } else { "!f" }.to_owned()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(EvalError::Type("Rison takes a text, number or boolean here".to_owned())),
+    }
+}
+
+/// A whole number, also from its text.
+fn number(value: &Value) -> Result<Value, EvalError> {
+    let number = match value {
+        Value::Null => return Ok(Value::Null),
+        Value::Number(number) => Some(Value::Number(number.clone())),
+        // As it is written and nothing else: `007` and `+7` are other ids than `7`.
+        Value::String(text) => text.parse::<i64>().ok().filter(|number| number.to_string() == *text).map(Value::from),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    number.ok_or_else(|| EvalError::Type("`$number` needs a whole number".to_owned()))
 }
 
 /// A value as plain text, for queries, headers and forms.

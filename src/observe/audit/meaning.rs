@@ -121,6 +121,8 @@ impl Severity {
 const LOGON: Activity = Activity::Is(1, "Logon");
 const LOGOFF: Activity = Activity::Is(2, "Logoff");
 const CREATE: Activity = Activity::Is(1, "Create");
+const ENABLE: Activity = Activity::Is(2, "Enable");
+const DISABLE: Activity = Activity::Is(5, "Disable");
 const DELETE: Activity = Activity::Is(6, "Delete");
 const ATTACH: Activity = Activity::Is(7, "Attach Policy");
 const DETACH: Activity = Activity::Is(8, "Detach Policy");
@@ -154,8 +156,16 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         "logout" | "session.revoked" | "session.expired" => {
             of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Success, Informational)
         }
+        // The app did not know somebody whom we know.
+        "signin.rejected" => of(Authentication, LOGON, &["authentication"], &["info"], Failure, Medium),
         "access.denied" => of(HttpActivity, Method, &["web"], &["denied"], Failure, Low),
         "account.created" => of(AccountChange, CREATE, &["iam"], &["user", "creation"], Success, Informational),
+        "account.enabled" => of(AccountChange, ENABLE, &["iam"], &["user", "change"], Success, Informational),
+        "account.disabled" => of(AccountChange, DISABLE, &["iam"], &["user", "change"], Success, Informational),
+        "account.deleted" => of(AccountChange, DELETE, &["iam"], &["user", "deletion"], Success, Informational),
+        "access.revoked" => of(AccountChange, Other, &["iam"], &["user", "change"], Success, Informational),
+        "guard.tripped" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Awaiting approval"), Medium),
+        "drift.detected" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Changed at the application"), Low),
         "account.adopted" | "account.updated" => of(AccountChange, Other, &["iam"], &["user", "change"], Success, Informational),
         // Somebody removed it at the app: seen by us, not done by us.
         "account.vanished" => of(AccountChange, DELETE, &["iam"], &["user", "deletion"], Success, Low),
@@ -165,7 +175,7 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         "account.refused" => of(AccountChange, tried, &["iam"], &["user", "denied"], Failure, Low),
         "account.degraded" => of(AccountChange, tried, &["iam"], &["user", "change"], Status::Other("Partial"), Medium),
         "approval.requested" => of(AccountChange, tried, &["iam"], &["user", "info"], Status::Other("Awaiting approval"), Low),
-        "approval.granted" | "account.retry" | "account.forgotten" => {
+        "approval.granted" | "account.retry" | "account.forgotten" | "account.relinked" => {
             of(AccountChange, Other, &["iam"], &["admin", "user", "change"], Success, Informational)
         }
         "config.rejected" => of(EntityManagement, UPDATE, &["configuration"], &["change"], Failure, Medium),
@@ -217,7 +227,7 @@ mod tests {
         }
         assert_eq!(events, targets, "`action` is the first field of every event");
         // A new function that hands actions on must be known to the expression above.
-        assert_eq!(wrappers, ["events.rs", "people.rs"].map(str::to_owned).into());
+        assert_eq!(wrappers, ["events.rs", "leaving.rs", "people.rs"].map(str::to_owned).into());
         let told: Vec<&str> = actions.iter().map(String::as_str).collect();
         for known in
             ["access.denied", "account.forgotten", "account.retry", "account.vanished", "approval.granted", "config.loaded", "logout", "role.granted"]

@@ -146,6 +146,10 @@ fn english(message: PublicMessage) -> Said {
         PublicMessage::AppClosed => ("{app} is closed at the moment", &["Nobody is let in. Your account is not affected."]),
         PublicMessage::AppUnreachable => ("{app} is not answering", &["Your sign-in works; it is the app behind it that cannot be reached."]),
         PublicMessage::AppTimeout => ("{app} is not answering", &["Your sign-in works; it is the app behind it that takes too long."]),
+        PublicMessage::AppRejected => (
+            "{app} did not accept your sign-in",
+            &["Your sign-in and your account are in order; it is the app behind them that does not know you. Try again in a minute."],
+        ),
         PublicMessage::AppUnavailable => ("{app} is not available", &["It has not been set up completely yet."]),
         PublicMessage::SignedOut => ("You are signed out", &["Close this window if others use this computer."]),
         PublicMessage::SignedIn => ("You are signed in", &["You can close this tab and go back to where you were."]),

@@ -205,7 +205,7 @@ prop_compose! {
 prop_compose! {
     fn some_rules()(manage in prop::bool::weighted(0.9), fresh in any::<bool>(), enable in any::<bool>(), sync_attributes in any::<bool>(),
         sync_memberships in btree_map("[k-l]", prop_oneof![Just(Sync::Login), Just(Sync::Create), Just(Sync::Never)], 0..2)) -> DiffRules {
-        DiffRules { manage, fresh, enable, sync_attributes, sync_memberships, role_order: vec!["X".to_owned(), "Y".to_owned()] }
+        DiffRules { manage, fresh, enable, sync_attributes, sync_memberships, drift: Drift::Correct, role_order: vec!["X".to_owned(), "Y".to_owned()] }
     }
 }
 

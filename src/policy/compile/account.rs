@@ -142,6 +142,7 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
     let initial_password = fit::initial_password(reader, table, &connector);
     let (settings, problems) = connector.settings(reader.file, table.table("settings"));
     reader.problems.extend(problems);
+    let secrets = connector.secret_settings(reader.file, table.table("settings"));
     let match_by = table.texts("match").iter().filter_map(|by| match_by(by)).collect::<Vec<_>>();
     if match_by.is_empty()
         && table.get("mode").is_none()
@@ -151,14 +152,19 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
         reader.warning("no-effect", &entry.node.span, "without `match` no existing account is recognised: each one is a conflict", help);
     }
     let (switches, on_existing) = super::switches::switches(reader, node, table);
+    let leavers = super::leavers::leavers(reader, table, &connector);
+    let freshness = super::leavers::freshness(reader, table);
     Some(Provision {
         connector,
         url,
-        credential: credential(reader, table),
+        credential: Credential { settings: secrets, ..credential(reader, table) },
         settings,
         on_existing,
         match_by,
         switches,
+        leavers,
+        freshness,
+        drift: super::leavers::drift(table),
         timeout_ms: table.duration_ms("timeout").and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0).unwrap_or(10_000),
         retries: table.integer("retries").and_then(|retries| u32::try_from(retries).ok()).unwrap_or(2),
         steps,
@@ -240,7 +246,7 @@ fn credential(reader: &mut Reader<'_>, table: &Table) -> Credential {
         }
         headers.extend(secret(reader, &entry.node).map(|secret| (entry.key.clone(), secret)));
     }
-    Credential { token, basic, headers }
+    Credential { token, basic, headers, settings: Vec::new() }
 }
 
 /// `"cred:NAME"` or `{ secret = "cred:NAME" }`.

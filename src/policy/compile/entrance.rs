@@ -50,14 +50,26 @@ fn portal(reader: &mut Reader<'_>, table: &Table) -> Option<String> {
     canonical.map(|path| path.as_str().to_owned())
 }
 
-/// The policy's own, and the connector's; an empty list is neither.
 fn block_paths(reader: &mut Reader<'_>, tree: &Table, table: &Table, provision: Option<&Provision>) -> Vec<PathPattern> {
-    let written = table.node("block_paths");
+    let known = provision.map(|provision| provision.connector.sign_in.block_paths.as_slice()).unwrap_or_default();
+    patterns(reader, tree, table, "login", "block_paths", known)
+}
+
+/// Paths of the app: the policy's own, in `key` of `section`, and those that the connector knows; an empty list is neither.
+pub(super) fn patterns(
+    reader: &mut Reader<'_>,
+    tree: &Table,
+    table: &Table,
+    section: &str,
+    key: &str,
+    known: &[String],
+) -> Vec<PathPattern> {
+    let written = table.node(key);
     if written.is_some_and(|node| node.as_list().is_some_and(<[_]>::is_empty)) {
         return Vec::new();
     }
     let mut patterns = Vec::new();
-    for node in table.text_nodes("block_paths") {
+    for node in table.text_nodes(key) {
         match PathPattern::parse(node.as_text().unwrap_or_default()) {
             Ok(pattern) => patterns.push(pattern),
             Err(why) => {
@@ -66,14 +78,14 @@ fn block_paths(reader: &mut Reader<'_>, tree: &Table, table: &Table, provision: 
             }
         }
     }
-    for path in provision.map(|provision| provision.connector.sign_in.block_paths.as_slice()).unwrap_or_default() {
+    for path in known {
         match PathPattern::parse(path) {
             Ok(pattern) if patterns.contains(&pattern) => {}
             Ok(pattern) => patterns.push(pattern),
             Err(why) => {
                 let span = tree.node("provision").map_or(0..0, |node| node.span.clone());
-                let message = format!("the connector's block_paths has `{path}`, which no request could match: {why}");
-                reader.error("bad-path", &span, message, "mend the connector, or write login.block_paths = []");
+                let message = format!("the connector's {key} has `{path}`, which no request could match: {why}");
+                reader.error("bad-path", &span, message, &format!("mend the connector, or write {section}.{key} = []"));
             }
         }
     }

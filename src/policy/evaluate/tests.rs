@@ -54,6 +54,7 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
         headers: Vec::new(),
         secret_headers: Vec::new(),
         jwt: None,
+        sign_in: crate::policy::SignIn::default(),
         tests: Vec::new(),
     }
 }

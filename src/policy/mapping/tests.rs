@@ -46,6 +46,7 @@ fn bare() -> Policy {
         headers: Vec::new(),
         secret_headers: Vec::new(),
         jwt: None,
+        sign_in: crate::policy::SignIn::default(),
         tests: Vec::new(),
     }
 }
@@ -59,6 +60,9 @@ fn provisioned(model: Model) -> Policy {
         on_existing: OnExisting::Refuse,
         match_by: Vec::new(),
         switches: crate::policy::Switches::default(),
+        leavers: crate::policy::Leavers::default(),
+        freshness: crate::policy::Freshness::default(),
+        drift: crate::policy::Drift::default(),
         timeout_ms: 1,
         retries: 0,
         steps: None,

@@ -265,8 +265,8 @@ async fn j12_with_the_admin_api_down_known_people_go_on_and_new_ones_get_a_clean
     // Something is to be taken back and cannot be: nobody passes on rights they should not have.
     world.clock.advance_ms(2_000);
     assert_eq!(refused(&world.sign_in(&person("ada", "ada", &["g-devs"]), &policy).await), PublicMessage::AccountUnavailable);
-    // Half a day later nobody knows any more whether the account exists.
-    world.clock.advance_ms(13 * 3_600_000);
+    // A day and a half later nobody knows any more whether the account exists.
+    world.clock.advance_ms(34 * 3_600_000);
     assert_eq!(refused(&world.sign_in(&ada, &policy).await), PublicMessage::AccountUnavailable);
     world.app.down.store(false, Ordering::SeqCst);
     world.clock.advance_ms(2_000);

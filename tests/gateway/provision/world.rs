@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use vestibule::clock::{Clock as _, ManualClock, Timestamp};
 use vestibule::config;
 use vestibule::connector::model::{Credential, MemberVerb, Model, Verb, same_email};
-use vestibule::connector::{Connector, Context, Observation, Outcome, Trouble};
+use vestibule::connector::{Connector, Context, Observation, Outcome, SwitchedOff, Trouble};
 use vestibule::entropy::SeededEntropy;
 use vestibule::expr::{Env, FirstOf, Template};
 use vestibule::fault::{Incident, PublicMessage};
@@ -19,7 +19,9 @@ use vestibule::plan::{Account, Members, Step};
 use vestibule::policy::*;
 use vestibule::provision::{Asking, Desk, Ensured, Meter, Parts, Sleeper, Times, TokenSigner};
 use vestibule::session::{AppSession, LiveSessions, Pass};
-use vestibule::state::{AccountKey, AccountRecord, AccountState, AccountStore, Census, Fence, Lease, SignOn, SignOnId, StoreError, sqlite::Store};
+use vestibule::state::{
+    AccountKey, AccountRecord, AccountState, AccountStore, Census, Fence, Lease, SignInStore, SignOn, SignOnId, StoreError, sqlite::Store,
+};
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone)]
@@ -193,6 +195,19 @@ impl Connector for App {
         read("get", fault, found.map_or(Observation::Absent, |account| Observation::Found(Box::new(account), MatchBy::ExternalId)))
     }
 
+    async fn disable(&self, context: Context<'_>, _may_delete: bool) -> Result<SwitchedOff, Trouble> {
+        let outcome = self.switch("disable", context, |accounts, at| accounts[at].disabled = true).await?;
+        Ok(if outcome == Outcome::Gone { SwitchedOff::Gone } else { SwitchedOff::Flag })
+    }
+
+    async fn delete(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
+        self.switch("delete", context, |accounts, at| drop(accounts.remove(at))).await
+    }
+
+    async fn revoke_sessions(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
+        self.switch("revoke_sessions", context, |_, _| {}).await
+    }
+
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble> {
         let call = step.label();
         match self.arrive(&call).await? {
@@ -217,6 +232,22 @@ impl Connector for App {
             (outcome @ (Outcome::Exists | Outcome::Gone), _) => Err(trouble(&call, outcome)),
             done => Ok(done),
         }
+    }
+}
+
+impl App {
+    /// A call about the account as a whole.
+    async fn switch(&self, call: &str, context: Context<'_>, change: impl FnOnce(&mut Vec<Account>, usize) + Send) -> Result<Outcome, Trouble> {
+        let fault = self.arrive(call).await?;
+        match fault {
+            Some(Fault::Answer(outcome)) => return Err(trouble(call, outcome)),
+            Some(Fault::Later(ms)) => return Err(Trouble { retry_after_ms: Some(ms), ..trouble(call, Outcome::Retry) }),
+            Some(Fault::LostReply | Fault::Instead(_) | Fault::Hang) | None => {}
+        }
+        let mut accounts = self.accounts.lock().unwrap();
+        let Some(at) = accounts.iter().position(|account| Some(account.id.as_str()) == context.account_id) else { return Ok(Outcome::Gone) };
+        change(&mut accounts, at);
+        if matches!(fault, Some(Fault::LostReply)) { Err(trouble(call, Outcome::InDoubt)) } else { Ok(Outcome::Done) }
     }
 }
 
@@ -363,6 +394,9 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             on_existing: OnExisting::Refuse,
             match_by: Vec::new(),
             switches: Switches::default(),
+            leavers: Leavers::default(),
+            freshness: Freshness::default(),
+            drift: Drift::default(),
             timeout_ms: 1000,
             retries: 2,
             steps: None,
@@ -384,6 +418,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
         ],
         secret_headers: Vec::new(),
         jwt: None,
+        sign_in: SignIn::default(),
         tests: Vec::new(),
     };
     change(&mut policy);
@@ -466,6 +501,22 @@ impl World {
         self.desk.ensure(session, policy, Incident::from_bytes([1; 5]), Asking::page(20_000)).await
     }
 
+    /// Another desk on the same store, where nobody who is known waits.
+    pub(crate) fn hurried(&self, runtime: &tokio::runtime::Handle) -> Arc<Desk> {
+        let parts = parts(runtime, "hurried", &self.store, &self.clock, &self.signer, &self.slept_ms, &self.counted);
+        installed(Desk::new(Parts { times: Times::default(), ..parts }), &self.app)
+    }
+
+    /// As [`Self::ensure`], at another desk.
+    pub(crate) async fn ensure_at(&self, desk: &Arc<Desk>, session: &Arc<AppSession>, policy: &Arc<Policy>) -> Ensured {
+        desk.ensure(session, policy, Incident::from_bytes([1; 5]), Asking::page(20_000)).await
+    }
+
+    /// Where sign-ins are recorded.
+    pub(crate) fn sign_ins(&self) -> Arc<dyn SignInStore> {
+        self.store.inner.clone()
+    }
+
     /// As [`Self::ensure`], by a program.
     pub(crate) async fn ensure_by_program(&self, session: &Arc<AppSession>, policy: &Arc<Policy>) -> Ensured {
         self.desk.ensure(session, policy, Incident::from_bytes([1; 5]), Asking::program(20_000)).await
@@ -502,7 +553,24 @@ fn desk_on(
     slept_ms: &Arc<AtomicU64>,
     counted: &Arc<Counted>,
 ) -> Arc<Desk> {
-    let desk = Desk::new(Parts {
+    installed(Desk::new(parts(runtime, owner, store, clock, signer, slept_ms, counted)), app)
+}
+
+fn installed(desk: Arc<Desk>, app: &Arc<App>) -> Arc<Desk> {
+    desk.install(HashMap::from([("wiki".to_owned(), app.clone() as Arc<dyn Connector>)]));
+    desk
+}
+
+fn parts(
+    runtime: &tokio::runtime::Handle,
+    owner: &str,
+    store: &Arc<Watched>,
+    clock: &Arc<ManualClock>,
+    signer: &Arc<Says>,
+    slept_ms: &Arc<AtomicU64>,
+    counted: &Arc<Counted>,
+) -> Parts {
+    Parts {
         accounts: store.clone(),
         signer: signer.clone(),
         clock: clock.clone(),
@@ -511,10 +579,8 @@ fn desk_on(
         sleeper: Arc::new(Skip(clock.clone(), slept_ms.clone())),
         runtime: runtime.clone(),
         meter: counted.clone(),
-        times: Times::default(),
-    });
-    desk.install(HashMap::from([("wiki".to_owned(), app.clone() as Arc<dyn Connector>)]));
-    desk
+        times: Times { known_hold_ms: 20_000, ..Times::default() },
+    }
 }
 
 pub(crate) fn ready(ensured: &Ensured) -> Arc<Pass> {

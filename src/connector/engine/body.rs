@@ -1,0 +1,144 @@
+//! Bodies, encoded: each value by the encoder of its place.
+
+use super::request::Authority;
+use crate::connector::model::{Body, Call, Http, Tree, plain};
+use crate::expr::{EvalError, Lookup};
+use aws_lc_rs::hmac;
+use bytes::Bytes;
+use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value, json};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The body of `call` and its `Content-Type`.
+pub(super) fn encode(call: &Call, names: &dyn Lookup, http: &Http, authority: &Authority<'_>) -> Result<(Bytes, Option<String>), EvalError> {
+    let json = |value: &Value| (Bytes::from(value.to_string()), Some(http.content_type.clone()));
+    Ok(match &call.body {
+        Body::Empty => (Bytes::new(), None),
+        Body::Json(tree) => json(&laid_over(call, tree.render(names)?, names)),
+        Body::Form(fields) => (Bytes::from(form(fields, names)?), Some(FORM.to_owned())),
+        Body::JsonRpc { method, params } => {
+            let mut request = json!({ "jsonrpc": "2.0", "method": method, "id": authority.id });
+            if let (Some(tree), Some(request)) = (params, request.as_object_mut()) {
+                request.insert("params".to_owned(), tree.render(names)?.unwrap_or_else(|| Value::Object(Map::new())));
+            }
+            json(&request)
+        }
+        Body::GraphQl { query, variables } => {
+            let variables = match variables {
+                Some(tree) => tree.render(names)?,
+                None => None,
+            };
+            json(&json!({ "query": query, "variables": variables.unwrap_or_else(|| Value::Object(Map::new())) }))
+        }
+        Body::Text(template) => (Bytes::from(plain(&template.render(names)?)?), Some("text/plain; charset=utf-8".to_owned())),
+        Body::Signed { payload, signature, key, fields } => {
+            use base64::Engine as _;
+            let secret = authority.credential.settings.iter().find(|(name, _)| name == key).map(|(_, secret)| secret);
+            let secret = secret.ok_or_else(|| EvalError::Absent(format!("settings.{key}")))?;
+            let signed = base64::engine::general_purpose::STANDARD.encode(form(fields, names)?);
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
+            let tag = hmac::sign(&key, signed.as_bytes());
+            let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut out = form_urlencoded::Serializer::new(String::new());
+            out.append_pair(payload, &signed).append_pair(signature, &hex);
+            (Bytes::from(out.finish()), Some(FORM.to_owned()))
+        }
+    })
+}
+
+fn form(fields: &[(String, Tree)], names: &dyn Lookup) -> Result<String, EvalError> {
+    let mut out = form_urlencoded::Serializer::new(String::new());
+    for (name, tree) in fields {
+        match tree.render(names)? {
+            None => {}
+            Some(Value::Array(list)) => {
+                for value in &list {
+                    out.append_pair(name, &plain(value)?);
+                }
+            }
+            Some(value) => {
+                out.append_pair(name, &plain(&value)?);
+            }
+        }
+    }
+    Ok(out.finish())
+}
+
+/// The changes over what was read just before (`base = "get"`, name `base`), so that what the connector does not know survives a PUT.
+fn laid_over(call: &Call, changes: Option<Value>, names: &dyn Lookup) -> Value {
+    let changes = changes.unwrap_or_else(|| Value::Object(Map::new()));
+    let (Some(base), Some(read)) = (&call.base, names.name("base")) else { return changes };
+    let mut whole = if base.keep.is_empty() { read.clone() } else { kept(read, &base.keep) };
+    for pointer in &base.drop {
+        remove(&mut whole, &pointer.0);
+    }
+    lay(&mut whole, changes);
+    whole
+}
+
+/// Tables are laid over tables, entry by entry; everything else replaces what is there.
+fn lay(under: &mut Value, over: Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (key, value) in over {
+                match under.get_mut(&key) {
+                    Some(slot) => lay(slot, value),
+                    None => drop(under.insert(key, value)),
+                }
+            }
+        }
+        (slot, over) => *slot = over,
+    }
+}
+
+/// Only the fields that are named, where they stood.
+fn kept(read: &Value, keep: &[crate::connector::model::Pointer]) -> Value {
+    let mut out = Value::Object(Map::new());
+    for pointer in keep {
+        let Some(value) = pointer.first(read) else { continue };
+        let nested = pointer.0.iter().rev().fold(value.clone(), |value, part| json!({ part: value }));
+        lay(&mut out, nested);
+    }
+    out
+}
+
+fn remove(whole: &mut Value, path: &[String]) {
+    match (path, whole) {
+        ([last], Value::Object(fields)) => drop(fields.shift_remove(last)),
+        ([first, rest @ ..], Value::Object(fields)) => {
+            if let Some(next) = fields.get_mut(first) {
+                remove(next, rest);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{kept, lay, remove};
+    use crate::connector::model::Pointer;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn changes_replace_what_they_name_and_nothing_else() {
+        let check = |under: Value, over: Value, expected: Value| {
+            let mut whole = under;
+            lay(&mut whole, over);
+            assert_eq!(whole, expected);
+        };
+        check(json!({ "a": [1, 2], "b": 1 }), json!({ "a": [3] }), json!({ "a": [3], "b": 1 }));
+        check(json!({ "a": { "x": 1, "y": 2 } }), json!({ "a": { "y": 3 } }), json!({ "a": { "x": 1, "y": 3 } }));
+        check(json!({ "a": null }), json!({ "a": { "y": 3 }, "c": false }), json!({ "a": { "y": 3 }, "c": false }));
+    }
+
+    #[test]
+    fn what_is_dropped_is_gone_and_what_is_not_kept_does_not_go_back() {
+        let mut whole = json!({ "meta": { "links": 1, "version": 2 }, "secret": "x" });
+        remove(&mut whole, &["meta".to_owned(), "links".to_owned()]);
+        remove(&mut whole, &["absent".to_owned(), "deep".to_owned()]);
+        assert_eq!(whole, json!({ "meta": { "version": 2 }, "secret": "x" }));
+        assert_eq!(kept(&whole, &[Pointer::parse("/meta/version"), Pointer::parse("/none")]), json!({ "meta": { "version": 2 } }));
+    }
+}

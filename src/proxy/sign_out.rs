@@ -1,0 +1,88 @@
+//! Where an application signs people out (`[sign_in] logout_paths`).
+//!
+//! Lives here: [`through_the_app`]: first the application ends its session, then the gateway ends its own, whatever the application had to say; and
+//! [`never_back_to`], so that nobody who signs in is signed out by that. Apart from `answer.rs` because this is the one answer of an application that becomes one of ours.
+
+use super::body::DownBody;
+use super::forward::{ForwardError, forward};
+use super::worker::Worker;
+use crate::login::{HostRole, OwnRequest};
+use crate::policy::CanonicalPath;
+use crate::request::{Bearings, Route, UpstreamRequest};
+use bytes::Bytes;
+use http::header::{ACCEPT_LANGUAGE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Method, Response};
+use hyper::body::Incoming;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Our own page that asks whether it is meant.
+const ASK: &str = "/.vestibule/logout";
+
+/// Sends a request to where the application signs people out, and ends the session here. One that a page of another site may have caused (`asked_for` is false) is
+/// not sent: the person is asked. An application that refuses, because its own check against forgeries failed, keeps the session alive, and its answer counts.
+pub(super) async fn through_the_app(
+    worker: &Rc<Worker>,
+    upstream: UpstreamRequest<Incoming>,
+    asked_for: bool,
+) -> Result<Response<DownBody>, ForwardError> {
+    let incident = upstream.incident();
+    let Some(session) = upstream.session().cloned() else { return forward(worker, upstream).await };
+    if !asked_for {
+        return Ok(worker.shared.pages.see_other(ASK, incident).map(DownBody::ours));
+    }
+    let (kind, request) = (upstream.kind(), own_request(&upstream));
+    let answered = forward(worker, upstream).await;
+    if let Ok(refused) = &answered
+        && refused.status().is_client_error()
+    {
+        return answered;
+    }
+    let desk = Arc::clone(&worker.shared.login);
+    let signed_out = worker.shared.control.spawn(async move { desk.signed_out_by_app(request, &session).await }).await;
+    let ours = match signed_out {
+        Ok(response) => response.map(DownBody::ours),
+        Err(died) => {
+            tracing::error!(%incident, error = %died, "signing out panicked; please report this");
+            return answered;
+        }
+    };
+    let theirs = match answered {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::warn!(%incident, %error, "the application did not answer a sign-out; the session has ended here");
+            return Ok(ours);
+        }
+    };
+    // A script reads the answer it knows; a person is taken on to where everything else is signed out.
+    let (mut shown, other) = if kind.is_read_by_a_person() { (ours, theirs) } else { (theirs, ours) };
+    for cookie in other.headers().get_all(SET_COOKIE) {
+        shown.headers_mut().append(SET_COOKIE, cookie.clone());
+    }
+    Ok(shown)
+}
+
+/// As one of our own pages would be asked for.
+fn own_request(upstream: &UpstreamRequest<Incoming>) -> OwnRequest {
+    let language = upstream.accept_language().map(|value| (ACCEPT_LANGUAGE, value.clone()));
+    let client = upstream.headers().get("x-forwarded-for").and_then(|value: &HeaderValue| value.to_str().ok()?.parse().ok());
+    OwnRequest {
+        incident: upstream.incident(),
+        kind: upstream.kind(),
+        role: HostRole::App(Arc::clone(&upstream.route().policy)),
+        method: Method::POST,
+        path: ASK.to_owned(),
+        query: String::new(),
+        headers: language.into_iter().collect::<HeaderMap>(),
+        body: Bytes::new(),
+        // Set by us, from an address.
+        peer: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+    }
+}
+
+/// The app's front page instead of one that signs out: whoever has to sign in first does not want to be signed out by that.
+pub(super) fn never_back_to(route: &Route, bearings: &Bearings) -> Option<String> {
+    let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
+    route.policy.sign_in.signs_out_at(&path).then(|| "/".to_owned())
+}

@@ -1,0 +1,215 @@
+//! Whose an application's cookie is.
+//!
+//! Lives here: [`CookieKey`], one for each app, and [`Binding`], which is made of it for one session (or for nobody) and says of a cookie whether it was given
+//! to that session. Apart from `request/`, which knows what a `Cookie` header looks like, because this knows only names, values and tags. Nothing is kept of a cookie:
+//! a tag is a MAC over name and value under a key of the session, so that it holds after a restart and in every replica, and in no other session.
+
+use super::AppSession;
+use crate::state::seal::Sealer;
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use foldhash::fast::RandomState;
+use http::HeaderValue;
+use std::fmt;
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Bytes of a tag before it is written: 128 bits cannot be guessed.
+const TAG_BYTES: usize = 16;
+/// The same in URL-safe base64 without padding.
+pub const TAG_CHARS: usize = 22;
+
+/// Tells equal `Cookie` headers; seeded anew by every process. Equal here is only ever a short cut to what this very session was found to own.
+static SHORT: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+
+/// What the cookies of one app are bound with. A secret.
+#[derive(Clone)]
+pub struct CookieKey(Arc<hmac::Key>);
+
+impl CookieKey {
+    /// For the app called `app`, from `[state] key`.
+    pub fn new(sealer: &Sealer, app: &str) -> Self {
+        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &sealer.lookup("app cookies 1", &[app]))))
+    }
+
+    /// The binding of `session`, by what its app is told of the person (`told`): another person, another sign-in, another role is another binding.
+    pub(super) fn of_session(&self, session: &AppSession, told: &[u8; 32]) -> Binding {
+        let subject = &session.sign_on.identity.subject;
+        let parts: [&[u8]; 5] = [b"session", &session.sign_on.id.0, subject.issuer.as_bytes(), subject.subject.as_bytes(), told];
+        Binding { key: self.derive(&parts), told: *told, entered: AtomicBool::new(false), last: ArcSwapOption::empty(), keeps_last: true }
+    }
+
+    /// The binding of whoever is on a public path without a session.
+    pub fn of_nobody(&self) -> Binding {
+        let key = self.derive(&[b"nobody"]);
+        Binding { key, told: [0; 32], entered: AtomicBool::new(false), last: ArcSwapOption::empty(), keeps_last: false }
+    }
+
+    fn derive(&self, parts: &[&[u8]]) -> hmac::Key {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            // Length-prefixed, so that no two lists read the same.
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        hmac::Key::new(hmac::HMAC_SHA256, context.sign().as_ref())
+    }
+}
+
+impl fmt::Debug for CookieKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CookieKey([redacted])")
+    }
+}
+
+/// What binds an app's cookies to one session, and what is known of the session's way into the app.
+pub struct Binding {
+    key: hmac::Key,
+    told: [u8; 32],
+    entered: AtomicBool,
+    last: ArcSwapOption<Sifted>,
+    /// Whether all who use it are one person.
+    keeps_last: bool,
+}
+
+/// A `Cookie` header by its short name, and what was left of it.
+struct Sifted {
+    short: u64,
+    left: Option<HeaderValue>,
+}
+
+impl Binding {
+    /// The tag of a cookie, as written beside it.
+    pub fn tag(&self, name: &[u8], value: &[u8]) -> [u8; TAG_CHARS] {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(&u64::try_from(name.len()).unwrap_or(u64::MAX).to_be_bytes());
+        context.update(name);
+        context.update(value);
+        let mut out = [b'A'; TAG_CHARS];
+        let written = context.sign().as_ref().get(..TAG_BYTES).map(|tag| URL_SAFE_NO_PAD.encode_slice(tag, &mut out));
+        // Sixteen bytes are twenty-two characters; were they not, no cookie would be anybody's.
+        if written == Some(Ok(TAG_CHARS)) { out } else { [b'!'; TAG_CHARS] }
+    }
+
+    /// Whether it was made for what the app is told now.
+    pub(super) fn is_for(&self, told: &[u8; 32]) -> bool {
+        self.told == *told
+    }
+
+    /// Whether the app has signed this session in, as far as this process knows.
+    pub fn has_entered(&self) -> bool {
+        self.entered.load(Ordering::Relaxed)
+    }
+
+    /// The app has signed this session in.
+    pub fn enter(&self) {
+        self.entered.store(true, Ordering::Relaxed);
+    }
+
+    /// The app does not know this session any more.
+    pub fn leave(&self) {
+        self.entered.store(false, Ordering::Relaxed);
+    }
+
+    /// What is left of the `Cookie` lines of a request: found by `sift` once, and remembered while a browser sends the same again.
+    pub fn left_of<'l>(&self, lines: impl Iterator<Item = &'l HeaderValue>, sift: impl FnOnce() -> Option<HeaderValue>) -> Option<HeaderValue> {
+        if !self.keeps_last {
+            return sift();
+        }
+        let short = lines.fold(0_u64, |so_far, line| SHORT.hash_one((so_far, line.as_bytes())));
+        if let Some(known) = self.last.load().as_ref().filter(|known| known.short == short) {
+            return known.left.clone();
+        }
+        let left = sift();
+        self.last.store(Some(Arc::new(Sifted { short, left: left.clone() })));
+        left
+    }
+}
+
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Binding").field("entered", &self.has_entered()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CookieKey, TAG_CHARS};
+    use crate::clock::Timestamp;
+    use crate::entropy::SeededEntropy;
+    use crate::identity::{Groups, Identity, SubjectId, Way};
+    use crate::session::{AppSession, LiveSignOn};
+    use crate::state::SignOnId;
+    use crate::state::seal::Sealer;
+    use http::HeaderValue;
+    use serde_json::Map;
+    use std::sync::Arc;
+
+    fn key(secret: &str, app: &str) -> CookieKey {
+        CookieKey::new(&Sealer::new(&secret.to_owned().into(), Arc::new(SeededEntropy::new(1))).unwrap(), app)
+    }
+
+    fn session(id: u8, subject: &str) -> AppSession {
+        let identity = Identity {
+            subject: SubjectId { issuer: "https://idp.example".to_owned(), subject: subject.to_owned() },
+            idp: "corp".to_owned(),
+            email: None,
+            email_verified: false,
+            name: None,
+            given_name: None,
+            family_name: None,
+            username: None,
+            groups: Groups::Unknown,
+            claims: Map::new(),
+        };
+        let at = Timestamp::from_seconds(1_000_000);
+        let sign_on = LiveSignOn::passing(SignOnId([id; 16]), Arc::new(identity), at, at, at.plus_ms(1_000), at);
+        AppSession::of("wiki", Arc::new(sign_on), Way::Session)
+    }
+
+    #[test]
+    fn a_tag_holds_in_one_session_for_one_name_and_value_and_nowhere_else() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let ours = key(secret, "wiki");
+        let tag = |key: &CookieKey, session: &AppSession, told: u8, name: &str, value: &str| {
+            key.of_session(session, &[told; 32]).tag(name.as_bytes(), value.as_bytes())
+        };
+        let ada = session(1, "ada");
+        let known = tag(&ours, &ada, 1, "sid", "abc");
+        assert_eq!(known.len(), TAG_CHARS);
+        assert_eq!(known, tag(&key(secret, "wiki"), &session(1, "ada"), 1, "sid", "abc"), "after a restart, in another replica");
+        for (what, other) in [
+            ("another name", tag(&ours, &ada, 1, "sie", "abc")),
+            ("another value", tag(&ours, &ada, 1, "sid", "abd")),
+            ("name and value cut elsewhere", tag(&ours, &ada, 1, "sida", "bc")),
+            ("another role", tag(&ours, &ada, 2, "sid", "abc")),
+            ("another sign-in", tag(&ours, &session(2, "ada"), 1, "sid", "abc")),
+            ("another person", tag(&ours, &session(1, "bob"), 1, "sid", "abc")),
+            ("another app", tag(&key(secret, "hub"), &ada, 1, "sid", "abc")),
+            ("another gateway", tag(&key("another key of enough characters", "wiki"), &ada, 1, "sid", "abc")),
+            ("nobody", ours.of_nobody().tag(b"sid", b"abc")),
+        ] {
+            assert_ne!(known, other, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_was_sifted_is_remembered_for_a_person_and_never_for_nobody() {
+        let ours = key("0123456789abcdef0123456789abcdef", "wiki");
+        let line = |text: &'static str| HeaderValue::from_static(text);
+        let (one, two) = (line("a=1"), line("a=2"));
+        let person = ours.of_session(&session(1, "ada"), &[1; 32]);
+        assert_eq!(person.left_of([&one].into_iter(), || Some(line("x"))), Some(line("x")));
+        assert_eq!(person.left_of([&one].into_iter(), || panic!("sifted twice")), Some(line("x")));
+        assert_eq!(person.left_of([&two].into_iter(), || None), None);
+        assert_eq!(person.left_of([&one].into_iter(), || Some(line("y"))), Some(line("y")), "only the last");
+        let nobody = ours.of_nobody();
+        assert_eq!(nobody.left_of([&one].into_iter(), || Some(line("x"))), Some(line("x")));
+        assert_eq!(nobody.left_of([&one].into_iter(), || None), None);
+        assert!(!format!("{ours:?} {person:?}").contains("key:"), "nothing of the key is printed");
+    }
+}
