@@ -83,25 +83,25 @@ pub async fn run(
 }
 
 async fn connection(tcp: TcpStream, peer: IpAddr, acceptor: Option<Arc<Acceptor>>, admin: Arc<Admin>, stop: watch::Receiver<bool>) {
-    let Some(acceptor) = acceptor else { return serve(tcp, From { peer, sni: None }, admin, stop).await };
+    let Some(acceptor) = acceptor else { return serve(tcp, Caller { peer, sni: None }, admin, stop).await };
     match tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(tcp)).await {
         Ok(Ok(stream)) => {
             let (sni, _) = Acceptor::facts(&stream);
-            serve(stream, From { peer, sni }, admin, stop).await;
+            serve(stream, Caller { peer, sni }, admin, stop).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake of the admin listener failed"),
         Err(_elapsed) => tracing::debug!(%peer, "TLS handshake of the admin listener took too long"),
     }
 }
 
-/// Where a request comes from.
-struct From {
+/// Who sends a request.
+struct Caller {
     peer: IpAddr,
     /// Name that the TLS connection was opened for.
     sni: Option<Arc<str>>,
 }
 
-async fn serve<I>(io: I, from: From, admin: Arc<Admin>, stop: watch::Receiver<bool>)
+async fn serve<I>(io: I, from: Caller, admin: Arc<Admin>, stop: watch::Receiver<bool>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -118,7 +118,7 @@ where
 }
 
 impl Admin {
-    async fn route(&self, request: Request<Incoming>, from: &From, stopping: bool) -> Response<Full<Bytes>> {
+    async fn route(&self, request: Request<Incoming>, from: &Caller, stopping: bool) -> Response<Full<Bytes>> {
         let probe = matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics");
         let Some(console) = self.console.as_ref().filter(|_| !probe) else {
             return self.answer(request.method(), request.uri().path(), stopping).await;

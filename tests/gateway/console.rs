@@ -1,5 +1,5 @@
 //! The operators' console of the whole gateway, over TLS and by browsers' rules: who gets in, who may act, and that what is done is done.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use crate::fake_admin::{FakeAdmin, Fault, Flavour};
 use crate::whole::{ADMIN_TOKEN, APP, AUTH, Answer, COOKIE, Person, Tls, Whole, Wire, get, policy_with};

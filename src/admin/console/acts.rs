@@ -267,10 +267,12 @@ impl Not {
             Self::Incomplete(name) => (StatusCode::BAD_REQUEST, format!("Nothing was done: `{name}` is missing, or there is nothing of that name any more.")),
             Self::NoReload => (StatusCode::CONFLICT, "This gateway was started without files: there is nothing to load.".to_owned()),
             Self::People(error) => {
-                let status = match error {
-                    PeopleError::NotFound { .. } => StatusCode::NOT_FOUND,
-                    PeopleError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-                    _ => StatusCode::CONFLICT,
+                let status = if matches!(error, PeopleError::NotFound { .. }) {
+                    StatusCode::NOT_FOUND
+                } else if matches!(error, PeopleError::Store(_)) {
+                    StatusCode::SERVICE_UNAVAILABLE
+                } else {
+                    StatusCode::CONFLICT
                 };
                 (status, format!("Not done: {error}."))
             }

@@ -20,10 +20,7 @@ const ENDING_MS: i64 = 21 * 86_400_000;
 
 impl From<PeopleError> for No {
     fn from(error: PeopleError) -> Self {
-        match error {
-            PeopleError::Store(error) => Self::Store(error),
-            other => Self::NotFound(other.to_string()),
-        }
+        if let PeopleError::Store(error) = error { Self::Store(error) } else { Self::NotFound(error.to_string()) }
     }
 }
 
@@ -175,7 +172,7 @@ fn of_an_account(listed: &Listed) -> Vec<Cell> {
     let who = listed.who.as_deref().or(listed.login.as_deref()).unwrap_or(&listed.subject);
     let details = Cell::link(who, words::person(&listed.issuer, &listed.subject));
     let (what, why) = match listed.awaiting {
-        Some(awaiting) => ("waits for a yes", words::word(&awaiting)),
+        Some(awaiting) => ("waits for a yes", format!("asked for: {}", words::word(&awaiting))),
         None => ("account failed", listed.last_error.clone().unwrap_or_else(|| words::word(&listed.state))),
     };
     let fields = vec![("app", listed.app.clone()), ("subject", listed.subject.clone())];

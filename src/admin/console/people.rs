@@ -192,7 +192,7 @@ fn facts(subject: &SubjectId, latest: Option<&RecordedSignIn>) -> Vec<(&'static 
 
 /// A record, and what can be done about it.
 fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
-    let since = |at: Option<i64>| at.map(|at| Timestamp::from_seconds(at)).map(|at| format!("{} ({} ago)", moment(at), words::duration(now.since_ms(at))));
+    let since = |at: Option<i64>| at.map(Timestamp::from_seconds).map(|at| format!("{} ({} ago)", moment(at), words::duration(now.since_ms(at))));
     let mut facts = vec![("State", state(listed))];
     let mut fact = |name, value: Option<String>| facts.extend(value.filter(|value| !value.is_empty()).map(|value| (name, Cell::text(value))));
     fact("Waits for a yes", listed.awaiting.as_ref().map(words::word));

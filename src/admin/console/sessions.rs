@@ -112,7 +112,7 @@ impl Console {
         let Some(IncidentRecord { code, at, facts }) = found else {
             return Err(No::NotFound(format!("No incident {written} is on record. They are kept for 30 days; the audit log has the code as well.")));
         };
-        let mut rows = vec![("When", Cell::text(moment(at))), ("What the page said", Cell::text(facts.message.words()))];
+        let mut rows = vec![("When", Cell::text(moment(at))), ("What the page said", Cell::text(words::said(facts.message)))];
         let mut row = |name, value: Option<String>| rows.extend(value.filter(|value| !value.is_empty()).map(|value| (name, Cell::text(value))));
         row("Reason", Some(facts.reason));
         row("What the log said", facts.detail);
@@ -154,7 +154,7 @@ pub(super) fn incident_rows(found: &[IncidentRecord], empty: &'static str) -> Pa
         let place = format!("{} {}", facts.app.as_deref().or(facts.host.as_deref()).unwrap_or_default(), facts.path.as_deref().unwrap_or_default());
         vec![
             Cell::text(moment(*at)),
-            Cell::text(facts.message.words()),
+            Cell::text(words::said(facts.message)),
             who,
             Cell::text(place),
             Cell::text(facts.reason.as_str()),

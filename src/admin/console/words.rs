@@ -1,6 +1,7 @@
 //! Words and addresses of the console's pages.
 
 use crate::clock::Timestamp;
+use crate::fault::PublicMessage;
 use crate::observe::audit::rfc3339;
 use crate::state::SignOnId;
 use serde::Serialize;
@@ -51,6 +52,11 @@ pub(super) fn duration(ms: i64) -> String {
 /// The word of a closed set, as its JSON has it: `awaiting_approval` is `awaiting approval`.
 pub(super) fn word<T: Serialize>(value: &T) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(|word| word.replace('_', " "))).unwrap_or_default()
+}
+
+/// What a page said, in a word or two; its reason has a column of its own.
+pub(super) fn said(message: PublicMessage) -> String {
+    if matches!(message, PublicMessage::Denied(_)) { "denied".to_owned() } else { message.words() }
 }
 
 /// One word of a shell, quoted where it needs to be.
