@@ -177,7 +177,7 @@ impl Swap {
 
     /// Asks every provider whether it answers, for `vestibule_idp_up`.
     pub async fn ask_providers(&self) {
-        let providers: Vec<Arc<dyn Provider>> = self.force().idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn Provider>).collect();
+        let providers: Vec<Arc<dyn Provider>> = self.force().idps.iter().map(|known| Arc::clone(&known.provider)).collect();
         let mut found = std::collections::HashMap::new();
         for provider in providers {
             let Some(answers) = provider.answers().await else { continue };

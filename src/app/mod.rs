@@ -38,8 +38,6 @@ use crate::request::{Limits, Routes};
 use crate::secrets::{self, SecretError};
 use crate::session::{LiveSessions, TokenSessions};
 use crate::signer::Signer;
-use crate::sso::Provider;
-use crate::sso::bearer::AccessTokens;
 use crate::state::seal::Sealer;
 use crate::trace::Recorder;
 use crate::state::{LoginStore, Store, sqlite};
@@ -174,6 +172,14 @@ pub enum StartError {
         /// What is wrong.
         cause: tls::TlsError,
     },
+    /// What a SAML provider needs beside its settings.
+    #[error("{place}: {why}")]
+    Idp {
+        /// The file's key it was for.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
     /// Outgoing TLS.
     #[error("outgoing TLS: {0}")]
     Outbound(String),
@@ -271,17 +277,17 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         }
         None => (None, None),
     };
-    let mut builder = Builder::new(transport, traces.is_some(), Arc::clone(&clock), environment);
-    let sealer = Sealer::new(&builder.secret(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
-    builder.sealer = Some(sealer.clone());
-    let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
-    let shared_store: Arc<dyn Store> = Arc::new(store.clone());
-    let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), gateway.session.clone()));
     let scheme = if plain { "http" } else { "https" };
     let sockets = Sockets::bind(&gateway, if plain { DEMO } else { "[server] listen" })?;
     let site = console::Site::of(gateway.admin.as_ref(), sockets.admin_at);
     let elsewhere = site.as_ref().map(console::Site::elsewhere);
     let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port, elsewhere };
+    let mut builder = Builder::new(transport, traces.is_some(), Arc::clone(&clock), environment, addresses.auth_origin());
+    let sealer = Sealer::new(&builder.secret(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
+    builder.sealer = Some(sealer.clone());
+    let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
+    let shared_store: Arc<dyn Store> = Arc::new(store.clone());
+    let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), gateway.session.clone()));
     let signer = Arc::new(Signer::load(&store, Arc::clone(&entropy), clock.as_ref(), &addresses.auth_origin()).await?);
     let mut pages = Pages::new(gateway.pages.clone(), &addresses.auth_origin());
     if let Some(elsewhere) = &addresses.elsewhere {
@@ -313,7 +319,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         session_store: Arc::new(store.clone()),
         sign_ins: Arc::new(store.clone()),
         pages: Arc::clone(&pages),
-        providers: idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn Provider>).collect(),
+        providers: idps.iter().map(|known| Arc::clone(&known.provider)).collect(),
         apps: Arc::new(apps),
         admission: Arc::new(DeskAdmission { desk: Arc::clone(&provision), clock: Arc::clone(&clock) }),
         jwks: {
@@ -325,7 +331,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let apps = || AppsByName(Arc::clone(&routes), site.as_ref().map(|site| Arc::clone(&site.policy)));
     let login = Arc::new(login::Desk::new(desk_parts(apps(), gateway.session.clone())));
     let console_desk = Arc::new(login::Desk::of_console(desk_parts(apps(), console::session(&gateway.session))));
-    let issuers = idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn AccessTokens>).collect();
+    let issuers = idps.iter().filter_map(|known| known.tokens.clone()).collect();
     let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
     let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
     let tls = if plain { None } else { builder.certificates(&gateway, None)? };

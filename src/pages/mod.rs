@@ -15,6 +15,7 @@ mod logo;
 mod markup;
 mod negotiate;
 mod own;
+mod post;
 mod problem;
 mod sheet;
 mod shown;
