@@ -80,11 +80,16 @@ const ADMIN: Section = Section {
     name: "admin",
     doc: "Metrics, health and the console.",
     keys: &[
-        Key::new("listen", Kind::Addresses, "loopback address").default("127.0.0.1:9443"),
-        Key::new("host", Kind::Host, "host of the console"),
-        Key::new("idp", Kind::Text, "identity provider of operators"),
-        Key::new("groups", Kind::TextList, "operators who may act"),
-        Key::new("viewers", Kind::TextList, "operators who may look"),
+        Key::new(
+            "listen",
+            Kind::Addresses,
+            "one address for /metrics, /healthz, /readyz and the console: plain HTTP on a loopback address, TLS with the certificates of [tls] on any other",
+        )
+        .default("127.0.0.1:9443"),
+        Key::new("host", Kind::Host, "host of the console, which is reached at the port of listen; left out: there is no console"),
+        Key::new("idp", Kind::Text, "identity provider of operators, an [[idp]] id; required with host"),
+        Key::new("groups", Kind::TextList, "groups of that provider whose members may act: retry, approve, forget, end sessions, reload; required with host"),
+        Key::new("viewers", Kind::TextList, "groups of that provider whose members may look"),
         Key::new("socket", Kind::Text, "Unix socket that the command line talks to; the default applies where its folder is there")
             .default("/run/vestibule/admin.sock"),
         Key::new("socket_group", Kind::Text, "group of this machine that may act through the socket, beside root and the gateway's own user"),
@@ -172,7 +177,7 @@ const TELEMETRY: Section = Section {
         Key::new("log", Kind::Text, "level or filter").default("info"),
         Key::new("format", Kind::Enum(&["auto", "text", "json"]), "text on a terminal, JSON otherwise").default("auto"),
         Key::new("metrics", Kind::Bool, "whether /metrics answers").default("true"),
-        Key::new("otlp", Kind::Url, "where traces go"),
+        Key::new("otlp", Kind::Url, "where traces go: an OpenTelemetry collector's address for OTLP over HTTP, without /v1/traces; left out: nowhere"),
     ],
 };
 

@@ -8,6 +8,7 @@
 //! sheet. Apart from the pipelines so that none of them can put text of its own in front of a person. It must never know
 //! why something happened: only the closed [`PublicMessage`] gets in.
 
+pub mod console;
 mod html;
 mod links;
 mod logo;
@@ -200,6 +201,13 @@ impl Pages {
             addresses: links::Addresses::new(auth_origin),
             security_policy: html::security_policy(&[html::STYLE]),
         }
+    }
+
+    /// Links to `host` go to `origin`: it is not served where the apps are.
+    #[must_use]
+    pub fn with(mut self, host: &str, origin: &str) -> Self {
+        self.addresses.place(host, origin);
+        self
     }
 
     /// From now on with these settings.
