@@ -216,7 +216,8 @@ const IDP: Section = Section {
             "SAML: attribute that names a person for good; \"NameID\" takes the name itself, whatever its format but transient",
         )
         .default("a persistent NameID"),
-        Key::new("entity_id", Kind::Text, "SAML: our entity id there").default("the address of our metadata, https://AUTH_HOST/.vestibule/saml/metadata"),
+        Key::new("entity_id", Kind::Text, "SAML: our entity id there")
+            .default("the address of our metadata, https://AUTH_HOST/.vestibule/saml/metadata"),
         Key::new("cert", Kind::Text, "SAML: PEM certificate of our RSA key there, which the provider finds in our metadata"),
         Key::new("key", Kind::Secret, "SAML: its PEM key; with it requests are signed and encrypted assertions opened"),
         Key::new("max_response", Kind::Size, "SAML: largest response").default("256 KiB"),

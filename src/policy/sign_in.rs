@@ -104,7 +104,9 @@ impl SignIn {
     /// Whether the text with which an answer begins says that the app does not know the person.
     pub fn is_rejection_in_words(&self, status: u16, text: &[u8]) -> bool {
         let text = String::from_utf8_lossy(text);
-        self.rejected_when.iter().any(|sign| matches!(sign, Rejected::Body { status: read, text: pattern } if *read == status && pattern.is_match(&text)))
+        self.rejected_when
+            .iter()
+            .any(|sign| matches!(sign, Rejected::Body { status: read, text: pattern } if *read == status && pattern.is_match(&text)))
     }
 
     fn leads_in(&self, place: &str) -> bool {
@@ -130,7 +132,8 @@ mod tests {
             ],
             ..SignIn::default()
         };
-        let check = |status: u16, place: Option<&str>, expected: bool| assert_eq!(sign_in.is_rejection(status, place), expected, "{status} {place:?}");
+        let check =
+            |status: u16, place: Option<&str>, expected: bool| assert_eq!(sign_in.is_rejection(status, place), expected, "{status} {place:?}");
         check(200, None, false);
         check(403, None, false);
         check(302, Some("/hub/home"), false);

@@ -128,7 +128,13 @@ impl Desk {
         })
     }
 
-    async fn through_the_door(&self, order: &Order, pass: &Pass, counter: &Counter, record: &AccountRecord) -> Result<Entered, (PublicMessage, String)> {
+    async fn through_the_door(
+        &self,
+        order: &Order,
+        pass: &Pass,
+        counter: &Counter,
+        record: &AccountRecord,
+    ) -> Result<Entered, (PublicMessage, String)> {
         let failed = |message: PublicMessage| move |why: String| (message, why);
         let upstream = &order.policy.upstream;
         let host = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.clone() };
@@ -136,8 +142,13 @@ impl Desk {
         let at = url::Url::parse(&at).map_err(|error| (PublicMessage::Internal, error.to_string()))?;
         let mapped = self.map(order, record.login.as_deref()).map_err(|message| failed(message)("the mapping".to_owned()))?;
         let (external_id, login) = (external_id(&order.key), pass.login.as_str());
-        let context =
-            Context { scope: &mapped.scope, external_id: &external_id, login, email: mapped.email.as_deref(), account_id: record.account_id.as_deref() };
+        let context = Context {
+            scope: &mapped.scope,
+            external_id: &external_id,
+            login,
+            email: mapped.email.as_deref(),
+            account_id: record.account_id.as_deref(),
+        };
         let Ok(_permit) = counter.permits.acquire().await else { return Err((PublicMessage::Internal, "no permit".to_owned())) };
         let secret = match order.policy.sign_in.mode {
             Mode::SessionBridge => {
@@ -154,7 +165,8 @@ impl Desk {
         };
         let entered = counter.connector.enter(context, &at, &secret).await;
         let entered = entered.map_err(|trouble| {
-            let message = if matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt) { PublicMessage::AppUnreachable } else { PublicMessage::AppRejected };
+            let message =
+                if matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt) { PublicMessage::AppUnreachable } else { PublicMessage::AppRejected };
             (message, trouble.to_string())
         })?;
         match (order.policy.sign_in.mode, entered.cookies.is_empty(), entered.token.is_some()) {

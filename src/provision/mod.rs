@@ -354,14 +354,7 @@ impl Desk {
     }
 
     /// As [`Self::ensure`]; with `look`, no earlier look at the account counts.
-    async fn ensure_by(
-        self: &Arc<Self>,
-        session: &Arc<AppSession>,
-        policy: &Arc<Policy>,
-        incident: Incident,
-        asking: Asking,
-        look: bool,
-    ) -> Ensured {
+    async fn ensure_by(self: &Arc<Self>, session: &Arc<AppSession>, policy: &Arc<Policy>, incident: Incident, asking: Asking, look: bool) -> Ensured {
         if session.app != policy.name {
             tracing::error!(app = %policy.name, %incident, "a session of another app was shown to the desk");
             return Ensured::Refused(PublicMessage::Internal);

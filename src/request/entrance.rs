@@ -52,7 +52,8 @@ pub(super) fn way_back(target: PathAndQuery, sign_in: &SignIn) -> (PathAndQuery,
     let rest: Vec<&str> = query.split('&').filter(|pair| !named(pair)).collect();
     let without = if rest.is_empty() { target.path().to_owned() } else { format!("{}?{}", target.path(), rest.join("&")) };
     // Somebody else may have written the link: it leads to a page of this app or nowhere, and not in a circle.
-    let back = back.filter(|back| back.len() <= BACK_BYTES_MAX && is_local(back) && !sign_in.announces_at(back.split(['?', '#']).next().unwrap_or_default()));
+    let back = back
+        .filter(|back| back.len() <= BACK_BYTES_MAX && is_local(back) && !sign_in.announces_at(back.split(['?', '#']).next().unwrap_or_default()));
     match without.parse() {
         Ok(without) => (without, back),
         Err(_) => (target, None),
@@ -104,7 +105,9 @@ mod tests {
         };
         check(&address("/hub/login", "/a?b=c&d=%2F#"), "/hub/login", Some("/a?b=c&d=%2F#"));
         check(&format!("/hub/login?next=x&{BACK}=%2Fa&y"), "/hub/login?next=x&y", Some("/a"));
-        for elsewhere in ["https%3A%2F%2Fevil.example", "%2F%2Fevil.example", "%2F%5Cevil.example", "evil", "", "%2F.vestibule%2Flogout", "%2Fhub%2Flogin%3Fx"] {
+        for elsewhere in
+            ["https%3A%2F%2Fevil.example", "%2F%2Fevil.example", "%2F%5Cevil.example", "evil", "", "%2F.vestibule%2Flogout", "%2Fhub%2Flogin%3Fx"]
+        {
             check(&format!("/hub/login?{BACK}={elsewhere}"), "/hub/login", None);
         }
         check(&format!("/hub/home?{BACK}=%2Fa"), &format!("/hub/home?{BACK}=%2Fa"), None);

@@ -4,9 +4,9 @@
 //! names are left behind, reserved names in every spelling are left behind, our cookies are taken out, and only then is the identity set, so that nothing a
 //! client sends can delete or shadow it (CVE-2024-45410, GHSA-w9mr-28mw-j8hg).
 
+use super::app_cookies::{self, CookieOwner};
 use super::kind::is_websocket;
 use super::reserved::Reserved;
-use super::app_cookies::{self, CookieOwner};
 use super::{Bearings, Limits, Route, entrance};
 use crate::fault::Incident;
 use crate::pages::RequestKind;

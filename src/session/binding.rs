@@ -40,13 +40,29 @@ impl CookieKey {
     pub(super) fn of_session(&self, session: &AppSession, told: &[u8; 32]) -> Binding {
         let subject = &session.sign_on.identity.subject;
         let parts: [&[u8]; 5] = [b"session", &session.sign_on.id.0, subject.issuer.as_bytes(), subject.subject.as_bytes(), told];
-        Binding { key: self.derive(&parts), told: *told, entered: AtomicBool::new(false), got: ArcSwapOption::empty(), due: AtomicBool::new(false), last: ArcSwapOption::empty(), keeps_last: true }
+        Binding {
+            key: self.derive(&parts),
+            told: *told,
+            entered: AtomicBool::new(false),
+            got: ArcSwapOption::empty(),
+            due: AtomicBool::new(false),
+            last: ArcSwapOption::empty(),
+            keeps_last: true,
+        }
     }
 
     /// The binding of whoever is on a public path without a session.
     pub fn of_nobody(&self) -> Binding {
         let key = self.derive(&[b"nobody"]);
-        Binding { key, told: [0; 32], entered: AtomicBool::new(false), got: ArcSwapOption::empty(), due: AtomicBool::new(false), last: ArcSwapOption::empty(), keeps_last: false }
+        Binding {
+            key,
+            told: [0; 32],
+            entered: AtomicBool::new(false),
+            got: ArcSwapOption::empty(),
+            due: AtomicBool::new(false),
+            last: ArcSwapOption::empty(),
+            keeps_last: false,
+        }
     }
 
     fn derive(&self, parts: &[&[u8]]) -> hmac::Key {

@@ -90,8 +90,7 @@ impl Engine {
     async fn at_the_app(&self, step: &str, call: &Call, names: &Names<'_>, at: &Url, way: &Way) -> Result<OutboundResponse, Trouble> {
         let nothing = ResolvedCredential::default();
         let id = self.state.next_id();
-        let authority =
-            Authority { credential: &nothing, token: None, cookies: way.jar.header(), is_pre_step: true, has_pre_steps: true, id };
+        let authority = Authority { credential: &nothing, token: None, cookies: way.jar.header(), is_pre_step: true, has_pre_steps: true, id };
         let mut request = build(step, call, names, names, &self.model.http, at, &authority, &[])?;
         request.timeout_ms = self.limits.timeout_ms;
         request.response_bytes_max = self.limits.response_bytes_max;

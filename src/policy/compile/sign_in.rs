@@ -91,7 +91,12 @@ pub(super) fn reachable(reader: &mut Reader<'_>, tree: &Table, login: &Login, si
         let own = tree.table("sign_in").and_then(|section| section.node("login_url"));
         let span = own.or(written).map_or_else(|| section(tree, "provision"), |node| node.span.clone());
         let message = format!("login.block_paths and sign_in.login_url contradict each other: nobody could get in at {url}");
-        reader.error("contradiction", &span, message, "leave that path out of block_paths; with login_url = \"none\" the headers are sent everywhere");
+        reader.error(
+            "contradiction",
+            &span,
+            message,
+            "leave that path out of block_paths; with login_url = \"none\" the headers are sent everywhere",
+        );
     }
 }
 
@@ -133,7 +138,12 @@ fn told(reader: &mut Reader<'_>, tree: &Table, table: &Table, sign_in: &SignIn, 
         && let Some(node) = table.node("login_url").filter(|_| sign_in.login_url.is_some())
     {
         let message = "sign_in.login_url has nothing to send there: the policy has neither [headers] nor [jwt]";
-        reader.error("missing-key", &node.span, message, "name the header that the application reads, such as [headers] X-Remote-User = \"{user.name}\"");
+        reader.error(
+            "missing-key",
+            &node.span,
+            message,
+            "name the header that the application reads, such as [headers] X-Remote-User = \"{user.name}\"",
+        );
     }
     let authorization = |header: &&Header| header.name == http::header::AUTHORIZATION;
     if sign_in.mode == Mode::Basic
@@ -163,7 +173,12 @@ fn enters(reader: &mut Reader<'_>, tree: &Table, table: &Table, sign_in: &SignIn
         reader.error("sign-in-mode", &span, message, "use another mode, or a connector that knows how");
     }
     if sign_in.mode == Mode::TokenExchange && beside.jwt.is_none() {
-        reader.error("missing-key", &span, "mode = \"token_exchange\" needs [jwt]: the token that the application exchanges", "add [jwt] with its audience");
+        reader.error(
+            "missing-key",
+            &span,
+            "mode = \"token_exchange\" needs [jwt]: the token that the application exchanges",
+            "add [jwt] with its audience",
+        );
     }
     if let Some(cookies) = table.node("cookies").filter(|_| sign_in.mode == Mode::SessionBridge && !sign_in.bound) {
         let message = "mode = \"session_bridge\" and cookies = \"free\" contradict each other: whose session would the browser have?";

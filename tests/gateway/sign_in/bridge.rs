@@ -161,7 +161,11 @@ impl State {
         let reply = if let Some(rest) = path.strip_prefix("/admin/users/") {
             self.admin(&method, rest, &request)
         } else if path == "/login" && method == "GET" {
-            respond("200 OK", "Set-Cookie: pre=1; Path=/; HttpOnly\r\n", "<form><input type=\"hidden\" name=\"authenticity_token\" value=\"t&amp;1\"></form>")
+            respond(
+                "200 OK",
+                "Set-Cookie: pre=1; Path=/; HttpOnly\r\n",
+                "<form><input type=\"hidden\" name=\"authenticity_token\" value=\"t&amp;1\"></form>",
+            )
         } else if path == "/login" {
             let form: HashMap<String, String> = form_urlencoded::parse(&request.body).into_owned().collect();
             let who = form.get("username").cloned().unwrap_or_default();
@@ -176,7 +180,8 @@ impl State {
             }
         } else if path == "/exchange" {
             let token = request.json()["token"].as_str().unwrap_or_default().to_owned();
-            let claims = token.split('.').nth(1).and_then(|part| base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, part).ok());
+            let claims =
+                token.split('.').nth(1).and_then(|part| base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, part).ok());
             let claims: serde_json::Value = claims.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
             match (claims["aud"].as_str(), claims["sub"].as_str()) {
                 (Some("formy"), Some(who)) => {
