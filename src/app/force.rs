@@ -200,7 +200,14 @@ impl Swap {
         }
         let last_ok = refused.is_empty();
         let force = Force { gateway, text, apps, refused, retired: HashMap::new(), idps, certificates, restart: Vec::new(), last_ok, last_at: now };
-        let swap = Self { builder, handles, force: Mutex::new(force), recent: super::status::Recent::default(), answering: Mutex::default(), started_at: now };
+        let swap = Self {
+            builder,
+            handles,
+            force: Mutex::new(force),
+            recent: super::status::Recent::default(),
+            answering: Mutex::default(),
+            started_at: now,
+        };
         let force = swap.force();
         let by = By::source(Source::Start);
         force.apps.iter().for_each(|app| audit_loaded(&app.policy, &by));

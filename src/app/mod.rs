@@ -21,8 +21,8 @@ mod wiring;
 
 pub use force::{By, Source, Swap};
 
-use crate::admin::socket::SocketError;
 use crate::admin::console::Console;
+use crate::admin::socket::SocketError;
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Gateway, SecretRef};
@@ -42,8 +42,8 @@ use crate::session::operators::Sessions;
 use crate::session::{LiveSessions, TokenSessions};
 use crate::signer::{KeyRing, Signer};
 use crate::state::seal::Sealer;
-use crate::trace::Recorder;
 use crate::state::{LoginStore, Store, sqlite};
+use crate::trace::Recorder;
 use arc_swap::ArcSwap;
 use build::Builder;
 use force::{First, Handles};

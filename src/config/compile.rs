@@ -6,8 +6,8 @@
 use super::environment::{self, Overlaid};
 use super::schema::GATEWAY;
 use super::{
-    Admin, Audit, AuditFormat, AuditSink, Bounds, Certificate, Console, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State, Telemetry,
-    TlsVersion,
+    Admin, Audit, AuditFormat, AuditSink, Bounds, Certificate, Console, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State,
+    Telemetry, TlsVersion,
 };
 use crate::policy::Policy;
 use crate::policy::compile::{known_idp, parse_network, with_syntax};
@@ -321,7 +321,12 @@ fn telemetry(reader: &mut Reader<'_>, tree: &Table) -> Telemetry {
     let otlp = table.text("otlp").and_then(|written| url::Url::parse(written).ok());
     if let (Some(node), Some(url)) = (table.node("otlp"), &otlp) {
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-            reader.error("bad-value", &node.span, "telemetry.otlp is an address without credentials, query and fragment", "such as \"http://127.0.0.1:4318\"");
+            reader.error(
+                "bad-value",
+                &node.span,
+                "telemetry.otlp is an address without credentials, query and fragment",
+                "such as \"http://127.0.0.1:4318\"",
+            );
         } else if url.path().ends_with("/v1/traces") {
             reader.error("bad-value", &node.span, "telemetry.otlp ends with /v1/traces", "leave that out: it is added");
         }

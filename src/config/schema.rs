@@ -37,7 +37,8 @@ const SERVER: Section = Section {
         Key::new("policies", Kind::Text, "folder of policy files, relative to this file").default("policies"),
         Key::new("trusted_proxies", Kind::Networks, "peers whose X-Forwarded-For is believed").default("[]"),
         Key::new("max_body", Kind::Size, "largest request body").default("100 MiB"),
-        Key::new("max_connections", Kind::Int(1, 1_000_000), "connections that may be open at once; one more is answered 503 and closed").default("10000"),
+        Key::new("max_connections", Kind::Int(1, 1_000_000), "connections that may be open at once; one more is answered 503 and closed")
+            .default("10000"),
         Key::new(
             "max_connections_per_client",
             Kind::Int(1, 1_000_000),
@@ -50,7 +51,8 @@ const SERVER: Section = Section {
             "an answer that has begun is cut off when nothing of it moves for so long: the application sends nothing, or the client takes nothing",
         )
         .default("2m"),
-        Key::new("stream_idle", Kind::Duration, "as long may the application be silent in an event stream, and both sides in a WebSocket").default("1h"),
+        Key::new("stream_idle", Kind::Duration, "as long may the application be silent in an event stream, and both sides in a WebSocket")
+            .default("1h"),
         Key::new("drain", Kind::DurationOrZero, "how long requests may take after SIGTERM").default("30s"),
         Key::new("workers", Kind::Int(0, 1024), "worker threads; 0: one per core").default("0"),
     ],
@@ -177,7 +179,11 @@ const TELEMETRY: Section = Section {
         Key::new("log", Kind::Text, "level or filter").default("info"),
         Key::new("format", Kind::Enum(&["auto", "text", "json"]), "text on a terminal, JSON otherwise").default("auto"),
         Key::new("metrics", Kind::Bool, "whether /metrics answers").default("true"),
-        Key::new("otlp", Kind::Url, "where traces go: an OpenTelemetry collector's address for OTLP over HTTP, without /v1/traces; left out: nowhere"),
+        Key::new(
+            "otlp",
+            Kind::Url,
+            "where traces go: an OpenTelemetry collector's address for OTLP over HTTP, without /v1/traces; left out: nowhere",
+        ),
     ],
 };
 

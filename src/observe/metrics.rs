@@ -183,7 +183,11 @@ impl LookedUp {
     fn register(registry: &mut Registry) -> Self {
         let looked_up = Self::default();
         registry.register("vestibule_sessions", "Sign-ons in memory, by the provider that vouched", looked_up.sessions.clone());
-        registry.register("vestibule_idp_up", "1 when the provider answered when it was last asked, which is once a minute", looked_up.idp_up.clone());
+        registry.register(
+            "vestibule_idp_up",
+            "1 when the provider answered when it was last asked, which is once a minute",
+            looked_up.idp_up.clone(),
+        );
         registry.register("vestibule_idp_metadata_age_seconds", "Age of the provider's keys", looked_up.idp_age_s.clone());
         let text = "When a certificate that is served ends, by its first name";
         registry.register("vestibule_certificate_expiry_timestamp_seconds", text, looked_up.certificates.clone());
@@ -292,9 +296,17 @@ impl Default for Metrics {
         registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
         let audit_left_out = Counter::default();
-        registry.register("vestibule_audit_left_out", "Audit lines that strangers caused beyond ten a minute of a kind and address", audit_left_out.clone());
+        registry.register(
+            "vestibule_audit_left_out",
+            "Audit lines that strangers caused beyond ten a minute of a kind and address",
+            audit_left_out.clone(),
+        );
         let turned_away = Counter::default();
-        registry.register("vestibule_connections_turned_away", "Connections beyond [server] max_connections and max_connections_per_client", turned_away.clone());
+        registry.register(
+            "vestibule_connections_turned_away",
+            "Connections beyond [server] max_connections and max_connections_per_client",
+            turned_away.clone(),
+        );
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
         let log_dropped = Counter::default();
         registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());

@@ -160,14 +160,8 @@ impl HttpClient for Ours {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (head, body) = request.into_parts();
         let url = Url::parse(&head.uri.to_string())?;
-        let asked = OutboundRequest {
-            method: Method::POST,
-            url,
-            headers: head.headers,
-            body,
-            timeout_ms: TIMEOUT_MS,
-            response_bytes_max: ANSWER_BYTES_MAX,
-        };
+        let asked =
+            OutboundRequest { method: Method::POST, url, headers: head.headers, body, timeout_ms: TIMEOUT_MS, response_bytes_max: ANSWER_BYTES_MAX };
         let answer = self.0.send(asked).await?;
         let mut response = Response::new(answer.body);
         *response.status_mut() = answer.status;

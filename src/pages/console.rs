@@ -317,7 +317,11 @@ mod tests {
                 Part::Lines(EVIL.to_owned()),
                 Part::Facts(vec![("Name", Cell::text(EVIL)), ("Code", Cell::code(EVIL)), ("State", Cell::mark(EVIL, true))]),
                 Part::Deeds(vec![deed()]),
-                Part::Table { head: vec!["Who", "#Count"], rows: vec![vec![Cell::link(EVIL, format!("/person?s={EVIL}")), Cell::text("7").with(deed())]], empty: "Nobody" },
+                Part::Table {
+                    head: vec!["Who", "#Count"],
+                    rows: vec![vec![Cell::link(EVIL, format!("/person?s={EVIL}")), Cell::text("7").with(deed())]],
+                    empty: "Nobody",
+                },
                 Part::Table { head: vec!["Who"], rows: Vec::new(), empty: "Nobody at all." },
                 Part::Filter {
                     path: "/people",
@@ -345,7 +349,10 @@ mod tests {
         assert!(html.matches("&#60;script&#62;").count() >= 17, "{html}");
         assert!(!html.contains("\"'&\""), "an attribute that a value closes: {html}");
         let policy = headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("script-src") && !policy.contains("unsafe"), "{policy}");
+        assert!(
+            policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("script-src") && !policy.contains("unsafe"),
+            "{policy}"
+        );
         assert!(policy.contains("form-action 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");
         assert_eq!((&headers["cache-control"], &headers["referrer-policy"]), (&"no-store".parse().unwrap(), &"same-origin".parse().unwrap()));
         assert!(!html.contains("style=") && !html.contains("onclick") && !html.contains("onload"), "no inline styles and no handlers");

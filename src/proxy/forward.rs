@@ -93,7 +93,11 @@ impl ForwardError {
 }
 
 /// Sends a request to its application and starts the answer on its way back.
-pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>, stalled: &Rc<Notify>) -> Result<Response<DownBody>, ForwardError> {
+pub(super) async fn forward(
+    worker: &Rc<Worker>,
+    request: UpstreamRequest<Incoming>,
+    stalled: &Rc<Notify>,
+) -> Result<Response<DownBody>, ForwardError> {
     let Wire { mut head, body, route, session, asked, upgrade, downstream, incident, kind, owner, binding, back, signs_out } = request.into_wire();
     if !http_body::Body::is_end_stream(&body) && http_body::Body::size_hint(&body).exact().is_none() {
         // Otherwise hyper takes a GET to have no body, and the application would answer another question.
@@ -215,14 +219,7 @@ impl Reply {
 }
 
 /// Sends a request and waits for the head of the answer; keeps the request if it is to be kept.
-async fn send(
-    worker: &Worker,
-    route: &Arc<Route>,
-    mut head: Parts,
-    body: UpBody,
-    fate: UpBodyFate,
-    keep: bool,
-) -> Result<Reply, ForwardError> {
+async fn send(worker: &Worker, route: &Arc<Route>, mut head: Parts, body: UpBody, fate: UpBodyFate, keep: bool) -> Result<Reply, ForwardError> {
     let mut span = worker.span("", Kind::Client);
     if let Some(span) = &mut span {
         announce(span, &mut head, route);

@@ -56,7 +56,13 @@ pub trait Doors {
     fn session(&self, cookie: SecretHash) -> impl Future<Output = Result<Option<Arc<AppSession>>, StoreError>>;
 
     /// The session that an access token of `client` stands for, by the `[bearer]` of the route's policy. The message says why there is none.
-    fn token(&self, token: &str, route: &Arc<Route>, incident: Incident, client: IpAddr) -> impl Future<Output = Result<Arc<AppSession>, PublicMessage>>;
+    fn token(
+        &self,
+        token: &str,
+        route: &Arc<Route>,
+        incident: Incident,
+        client: IpAddr,
+    ) -> impl Future<Output = Result<Arc<AppSession>, PublicMessage>>;
 
     /// Has the policy decide. Whoever measures may measure it; the answer is `decide`'s.
     fn decide<T>(&self, decide: impl FnOnce() -> T) -> T {

@@ -9,8 +9,8 @@ use super::{AppSession, LiveSignOn};
 use crate::clock::Timestamp;
 use crate::identity::Way;
 use crate::state::{SecretHash, SignOn, SignOnId};
-use std::collections::{BTreeMap, HashMap};
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 

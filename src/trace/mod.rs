@@ -147,8 +147,7 @@ impl Recorder {
         let since_epoch = Duration::from_millis(u64::try_from(self.0.clock.now().millis()).unwrap_or_default());
         let trace_id = parent.map_or_else(|| self.0.entropy.bytes(), |parent| parent.trace_id);
         let sampled = parent.is_none_or(|parent| parent.sampled);
-        let context =
-            Context { recorder: self.clone(), trace_id, id: self.0.entropy.bytes(), sampled, anchor: (since_epoch, Instant::now()) };
+        let context = Context { recorder: self.clone(), trace_id, id: self.0.entropy.bytes(), sampled, anchor: (since_epoch, Instant::now()) };
         Open::new(context, parent.map(|parent| (parent.id, true)), Cow::Borrowed(""), Kind::Server)
     }
 }

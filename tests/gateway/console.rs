@@ -62,11 +62,8 @@ impl Ops {
     async fn listening(listen: &str, provision: &str) -> Self {
         let log: Arc<Mutex<Vec<u8>>> = Arc::default();
         let writer = Arc::clone(&log);
-        let listener = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::INFO)
-            .with_writer(move || Log(Arc::clone(&writer)))
-            .finish();
+        let listener =
+            tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO).with_writer(move || Log(Arc::clone(&writer))).finish();
         // With a single dispatcher alive, tracing asks the thread that meets an event first, and cores have no subscriber.
         let another = tracing::Dispatch::new(tracing_subscriber::registry());
         let listening = tracing::subscriber::set_default(listener);
@@ -384,8 +381,7 @@ async fn what_operators_do_is_done_and_audited_with_who_and_why() {
     assert_eq!(ops.whole.get(&bo, APP, "/x").await.status(), 200);
     let issuer = ops.issuer();
     let page = ops.page(&mut operator, &format!("/person?issuer={issuer}&subject=bo")).await;
-    let sessions: Vec<String> =
-        page.split("name=\"session\" value=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0.to_owned()).collect();
+    let sessions: Vec<String> = page.split("name=\"session\" value=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0.to_owned()).collect();
     assert_eq!(sessions.len(), 2, "of the sign-in that failed, and of the one that did not: {page}");
     for session in &sessions {
         let answer = ops.press(&mut operator, "/end", &[("session", session), ("why", "laptop lost")]).await;
@@ -581,7 +577,9 @@ async fn what_people_and_providers_say_is_text() {
     assert_eq!(found.get("location").as_deref(), Some(format!("/incident?code={code}").as_str()));
     assert_eq!(ops.visit(&mut operator, &ops.url("/search?q=olga@example.com")).await.status(), 303);
     assert_eq!(ops.visit(&mut operator, &ops.url("/search?q=app")).await.get("location").as_deref(), Some("/app?name=app"));
-    for path in ["/incident?code=0000-0000", "/app?name=none", "/person?issuer=x&subject=y", "/person", "/nothing", "/.vestibule/wait", "/.vestibule/jwks"] {
+    for path in
+        ["/incident?code=0000-0000", "/app?name=none", "/person?issuer=x&subject=y", "/person", "/nothing", "/.vestibule/wait", "/.vestibule/jwks"]
+    {
         assert_eq!(ops.visit(&mut operator, &ops.url(path)).await.status(), 404, "{path}");
     }
     assert_eq!(ops.visit(&mut operator, &ops.url("/a/../people")).await.status(), 200, "the browser's own parser");
@@ -631,7 +629,11 @@ async fn on_loopback_it_is_plain_and_the_cookie_says_so() {
 
 #[tokio::test]
 async fn without_a_host_there_is_no_console_and_other_addresses_speak_tls_only() {
-    let whole = Whole::with(|at| vec![("app", policy_with(APP, at, "", ""))], |gateway| gateway.admin.as_mut().unwrap().listen = "0.0.0.0:0".parse().unwrap()).await;
+    let whole = Whole::with(
+        |at| vec![("app", policy_with(APP, at, "", ""))],
+        |gateway| gateway.admin.as_mut().unwrap().listen = "0.0.0.0:0".parse().unwrap(),
+    )
+    .await;
     assert!(whole.running.console().is_none());
     let at = SocketAddr::from(([127, 0, 0, 1], whole.running.admin.unwrap().port()));
     let ask = async |path: &str, host: &str| {

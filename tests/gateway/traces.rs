@@ -108,7 +108,10 @@ async fn a_first_page_is_one_trace_from_the_door_to_the_admin_api_and_the_app() 
     admin.require(&format!("Bearer {ADMIN_TOKEN}"));
     let provision = format!("[provision]\nconnector = \"scim\"\nurl = \"{}\"\ntoken = {{ secret = \"env:ADMIN_TOKEN\" }}\n", admin.url);
     let whole = collector.whole(&provision, &[]).await;
-    whole.op.set(|script| script.person = json!({"name": "Ada Lovelace", "email": "ada@example.com", "email_verified": true, "groups": ["staff"], "preferred_username": "ada"}));
+    whole.op.set(|script| {
+        script.person =
+            json!({"name": "Ada Lovelace", "email": "ada@example.com", "email_verified": true, "groups": ["staff"], "preferred_username": "ada"})
+    });
     let mut person = whole.sign_in(APP).await;
     whole.app.take();
     let url = format!("https://{APP}/private/page?secret=1").parse().unwrap();
@@ -134,14 +137,19 @@ async fn a_first_page_is_one_trace_from_the_door_to_the_admin_api_and_the_app() 
     let provisioning = &named("vestibule.provision")[0].span_id;
     let steps: Vec<String> = named("vestibule.provision.step").iter().map(|span| values(span)["vestibule.step"].clone()).collect();
     assert!(steps.contains(&"find".to_owned()) && steps.contains(&"create".to_owned()), "{steps:?}");
-    let calls: Vec<&Span> = trace.iter().filter(|span| values(span).get("vestibule.purpose").is_some_and(|purpose| purpose == "admin_api")).copied().collect();
+    let calls: Vec<&Span> =
+        trace.iter().filter(|span| values(span).get("vestibule.purpose").is_some_and(|purpose| purpose == "admin_api")).copied().collect();
     assert!(calls.len() >= 2 && calls.iter().all(|call| call.parent_span_id == *provisioning && call.kind == 3), "{calls:?}");
     assert!(calls.iter().any(|call| call.name == "POST" && values(call)["http.response.status_code"] == "201"), "{calls:?}");
 
     let said = values(root);
-    for (name, value) in
-        [("http.request.method", "GET"), ("http.response.status_code", "200"), ("vestibule.app", "app"), ("vestibule.decision", "allowed"), ("server.address", APP)]
-    {
+    for (name, value) in [
+        ("http.request.method", "GET"),
+        ("http.response.status_code", "200"),
+        ("vestibule.app", "app"),
+        ("vestibule.decision", "allowed"),
+        ("server.address", APP),
+    ] {
         assert_eq!(said.get(name).map(String::as_str), Some(value), "{name}");
     }
     // The admin API is told where its calls belong.
@@ -150,7 +158,8 @@ async fn a_first_page_is_one_trace_from_the_door_to_the_admin_api_and_the_app() 
     assert!(calls.iter().all(|call| told.contains(&header(call))), "{told:?}");
     // The sign-in before it, and the refusal after it, each in traces of their own.
     let callback = spans.iter().find(|span| span.name == "vestibule.login.callback").expect("the callback");
-    let token = spans.iter().find(|span| span.trace_id == callback.trace_id && values(span).get("vestibule.purpose").is_some_and(|purpose| purpose == "idp"));
+    let token =
+        spans.iter().find(|span| span.trace_id == callback.trace_id && values(span).get("vestibule.purpose").is_some_and(|purpose| purpose == "idp"));
     assert_eq!(token.expect("the provider was asked").parent_span_id, callback.span_id);
     let refused = spans.iter().find(|span| values(span).get("vestibule.incident") == Some(&incident)).unwrap();
     assert_eq!((&*values(refused)["vestibule.reason"], &*values(refused)["vestibule.decision"]), ("groups", "denied"));

@@ -3,9 +3,9 @@
 //! Lives here: [`Console::act`]. In order: may this person act, did a page of ours send it, is it complete, is the sign-in recent enough; then it is told to the
 //! auditors, then done. Every act is one that the command line has as well, by the same functions.
 
+use super::Console;
 use super::door::{Operator, refused};
 use super::words::{self, name_of, sign_on_of};
-use super::Console;
 use crate::admin::commands::Reloaded;
 use crate::fault::PublicMessage;
 use crate::identity::SubjectId;
@@ -178,9 +178,8 @@ impl Console {
     async fn perform(&self, act: Act, request: &OwnRequest, operator: &Operator, form: &Form) -> Result<Done, Not> {
         let by = operator.name.as_str();
         let people = &self.parts.people;
-        let back = |issuer: &str, subject: &str| {
-            Done::Back(words::address("/person", [("issuer", issuer), ("subject", subject), ("said", act.said())]))
-        };
+        let back =
+            |issuer: &str, subject: &str| Done::Back(words::address("/person", [("issuer", issuer), ("subject", subject), ("said", act.said())]));
         match act {
             Act::Reload => {
                 let reloads = self.reloads.get().ok_or(Not::NoReload)?;
@@ -246,7 +245,10 @@ impl Console {
         let page = Page {
             title: "Sign in again first".to_owned(),
             place: "",
-            said: Some(Said { good: false, text: "Nothing was done. What cannot be taken back asks for a sign-in of the last 15 minutes.".to_owned() }),
+            said: Some(Said {
+                good: false,
+                text: "Nothing was done. What cannot be taken back asks for a sign-in of the last 15 minutes.".to_owned(),
+            }),
             parts: vec![Part::More { href, text: "Sign in again" }],
         };
         self.page(request, operator, StatusCode::FORBIDDEN, &page)
@@ -264,7 +266,9 @@ enum Done {
 impl Not {
     fn told(&self, request: &OwnRequest) -> (StatusCode, String) {
         match self {
-            Self::Incomplete(name) => (StatusCode::BAD_REQUEST, format!("Nothing was done: `{name}` is missing, or there is nothing of that name any more.")),
+            Self::Incomplete(name) => {
+                (StatusCode::BAD_REQUEST, format!("Nothing was done: `{name}` is missing, or there is nothing of that name any more."))
+            }
             Self::NoReload => (StatusCode::CONFLICT, "This gateway was started without files: there is nothing to load.".to_owned()),
             Self::People(error) => {
                 let status = if matches!(error, PeopleError::NotFound { .. }) {

@@ -56,7 +56,9 @@ impl Console {
         parts.push(incident_rows(&latest, "None in the last 24 hours."));
         if operator.may_act {
             parts.push(Part::Heading("Configuration".to_owned()));
-            parts.push(Part::Text("Changed files are taken over by themselves; this looks at all of them now. On a shell: vestibule reload".to_owned()));
+            parts.push(Part::Text(
+                "Changed files are taken over by themselves; this looks at all of them now. On a shell: vestibule reload".to_owned(),
+            ));
             parts.push(Part::Deeds(vec![Deed { path: "/reload", fields: Vec::new(), button: "Reload", why: Some(false) }]));
         }
         Ok((StatusCode::OK, Page { title: "Overview".to_owned(), place: "/", said: None, parts }))

@@ -197,7 +197,10 @@ fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     let mut fact = |name, value: Option<String>| facts.extend(value.filter(|value| !value.is_empty()).map(|value| (name, Cell::text(value))));
     fact("Waits for a yes", listed.awaiting.as_ref().map(words::word));
     fact("Last error", listed.last_error.clone());
-    fact("In doubt", listed.in_doubt.as_ref().map(|doubt| format!("{doubt}: sent, and never answered; it is looked up before anything is sent again")));
+    fact(
+        "In doubt",
+        listed.in_doubt.as_ref().map(|doubt| format!("{doubt}: sent, and never answered; it is looked up before anything is sent again")),
+    );
     fact("Failing since", since(listed.failed_at));
     fact("Tries since then", (listed.attempts > 0).then(|| listed.attempts.to_string()));
     fact("Login", listed.login.clone());
