@@ -77,9 +77,9 @@ pub(super) struct NewCertificates {
 
 impl Builder {
     /// `traced`: what is sent is recorded.
-    pub(super) fn new(transport: Arc<dyn Transport>, traced: bool, clock: Arc<dyn Clock>, environment: Environment, auth_origin: String) -> Self {
+    pub(super) fn new(transport: &Arc<dyn Transport>, traced: bool, clock: Arc<dyn Clock>, environment: Environment, auth_origin: String) -> Self {
         let of = |purpose, passed_on| -> Arc<dyn Transport> {
-            let transport = Arc::clone(&transport);
+            let transport = Arc::clone(transport);
             if traced { Arc::new(Traced::new(transport, purpose, passed_on)) } else { transport }
         };
         let (transport, idp_transport) = (of("admin_api", true), of("idp", false));

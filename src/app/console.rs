@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 /// The cookie of the console; without TLS it loses the prefix that browsers keep for it.
 const COOKIE: &str = "__Host-vestibule-admin";
 /// How often it is asked whether providers answer.
-const PROVIDERS_EVERY: Duration = Duration::from_secs(60);
+const PROVIDERS_EVERY: Duration = Duration::from_mins(1);
 
 /// The console before it is one.
 pub(super) struct Site {

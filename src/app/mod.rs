@@ -276,10 +276,10 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let install = || observe::install(&gateway.telemetry, &gateway.audit, &sealer, &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
-    let (traces, exporter) = match &gateway.telemetry.otlp {
+    let (traces, otlp) = match &gateway.telemetry.otlp {
         Some(otlp) => {
-            let (recorder, recorded) = Recorder::new(Arc::clone(&clock), Arc::clone(&entropy));
-            (Some(recorder), Some(observe::Exporter::new(otlp, Arc::clone(&transport), recorded, Arc::clone(&metrics))?))
+            let (recorder, inbox) = Recorder::new(Arc::clone(&clock), Arc::clone(&entropy));
+            (Some(recorder), Some(observe::Exporter::new(otlp, Arc::clone(&transport), inbox, Arc::clone(&metrics))?))
         }
         None => (None, None),
     };
@@ -288,7 +288,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let site = console::Site::of(gateway.admin.as_ref(), sockets.admin_at);
     let elsewhere = site.as_ref().map(console::Site::elsewhere);
     let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port, elsewhere };
-    let mut builder = Builder::new(transport, traces.is_some(), Arc::clone(&clock), environment, addresses.auth_origin());
+    let mut builder = Builder::new(&transport, traces.is_some(), Arc::clone(&clock), environment, addresses.auth_origin());
     let sealer = Sealer::new(&builder.secret(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
     builder.sealer = Some(sealer.clone());
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
@@ -371,7 +371,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
     let keep = observe::Keep { incidents_ms: gateway.state.incidents_keep_ms, sign_ins_ms: gateway.state.sign_ins_keep_ms };
     let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), keep, background.clone()));
-    let exporter = exporter.map(|exporter| tokio::spawn(exporter.run(background.clone())));
+    let exporter = otlp.map(|exporter| tokio::spawn(exporter.run(background.clone())));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));

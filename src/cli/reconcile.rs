@@ -14,6 +14,7 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// What is to be gone through.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "four flags of a command line")]
 pub(super) struct Wish {
     /// Only of this app (the policy's name).
     app: Option<String>,

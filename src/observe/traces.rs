@@ -36,7 +36,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Sends spans away.
 #[derive(Debug)]
 pub struct Exporter {
-    exporter: SpanExporter,
+    spans: SpanExporter,
     scope: InstrumentationScope,
     recorded: Recorded,
     metrics: Arc<Metrics>,
@@ -67,7 +67,7 @@ impl Exporter {
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
         exporter.set_resource(&Resource::builder_empty().with_service_name("vestibule").with_attribute(version).build());
         let scope = InstrumentationScope::builder("vestibule").with_version(env!("CARGO_PKG_VERSION")).build();
-        Ok(Self { exporter, scope, recorded, metrics, down: false })
+        Ok(Self { spans: exporter, scope, recorded, metrics, down: false })
     }
 
     /// Sends until `stop`, then what is left.
@@ -104,7 +104,7 @@ impl Exporter {
             }
             let count = batch.len();
             let spans = batch.drain(..).map(|span| data(span, &self.scope)).collect();
-            match self.exporter.export(spans).await {
+            match self.spans.export(spans).await {
                 Ok(()) if self.down => {
                     self.down = false;
                     tracing::info!("the collector of [telemetry] otlp answers again");

@@ -113,5 +113,5 @@ fn a_file_that_is_no_certificate_is_told_and_not_shown() {
     check(Some(&authority.pem), Some(("swordfish", &one.key)), "client_cert: there is no certificate");
     check(Some(&authority.pem), Some((&one.chain, "swordfish")), "client_key: there is no private key");
     check(Some(&authority.pem), Some((&one.chain, &other.key)), "outgoing TLS cannot be set up");
-    assert!(HyperTransport::with_tls(Some(&authority.pem.as_bytes()), Some((one.chain.as_bytes(), one.key.as_bytes()))).is_ok());
+    assert!(HyperTransport::with_tls(Some(authority.pem.as_bytes()), Some((one.chain.as_bytes(), one.key.as_bytes()))).is_ok());
 }

@@ -83,7 +83,9 @@ mod tests {
     fn a_claim_is_needed_when_something_reads_it() {
         let check = |read: &[&str], claim: &str, expected: bool| {
             let mut names = Names::default();
-            read.iter().for_each(|name| names.note(name));
+            for name in read {
+                names.note(name);
+            }
             assert_eq!(names.has(claim), expected, "{read:?} {claim}");
         };
         check(&[], "department", false);

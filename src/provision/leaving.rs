@@ -297,7 +297,17 @@ impl Desk {
                     }
                     (None, "account.failed", trouble.to_string())
                 }
-                _ => (Some(Off::Refused), "account.failed", trouble.to_string()),
+                Outcome::Found
+                | Outcome::Absent
+                | Outcome::Ambiguous
+                | Outcome::Created
+                | Outcome::Exists
+                | Outcome::Updated
+                | Outcome::Unchanged
+                | Outcome::Done
+                | Outcome::Conflict
+                | Outcome::Denied
+                | Outcome::Invalid => (Some(Off::Refused), "account.failed", trouble.to_string()),
             },
         };
         left.off = off;

@@ -139,7 +139,7 @@ impl Desk {
             });
         }
         let order = self.order_of(policy, record, sign_in);
-        if changed_only && !self.wants_something_else(&order, record) {
+        if changed_only && !wants_something_else(&order, record) {
             return Ok(One::Skipped);
         }
         let Some(counter) = self.counter_of(policy) else { return Ok(One::Failed) };
@@ -165,11 +165,6 @@ impl Desk {
         }
     }
 
-    fn wants_something_else(&self, order: &Order, record: &AccountRecord) -> bool {
-        let mapped = desire(&order.policy, &order.identity, record.login.as_deref());
-        mapped.is_ok_and(|mapped| record.desired_fp.as_deref() != Some(&*super::ensure::fingerprint(&order.policy, &mapped)))
-    }
-
     /// The job of somebody who is not here; or the end of the one that is under way because they are.
     async fn look_after(self: &Arc<Self>, order: Order, counter: Arc<Counter>) -> End {
         let now = self.parts.clock.now();
@@ -188,4 +183,9 @@ impl Desk {
             }
         }
     }
+}
+
+fn wants_something_else(order: &Order, record: &AccountRecord) -> bool {
+    let mapped = desire(&order.policy, &order.identity, record.login.as_deref());
+    mapped.is_ok_and(|mapped| record.desired_fp.as_deref() != Some(&*super::ensure::fingerprint(&order.policy, &mapped)))
 }

@@ -183,7 +183,7 @@ impl<B> UpstreamRequest<B> {
         let upgrade = socket.then_some(bearings.extensions);
         let asked = Asked { method: head.method.clone(), path: bearings.path, client: bearings.client };
         let (incident, kind, downstream) = (bearings.incident, bearings.kind, bearings.version);
-        Self { head, body, route, session, incident, kind, downstream, upgrade, owner, binding, back, signs_out, asked }
+        Self { head, body, route, session, incident, kind, downstream, upgrade, asked, owner, binding, back, signs_out }
     }
 
     /// Whether the app signs the person out here; `Some(false)`: it would, but not because they asked for it.

@@ -103,7 +103,7 @@ impl Draft {
 
     fn signature(&self, id: &str) -> String {
         let Self { algorithm, digest, key_info, .. } = self;
-        let transforms: String = self.transforms.iter().map(|transform| format!("<ds:Transform Algorithm=\"{transform}\"/>")).collect();
+        let transforms = self.transforms.iter().map(|transform| format!("<ds:Transform Algorithm=\"{transform}\"/>")).collect::<Vec<_>>().concat();
         let key_info = if key_info.is_empty() { String::new() } else { format!("<ds:KeyInfo>{key_info}</ds:KeyInfo>") };
         format!(
             "<ds:Signature xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"><ds:SignedInfo><ds:CanonicalizationMethod Algorithm=\"{EXC}\"/>\
@@ -116,7 +116,7 @@ impl Draft {
 
 pub(crate) fn attribute(name: &str, values: &[&str]) -> String {
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
-    let values: String = values.iter().map(|value| format!("<saml:AttributeValue>{}</saml:AttributeValue>", escaped(value))).collect();
+    let values = values.iter().map(|value| format!("<saml:AttributeValue>{}</saml:AttributeValue>", escaped(value))).collect::<Vec<_>>().concat();
     format!("<saml:Attribute Name=\"{name}\">{values}</saml:Attribute>")
 }
 

@@ -244,6 +244,7 @@ impl Asked<'_> {
 
     /// Admitted by `[access]`: whether `[provision]` lets the person in, as the desk of live traffic would say it (`provision/switched_off.rs`, `recorded.rs`). The
     /// recorded login, where there is one; `None`: they are not let in, and the answer says why.
+    #[expect(clippy::option_option, reason = "let in or not, and then with a recorded login or without one")]
     fn let_in(&self, person: &Person, answer: &mut Answer) -> Option<Option<String>> {
         let record = person.account.as_ref();
         let login = |record: &AccountRecord| record.login.clone();
@@ -263,7 +264,7 @@ impl Asked<'_> {
             (false, _) if linked.is_none() && record.is_some_and(|record| record.state == AccountState::Conflict) => {
                 off("the account is a conflict").map(|line| (line, PublicMessage::AccountExists))
             }
-            _ => None,
+            (true | false, WhenDisabled::AllowLinked | WhenDisabled::Passthrough | WhenDisabled::DenyAll) => None,
         };
         let Some(((key, says), message)) = refused else {
             let known = if switches.enabled && !self.only_recorded() { there } else { linked };
@@ -275,10 +276,12 @@ impl Asked<'_> {
         answer.why = message.words();
         answer.checks.push(Line { state: State::Fail, section, key, place: place.text.clone(), says });
         let line = place.line.map_or_else(|| place.text.clone(), |line| format!("line {line}"));
-        answer.fix = Some(match message {
-            PublicMessage::TokenWithoutAccount => "let the person sign in once in a browser, or set provision = true in [bearer]".to_owned(),
-            PublicMessage::AccountExists => "look at the account: `vestibule users show` says what is wrong".to_owned(),
-            _ => format!("switch accounts on again ({line}), or change when_disabled"),
+        answer.fix = Some(if message == PublicMessage::TokenWithoutAccount {
+            "let the person sign in once in a browser, or set provision = true in [bearer]".to_owned()
+        } else if message == PublicMessage::AccountExists {
+            "look at the account: `vestibule users show` says what is wrong".to_owned()
+        } else {
+            format!("switch accounts on again ({line}), or change when_disabled")
         });
         answer.place = Some(place);
         answer.sees = Some(self.sees(message));

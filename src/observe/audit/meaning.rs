@@ -163,10 +163,9 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         "account.enabled" => of(AccountChange, ENABLE, &["iam"], &["user", "change"], Success, Informational),
         "account.disabled" => of(AccountChange, DISABLE, &["iam"], &["user", "change"], Success, Informational),
         "account.deleted" => of(AccountChange, DELETE, &["iam"], &["user", "deletion"], Success, Informational),
-        "access.revoked" => of(AccountChange, Other, &["iam"], &["user", "change"], Success, Informational),
         "guard.tripped" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Awaiting approval"), Medium),
         "drift.detected" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Changed at the application"), Low),
-        "account.adopted" | "account.updated" => of(AccountChange, Other, &["iam"], &["user", "change"], Success, Informational),
+        "account.adopted" | "account.updated" | "access.revoked" => of(AccountChange, Other, &["iam"], &["user", "change"], Success, Informational),
         // Somebody removed it at the app: seen by us, not done by us.
         "account.vanished" => of(AccountChange, DELETE, &["iam"], &["user", "deletion"], Success, Low),
         "role.granted" => of(AccountChange, ATTACH, &["iam"], &["group", "change"], Success, Informational),

@@ -94,7 +94,10 @@ fn is_by_a_stranger(event: &Fields, meaning: &Meaning) -> bool {
 fn source(event: &Fields) -> String {
     let written = event.text("src.ip");
     match written.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(IpAddr::V6(address)) => address.segments().iter().take(4).map(|part| format!("{part:x}:")).collect(),
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}:")
+        }
         Ok(IpAddr::V4(address)) => address.to_string(),
         Err(_not_one) => event.text("operator").to_owned(),
     }

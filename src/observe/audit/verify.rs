@@ -192,7 +192,7 @@ mod tests {
         check(&|lines| lines.insert(4, lines[1].clone()), &[(5, Problem::Moved), (6, Problem::Moved)]);
         check(&|lines| lines.insert(4, lines[0].clone()), &[(5, Problem::BeginsAnew), (6, Problem::Moved)]);
         check(&|lines| lines.insert(4, "{\"n\":9}".to_owned()), &[(5, Problem::NoLink)]);
-        check(&|lines| lines[7] = lines[7][..20].to_owned(), &[(8, Problem::NoLink)]);
+        check(&|lines| lines[7] = lines[7].chars().take(20).collect(), &[(8, Problem::NoLink)]);
         check(&|lines| lines.insert(4, String::new()), &[]);
         // With a hash of the forger's own making, as everything that follows.
         check(&|lines| lines[3] = lines[3].replace("\"hash\":\"", "\"hash\":\"0"), &[(4, Problem::NoLink), (5, Problem::Missing)]);

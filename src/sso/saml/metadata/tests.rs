@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_321_800);
 
-fn rules<'a>(pins: &'a [[u8; 32]]) -> Rules<'a> {
+fn rules(pins: &[[u8; 32]]) -> Rules<'_> {
     Rules { entity_id: None, pins, must_be_signed: false, now: NOW }
 }
 
