@@ -1,6 +1,6 @@
 //! `vestibule connectors`: what is built in, and what it needs.
 
-use super::{NO, check, print, tell};
+use super::{NO, conformance, print, tell};
 use crate::connector::builtin::{builtin, named};
 use crate::connector::model::Model;
 use crate::manual::pages;
@@ -29,11 +29,17 @@ pub(super) enum What {
         /// Its name.
         name: String,
     },
-    /// Whether an app's admin API answers and accepts the credential, with everything else the app needs: `check --online HOST`.
+    /// Play every scenario of the conformance kit with a connector; or look at one app of this gateway, as `check --online HOST` does.
     Test {
-        /// Host or name of the app.
-        app: String,
-        /// The gateway's configuration file.
+        /// A connector that is built in, a connector file (`./mine.toml`), or the host or name of an app.
+        name: String,
+        /// The scripted app to play against, as a file; default: the one that is built in for the connector.
+        #[arg(long, value_name = "FILE")]
+        dialect: Option<PathBuf>,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+        /// The gateway's configuration file, for an app.
         #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
         config: PathBuf,
     },
@@ -44,7 +50,7 @@ pub(super) fn run(what: &What) -> u8 {
     match what {
         What::List { search, supports, json } => list(search.as_deref(), supports, *json),
         What::Show { name } => show(name),
-        What::Test { app, config } => check::run(&check::Arguments::of_app(config, app)),
+        What::Test { name, dialect, json, config } => conformance::run(name, dialect.as_deref(), *json, config),
     }
 }
 

@@ -1,0 +1,58 @@
+//! `vestibule connectors test`: a connector through the conformance kit, or one app as `check --online` looks at it.
+
+use super::{COULD_NOT, NO, YES, check, print, tell};
+use crate::connector::builtin::named;
+use crate::connector::model::Model;
+use crate::kit::{Dialect, dialects, run as play, scripted, show};
+use crate::source::{Problem, SourceFile};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Returns the exit code.
+pub(super) fn run(name: &str, dialect: Option<&Path>, json: bool, config: &Path) -> u8 {
+    let is_file = Path::new(name).extension().is_some_and(|end| end == "toml");
+    let model = if is_file { read(name) } else { named(name).ok_or_else(String::new) };
+    let model = match model {
+        Ok(model) => model,
+        Err(why) if is_file => {
+            tell(&why);
+            return COULD_NOT;
+        }
+        Err(_) => return check::run(&check::Arguments::of_app(config, name)),
+    };
+    match tested(&model, dialect) {
+        Ok(rows) => {
+            let text = if json { format!("{:#}\n", show::json(&model.name, &rows)) } else { show::table(&model.name, &rows) };
+            let code = print(&text);
+            if code == YES && !show::is_good(&rows) { NO } else { code }
+        }
+        Err(why) => {
+            tell(&format!("{why}\n"));
+            COULD_NOT
+        }
+    }
+}
+
+/// A connector file of one's own.
+fn read(path: &str) -> Result<Arc<Model>, String> {
+    let file = source(Path::new(path))?;
+    let (model, problems) = Model::parse(&file);
+    model.map(Arc::new).ok_or_else(|| problems.iter().map(Problem::render).collect())
+}
+
+fn tested(model: &Arc<Model>, dialect: Option<&Path>) -> Result<Vec<crate::kit::Row>, String> {
+    let dialect = match dialect {
+        Some(path) => Arc::new(Dialect::parse(&source(path)?)?),
+        None => scripted(&model.name).ok_or_else(|| {
+            let known = dialects().join(", ");
+            format!("there is no scripted app for connector `{}`\nhelp: --dialect FILE; built in: {known}", model.name)
+        })??,
+    };
+    play(model, &dialect)
+}
+
+fn source(path: &Path) -> Result<SourceFile, String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(SourceFile::new(path.display().to_string(), text))
+}
