@@ -60,13 +60,19 @@ impl Person {
 
     /// For the engine; `id` once the account is known.
     pub(super) fn context<'a>(&'a self, id: Option<&'a str>) -> Context<'a> {
-        Context { scope: &self.mapped.scope, external_id: &self.external_id, login: self.login(), email: self.mapped.email.as_deref(), account_id: id }
+        Context {
+            scope: &self.mapped.scope,
+            external_id: &self.external_id,
+            login: self.login(),
+            email: self.mapped.email.as_deref(),
+            account_id: id,
+        }
     }
 
     /// The account as somebody else made it.
     pub(super) fn user(&self) -> User {
-        let name = self.identity.name.clone().unwrap_or_default();
-        let fields = Map::from_iter([("name".to_owned(), name.into())]);
+        let named = [("name", &self.identity.name), ("first", &self.identity.given_name), ("last", &self.identity.family_name)];
+        let fields = named.into_iter().map(|(field, name)| (field.to_owned(), Value::from(name.clone()))).collect();
         User { login: self.login().to_owned(), email: self.mapped.email.clone(), fields, ..User::default() }
     }
 }

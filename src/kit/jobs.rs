@@ -1,9 +1,9 @@
 //! The scenarios about a sign-in: the real desk, the real engine, and an app that fails half-way.
 
+use super::Verdict::{Failed, Held, NotApplicable};
 use super::backstage::{Backstage, NOW, Person, Set, html};
 use super::server::{When, Wrong};
 use super::table::text;
-use super::Verdict::{Failed, Held, NotApplicable};
 use super::{Row, Verdict};
 use crate::clock::ManualClock;
 use crate::connector::Connector;

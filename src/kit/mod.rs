@@ -1,6 +1,6 @@
 //! Whether a connector does what every connector must: the conformance kit.
 //!
-//! Lives here: the scenarios of every connector (`scenes.rs` those about one call, `jobs.rs` those about a sign-in), the table that they are printed as (`show.rs`), and
+//! Lives here: the scenarios of every connector (`scenes.rs` those about one call, `jobs.rs` those about a sign-in, `live.rs` those that can be played with a running app), the table that they are printed as (`show.rs`), and
 //! the scripted apps that they are played against: one engine (`server.rs`, over the rows of `table.rs`) and one small file of data for each app,
 //! `dialects/APP.toml` (`dialect.rs`).
 //!
@@ -11,6 +11,7 @@
 mod backstage;
 mod dialect;
 mod jobs;
+pub mod live;
 mod scenes;
 mod server;
 pub mod show;

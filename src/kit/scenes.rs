@@ -1,10 +1,10 @@
 //! The scenarios about one call: looking, making, granting, switching off, and what an app may answer instead.
 
+use super::Verdict::{Failed, Held, NotApplicable};
 use super::backstage::{Backstage, Person, Set, html, outcome, words};
 use super::dialect::Say;
 use super::server::{When, Wrong};
 use super::table::{User, text};
-use super::Verdict::{Failed, Held, NotApplicable};
 use super::{Row, Verdict};
 use crate::connector::model::{DisableBy, Verb, Way};
 use crate::connector::{Connector as _, Observation, Outcome, SwitchedOff, Trouble};
@@ -63,7 +63,7 @@ fn makes(stage: &Backstage) -> bool {
 }
 
 /// Whether and how somebody is found.
-fn seen(observed: &Result<Observation, Trouble>) -> String {
+pub(super) fn seen(observed: &Result<Observation, Trouble>) -> String {
     match observed {
         Ok(Observation::Found(account, by)) => format!("found {} by {by:?}", account.login),
         Ok(Observation::Absent) => "absent".to_owned(),
@@ -191,14 +191,16 @@ async fn elses_email(stage: &Backstage) -> Played {
     }
 }
 
+/// Logins that a search might read as more than a name.
+pub(super) const OPERATORS: [&str; 14] =
+    ["*", "~a", "a|b", "ann|bob", "\"", "ann\"", ")", "ann)", "%2F", "ann%2Fgroups", "../ann", "ann' or '1'='1", "ann&x=1", "a_n"];
+
 async fn operators(stage: &Backstage) -> Played {
     let set = stage.set();
     for name in ["ann", "bob", "anna"] {
         set.put(&stage.dialect, stage.person(name, &[])?.user());
     }
-    const NAMES: [&str; 14] =
-        ["*", "~a", "a|b", "ann|bob", "\"", "ann\"", ")", "ann)", "%2F", "ann%2Fgroups", "../ann", "ann' or '1'='1", "ann&x=1", "a_n"];
-    for login in NAMES {
+    for login in OPERATORS {
         let mut person = stage.called(login)?;
         person.mapped.email = None;
         person.external_id = login.to_owned();
@@ -207,7 +209,7 @@ async fn operators(stage: &Backstage) -> Played {
             return failed(format!("{login}: {}", seen(&observed)));
         }
     }
-    held(format!("{} of them find nobody", NAMES.len()))
+    held(format!("{} of them find nobody", OPERATORS.len()))
 }
 
 async fn made(set: &Set, person: &Person) -> Result<(Outcome, Option<Account>), Trouble> {

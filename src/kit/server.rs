@@ -435,17 +435,22 @@ fn matched(on: &str, method: &str, path: &str) -> Option<Map<String, Value>> {
     let mut captures = Map::new();
     for (wanted, given) in wanted.iter().zip(given) {
         let given = percent_decode_str(given).decode_utf8_lossy().into_owned();
-        match (wanted.find('{'), wanted.find('}')) {
-            (Some(open), Some(close)) => {
-                let (before, name, after) = (wanted.get(..open)?, wanted.get(open + 1..close)?, wanted.get(close + 1..)?);
-                let value = given.strip_prefix(before)?.strip_suffix(after)?;
-                captures.insert(name.to_owned(), json!(value));
-            }
-            _ if *wanted == given => {}
-            _ => return None,
-        }
+        segment(wanted, &given, &mut captures)?;
     }
     Some(captures)
+}
+
+/// The captures of `{group}:{user}.json` in one segment.
+fn segment(wanted: &str, given: &str, captures: &mut Map<String, Value>) -> Option<()> {
+    let Some((before, rest)) = wanted.split_once('{') else { return (wanted == given).then_some(()) };
+    let (name, after) = rest.split_once('}')?;
+    let given = given.strip_prefix(before)?;
+    // Up to what stands between this one and the next.
+    let between = after.split('{').next().unwrap_or_default();
+    let end = if between.is_empty() { given.len() } else { given.rfind(between)? };
+    let (value, left) = given.split_at_checked(end)?;
+    captures.insert(name.to_owned(), json!(value));
+    segment(after, left, captures)
 }
 
 /// The value of a dotted name.

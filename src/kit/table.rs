@@ -49,9 +49,10 @@ pub(super) fn is_true(value: &Value) -> bool {
 
 impl Table {
     pub(super) fn new(dialect: &Dialect) -> Self {
-        let groups = dialect.groups.iter().map(|(kind, groups)| {
-            (kind.clone(), groups.iter().map(|group| (group.id.clone(), group.name.clone(), group.more.clone())).collect())
-        });
+        let groups = dialect
+            .groups
+            .iter()
+            .map(|(kind, groups)| (kind.clone(), groups.iter().map(|group| (group.id.clone(), group.name.clone(), group.more.clone())).collect()));
         Self { groups: groups.collect(), next: 100, ..Self::default() }
     }
 
