@@ -290,8 +290,8 @@ pub fn checked(config: &Path) -> Checked {
     let (report, gateway) = match loader.look(&rehearse::gate) {
         Ok(found) => {
             let over = environment::overlay(&found.file, &loader.variables);
-            let loaded = found.first();
-            (loaded.report, Some((loaded.gateway, over)))
+            let Loaded { report, gateway, .. } = found.first();
+            (report, Some((gateway, over)))
         }
         Err(report) => (report, None),
     };
@@ -397,16 +397,16 @@ impl Look {
         {
             return Some(before);
         }
-        let parsed = parse(&file);
-        if self.is_connector(&file, &parsed.0) {
+        let written = parse(&file);
+        if self.is_connector(&file, &written.0) {
             return None;
         }
-        let connector = connector_in(&file, &parsed.0).map(|path| {
+        let connector = connector_in(&file, &written.0).map(|path| {
             let text = self.connector_text(&path);
             (path, text)
         });
         let said = self.report.problems.len();
-        let policy = self.compiled_of(&file, parsed, around).map(Arc::new);
+        let policy = self.compiled_of(&file, written, around).map(Arc::new);
         let mut problems = self.report.problems.split_off(said);
         let failed = policy.iter().flat_map(|policy| gate(policy, &file)).collect::<Vec<_>>();
         let passed = !failed.iter().any(|problem| problem.severity == Severity::Error);

@@ -7,8 +7,11 @@
 mod systemd;
 mod watch;
 
-use crate::admin::commands::{ActOnUser, BeginReconcile, Deed, ListUsers, LookReconcile, Looks, Reload, Reloaded, Reloads, Statuses};
-use crate::admin::socket::{self, Commands, Peers};
+use crate::admin::commands::{
+    ActOnUser, BeginReconcile, Deed, ListKeys, ListSessions, ListUsers, LookReconcile, Looks, Reload, Reloaded, Reloads, RevokeSessions, RotateKeys,
+    Statuses,
+};
+use crate::admin::socket::{self, Command, Commands, Peers};
 use crate::app::{self, By, Plan, Running, Source, StartError, Swap};
 use crate::config::{Admin, SOCKET};
 use crate::load::{Gate, Loader};
@@ -78,6 +81,13 @@ impl Following {
             for deed in Deed::ALL {
                 commands.push(Box::new(ActOnUser { deed, people: people.clone() }));
             }
+            let (sessions, keys) = (swap.sessions(), swap.keys());
+            commands.extend([
+                Box::new(ListSessions(sessions.clone())) as Box<dyn Command>,
+                Box::new(RevokeSessions(sessions)),
+                Box::new(ListKeys(keys.clone())),
+                Box::new(RotateKeys(keys)),
+            ]);
             drop(tokio::spawn(socket::run(listener, peers, commands, running.stopping())));
             path
         });

@@ -24,6 +24,8 @@ use crate::proxy::tls::Resolver;
 use crate::request::{Limits, Routes};
 use crate::secrets;
 use crate::session::LiveSessions;
+use crate::session::operators::Sessions;
+use crate::signer::KeyRing;
 use crate::source::{Problem, Report, Severity};
 use crate::state::{SecretHash, SignInStore, Store};
 use arc_swap::ArcSwap;
@@ -51,6 +53,8 @@ impl std::fmt::Debug for Swap {
 
 /// The rooms that a reload reaches into.
 pub(super) struct Handles {
+    pub(super) keys: KeyRing,
+    pub(super) sessions: Sessions,
     pub(super) routes: Arc<ArcSwap<Routes>>,
     pub(super) provision: Arc<provision::Desk>,
     pub(super) login: Arc<login::Desk>,
@@ -305,6 +309,16 @@ impl Swap {
         })
     }
 
+    /// What applications' tokens are signed with, for operators.
+    pub fn keys(&self) -> KeyRing {
+        self.handles.keys.clone()
+    }
+
+    /// Who is signed in, for operators.
+    pub fn sessions(&self) -> Sessions {
+        self.handles.sessions.clone()
+    }
+
     /// The people with accounts, for operators.
     pub fn people(&self) -> provision::People {
         self.handles.provision.people()
@@ -458,6 +472,11 @@ impl Swap {
 }
 
 impl Served {
+    /// How its admin API is; `None` when it makes no accounts.
+    pub(super) fn admin_api(&self) -> Option<crate::connector::BreakerState> {
+        self.parts.connector.as_ref().map(|connector| connector.health().state)
+    }
+
     fn seated(&self) -> Option<(String, Arc<dyn Connector>)> {
         self.parts.connector.as_ref().map(|connector| (seat(&self.policy), Arc::clone(connector)))
     }

@@ -6,12 +6,14 @@
 //! `status.rs` how it is, `online.rs` looks at everything that a start would need without starting.
 
 mod build;
+mod admin_tls;
 mod connectors;
 mod force;
 mod lines;
 pub mod look;
 pub mod online;
 mod reconcile;
+mod secret;
 mod sockets;
 mod status;
 mod wiring;
@@ -33,15 +35,15 @@ use crate::proxy::tls::{Acceptor, Resolver};
 use crate::proxy::{Shared, Worker, redirect, tls};
 use crate::rehearse::perform::Real;
 use crate::request::{Limits, Routes};
-use crate::secrets::{self, SecretError};
+use crate::secrets::SecretError;
+use crate::session::operators::Sessions;
 use crate::session::{LiveSessions, TokenSessions};
-use crate::signer::Signer;
+use crate::signer::{KeyRing, Signer};
 use crate::state::seal::Sealer;
 use crate::state::{LoginStore, Store, sqlite};
 use arc_swap::ArcSwap;
 use build::Builder;
 use force::{First, Handles};
-use secrecy::SecretString;
 use sockets::Sockets;
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -169,6 +171,14 @@ pub enum StartError {
         /// What is wrong.
         cause: tls::TlsError,
     },
+    /// The connection to an admin API.
+    #[error("{file}: provision: {why}")]
+    AdminTls {
+        /// The policy.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
     /// What a SAML provider needs beside its settings.
     #[error("{place}: {why}")]
     Idp {
@@ -248,14 +258,10 @@ pub struct Running {
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let Plan { gateway, text, policies, unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
-    let pseudonyms = if gateway.audit.hash {
-        // Read once more below, when there is a log that can say who else may read it.
-        let key = read_secret(&"[state] key", &gateway.state.key, environment.as_ref())?;
-        Some(observe::Pseudonyms::new(Sealer::new(&key, Arc::clone(&entropy))?))
-    } else {
-        None
-    };
-    let install = || observe::install(&gateway.telemetry, &gateway.audit, pseudonyms, &metrics, Arc::clone(&clock));
+    // Read once more below, when there is a log that can say who else may read it.
+    let key = secret::read_saying(&"[state] key", &gateway.state.key, environment.as_ref(), &drop)?;
+    let sealer = Sealer::new(&key, Arc::clone(&entropy))?;
+    let install = || observe::install(&gateway.telemetry, &gateway.audit, &sealer, &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
     let scheme = if plain { "http" } else { "https" };
@@ -282,7 +288,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     });
     let idps = gateway.idps.iter().map(|idp| builder.idp(idp, &[])).collect::<Result<Vec<_>, _>>()?;
     let routes: Arc<ArcSwap<Routes>> = Arc::default();
-    let jwks = bytes::Bytes::from(signer.jwks().to_string());
+    let (published, told) = (Arc::clone(&signer), Arc::clone(&clock));
     let login = Arc::new(login::Desk::new(DeskParts {
         addresses: addresses.clone(),
         session: gateway.session.clone(),
@@ -296,7 +302,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         providers: idps.iter().map(|known| Arc::clone(&known.provider)).collect(),
         apps: Arc::new(AppsByName(Arc::clone(&routes))),
         admission: Arc::new(DeskAdmission { desk: Arc::clone(&provision), clock: Arc::clone(&clock) }),
-        jwks: Arc::new(move || jwks.clone()),
+        jwks: Arc::new(move || bytes::Bytes::from(published.jwks(told.now()).to_string())),
         pending_max: PENDING_MAX,
     }));
     let issuers = idps.iter().filter_map(|known| known.tokens.clone()).collect();
@@ -323,12 +329,14 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         incidents,
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
+        visitors: Arc::default(),
     });
     let sockets = Sockets::bind(&gateway, if plain { DEMO } else { "[server] listen" })?;
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
-    let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), gateway.state.sign_ins_keep_ms, background.clone()));
+    let keep = observe::Keep { incidents_ms: gateway.state.incidents_keep_ms, sign_ins_ms: gateway.state.sign_ins_keep_ms };
+    let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), keep, background.clone()));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
@@ -340,7 +348,9 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         let admin = Arc::new(Admin { metrics, store: Arc::clone(&shared_store), show_metrics: gateway.telemetry.metrics, clock });
         drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
     }
-    let handles = Handles { routes, provision, login, tokens, pages, live, limits, metrics, store: shared_store, level, resolver, clock, scheme };
+    let keys = KeyRing { signer: Arc::clone(&signer), store: Arc::new(store.clone()), clock: Arc::clone(&clock) };
+    let sessions = Sessions::new(Arc::clone(&live), Arc::new(store.clone()), Arc::clone(&clock));
+    let handles = Handles { keys, sessions, routes, provision, login, tokens, pages, live, limits, metrics, store: shared_store, level, resolver, clock, scheme };
     let swap = Arc::new(Swap::begin(builder, handles, First { gateway, text, policies, unavailable, rejected, idps, certificates }));
     drop(tokio::spawn(Arc::clone(&swap).sample(background.clone())));
     let mut cores = Vec::new();
@@ -362,6 +372,7 @@ fn limits(gateway: &Gateway, scheme: &'static str) -> Limits {
         cookie: gateway.session.cookie.clone(),
         idle_ms: gateway.session.idle_ms,
         scheme,
+        bounds: gateway.server.bounds,
     }
 }
 
@@ -419,17 +430,11 @@ impl Running {
 /// A secret that cannot be read, or outgoing TLS.
 pub fn admin_reader(policy: &Policy) -> Result<Option<Real>, StartError> {
     let Some(provision) = &policy.provision else { return Ok(None) };
-    let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, &|name| std::env::var_os(name));
-    let transport = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    let read = |place: &dyn Display, reference: &SecretRef| secret::read(place, reference, &|name| std::env::var_os(name));
+    let usual: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    let key = connectors::client_key(policy, &read)?;
+    let transport = admin_tls::Files::read(policy)?.transport(policy, key.as_ref(), &usual)?;
     Ok(Some(Real { transport, credential: connectors::resolve(&policy.file, &provision.credential, &read)? }))
-}
-
-fn read_secret(place: &dyn Display, reference: &SecretRef, environment: secrets::Environment<'_>) -> Result<SecretString, StartError> {
-    let resolved = secrets::resolve(reference, environment).map_err(|cause| StartError::Secret { place: place.to_string(), cause })?;
-    if let Some(warning) = resolved.warning {
-        tracing::warn!(reference = warning.reference, path = %warning.path.display(), mode = format!("{:o}", warning.mode), "a secret can be read by others");
-    }
-    Ok(resolved.secret)
 }
 
 fn list(addresses: &[SocketAddr]) -> String {

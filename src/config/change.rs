@@ -10,7 +10,7 @@ pub fn keep(running: &Gateway, mut written: Gateway) -> (Gateway, Vec<&'static s
     let mut kept = Kept(Vec::new());
     // Taken apart whole, here and below: a new key has to be thought about in this file.
     let Gateway { server, certificates: _, min_tls, admin, state, session, provisioning: _, audit, telemetry, pages: _, idps: _ } = &mut written;
-    let Server { listen, redirect, auth_host, public_port, policies: _, trusted_proxies: _, body_bytes_max: _, drain_ms, workers } = server;
+    let Server { listen, redirect, auth_host, public_port, policies: _, trusted_proxies: _, body_bytes_max: _, drain_ms, workers, bounds: _ } = server;
     kept.hold("server.listen", &running.server.listen, listen);
     kept.hold("server.redirect", &running.server.redirect, redirect);
     kept.hold("server.auth_host", &running.server.auth_host, auth_host);

@@ -6,7 +6,7 @@
 use super::environment::{self, Overlaid};
 use super::schema::GATEWAY;
 use super::{
-    Admin, Audit, AuditFormat, AuditSink, Certificate, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State, Telemetry,
+    Admin, Audit, AuditFormat, AuditSink, Bounds, Certificate, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State, Telemetry,
     TlsVersion,
 };
 use crate::policy::Policy;
@@ -145,6 +145,7 @@ fn server(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Server
         body_bytes_max: table.text("max_body").and_then(size_bytes).unwrap_or(100 << 20),
         drain_ms: table.duration_ms("drain").and_then(|ms| u64::try_from(ms).ok()).unwrap_or(30_000),
         workers: number("workers").and_then(|workers| usize::try_from(workers).ok()).unwrap_or(0),
+        bounds: bounds(table),
     })
 }
 
@@ -194,12 +195,27 @@ fn admin(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Admin> 
     })
 }
 
+/// Each key by itself, else its default.
+fn bounds(table: &Table) -> Bounds {
+    let usual = Bounds::default();
+    let number = |key: &str, usual: usize| table.integer(key).and_then(|number| usize::try_from(number).ok()).unwrap_or(usual);
+    let span = |key: &str, usual: u64| table.duration_ms(key).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(usual);
+    Bounds {
+        connections_max: number("max_connections", usual.connections_max),
+        connections_per_client_max: number("max_connections_per_client", usual.connections_per_client_max),
+        response_idle_ms: span("response_idle", usual.response_idle_ms),
+        stream_idle_ms: span("stream_idle", usual.stream_idle_ms),
+    }
+}
+
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
 /// `[state] sign_ins_keep`: 90 days.
 const SIGN_INS_KEEP_MS: i64 = 90 * 86_400_000;
+/// `[state] incidents_keep`: 30 days.
+const INCIDENTS_KEEP_MS: i64 = 30 * 86_400_000;
 
 fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> {
     let (table, _) = section(tree, "state")?;
@@ -223,7 +239,9 @@ fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> 
     };
     let backup_keep = table.integer("backup_keep").and_then(|keep| usize::try_from(keep).ok()).unwrap_or(7);
     let sign_ins_keep_ms = table.duration_ms("sign_ins_keep").unwrap_or(SIGN_INS_KEEP_MS);
-    Some(State { url, key: secret(table, "key", folder)?, backup_keep, sign_ins_keep_ms })
+    // Whoever keeps sign-ins for a week does not keep people for a month because they were refused.
+    let incidents_keep_ms = table.duration_ms("incidents_keep").unwrap_or_else(|| INCIDENTS_KEEP_MS.min(sign_ins_keep_ms));
+    Some(State { url, key: secret(table, "key", folder)?, backup_keep, sign_ins_keep_ms, incidents_keep_ms })
 }
 
 fn session(reader: &mut Reader<'_>, tree: &Table) -> Session {

@@ -68,6 +68,27 @@ pub struct Server {
     pub drain_ms: u64,
     /// Worker threads; 0: one per core.
     pub workers: usize,
+    /// How much of the gateway strangers may take.
+    pub bounds: Bounds,
+}
+
+/// How much of the gateway its clients may take: connections, and time in which nothing moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections that are open at once (`max_connections`).
+    pub connections_max: usize,
+    /// Of which one client may have so many (`max_connections_per_client`).
+    pub connections_per_client_max: usize,
+    /// An answer of which nothing moves for so long is cut off (`response_idle`).
+    pub response_idle_ms: u64,
+    /// As long may an event stream or a WebSocket be silent (`stream_idle`).
+    pub stream_idle_ms: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { connections_max: 10_000, connections_per_client_max: 1_000, response_idle_ms: 120_000, stream_idle_ms: 3_600_000 }
+    }
 }
 
 /// The oldest TLS version that is served.
@@ -116,6 +137,8 @@ pub struct State {
     pub backup_keep: usize,
     /// How long the last sign-in of each person is kept.
     pub sign_ins_keep_ms: i64,
+    /// How long what stood behind an incident code is kept.
+    pub incidents_keep_ms: i64,
 }
 
 /// `[session]`.

@@ -21,7 +21,7 @@ mod tree;
 
 pub use fold::{Fold, same_email, skeleton};
 pub use tree::Tree;
-pub(super) use tree::{Over, plain};
+pub(super) use tree::{FOR_SHOW, Over, plain};
 
 use crate::config::SecretRef;
 use crate::connector::Outcome;

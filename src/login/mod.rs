@@ -160,7 +160,11 @@ impl Desk {
     }
 
     /// Answers.
-    pub async fn serve(self: &Arc<Self>, request: OwnRequest) -> Response<Bytes> {
+    pub async fn serve(self: &Arc<Self>, mut request: OwnRequest) -> Response<Bytes> {
+        // Nobody typed what a provider's page sends, and sending it again helps nobody.
+        if request.path == SAML_ACS && request.kind == RequestKind::Form {
+            request.kind = RequestKind::Page;
+        }
         let outcome = match &request.role {
             HostRole::Auth => Box::pin(self.on_auth_host(&request)).await,
             HostRole::App(app) => Box::pin(self.on_app_host(&request, app)).await,

@@ -223,10 +223,13 @@ pub struct Metrics {
     provisioning: Family<ProvisioningLabels, Counter>,
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
+    audit_left_out: Counter,
+    turned_away: Counter,
     log_dropped: Counter,
     incidents_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
     policy_stale: Family<AppLabels, Gauge>,
+    breaker_state: Family<AppLabels, Gauge>,
     reload_successful: Gauge,
     reload_success_timestamp_s: Gauge,
     accounts: Accounts,
@@ -254,6 +257,10 @@ impl Default for Metrics {
         registry.register("vestibule_logins", "Sign-ins by provider and result", Family::clone(&logins));
         registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
+        let audit_left_out = Counter::default();
+        registry.register("vestibule_audit_left_out", "Audit lines that strangers caused beyond ten a minute of a kind and address", audit_left_out.clone());
+        let turned_away = Counter::default();
+        registry.register("vestibule_connections_turned_away", "Connections beyond [server] max_connections and max_connections_per_client", turned_away.clone());
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
         let log_dropped = Counter::default();
         registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
@@ -262,6 +269,9 @@ impl Default for Metrics {
         registry.register("vestibule_policy_loaded", "1 for every policy in force, 0 for one with errors", Family::clone(&policy_loaded));
         let text = "1 for every policy of which an older version is in force, because what the file says now is not in order";
         registry.register("vestibule_policy_stale", text, Family::clone(&policy_stale));
+        let breaker_state = Family::<AppLabels, Gauge>::default();
+        let text = "How the admin API is: 0 asked, 1 about to be probed, 2 left alone for a while, 3 left alone because it refuses the credential";
+        registry.register("vestibule_admin_api_breaker_state", text, Family::clone(&breaker_state));
         let text = "1 when all that was loaded last was in order";
         registry.register("vestibule_config_last_reload_successful", text, reload_successful.clone());
         let text = "When all that was loaded was in order for the last time";
@@ -278,10 +288,13 @@ impl Default for Metrics {
             provisioning,
             audit_events,
             audit_dropped,
+            audit_left_out,
+            turned_away,
             log_dropped,
             incidents_dropped,
             policy_loaded,
             policy_stale,
+            breaker_state,
             reload_successful,
             reload_success_timestamp_s,
             accounts,
@@ -409,6 +422,24 @@ impl Metrics {
                 | AccountState::Deprovisioned => {}
             }
         }
+    }
+
+    /// How the admin API of each app is.
+    pub fn admin_apis<'a>(&self, states: impl IntoIterator<Item = (&'a str, i64)>) {
+        self.breaker_state.clear();
+        for (app, state) in states {
+            self.breaker_state.get_or_create(&AppLabels { app: app.to_owned() }).set(state);
+        }
+    }
+
+    /// Counts a connection that was one too many.
+    pub fn turned_away(&self) {
+        self.turned_away.inc();
+    }
+
+    /// Counts an audit line that was one too many of its kind.
+    pub(super) fn audit_left_out(&self) {
+        self.audit_left_out.inc();
     }
 
     /// Counts an audit event that could not be written.

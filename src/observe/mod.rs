@@ -11,13 +11,14 @@ mod lines;
 mod metrics;
 
 pub use audit::Pseudonyms;
-pub use incidents::{Incidents, Keeping};
+pub use incidents::{Incidents, Keep, Keeping};
 pub use level::Level;
 pub use lines::Flush;
 pub use metrics::{Counted, Metrics, Tally};
 
 use crate::clock::Clock;
 use crate::config::{Audit, AuditSink, Telemetry};
+use crate::state::seal::Sealer;
 use audit::AuditLayer;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -64,14 +65,15 @@ fn opened(sink: &AuditSink, cause: std::io::Error) -> ObserveError {
 }
 
 /// Sends logs to standard error and audit events to their sink, for the whole process. Nobody who logs waits for them: see `lines.rs`. The last lines are
-/// written when the [`Flush`] is dropped; [`Level`] changes how much is logged. With `pseudonyms`, audit events name nobody.
+/// written when the [`Flush`] is dropped; [`Level`] changes how much is logged. Of `sealer`'s key come the chain of an audit file and, with
+/// `[audit] pii = "hash"`, pseudonyms.
 ///
 /// # Errors
 /// [`ObserveError`] by cause.
 pub fn install(
     telemetry: &Telemetry,
     audit: &Audit,
-    pseudonyms: Option<Pseudonyms>,
+    sealer: &Sealer,
     metrics: &Arc<Metrics>,
     clock: Arc<dyn Clock>,
 ) -> Result<(Flush, Level), ObserveError> {
@@ -84,7 +86,7 @@ pub fn install(
     let not_audit = tracing_subscriber::filter::filter_fn(|event| event.target() != audit::TARGET);
     let write = |line: &[u8]| std::io::stderr().lock().write_all(line);
     let log = lines::Queue::open("log", lines::LINES_MAX, metrics, Metrics::log_dropped, write).map_err(ObserveError::Thread)?;
-    let layer = AuditLayer::open(audit, pseudonyms, log.clone(), json, Arc::clone(metrics), clock).map_err(|error| opened(&audit.sink, error))?;
+    let layer = AuditLayer::open(audit, sealer, log.clone(), json, Arc::clone(metrics), clock).map_err(|error| opened(&audit.sink, error))?;
     let flush = Flush(vec![layer.lines().clone(), log.clone()]);
     let writer = move || log.clone();
     let lines = if json {

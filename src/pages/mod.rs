@@ -139,7 +139,8 @@ impl Told {
         (!matches!(message, PublicMessage::SignedIn | PublicMessage::SignedOut)).then(|| Self {
             message,
             app: context.app.map(|app| (app.name.clone(), app.revision.clone())),
-            person: context.person.cloned().map(Box::new),
+            // Of whom it is about, what the answer hung on: for an app what its policy reads, elsewhere no claims at all.
+            person: context.person.map(|person| Box::new(context.app.map_or_else(|| person.with_claims(serde_json::Map::new()), |app| app.needed(person)))),
             wanted: context.continue_to.and_then(|to| to.split('?').next()).map(str::to_owned),
             idp: None,
             reason: reason.to_owned(),

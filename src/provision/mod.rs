@@ -261,6 +261,8 @@ pub fn seat(policy: &Policy) -> String {
 #[derive(Debug)]
 struct Counter {
     connector: Arc<dyn Connector>,
+    /// The same for what nobody waits for.
+    quiet: Arc<dyn Connector>,
     permits: Semaphore,
     /// For what nobody waits for: a lane of its own, so that it delays nobody.
     background: Semaphore,
@@ -332,6 +334,7 @@ impl Desk {
         let counter = |(app, connector): (String, Arc<dyn Connector>)| {
             let known = before.get(&app).filter(|counter| Arc::ptr_eq(&counter.connector, &connector)).cloned();
             let new = || Counter {
+                quiet: connector.background().unwrap_or_else(|| Arc::clone(&connector)),
                 connector,
                 permits: Semaphore::new(JOBS_MAX),
                 background: Semaphore::new(BACKGROUND_MAX),

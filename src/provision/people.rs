@@ -78,8 +78,10 @@ pub struct Listed {
     pub left: Option<Left>,
     /// When the account was last seen to be as wanted, seconds since the epoch.
     pub verified_at: Option<i64>,
-    /// When a human approved, seconds since the epoch.
-    pub approved_at: Option<i64>,
+    /// When a human approved an account beyond `max_accounts`, seconds since the epoch.
+    pub seat_approved_at: Option<i64>,
+    /// When a human approved memberships for an account that was there before, seconds since the epoch.
+    pub join_approved_at: Option<i64>,
     /// Since when nothing has worked, seconds since the epoch.
     pub failed_at: Option<i64>,
 }
@@ -156,16 +158,12 @@ impl People {
     pub async fn approve(&self, app: &str, person: &str, by: &str) -> Result<Listed, PeopleError> {
         self.change(app, person, by, "approval.granted", |record, now| {
             let Some(awaiting) = record.awaiting.take() else { return Err(PeopleError::NothingToApprove { person: person.to_owned() }) };
-            let before = record.approved_at.replace(now);
             match awaiting {
-                Awaiting::Account => record.state = AccountState::Pending,
+                Awaiting::Account => (record.state, record.seat_approved_at) = (AccountState::Pending, Some(now)),
                 // Not an approval of anything that the person gets.
-                Awaiting::Leave => {
-                    record.approved_at = before;
-                    leaving::release(record, now);
-                }
+                Awaiting::Leave => leaving::release(record, now),
                 // Looked at anew, and joined, by the next request that asks.
-                Awaiting::Join => record.desired_fp = None,
+                Awaiting::Join => (record.desired_fp, record.join_approved_at) = (None, Some(now)),
             }
             Ok(())
         })
@@ -334,7 +332,8 @@ impl Listed {
             drift: ledger.drift,
             left: ledger.left,
             verified_at: seconds(record.verified_at),
-            approved_at: seconds(record.approved_at),
+            seat_approved_at: seconds(record.seat_approved_at),
+            join_approved_at: seconds(record.join_approved_at),
             failed_at: seconds(record.failed_at),
         }
     }

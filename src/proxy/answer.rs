@@ -9,7 +9,7 @@ use crate::fault::{Incident, PublicMessage};
 use crate::login::{Ask, HostRole, OwnRequest, SAML_ACS};
 use crate::pages::{PageContext, Told, Wish};
 use crate::policy::leavers::has_left;
-use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, walk};
+use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, kind_of, walk};
 use crate::state::AccountKey;
 use bytes::Bytes;
 use http::request::Parts;
@@ -21,6 +21,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// Our own pages take small forms only.
 const OWN_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -38,11 +39,15 @@ pub(super) struct Connection {
     pub(super) peer_text: HeaderValue,
     /// Name it was opened for, lower case.
     pub(super) sni: Option<Arc<str>>,
+    /// Whether it is one too many: then that is all it is told.
+    pub(super) turned_away: bool,
+    /// Told when it takes nothing of an answer any more: it is closed then.
+    pub(super) stalled: Rc<Notify>,
 }
 
 impl Connection {
-    pub(super) fn new(peer: IpAddr, sni: Option<Arc<str>>) -> Self {
-        Self { peer, peer_text: address_text(peer), sni }
+    pub(super) fn new(peer: IpAddr, sni: Option<Arc<str>>, turned_away: bool) -> Self {
+        Self { peer, peer_text: address_text(peer), sni, turned_away, stalled: Rc::default() }
     }
 }
 
@@ -57,6 +62,9 @@ struct Ending {
 pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request: Request<Incoming>) -> Response<DownBody> {
     let begun = Instant::now();
     let incident = worker.incident();
+    if connection.turned_away {
+        return too_many(worker, incident, &request);
+    }
     let (head, body) = request.into_parts();
     let line = Line::of(&head, connection.peer, &worker.shared.limits.load().trusted_proxies);
     let body_bytes = http_body::Body::size_hint(&body).exact();
@@ -72,8 +80,8 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
             let language = upstream.accept_language().cloned();
             let decision = if upstream.is_announced() { "allowed" } else { "public" };
             let forwarded = match upstream.signs_out() {
-                None => forward(worker, upstream).await,
-                Some(asked_for) => sign_out::through_the_app(worker, upstream, asked_for).await,
+                None => forward(worker, upstream, &connection.stalled).await,
+                Some(asked_for) => sign_out::through_the_app(worker, upstream, asked_for, &connection.stalled).await,
             };
             match forwarded {
                 Ok(response) => (response, Ending { app, decision, reason: "" }, None),
@@ -101,6 +109,18 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
     }
     worker.tally(ending.app.as_deref(), line.method, response.status(), begun.elapsed(), ending.decision, ending.reason);
     line.write(incident, &ending, response.status(), begun, connection.peer);
+    response
+}
+
+/// To whoever is one too many: that, and the end of the connection.
+fn too_many(worker: &Worker, incident: Incident, request: &Request<Incoming>) -> Response<DownBody> {
+    let is_h1 = request.version() < http::Version::HTTP_2;
+    let kind = kind_of(request.method(), request.headers());
+    let mut response = page(worker, PublicMessage::TooManyConnections, incident, kind, None, request.headers().get(http::header::ACCEPT_LANGUAGE));
+    drop(response.extensions_mut().remove::<Told>());
+    if is_h1 {
+        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

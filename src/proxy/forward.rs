@@ -7,6 +7,7 @@
 use super::body::{DownBody, UpBody, UpBodyFate};
 use super::heal::{self, Healed};
 use super::pool::{ConnectError, Lease, Pool};
+use super::streams::Stream;
 use super::tunnel;
 use super::worker::Worker;
 use crate::fault::PublicMessage;
@@ -23,6 +24,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Why there is no answer from the application. The address and the cause are for the log.
 #[derive(Debug, thiserror::Error)]
@@ -90,8 +92,8 @@ impl ForwardError {
 }
 
 /// Sends a request to its application and starts the answer on its way back.
-pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>) -> Result<Response<DownBody>, ForwardError> {
-    let Wire { mut head, body, route, session, upgrade, downstream, incident, kind, owner, binding, back, signs_out } = request.into_wire();
+pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>, stalled: &Rc<Notify>) -> Result<Response<DownBody>, ForwardError> {
+    let Wire { mut head, body, route, session, asked, upgrade, downstream, incident, kind, owner, binding, back, signs_out } = request.into_wire();
     if !http_body::Body::is_end_stream(&body) && http_body::Body::size_hint(&body).exact().is_none() {
         // Otherwise hyper takes a GET to have no body, and the application would answer another question.
         head.headers.insert(header::TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
@@ -103,13 +105,15 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     let page = (kind == RequestKind::Page && head.method == Method::GET).then(|| head.uri.path_and_query().cloned()).flatten();
     let (body, fate) = UpBody::new(body, worker.shared.limits.load().body_bytes_max);
     let keep = watched.is_some() && fate.finished() && matches!(head.method, Method::GET | Method::HEAD);
+    let up = fate.clone();
     let mut reply = send(&worker.pool, &route, head, body, fate, keep).await?;
     if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
         let Some(client_side) = upgrade.and_then(|mut extensions| extensions.remove::<hyper::upgrade::OnUpgrade>()) else {
             return Err(ForwardError::UnaskedUpgrade { address: address(&route) });
         };
         let Some(upstream_side) = reply.upgraded.take() else { return Err(ForwardError::UnaskedUpgrade { address: address(&route) }) };
-        tunnel::open(worker, client_side, upstream_side, session);
+        let stream = Stream { route: Arc::clone(&route), session, asked, up: None, may_be_silent: true, stalled: Rc::clone(stalled) };
+        tunnel::open(worker, client_side, upstream_side, stream);
         return Ok(switching(&reply.head.headers, &worker.shared.limits.load().cookie, &owner));
     }
     if let Some(person) = &watched
@@ -162,9 +166,17 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
             return Ok(see_other(head.headers, &back));
         }
     }
-    let bound = session.map(|session| (Rc::clone(&worker.streams), session));
+    let may_be_silent = head.headers.get(header::CONTENT_TYPE).is_some_and(is_event_stream);
+    let up = (!up.finished()).then_some(up);
+    let stream = Stream { route: Arc::clone(&route), session, asked, up, may_be_silent, stalled: Rc::clone(stalled) };
     head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
-    Ok(Response::from_parts(head, DownBody::theirs(ahead, body, lease, bound)))
+    Ok(Response::from_parts(head, DownBody::theirs(ahead, body, lease, Rc::clone(&worker.streams), stream)))
+}
+
+/// Server-sent events (HTML 9.2.5): silence is part of it.
+fn is_event_stream(content_type: &http::HeaderValue) -> bool {
+    let kind = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 fn address(route: &Route) -> String {

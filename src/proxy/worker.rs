@@ -5,6 +5,7 @@
 
 use super::pool::Pool;
 use super::streams::Streams;
+use super::visitors::Visitors;
 use super::{serve, tls};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -20,7 +21,7 @@ use arc_swap::ArcSwap;
 use http::StatusCode;
 use rustls::ClientConfig;
 use std::cell::RefCell;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub struct Shared {
     pub incidents: Incidents,
     /// What applications' certificates are checked against.
     pub upstream_tls: Arc<ClientConfig>,
+    /// Open connections.
+    pub visitors: Arc<Visitors>,
     /// How long in-flight requests may take after a stop.
     pub drain_ms: u64,
 }
@@ -164,7 +167,7 @@ impl Doors for Worker {
         Ok(found)
     }
 
-    async fn token(&self, token: &str, route: &Arc<Route>, incident: Incident) -> Result<Arc<AppSession>, PublicMessage> {
+    async fn token(&self, token: &str, route: &Arc<Route>, incident: Incident, client: IpAddr) -> Result<Arc<AppSession>, PublicMessage> {
         let policy = &route.policy;
         let key = TokenSessions::key(&policy.name, &policy.revision, token);
         let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.load().idle_ms);
@@ -173,7 +176,7 @@ impl Doors for Worker {
             return Ok(known);
         }
         let (desk, policy, token) = (Arc::clone(&self.shared.tokens), Arc::clone(policy), token.to_owned());
-        let verified = self.shared.control.spawn(async move { desk.session(key, &token, &policy, incident).await }).await;
+        let verified = self.shared.control.spawn(async move { desk.session(key, &token, &policy, incident, client).await }).await;
         let session = verified.unwrap_or_else(|died| {
             tracing::error!(%incident, error = %died, "the verification of an access token panicked");
             Err(PublicMessage::Internal)

@@ -3,9 +3,11 @@
 mod access;
 mod admin;
 mod bearer;
+mod bounds;
 mod check;
 mod cli;
 mod connector;
+mod engine;
 mod explain;
 mod fake_admin;
 mod fake_op;

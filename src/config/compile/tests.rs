@@ -1,5 +1,5 @@
 use super::compile;
-use crate::config::{Audit, AuditFormat, AuditSink, SecretRef, TlsVersion};
+use crate::config::{Audit, AuditFormat, AuditSink, Bounds, SecretRef, TlsVersion};
 use crate::source::{Problem, Severity, SourceFile};
 use std::path::{Path, PathBuf};
 
@@ -97,6 +97,8 @@ fn defaults_and_places_are_filled_in() {
     let server = &gateway.server;
     assert_eq!((server.auth_host.as_str(), server.public_port, server.workers), ("auth.example.com", 443, 0));
     assert_eq!((server.body_bytes_max, server.drain_ms, server.policies.as_path()), (100 << 20, 30_000, Path::new("/etc/v/policies")));
+    let Bounds { connections_max, connections_per_client_max, response_idle_ms, stream_idle_ms } = server.bounds;
+    assert_eq!((connections_max, connections_per_client_max, response_idle_ms, stream_idle_ms), (10_000, 1_000, 120_000, 3_600_000));
     assert_eq!(gateway.certificates[0].chain, PathBuf::from("/etc/v/c.pem"));
     assert_eq!(gateway.certificates[0].key, SecretRef::File("/etc/v/c.key".into()));
     assert_eq!(gateway.state.url, "sqlite:/etc/v/x.db");

@@ -57,6 +57,7 @@ impl Engine {
                 Err(error @ EvalError::Type(_)) => return Err(trouble(&step, Outcome::Invalid, format!("if: {error}"))),
             }
         }
+        self.admit(&step).await?;
         let mut answer = match (&call.paginate, &call.base) {
             (Some(paginate), _) => self.pages(&step, call, paginate, names).await?,
             (None, Some(_)) => self.over_base(&step, call, names).await?,
@@ -210,6 +211,9 @@ impl Engine {
                 stale = Some(signed_in.generation);
                 continue;
             }
+            if verdict.outcome == Outcome::Reauth {
+                self.quarantine(step);
+            }
             let whole = verdict.json.unwrap_or(Value::Null);
             let answer = Answer {
                 outcome: verdict.outcome,
@@ -270,7 +274,7 @@ impl Engine {
             return Ok(response);
         }
         let shown = self.stage.is_some().then(|| request.clone());
-        let response = self.transport.send(request).await.map_err(|error| classify::no_answer(step, call.effect, &error))?;
+        let response = self.through_the_gate(step, call.effect, self.lane, request).await?;
         signed_in.note(&response);
         if !classify::is_to(call, &response, id) {
             return Err(trouble(step, classify::unknown(call.effect), "the answer is to another request"));

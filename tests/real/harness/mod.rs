@@ -13,7 +13,7 @@ mod person;
 pub(crate) use app::{App, Road};
 pub(crate) use gateway::{Gateway, Site};
 pub(crate) use part::Part;
-pub(crate) use parts::{Client, Hub, OidcProvider, ScimServer, SimpleSaml};
+pub(crate) use parts::{Client, Hub, OidcProvider, Redmine, ScimServer, SimpleSaml};
 pub(crate) use person::{Person, Reply};
 
 use std::net::TcpListener;
