@@ -81,7 +81,7 @@ fn list(search: Option<&str>, supports: &[String], as_json: bool) -> u8 {
         let proven = match model.tested_with.as_slice() {
             [] if dialects().contains(&model.name.as_str()) => "a scripted app".to_owned(),
             [] => "-".to_owned(),
-            with => with.join(", "),
+            apps => apps.join(", "),
         };
         // Writing to a String cannot fail.
         let _infallible = writeln!(out, "{:width$}  {jit:<10}  {:<7}  {:<10}  {proven}", model.name, yes("disable"), yes("membership"));

@@ -30,7 +30,11 @@ static BUILTIN: LazyLock<Vec<Arc<Model>>> = LazyLock::new(|| {
     let parsed = parse_all().into_iter().filter_map(|(model, _)| model.map(Arc::new));
     let mut all: Vec<Arc<Model>> = std::iter::once(Arc::new(Model::rest())).chain(parsed).collect();
     for (name, like, summary) in TWINS {
-        let twin = all.iter().find(|model| model.name == like).map(|model| Model { name: name.to_owned(), summary: summary.to_owned(), ..Model::clone(model) });
+        let twin = all.iter().find(|model| model.name == like).map(|model| Model {
+            name: name.to_owned(),
+            summary: summary.to_owned(),
+            ..Model::clone(model)
+        });
         all.extend(twin.map(Arc::new));
     }
     all

@@ -216,8 +216,8 @@ fn policy_text(model: &Model, dialect: &Dialect) -> String {
             let _infallible = writeln!(out, "{name} = {{ secret = \"cred:kit\" }}");
         }
     }
-    if !given.settings.is_empty() {
-        out.push_str("[provision.settings]\n");
+    if !given.settings.is_empty() || !dialect.settings.is_empty() {
+        let _infallible = writeln!(out, "[provision.settings]\n{}", dialect.settings);
         for name in given.settings.keys() {
             let _infallible = writeln!(out, "{name} = \"cred:kit\"");
         }

@@ -84,6 +84,9 @@ pub struct Dialect {
     /// Lines of `[provision]` besides connector, url and credential.
     #[serde(default)]
     pub(super) provision: String,
+    /// Lines of `[provision.settings]` besides its secrets.
+    #[serde(default)]
+    pub(super) settings: String,
     /// The membership that is granted.
     pub(super) member: Option<Member>,
     /// Groups that are there, by kind.

@@ -6,6 +6,7 @@ use super::dialect::{Act, By, Dialect, Pages, Route, Say, Whole};
 use super::table::{Table, User, is_true, text};
 use crate::outbound::{OutboundError, OutboundRequest, OutboundResponse, Transport};
 use async_trait::async_trait;
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -82,6 +83,7 @@ impl Server {
 
     fn answer(&self, request: &OutboundRequest) -> Result<OutboundResponse, OutboundError> {
         let mut names = names_of(request);
+        self.verify(&mut names);
         let path = request.url.path().strip_prefix(self.dialect.base.as_str()).unwrap_or_default();
         let route = self.dialect.route.iter().find_map(|route| {
             let captures = matched(&route.on, request.method.as_str(), path)?;
@@ -102,6 +104,19 @@ impl Server {
         names.extend(more);
         let response = said(&say, &names);
         if matches!(wrong, Some(Wrong::Lost)) { Err(OutboundError::Timeout(5_000)) } else { Ok(response) }
+    }
+
+    /// Whether a signed payload is signed under a secret that the app has: `signed.valid`.
+    fn verify(&self, names: &mut Map<String, Value>) {
+        let (Some(payload), Some(tag)) = (at(names, "body.sso").map(text), at(names, "body.sig").map(text)) else { return };
+        let is_ours = |secret: &String| {
+            let tag_of = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), payload.as_bytes());
+            tag_of.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>() == tag
+        };
+        let is_valid = self.dialect.credential.settings.values().any(is_ours);
+        if let Some(signed) = names.get_mut("signed").and_then(Value::as_object_mut) {
+            signed.insert("valid".to_owned(), json!(is_valid));
+        }
     }
 
     /// Does it: the answer, and names for its template.
