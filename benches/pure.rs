@@ -148,6 +148,7 @@ fn session(runtime: &tokio::runtime::Runtime, revision: &str) -> Arc<AppSession>
             path_headers: Vec::new(),
             good_until: NOW.plus_ms(3_600_000),
             landing: None,
+            told: [0; 32],
         };
         session.pass.store(Some(Arc::new(pass)));
         session
@@ -161,8 +162,14 @@ fn walk_of_an_authenticated_request(bencher: Bencher<'_, '_>) {
     let policy = Arc::new(policy(0));
     let doors = Memory(session(&runtime, &policy.revision));
     let routes = Routes::new("auth.example.com", &[policy], [], Vec::new());
-    let limits =
-        Limits { body_bytes_max: 1 << 20, trusted_proxies: Vec::new(), cookie: "__Host-vestibule".to_owned(), idle_ms: 1_800_000, scheme: "https", bounds: vestibule::config::Bounds::default() };
+    let limits = Limits {
+        body_bytes_max: 1 << 20,
+        trusted_proxies: Vec::new(),
+        cookie: "__Host-vestibule".to_owned(),
+        idle_ms: 1_800_000,
+        scheme: "https",
+        bounds: vestibule::config::Bounds::default(),
+    };
     let request = || {
         Request::get("/d/home?tab=1")
             .header("host", "wiki.example.com")

@@ -194,7 +194,7 @@ impl Loader {
         if let (Some(gateway), Some(_)) = (gateway, &paths) {
             return Ok(Found { gateway, file, candidates, problems: look.report.problems, files: look.report.files });
         }
-        let (_, clashes) = settle(None, &candidates, &HashMap::new());
+        let (_, clashes) = settle(&[], &candidates, &HashMap::new());
         look.report.problems.extend(candidates.into_iter().flat_map(|candidate| candidate.problems));
         look.report.problems.extend(clashes);
         Err(look.report)
@@ -205,7 +205,7 @@ impl Found {
     /// What to start with: no policy is in force yet.
     pub fn first(self) -> Loaded {
         let auth_host = &self.gateway.server.auth_host;
-        let (choices, clashes) = settle(Some(auth_host), &self.candidates, &HashMap::new());
+        let (choices, clashes) = settle(&self.gateway.own_hosts(), &self.candidates, &HashMap::new());
         let served = |(candidate, choice): (&Candidate, &Choice)| if *choice == Choice::Now { candidate.policy.clone() } else { None };
         let policies: Vec<Arc<Policy>> = self.candidates.iter().zip(&choices).filter_map(served).collect();
         let unavailable = unavailable(auth_host, &self.candidates, &choices, policies.iter().map(|policy| policy.host.as_str()));
@@ -316,7 +316,7 @@ pub fn check_files(paths: &[PathBuf]) -> Report {
             Some((file, policy))
         })
         .collect();
-    look.report.problems.extend(config::compile::together(None, compiled.iter().map(|(file, policy)| (file, policy))));
+    look.report.problems.extend(config::compile::together(&[], compiled.iter().map(|(file, policy)| (file, policy))));
     look.report
 }
 

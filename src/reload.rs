@@ -70,6 +70,9 @@ impl Following {
             turn: tokio::sync::Mutex::default(),
             count: Sender::new(0),
         });
+        if let Some(console) = running.console() {
+            console.reload_by(Arc::clone(&reloader) as Arc<dyn Reloads>);
+        }
         let socket = door.map(|Door { path, listener, peers }| {
             let mut commands: Commands =
                 vec![Box::new(Reload(Arc::clone(&reloader) as Arc<dyn Reloads>)), Box::new(Looks(Arc::clone(&swap) as Arc<dyn Statuses>))];
@@ -201,5 +204,9 @@ impl Reloader {
 impl Reloads for Reloader {
     async fn reload(&self, operator: &str) -> Reloaded {
         Self::reload(self, By { source: Source::Socket, operator: Some(operator.to_owned()) }).await
+    }
+
+    async fn reload_from_console(&self, operator: &str) -> Reloaded {
+        Self::reload(self, By { source: Source::Console, operator: Some(operator.to_owned()) }).await
     }
 }

@@ -192,7 +192,8 @@ impl Signer {
     pub fn jwks(&self, now: Timestamp) -> Value {
         let keys = self.keys.load();
         let states = states(&keys, now);
-        let published: Vec<&Value> = keys.iter().zip(&states).filter(|(_, (state, _))| *state != KeyState::Withdrawn).map(|(key, _)| &key.jwk).collect();
+        let published: Vec<&Value> =
+            keys.iter().zip(&states).filter(|(_, (state, _))| *state != KeyState::Withdrawn).map(|(key, _)| &key.jwk).collect();
         json!({ "keys": published })
     }
 

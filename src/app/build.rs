@@ -25,6 +25,7 @@ use crate::sso::oidc::OidcProvider;
 use crate::sso::saml::{SamlProvider, SpKey};
 use crate::state::SecretHash;
 use crate::state::seal::Sealer;
+use crate::trace::Traced;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -35,7 +36,10 @@ use zeroize::Zeroizing;
 
 /// Reads and makes.
 pub(super) struct Builder {
-    pub(super) transport: Arc<dyn Transport>,
+    /// To admin APIs.
+    transport: Arc<dyn Transport>,
+    /// To providers.
+    idp_transport: Arc<dyn Transport>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environment: Environment,
     /// What browsers call the auth host; a reload does not change it.
@@ -72,8 +76,14 @@ pub(super) struct NewCertificates {
 }
 
 impl Builder {
-    pub(super) fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, environment: Environment, auth_origin: String) -> Self {
-        Self { transport, clock, environment, auth_origin, sealer: None, warned: Mutex::default() }
+    /// `traced`: what is sent is recorded.
+    pub(super) fn new(transport: Arc<dyn Transport>, traced: bool, clock: Arc<dyn Clock>, environment: Environment, auth_origin: String) -> Self {
+        let of = |purpose, passed_on| -> Arc<dyn Transport> {
+            let transport = Arc::clone(&transport);
+            if traced { Arc::new(Traced::new(transport, purpose, passed_on)) } else { transport }
+        };
+        let (transport, idp_transport) = (of("admin_api", true), of("idp", false));
+        Self { transport, idp_transport, clock, environment, auth_origin, sealer: None, warned: Mutex::default() }
     }
 
     /// The secret for the key that is named.
@@ -114,7 +124,7 @@ impl Builder {
         if let Some(known) = before.iter().find(|known| known.idp == *idp && known.secrets == secrets) {
             return Ok(known.clone());
         }
-        let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&self.transport), Arc::clone(&self.clock)));
+        let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&self.idp_transport), Arc::clone(&self.clock)));
         let tokens = Some(Arc::clone(&provider) as Arc<dyn AccessTokens>);
         Ok(KnownIdp { idp: idp.clone(), secrets, provider, tokens })
     }
@@ -142,7 +152,7 @@ impl Builder {
         }
         let key = pair.map(|(certificate, key)| SpKey::read(&certificate, key.expose_secret().as_bytes())).transpose();
         let key = key.map_err(|error| wrong("key", &error))?;
-        let provider = SamlProvider::new(idp.clone(), key, &self.auth_origin, Arc::clone(&self.transport), Arc::clone(&self.clock));
+        let provider = SamlProvider::new(idp.clone(), key, &self.auth_origin, Arc::clone(&self.idp_transport), Arc::clone(&self.clock));
         let provider = Arc::new(provider.ok_or_else(|| wrong("type", &"not of SAML"))?);
         Ok(KnownIdp { idp: idp.clone(), secrets, provider, tokens: None })
     }

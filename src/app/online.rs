@@ -328,6 +328,10 @@ fn certificates(look: &Look) -> (Place, Job) {
     if !look.narrow {
         hosts.push((look.gateway.server.auth_host.clone(), place(node_at(tree, &["server", "auth_host"]).map(|node| &node.span))));
     }
+    let console = look.gateway.admin.as_ref().filter(|admin| !look.narrow && !admin.is_plain()).and_then(|admin| admin.console.as_ref());
+    if let Some(console) = console {
+        hosts.push((console.host.clone(), place(node_at(tree, &["admin", "host"]).map(|node| &node.span))));
+    }
     for (file, policy) in &look.policies {
         let span = parse(file).0.node("host").map(|node| node.span.clone());
         hosts.push((policy.host.clone(), Place::in_file(file, span)));

@@ -76,11 +76,16 @@ impl Files {
         }
         match &gateway.audit.sink {
             AuditSink::File(path) => Ok(vec![path.clone()]),
-            AuditSink::Stdout => Err("[audit] file = \"stdout\": audit events are where standard output goes; give the file that it was written to".to_owned()),
-            AuditSink::Syslog(_) => Err("[audit] file = \"syslog\": audit events are where the syslog daemon writes its facility authpriv".to_owned()),
-            AuditSink::Journald(_) => {
-                Err("[audit] file = \"journald\": `journalctl -t vestibule VESTIBULE_INCIDENT=CODE` (or VESTIBULE_ACTION, VESTIBULE_APP) finds events".to_owned())
+            AuditSink::Stdout => {
+                Err("[audit] file = \"stdout\": audit events are where standard output goes; give the file that it was written to".to_owned())
             }
+            AuditSink::Syslog(_) => {
+                Err("[audit] file = \"syslog\": audit events are where the syslog daemon writes its facility authpriv".to_owned())
+            }
+            AuditSink::Journald(_) => Err(
+                "[audit] file = \"journald\": `journalctl -t vestibule VESTIBULE_INCIDENT=CODE` (or VESTIBULE_ACTION, VESTIBULE_APP) finds events"
+                    .to_owned(),
+            ),
         }
     }
 }

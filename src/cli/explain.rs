@@ -104,14 +104,8 @@ async fn explain(arguments: &Arguments) -> Result<Answer, String> {
             person::recorded(store.as_ref(), user, subject.as_deref(), policy, now).await?
         }
     };
-    let question = Question {
-        url: &url,
-        path: path(&arguments.what, &url),
-        method: &arguments.method.to_ascii_uppercase(),
-        ip: arguments.ip,
-        way,
-        now,
-    };
+    let question =
+        Question { url: &url, path: path(&arguments.what, &url), method: &arguments.method.to_ascii_uppercase(), ip: arguments.ip, way, now };
     answer::ask(&loaded.gateway, policy, &who, question)
 }
 

@@ -113,14 +113,45 @@ pub struct Certificate {
 /// `[admin]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Listener of `/metrics`, `/healthz`, `/readyz`.
+    /// Listener of `/metrics`, `/healthz`, `/readyz` and the console: TLS unless it is a loopback address.
     pub listen: SocketAddr,
+    /// Who may use the console; absent: there is none.
+    pub console: Option<Console>,
     /// What the command line talks to, resolved against the gateway file's folder; absent: [`SOCKET`], where its folder is there.
     pub socket: Option<PathBuf>,
     /// Group of this machine whose members may act through the socket, beside root and the user that runs the gateway.
     pub socket_group: Option<String>,
     /// Group of this machine whose members may look through the socket.
     pub socket_viewers: Option<String>,
+}
+
+impl Admin {
+    /// Whether the listener speaks plain HTTP: what never leaves this machine.
+    pub const fn is_plain(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+}
+
+/// The operators' console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Console {
+    /// Its host, lower case; no app has the same.
+    pub host: String,
+    /// The one provider whose people may be operators.
+    pub idp: String,
+    /// Groups whose members may act; at least one.
+    pub groups: Vec<String>,
+    /// Groups whose members may look.
+    pub viewers: Vec<String>,
+}
+
+impl Gateway {
+    /// Hosts that no policy may claim, and where that is said.
+    pub fn own_hosts(&self) -> Vec<(&str, &'static str)> {
+        let console = self.admin.as_ref().and_then(|admin| admin.console.as_ref());
+        let console = console.map(|console| (console.host.as_str(), "[admin] host"));
+        [(self.server.auth_host.as_str(), "[server] auth_host")].into_iter().chain(console).collect()
+    }
 }
 
 /// Where the command line finds the gateway unless `[admin] socket` says otherwise.
@@ -206,6 +237,8 @@ pub struct Telemetry {
     pub format: String,
     /// Whether `/metrics` answers.
     pub metrics: bool,
+    /// Where traces go (OTLP over HTTP), without `/v1/traces`; absent: nowhere.
+    pub otlp: Option<url::Url>,
 }
 
 /// `[pages]`.

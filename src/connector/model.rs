@@ -528,7 +528,7 @@ pub enum Body {
     },
     /// `text/plain`: the whole of it one value.
     Text(Template),
-    /// A form of two fields: base64 of a form of `fields`, and its HMAC-SHA256 in hexadecimal under a secret setting (DiscourseConnect).
+    /// A form of two fields: base64 of a form of `fields`, and its HMAC-SHA256 in hexadecimal under a secret setting (`DiscourseConnect`).
     Signed {
         /// Name of the field with the payload.
         payload: String,

@@ -71,7 +71,7 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: "vestibule".to_owned(), same_site: "Lax" },
         provisioning: Provisioning::default(),
         audit: Audit::to(AuditSink::File(dir.join("audit.jsonl"))),
-        telemetry: Telemetry { log: "warn".to_owned(), format: "auto".to_owned(), metrics: false },
+        telemetry: Telemetry { log: "warn".to_owned(), format: "auto".to_owned(), metrics: false, otlp: None },
         pages: Pages { name: "Vestibule demo".to_owned(), contact: Some("identity-team@example.com".to_owned()), ..Pages::default() },
         idps: vec![Idp {
             id: "demo".to_owned(),

@@ -50,7 +50,14 @@ impl TokenDesk {
     ///
     /// # Errors
     /// [`PublicMessage::TokenInvalid`], [`PublicMessage::TokenScope`]; [`PublicMessage::ProviderDown`] when the provider's keys are not to be had.
-    pub async fn session(&self, key: SecretHash, token: &str, policy: &Policy, incident: Incident, client: IpAddr) -> Result<Arc<AppSession>, PublicMessage> {
+    pub async fn session(
+        &self,
+        key: SecretHash,
+        token: &str,
+        policy: &Policy,
+        incident: Incident,
+        client: IpAddr,
+    ) -> Result<Arc<AppSession>, PublicMessage> {
         let Some(bearer) = &policy.bearer else { return Err(PublicMessage::TokenInvalid) };
         let Some(issuer) = self.issuers.load().iter().find(|issuer| issuer.id() == bearer.idp).cloned() else {
             tracing::error!(%incident, app = policy.name, idp = bearer.idp, "no provider of this name issues access tokens");

@@ -63,18 +63,22 @@ impl AuditLayer {
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn open(
-        audit: &Audit,
-        sealer: &Sealer,
-        log: Queue,
-        json: bool,
-        metrics: Arc<Metrics>,
-        clock: Arc<dyn Clock>,
-    ) -> io::Result<Self> {
+    pub(super) fn open(audit: &Audit, sealer: &Sealer, log: Queue, json: bool, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let (write, frame) = sink::open(&audit.sink, &ChainKey::new(sealer.clone()))?;
         let pseudonyms = audit.hash.then(|| Pseudonyms::new(sealer.clone()));
         let lines = Queue::open("audit", LINES_MAX, &metrics, Metrics::audit_dropped, write)?;
-        Ok(Self { lines, frame, format: audit.format, pseudonyms, log, json, dropping: AtomicBool::new(false), throttle: Throttle::default(), metrics, clock })
+        Ok(Self {
+            lines,
+            frame,
+            format: audit.format,
+            pseudonyms,
+            log,
+            json,
+            dropping: AtomicBool::new(false),
+            throttle: Throttle::default(),
+            metrics,
+            clock,
+        })
     }
 
     /// What is to be flushed at the end.
@@ -207,7 +211,8 @@ mod tests {
         tell(&Audit { format, hash, ..Audit::to(AuditSink::File(path.clone())) });
         let text = std::fs::read_to_string(path).unwrap();
         let mut events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let chain: Vec<(Value, Value)> = events.iter_mut().filter_map(Value::as_object_mut).map(|event| (event.remove("prev").unwrap(), event.remove("hash").unwrap())).collect();
+        let chain: Vec<(Value, Value)> =
+            events.iter_mut().filter_map(Value::as_object_mut).map(|event| (event.remove("prev").unwrap(), event.remove("hash").unwrap())).collect();
         assert!(chain.windows(2).all(|two| two[1].0 == two[0].1), "{text}");
         (text, events)
     }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -160,6 +160,43 @@ struct AuditLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IdpLabels {
+    idp: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    subject: String,
+}
+
+/// What is looked up when somebody asks.
+#[derive(Debug, Default)]
+struct LookedUp {
+    sessions: Family<IdpLabels, Gauge>,
+    idp_up: Family<IdpLabels, Gauge>,
+    idp_age_s: Family<IdpLabels, Gauge>,
+    certificates: Family<CertificateLabels, Gauge>,
+    spans_dropped: Counter,
+}
+
+impl LookedUp {
+    fn register(registry: &mut Registry) -> Self {
+        let looked_up = Self::default();
+        registry.register("vestibule_sessions", "Sign-ons in memory, by the provider that vouched", looked_up.sessions.clone());
+        registry.register(
+            "vestibule_idp_up",
+            "1 when the provider answered when it was last asked, which is once a minute",
+            looked_up.idp_up.clone(),
+        );
+        registry.register("vestibule_idp_metadata_age_seconds", "Age of the provider's keys", looked_up.idp_age_s.clone());
+        let text = "When a certificate that is served ends, by its first name";
+        registry.register("vestibule_certificate_expiry_timestamp_seconds", text, looked_up.certificates.clone());
+        registry.register("vestibule_spans_dropped", "Spans that did not get to the collector", looked_up.spans_dropped.clone());
+        looked_up
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -233,6 +270,7 @@ pub struct Metrics {
     reload_successful: Gauge,
     reload_success_timestamp_s: Gauge,
     accounts: Accounts,
+    looked_up: LookedUp,
     sign_in_rejected: Family<RejectedLabels, Counter>,
 }
 
@@ -258,9 +296,17 @@ impl Default for Metrics {
         registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
         let audit_left_out = Counter::default();
-        registry.register("vestibule_audit_left_out", "Audit lines that strangers caused beyond ten a minute of a kind and address", audit_left_out.clone());
+        registry.register(
+            "vestibule_audit_left_out",
+            "Audit lines that strangers caused beyond ten a minute of a kind and address",
+            audit_left_out.clone(),
+        );
         let turned_away = Counter::default();
-        registry.register("vestibule_connections_turned_away", "Connections beyond [server] max_connections and max_connections_per_client", turned_away.clone());
+        registry.register(
+            "vestibule_connections_turned_away",
+            "Connections beyond [server] max_connections and max_connections_per_client",
+            turned_away.clone(),
+        );
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
         let log_dropped = Counter::default();
         registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
@@ -278,6 +324,7 @@ impl Default for Metrics {
         registry.register("vestibule_config_last_reload_success_timestamp_seconds", text, reload_success_timestamp_s.clone());
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
         let accounts = Accounts::register(&mut registry);
+        let looked_up = LookedUp::register(&mut registry);
         let sign_in_rejected = Family::default();
         let text = "Answers by which an app did not know the person: looked at, limited, working, refused; then healed or still";
         registry.register("vestibule_sign_in_rejected", text, Family::clone(&sign_in_rejected));
@@ -298,12 +345,49 @@ impl Default for Metrics {
             reload_successful,
             reload_success_timestamp_s,
             accounts,
+            looked_up,
             sign_in_rejected,
         }
     }
 }
 
 impl Metrics {
+    /// Takes over how many sign-ons there are, by provider.
+    pub fn sessions(&self, by_idp: &BTreeMap<String, usize>) {
+        self.looked_up.sessions.clear();
+        for (idp, count) in by_idp {
+            self.looked_up.sessions.get_or_create(&IdpLabels { idp: idp.clone() }).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Takes over of each provider whether it answered when it was last asked, and the age of its keys in seconds, where either is known.
+    pub fn providers(&self, idps: &[(String, Option<bool>, Option<i64>)]) {
+        self.looked_up.idp_up.clear();
+        self.looked_up.idp_age_s.clear();
+        for (idp, up, age_s) in idps {
+            let labels = IdpLabels { idp: idp.clone() };
+            if let Some(up) = up {
+                self.looked_up.idp_up.get_or_create(&labels).set((*up).into());
+            }
+            if let Some(age_s) = age_s {
+                self.looked_up.idp_age_s.get_or_create(&labels).set(*age_s);
+            }
+        }
+    }
+
+    /// Takes over when the certificates that are served end, seconds since the epoch, by their first names.
+    pub fn certificates(&self, ends: &[(String, i64)]) {
+        self.looked_up.certificates.clear();
+        for (name, until_s) in ends {
+            self.looked_up.certificates.get_or_create(&CertificateLabels { subject: format!("tls:{name}") }).set(*until_s);
+        }
+    }
+
+    /// Counts spans that were lost.
+    pub(super) fn spans_dropped(&self, count: usize) {
+        self.looked_up.spans_dropped.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
     /// Names apps, by policy name and host; returns the `metrics` index of the route of each. An index is an app's for as long as the process runs: what
     /// cores have counted before a reload is not given to another app after it.
     pub fn name_apps(&self, apps: &[(&str, &str)]) -> Vec<usize> {

@@ -1,20 +1,22 @@
-//! What operators see from outside: logs, audit events, metrics.
+//! What operators see from outside: logs, audit events, metrics, traces.
 //!
 //! Code emits `tracing` events and knows nothing of this module: events with target `audit` become audit lines (`audit.rs`) and
 //! counters, everything else becomes log lines. What stood behind a refusal is kept under its code (`incidents.rs`). The hot path counts into a tally of its own core, which is flushed here
-//! once a second (`metrics.rs`).
+//! once a second (`metrics.rs`). Spans are sent to a collector (`traces.rs`).
 
 pub mod audit;
 mod incidents;
 mod level;
 mod lines;
 mod metrics;
+mod traces;
 
 pub use audit::Pseudonyms;
 pub use incidents::{Incidents, Keep, Keeping};
 pub use level::Level;
 pub use lines::Flush;
 pub use metrics::{Counted, Metrics, Tally};
+pub use traces::{Exporter, ExporterError};
 
 use crate::clock::Clock;
 use crate::config::{Audit, AuditSink, Telemetry};

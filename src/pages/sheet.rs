@@ -145,8 +145,7 @@ pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
         PublicMessage::Waiting => Some(2),
         PublicMessage::StoreDown | PublicMessage::AppUnreachable | PublicMessage::TooManyConnections => Some(10),
         PublicMessage::ProviderDown | PublicMessage::AccountFailed | PublicMessage::AccountUnavailable | PublicMessage::AppTimeout => Some(30),
-        PublicMessage::AppRejected => Some(60),
-        PublicMessage::AppUnavailable => Some(60),
+        PublicMessage::AppUnavailable | PublicMessage::AppRejected => Some(60),
         PublicMessage::BadRequest
         | PublicMessage::BodyTooLarge
         | PublicMessage::HeadersTooLarge

@@ -21,7 +21,9 @@ impl Policy {
     fn read(&self, names: &mut Names) {
         let gates: Vec<&Gate> = std::iter::once(&self.access).chain(self.paths.iter().map(|section| &section.gate)).collect();
         gates.iter().filter_map(|gate| gate.when.as_ref()).for_each(|when| names.condition(when));
-        [&self.user.name, &self.user.email, &self.user.display].into_iter().for_each(|value| names.value(value));
+        for value in [&self.user.name, &self.user.email, &self.user.display] {
+            names.value(value);
+        }
         self.user.extra.iter().for_each(|(_, value)| names.value(value));
         self.orgs.iter().for_each(|org| names.value(&org.role));
         self.headers.iter().chain(self.paths.iter().flat_map(|section| &section.headers)).for_each(|header| names.value(&header.value));

@@ -19,6 +19,7 @@ use crate::plan::{Account, Applied, DiffRules, Step, diff};
 use crate::policy::mapping::{Mapped, MappingError, desire};
 use crate::policy::{Drift, OnExisting, Policy, Provision, Sync};
 use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Fence, Lease, Origin, SecretHash, StoreError};
+use crate::trace;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -738,7 +739,10 @@ impl Work<'_> {
 
     /// Notes what a step took that began at `begun`.
     pub(super) fn took(&mut self, step: impl Into<String>, begun: Timestamp) {
-        let ms = self.now().since_ms(begun);
+        let (ms, step) = (self.now().since_ms(begun), step.into());
+        // What it was, not about whom: a label has logins and groups in it.
+        let name = step.split(' ').next().unwrap_or_default().to_owned();
+        trace::past("vestibule.provision.step", ms, [("vestibule.step", name.into())]);
         self.timings.note(step, ms);
     }
 

@@ -32,7 +32,7 @@ pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
 pub use leaving::{Cause, Departure, Left, Off};
 pub use meter::{Meter, NoMeter};
-pub use people::{Listed, People, PeopleError, Which};
+pub use people::{Leaf, Listed, People, PeopleError, Which};
 pub use reconcile::Reconciled;
 
 use crate::clock::{Clock, Timestamp};
@@ -472,7 +472,7 @@ impl Desk {
                     pilot.land(end, clock.now());
                 });
                 // Nobody waits for the handle: whoever waits, waits for the end.
-                drop(self.parts.runtime.spawn(flight));
+                drop(self.parts.runtime.spawn(crate::trace::carried(flight)));
                 wait
             }
         };

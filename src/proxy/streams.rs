@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 
 /// How often sessions that have run out are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -140,7 +140,7 @@ impl App {
         match (kind, cue.call.effect) {
             ("token" | "session", _) => good(cue, &with_saves(cue, json!({}), "for-show")),
             ("find" | "lookup" | "get", Effect::Read) => state.look(cue, request),
-            ("members", Effect::Read) if !cue.verb.ends_with(".name") => state.members(cue, request),
+            ("members", Effect::Read) if cue.verb.rsplit('.').next() != Some("name") => state.members(cue, request),
             ("resolve", _) | ("members", Effect::Read) => {
                 let member = member(cue, with_wanted(cue, json!({})));
                 if cue.call.effect == Effect::Read && list_of(cue.call).is_some() {

@@ -56,7 +56,18 @@ pub trait Doors {
     fn session(&self, cookie: SecretHash) -> impl Future<Output = Result<Option<Arc<AppSession>>, StoreError>>;
 
     /// The session that an access token of `client` stands for, by the `[bearer]` of the route's policy. The message says why there is none.
-    fn token(&self, token: &str, route: &Arc<Route>, incident: Incident, client: IpAddr) -> impl Future<Output = Result<Arc<AppSession>, PublicMessage>>;
+    fn token(
+        &self,
+        token: &str,
+        route: &Arc<Route>,
+        incident: Incident,
+        client: IpAddr,
+    ) -> impl Future<Output = Result<Arc<AppSession>, PublicMessage>>;
+
+    /// Has the policy decide. Whoever measures may measure it; the answer is `decide`'s.
+    fn decide<T>(&self, decide: impl FnOnce() -> T) -> T {
+        decide()
+    }
 
     /// A pass for this session at its app.
     fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, asking: Asking) -> impl Future<Output = Ensured>;
@@ -92,7 +103,7 @@ pub async fn walk<B, D: Doors>(arrival: Arrival<B>, routes: &Routes, limits: &Li
         Ok(Routed::Own(own)) => return Walked::Own(own),
         Err(stopped) => return Walked::Stopped(stopped),
     };
-    let decided = for_app.authenticate(limits, doors, now).await.and_then(|authenticated| authenticated.authorize(now));
+    let decided = for_app.authenticate(limits, doors, now).await.and_then(|authenticated| doors.decide(|| authenticated.authorize(now)));
     let provisioned = match decided {
         Ok(authorized) => authorized.provision(doors, now).await,
         Err(stopped) => Err(stopped),

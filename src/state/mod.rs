@@ -116,6 +116,8 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     async fn app_session(&self, cookie: SecretHash) -> Result<Option<(String, SignOn)>, StoreError>;
     /// Every sign-on that has not been ended, run out or not.
     async fn live_sign_ons(&self) -> Result<Vec<SignOn>, StoreError>;
+    /// Sign-ons that have not ended, in the order of their ids: at most `limit` of those after `after`. Whether one has run out is told by its times.
+    async fn sign_ons_after(&self, after: Option<SignOnId>, limit: u32) -> Result<Vec<SignOn>, StoreError>;
     /// Names of the apps this sign-on has sessions in.
     async fn apps_of(&self, id: SignOnId) -> Result<Vec<String>, StoreError>;
     /// Ends a sign-on and all its app sessions; false when it had ended already. An ended one never comes back.

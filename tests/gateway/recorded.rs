@@ -264,10 +264,16 @@ async fn an_approval_of_version_2_stands_for_one_thing_afterwards() {
     let mut shell = shell(folder.path()).await;
     sqlx::raw_sql(include_str!("../../src/state/sqlite/steps/2.sql")).execute(&mut shell).await.unwrap();
     sqlx::query("update vestibule_store set version = 2").execute(&mut shell).await.unwrap();
-    for (subject, origin, approved_at) in
-        [("new", None, Some(7)), ("made", Some("created"), Some(7)), ("taken", Some("adopted"), Some(7)), ("left", Some("preexisting"), Some(7)), ("never", Some("adopted"), None)]
-    {
-        let row = sqlx::query("insert into account (upstream, issuer, subject, origin, approved_at, leased_at, fence) values ('wiki', 'i', $1, $2, $3, 0, 0)");
+    for (subject, origin, approved_at) in [
+        ("new", None, Some(7)),
+        ("made", Some("created"), Some(7)),
+        ("taken", Some("adopted"), Some(7)),
+        ("left", Some("preexisting"), Some(7)),
+        ("never", Some("adopted"), None),
+    ] {
+        let row = sqlx::query(
+            "insert into account (upstream, issuer, subject, origin, approved_at, leased_at, fence) values ('wiki', 'i', $1, $2, $3, 0, 0)",
+        );
         row.bind(subject).bind(origin).bind(approved_at).execute(&mut shell).await.unwrap();
     }
     shell.close().await.unwrap();

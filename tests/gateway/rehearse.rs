@@ -330,7 +330,8 @@ async fn one_persons_plan_counts_the_others() {
 #[test]
 fn a_plan_lists_what_is_sent_and_says_where_it_is_from() {
     let made = folder();
-    let plan: Value = serde_json::from_str(&out(made.path(), &["plan", "--config", "vestibule.toml", "redmine", "--user", "ada.json", "--json"], 0)).unwrap();
+    let plan: Value =
+        serde_json::from_str(&out(made.path(), &["plan", "--config", "vestibule.toml", "redmine", "--user", "ada.json", "--json"], 0)).unwrap();
     let whats: Vec<&str> = plan["changes"].as_array().unwrap().iter().map(|line| line["what"].as_str().unwrap()).collect();
     assert!(whats.contains(&"given_name") && whats.contains(&"department"), "{whats:?}");
     // The steps of this policy send first and last name, and no display name.

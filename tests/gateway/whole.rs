@@ -202,7 +202,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
         },
         certificates: vec![pair("vestibule.test.pem", "VESTIBULE_KEY"), pair("other.test.pem", "OTHER_KEY")],
         min_tls: TlsVersion::V1_2,
-        admin: Some(Admin { listen: anywhere, socket: None, socket_group: None, socket_viewers: None }),
+        admin: Some(Admin { listen: anywhere, console: None, socket: None, socket_group: None, socket_viewers: None }),
         state: State {
             url: format!("sqlite:{}", folder.path().join("v.db").display()),
             key: SecretRef::Env("STATE_KEY".into()),
@@ -213,7 +213,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" },
         provisioning: Provisioning::default(),
         audit: Audit::to(AuditSink::Stdout),
-        telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true },
+        telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true, otlp: None },
         pages: Pages::default(),
         idps: vec![Idp {
             id: "corp".into(),

@@ -451,7 +451,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
         },
         provisioning: Provisioning::default(),
         audit: Audit::to(AuditSink::Stdout),
-        telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: false },
+        telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: false, otlp: None },
         pages: Pages { name: "Example sign-in".into(), ..Pages::default() },
         idps: vec![Idp {
             id: "corp".into(),

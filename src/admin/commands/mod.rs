@@ -10,8 +10,8 @@ mod sessions;
 mod status;
 mod users;
 
-pub use reconcile::{BeginReconcile, LookReconcile, OfApp, Progress, Reconcile, Reconciles};
 pub use keys::{ListKeys, RotateKeys};
+pub use reconcile::{BeginReconcile, LookReconcile, OfApp, Progress, Reconcile, Reconciles};
 pub use reload::{Change, Entry, Reload, Reloaded, Reloads};
 pub use sessions::{ListSessions, RevokeSessions};
 pub use status::{AppStatus, Looks, Overview, PolicyState, ProviderStatus, Status, Statuses, UpstreamState};

@@ -65,7 +65,14 @@ pub(super) fn run(files: &Files, wanted: &Wanted, as_json: bool) -> Result<u8, S
                 lines += &String::from_utf8_lossy(&line);
                 lines.push('\n');
             } else {
-                table.row([time(&event), text(&event, ACTION), text(&event, APP), text(&event, PERSON), text(&event, REASON), text(&event, INCIDENT)]);
+                table.row([
+                    time(&event),
+                    text(&event, ACTION),
+                    text(&event, APP),
+                    text(&event, PERSON),
+                    text(&event, REASON),
+                    text(&event, INCIDENT),
+                ]);
             }
         }
     }

@@ -87,7 +87,11 @@ mod tests {
         let finding = |line: u64, problem: Problem, follows: Option<(String, u64)>| Finding { file: "a.jsonl".to_owned(), line, problem, follows };
         let mut verdict = Verdict {
             lines: 9,
-            findings: vec![finding(3, Problem::Changed, None), finding(7, Problem::Moved, Some(("a.jsonl".to_owned(), 2))), finding(9, Problem::Missing, None)],
+            findings: vec![
+                finding(3, Problem::Changed, None),
+                finding(7, Problem::Moved, Some(("a.jsonl".to_owned(), 2))),
+                finding(9, Problem::Missing, None),
+            ],
             from_the_beginning: false,
             last: Some("ab".to_owned()),
         };

@@ -263,7 +263,7 @@ impl Asked<'_> {
             (false, _) if linked.is_none() && record.is_some_and(|record| record.state == AccountState::Conflict) => {
                 off("the account is a conflict").map(|line| (line, PublicMessage::AccountExists))
             }
-            (false, _) | (true, _) => None,
+            _ => None,
         };
         let Some(((key, says), message)) = refused else {
             let known = if switches.enabled && !self.only_recorded() { there } else { linked };

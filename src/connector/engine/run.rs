@@ -146,13 +146,11 @@ impl Engine {
                 Paged::Page(answer, next) => (answer, next),
             };
             elements.append(&mut answer.elements);
-            match next {
-                Some(next) => at = next,
-                None => {
-                    answer.elements = elements;
-                    return Ok(answer);
-                }
-            }
+            let Some(next) = next else {
+                answer.elements = elements;
+                return Ok(answer);
+            };
+            at = next;
         }
         Err(trouble(step, Outcome::Unsupported, format!("more than {} pages: the list cannot be looked through", paginate.pages_max)))
     }

@@ -168,7 +168,9 @@ impl Tree {
 fn each_of(over: &Template, names: &dyn Lookup) -> Result<Vec<Value>, EvalError> {
     match over.render(names)? {
         Value::Array(list) => Ok(list),
-        _ => Err(EvalError::Type("`$each` needs a list".to_owned())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Err(EvalError::Type("`$each` needs a list".to_owned()))
+        }
     }
 }
 

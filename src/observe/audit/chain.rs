@@ -167,7 +167,12 @@ fn before(path: &Path) -> Option<String> {
     let is_older = |entry: &fs::DirEntry| {
         entry.file_name().to_str().and_then(|other| other.strip_prefix(name)).is_some_and(|ending| ending.starts_with(['.', '-']))
     };
-    let mut older: Vec<_> = fs::read_dir(folder).ok()?.flatten().filter(is_older).filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    let mut older: Vec<_> = fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .filter(is_older)
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
     older.sort();
     let mut file = File::open(older.pop()?.1).ok()?;
     end(&mut file).ok()?.0
@@ -212,8 +217,8 @@ mod tests {
         assert!(!key("another key for tests that is long enough").holds(&link));
         // What an event says cannot pass for the chain's own keys: theirs are the last.
         let sly = format!("{{\"reason\":\"\\\",\\\"prev\\\":\\\"{hash}\\\",\\\"hash\\\":\\\"{hash}\\\"}}\"}}");
-        let (line, _) = ours().link(&sly, BEGINNING);
-        assert_eq!(Link::of(line.trim_end()).map(|link| link.prev), Some(BEGINNING));
+        let (written, _) = ours().link(&sly, BEGINNING);
+        assert_eq!(Link::of(written.trim_end()).map(|link| link.prev), Some(BEGINNING));
     }
 
     /// `prev` and `hash` of every line.

@@ -87,13 +87,13 @@ impl Verification {
     }
 
     /// The next line, without its end.
-    pub fn line(&mut self, line: &[u8]) {
+    pub fn line(&mut self, bytes: &[u8]) {
         self.number += 1;
         // What is left of a line that could not be written.
-        if line.is_empty() {
+        if bytes.is_empty() {
             return;
         }
-        let link = std::str::from_utf8(line).ok().and_then(Link::of).map(|link| Linked {
+        let link = std::str::from_utf8(bytes).ok().and_then(Link::of).map(|link| Linked {
             prev: number(link.prev),
             hash: number(link.hash),
             holds: self.key.holds(&link),
@@ -119,7 +119,9 @@ impl Verification {
                         _ if !link.holds => Some((Problem::Changed, None)),
                         Some(after) if after != link.prev && link.is_first => Some((Problem::BeginsAnew, None)),
                         Some(after) if after != link.prev => Some(
-                            places.get(&link.prev).map_or((Problem::Missing, None), |follows| (Problem::Moved, Some((name(follows), follows.number)))),
+                            places
+                                .get(&link.prev)
+                                .map_or((Problem::Missing, None), |follows| (Problem::Moved, Some((name(follows), follows.number)))),
                         ),
                         Some(_) | None => None,
                     }
