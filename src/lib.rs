@@ -28,7 +28,7 @@
 //! |---|---|
 //! | core: data and functions; no IO, no clock, no random source | [`clock`] [`entropy`] [`fault`] [`identity`] [`source`] [`expr`] [`config`] [`policy`] [`plan`] |
 //! | ports and adapters | [`outbound`] [`trace`] [`connector`] [`state`] [`session`] [`secrets`] [`signer`] [`sso`] |
-//! | pipelines | [`pages`] [`provision`] [`rehearse`] [`login`] [`request`] |
+//! | pipelines | [`pages`] [`provision`] [`rehearse`] [`kit`] [`login`] [`request`] |
 //! | edges | [`observe`] [`proxy`] [`admin`] [`manual`] |
 //! | composition root, the one place that names concrete adapters | [`app`] [`load`] [`reload`] |
 //! | what starts it | [`cli`] [`demo`] |
@@ -70,6 +70,7 @@ pub mod sso;
 pub mod pages;
 pub mod provision;
 pub mod rehearse;
+pub mod kit;
 pub mod login;
 pub mod request;
 

@@ -1,8 +1,9 @@
 //! `vestibule connectors`: what is built in, and what it needs.
 
-use super::{NO, check, print, tell};
+use super::{NO, conformance, print, tell};
 use crate::connector::builtin::{builtin, named};
 use crate::connector::model::Model;
+use crate::kit::dialects;
 use crate::manual::pages;
 use crate::source::value::nearest;
 use clap::Subcommand;
@@ -29,11 +30,23 @@ pub(super) enum What {
         /// Its name.
         name: String,
     },
-    /// Whether an app's admin API answers and accepts the credential, with everything else the app needs: `check --online HOST`.
+    /// Play every scenario of the conformance kit with a connector; or look at one app of this gateway, as `check --online HOST` does.
     Test {
-        /// Host or name of the app.
-        app: String,
-        /// The gateway's configuration file.
+        /// A connector that is built in, a connector file (`./mine.toml`), or the host or name of an app.
+        name: String,
+        /// The scripted app to play against, as a file; default: the one that is built in for the connector.
+        #[arg(long, value_name = "FILE")]
+        dialect: Option<PathBuf>,
+        /// Play with the running app of this policy file instead: accounts are made there, and removed again or switched off.
+        #[arg(long, value_name = "POLICY", conflicts_with = "dialect")]
+        live: Option<PathBuf>,
+        /// A group of the sign-in that brings a membership by that policy.
+        #[arg(long, value_name = "NAME", requires = "live")]
+        group: Option<String>,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+        /// The gateway's configuration file, for an app.
         #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
         config: PathBuf,
     },
@@ -44,7 +57,8 @@ pub(super) fn run(what: &What) -> u8 {
     match what {
         What::List { search, supports, json } => list(search.as_deref(), supports, *json),
         What::Show { name } => show(name),
-        What::Test { app, config } => check::run(&check::Arguments::of_app(config, app)),
+        What::Test { name, live: Some(policy), group, json, .. } => conformance::run_live(name, policy, group.as_deref(), *json),
+        What::Test { name, dialect, json, config, .. } => conformance::run(name, dialect.as_deref(), *json, config),
     }
 }
 
@@ -64,7 +78,11 @@ fn list(search: Option<&str>, supports: &[String], as_json: bool) -> u8 {
         let can = pages::capabilities(model);
         let yes = |what: &str| if can.iter().any(|one| one.starts_with(what)) { "yes" } else { "-" };
         let jit = if model.name == "rest" { "your steps" } else { yes("create") };
-        let proven = if model.tested_with.is_empty() { "-".to_owned() } else { model.tested_with.join(", ") };
+        let proven = match model.tested_with.as_slice() {
+            [] if dialects().contains(&model.name.as_str()) => "a scripted app".to_owned(),
+            [] => "-".to_owned(),
+            apps => apps.join(", "),
+        };
         // Writing to a String cannot fail.
         let _infallible = writeln!(out, "{:width$}  {jit:<10}  {:<7}  {:<10}  {proven}", model.name, yes("disable"), yes("membership"));
     }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod conformance;
 mod connectors;
 mod demo;
 mod explain;

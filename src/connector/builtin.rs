@@ -5,15 +5,39 @@ use crate::source::{Problem, SourceFile};
 use std::sync::{Arc, LazyLock};
 
 /// Name and text of each file of `policies/connectors/`.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 15] = [
     ("policies/connectors/scim.toml", include_str!("../../policies/connectors/scim.toml")),
     ("policies/connectors/grafana.toml", include_str!("../../policies/connectors/grafana.toml")),
     ("policies/connectors/jupyterhub.toml", include_str!("../../policies/connectors/jupyterhub.toml")),
+    ("policies/connectors/gitea.toml", include_str!("../../policies/connectors/gitea.toml")),
+    ("policies/connectors/gitlab.toml", include_str!("../../policies/connectors/gitlab.toml")),
+    ("policies/connectors/keycloak.toml", include_str!("../../policies/connectors/keycloak.toml")),
+    ("policies/connectors/nexus3.toml", include_str!("../../policies/connectors/nexus3.toml")),
+    ("policies/connectors/netbox.toml", include_str!("../../policies/connectors/netbox.toml")),
+    ("policies/connectors/nextcloud.toml", include_str!("../../policies/connectors/nextcloud.toml")),
+    ("policies/connectors/mattermost.toml", include_str!("../../policies/connectors/mattermost.toml")),
+    ("policies/connectors/jenkins.toml", include_str!("../../policies/connectors/jenkins.toml")),
+    ("policies/connectors/sonarqube.toml", include_str!("../../policies/connectors/sonarqube.toml")),
+    ("policies/connectors/metabase.toml", include_str!("../../policies/connectors/metabase.toml")),
+    ("policies/connectors/discourse.toml", include_str!("../../policies/connectors/discourse.toml")),
+    ("policies/connectors/airflow.toml", include_str!("../../policies/connectors/airflow.toml")),
 ];
+
+/// Apps whose admin API is another's: name, the connector that speaks it, and what people read.
+const TWINS: [(&str, &str, &str); 1] = [("forgejo", "gitea", "Forgejo users and the teams of one organisation")];
 
 static BUILTIN: LazyLock<Vec<Arc<Model>>> = LazyLock::new(|| {
     let parsed = parse_all().into_iter().filter_map(|(model, _)| model.map(Arc::new));
-    std::iter::once(Arc::new(Model::rest())).chain(parsed).collect()
+    let mut all: Vec<Arc<Model>> = std::iter::once(Arc::new(Model::rest())).chain(parsed).collect();
+    for (name, like, summary) in TWINS {
+        let twin = all.iter().find(|model| model.name == like).map(|model| Model {
+            name: name.to_owned(),
+            summary: summary.to_owned(),
+            ..Model::clone(model)
+        });
+        all.extend(twin.map(Arc::new));
+    }
+    all
 });
 
 /// All of them, parsed once, `rest` (a policy's own steps) included.
@@ -32,14 +56,20 @@ fn parse_all() -> Vec<(Option<Model>, Vec<Problem>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FILES, builtin, parse_all};
+    use super::{FILES, TWINS, builtin, parse_all};
 
     #[test]
     fn every_built_in_connector_parses_without_a_problem() {
         let problems: Vec<String> = parse_all().iter().flat_map(|(_, problems)| problems.iter().map(crate::source::Problem::render)).collect();
         assert!(problems.is_empty(), "{}", problems.join("\n"));
-        let names: Vec<&str> = builtin().iter().map(|model| model.name.as_str()).collect();
-        assert_eq!(names, ["rest", "scim", "grafana", "jupyterhub"]);
-        assert_eq!(FILES.len() + 1, names.len());
+        assert_eq!(FILES.len() + TWINS.len() + 1, builtin().len());
+        // A name stands for one connector, and is that of its file.
+        let mut names: Vec<&str> = builtin().iter().map(|model| model.name.as_str()).collect();
+        for (file, _) in FILES {
+            assert!(names.contains(&file.trim_start_matches("policies/connectors/").trim_end_matches(".toml")), "{file}");
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), builtin().len());
     }
 }

@@ -60,6 +60,8 @@ fn describe(out: &mut String, model: &Model) {
     let _infallible = write!(out, "## `{}`\n\n{}\n\n", model.name, sentence(&model.summary));
     if !model.tested_with.is_empty() {
         let _infallible = write!(out, "Proven with {}.\n\n", model.tested_with.join(", "));
+    } else if crate::kit::dialects().contains(&model.name.as_str()) {
+        let _infallible = write!(out, "Proven against a scripted app: `vestibule connectors test {}`.\n\n", model.name);
     }
     if model.name == "rest" {
         out.push_str("Nothing is built in: `[provision.find]` says how an account is looked for, `[[provision.step]]` what is called.\n");

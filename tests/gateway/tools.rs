@@ -198,6 +198,29 @@ fn connectors_test_looks_at_one_app_and_names_what_does_not_answer() {
 }
 
 #[test]
+fn connectors_test_plays_the_scenarios_and_says_what_failed() {
+    let (code, out, said) = vestibule(&["connectors", "test", "grafana"]);
+    assert!(code == 0 && out.contains("create, reply lost after commit") && out.contains("0 failed"), "{out}{said}");
+    let (code, out, _) = vestibule(&["connectors", "test", "forgejo", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(code == 0 && json["scenarios"].as_array().unwrap().len() == 26, "{json}");
+    // One's own, with a mistake; and without a scripted app.
+    let folder = tempfile::tempdir().unwrap();
+    let (mine, dialect) = (folder.path().join("mine.toml"), folder.path().join("app.toml"));
+    let text = fs::read_to_string("policies/connectors/jupyterhub.toml").unwrap().replace("\"jupyterhub\"", "\"mine\"");
+    fs::write(&mine, text.replace("{ status = 409, outcome = \"exists\" }", "{ status = 409, outcome = \"created\" }")).unwrap();
+    fs::copy("src/kit/dialects/jupyterhub.toml", &dialect).unwrap();
+    let (mine, dialect) = (mine.to_str().unwrap(), dialect.to_str().unwrap());
+    let (code, out, said) = vestibule(&["connectors", "test", mine, "--dialect", dialect]);
+    let failed: Vec<&str> = out.lines().filter(|line| line.contains("FAILED")).collect();
+    assert!(code == 1 && failed.len() == 1 && failed[0].contains("create, exists"), "{out}{said}");
+    let (code, _, said) = vestibule(&["connectors", "test", mine]);
+    assert!(code == 2 && said.contains("no scripted app for connector `mine`") && said.contains("--dialect"), "{said}");
+    fs::write(dialect, "user = {").unwrap();
+    assert_eq!(vestibule(&["connectors", "test", mine, "--dialect", dialect]).0, 2);
+}
+
+#[test]
 fn init_prints_the_unit_file() {
     let (code, out, _) = vestibule(&["init", "systemd"]);
     assert!(code == 0 && out.contains("ExecStart=/usr/bin/vestibule serve"), "{out}");
