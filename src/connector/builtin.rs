@@ -5,10 +5,14 @@ use crate::source::{Problem, SourceFile};
 use std::sync::{Arc, LazyLock};
 
 /// Name and text of each file of `policies/connectors/`.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 7] = [
     ("policies/connectors/scim.toml", include_str!("../../policies/connectors/scim.toml")),
     ("policies/connectors/grafana.toml", include_str!("../../policies/connectors/grafana.toml")),
     ("policies/connectors/jupyterhub.toml", include_str!("../../policies/connectors/jupyterhub.toml")),
+    ("policies/connectors/redmine.toml", include_str!("../../policies/connectors/redmine.toml")),
+    ("policies/connectors/zabbix.toml", include_str!("../../policies/connectors/zabbix.toml")),
+    ("policies/connectors/synapse.toml", include_str!("../../policies/connectors/synapse.toml")),
+    ("policies/connectors/influxdb.toml", include_str!("../../policies/connectors/influxdb.toml")),
 ];
 
 static BUILTIN: LazyLock<Vec<Arc<Model>>> = LazyLock::new(|| {
@@ -39,7 +43,7 @@ mod tests {
         let problems: Vec<String> = parse_all().iter().flat_map(|(_, problems)| problems.iter().map(crate::source::Problem::render)).collect();
         assert!(problems.is_empty(), "{}", problems.join("\n"));
         let names: Vec<&str> = builtin().iter().map(|model| model.name.as_str()).collect();
-        assert_eq!(names, ["rest", "scim", "grafana", "jupyterhub"]);
+        assert_eq!(names, ["rest", "scim", "grafana", "jupyterhub", "redmine", "zabbix", "synapse", "influxdb"]);
         assert_eq!(FILES.len() + 1, names.len());
     }
 }

@@ -19,6 +19,8 @@ pub enum Tree {
     Scim(Template),
     /// `{ "$rison" = "(filters:!((col:username,opr:eq,value:{want.login})))" }`: values become quoted strings of Rison.
     Rison(Template),
+    /// `{ "$influxql" = "DROP USER \"{account.id}\"" }`: values become the inside of a quoted name or string of InfluxQL.
+    InfluxQl(Template),
     /// `{ "$json" = { … } }`: the tree as one text, for an app that takes JSON in a parameter.
     Json(Box<Self>),
     /// `{ "$number" = "{account.id}" }`: a text of digits as a number, for an app whose ids are numbers.
@@ -53,6 +55,7 @@ fn compile_table(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Option<Tr
         return match sink.key.as_str() {
             "$scim" => reader.template(&sink.node, env).map(Tree::Scim),
             "$rison" => reader.template(&sink.node, env).map(Tree::Rison),
+            "$influxql" => influxql(reader, &sink.node, env),
             "$number" => reader.template(&sink.node, env).map(Tree::Number),
             "$json" => compile(reader, &sink.node, env).map(|tree| Tree::Json(Box::new(tree))),
             _ => unknown(reader, sink),
@@ -82,7 +85,7 @@ fn compile_table(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Option<Tr
 }
 
 fn unknown(reader: &mut Reader<'_>, entry: &Entry) -> Option<Tree> {
-    let help = "known: $scim, $rison, $number, $json (each alone), $each, $item (with $each, instead of fields)";
+    let help = "known: $scim, $rison, $influxql, $number, $json (each alone), $each, $item (with $each, instead of fields)";
     reader.error_help("unknown-key", &entry.key_span, format!("`{}` is not known here", entry.key), help);
     None
 }
@@ -106,7 +109,7 @@ impl Tree {
         let reads = |template: &Template| template.names().iter().any(|read| read.split(['.', '[']).next() == Some(name));
         match self {
             Self::Literal(_) => false,
-            Self::Template(template) | Self::Scim(template) | Self::Rison(template) | Self::Number(template) => reads(template),
+            Self::Template(template) | Self::Scim(template) | Self::Rison(template) | Self::InfluxQl(template) | Self::Number(template) => reads(template),
             Self::Json(tree) => tree.reads(name),
             Self::EachValue(over, tree) => reads(over) || tree.reads(name),
             Self::List(items) => items.iter().any(|item| item.reads(name)),
@@ -125,6 +128,7 @@ impl Tree {
             Self::Template(template) => optional(template.render(names)),
             Self::Scim(template) => optional(template.render_escaped(names, &scim_string).map(Value::String)),
             Self::Rison(template) => optional(template.render_escaped(names, &rison_string).map(Value::String)),
+            Self::InfluxQl(template) => optional(template.render_escaped(names, &influxql_inside).map(Value::String)),
             Self::Json(tree) => Ok(tree.render(names)?.map(|value| Value::String(value.to_string()))),
             Self::Number(template) => optional(template.render(names).and_then(|value| number(&value))),
             Self::EachValue(over, tree) => {
@@ -210,6 +214,27 @@ fn rison_string(value: &Value) -> Result<String, EvalError> {
         Value::Bool(yes) => Ok(if *yes { "!t" } else { "!f" }.to_owned()),
         Value::Null | Value::Array(_) | Value::Object(_) => Err(EvalError::Type("Rison takes a text, number or boolean here".to_owned())),
     }
+}
+
+/// Every value stands in quotes, so that it is a name or a string and never a word of the language.
+fn influxql(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Tree> {
+    let template = reader.template(node, env)?;
+    let shape = template.shape("\u{0}");
+    let bare = shape.replace("\"\u{0}\"", "").replace("'\u{0}'", "");
+    if bare.contains('\u{0}') {
+        reader.error_help("wrong-type", &node.span, "every value in InfluxQL stands in quotes of its own", "\"{want.login}\" for a name, '{random}' for a string");
+        return None;
+    }
+    Some(Tree::InfluxQl(template))
+}
+
+/// A value between quotes of InfluxQL, where `\` escapes itself, both quotes and the line break (InfluxQL specification, "Strings").
+fn influxql_inside(value: &Value) -> Result<String, EvalError> {
+    let text = plain(value)?;
+    if text.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(EvalError::Type("InfluxQL takes no control characters here".to_owned()));
+    }
+    Ok(text.replace('\\', "\\\\").replace('"', "\\\"").replace('\'', "\\'").replace('\n', "\\n"))
 }
 
 /// A whole number, also from its text.
