@@ -32,11 +32,16 @@ fn main() {
 
 /// A policy with `sections` path sections that do not match `/d/home`.
 fn policy(sections: usize) -> Policy {
+    policy_with((0..sections).map(|number| format!("match = [\"/area-{number}/*\", \"/admin-{number}\"]\ngroups = [\"team-{number}\"]\n")))
+}
+
+/// A policy with these path sections.
+fn policy_with(sections: impl Iterator<Item = String>) -> Policy {
     let mut text = String::from(
         "host = \"wiki.example.com\"\nupstream = \"http://127.0.0.1:9000\"\n[access]\ngroups = [\"staff\", \"dev-*\"]\n[headers]\nX-Remote-User = \"{username}\"\n",
     );
-    for number in 0..sections {
-        let _infallible = write!(text, "[[path]]\nmatch = [\"/area-{number}/*\", \"/admin-{number}\"]\ngroups = [\"team-{number}\"]\n");
+    for section in sections {
+        let _infallible = write!(text, "[[path]]\n{section}");
     }
     let idps = ["corp".to_owned()];
     let (policy, problems) = compile(&SourceFile::new("wiki.toml", text), Surroundings { idps: Some(&idps), connectors: &[] });
@@ -61,12 +66,36 @@ fn identity() -> Identity {
 /// The decision for a policy of so many path sections; the goal is at most 2 µs and no allocation at 200.
 #[divan::bench(args = [0, 10, 200])]
 fn decision(bencher: Bencher<'_, '_>, sections: usize) {
-    let (policy, identity) = (policy(sections), identity());
+    decided(bencher, &policy(sections), "/d/home");
+}
+
+/// As [`decision`] at 200, where eight of the sections match.
+#[divan::bench]
+fn decision_where_eight_match(bencher: Bencher<'_, '_>) {
+    let (near, far) = ((0..8).map(|_| "/d/*".to_owned()), (8..200).map(|number| format!("/d{number}/*")));
+    let sections = near.chain(far).map(|pattern| format!("match = [\"{pattern}\"]\ngroups = [\"staff\"]\n"));
+    decided(bencher, &policy_with(sections), "/d/home");
+}
+
+/// As [`decision`] at 200, where every pattern begins with a wildcard: only their ends tell them apart.
+#[divan::bench]
+fn decision_with_leading_wildcards(bencher: Bencher<'_, '_>) {
+    decided(bencher, &policy_with((0..200).map(|number| format!("match = [\"*.x{number}\"]\ngroups = [\"staff\"]\n"))), "/d/home");
+}
+
+/// As [`decision`] at 200, of a path that is not plain: every reading of it is looked up. Making it canonical allocates; the decision does not.
+#[divan::bench]
+fn decision_of_an_encoded_path(bencher: Bencher<'_, '_>) {
+    decided(bencher, &policy(200), "/d/caf%C3%A9;x=1/home");
+}
+
+fn decided(bencher: Bencher<'_, '_>, policy: &Policy, path: &str) {
+    let identity = identity();
     bencher.bench_local(|| {
-        let path = CanonicalPath::parse(black_box("/d/home")).unwrap();
+        let path = CanonicalPath::parse(black_box(path)).unwrap();
         let facts = Facts { method: "GET", path: &path, peer: IpAddr::V4(Ipv4Addr::LOCALHOST), host: "wiki.example.com" };
         let signed_in = SignedIn { identity: &identity, auth_time: NOW };
-        evaluate(&policy, Some(signed_in), &facts, NOW).is_ok()
+        evaluate(policy, Some(signed_in), &facts, NOW).is_ok()
     });
 }
 

@@ -5,6 +5,7 @@
 #   vestibule.test  vestibule.test, *.vestibule.test, localhost, 127.0.0.1, ::1
 #   other.test      other.test, *.other.test: the second name of tests that choose by SNI
 #   expired         *.vestibule.test, ended in 2021
+#   saml-idp, saml-idp-next, saml-sp   RSA, self-signed: what a SAML provider signs with, now and after a change, and our own key there
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -66,3 +67,8 @@ keep other.test "other.test, *.other.test"
 
 leaf expired "DNS:vestibule.test, DNS:*.vestibule.test" $from 20211231235959Z
 keep expired "*.vestibule.test, ended on 2021-12-31"
+
+for name in saml-idp saml-idp-next saml-sp; do
+	openssl req -new -x509 -newkey rsa:2048 -nodes -sha256 -days "$days" -subj "/O=Vestibule tests/CN=$name" -keyout "$scratch/$name.key" -out "$scratch/$name.pem" 2>/dev/null
+	keep "$name" "a key for SAML messages"
+done

@@ -15,7 +15,7 @@
 //! compile (`tests/compile_fail/`). A public path is a rule that admits nobody in particular; there is no skip list.
 //!
 //! **A sign-in** ([`login`]): `begin -> PendingLogin (single use, survives many tabs) -> VerifiedAssertion -> Identity -> session`.
-//! [`sso::VerifiedAssertion`] is made in `sso/oidc` and nowhere else.
+//! [`sso::VerifiedAssertion`] is made in `sso/oidc` and `sso/saml` and nowhere else.
 //!
 //! **An account** ([`provision`]): identity `--mapping-->` desired; the connector observes; [`plan`] compares three ways; one step is applied at a time, and
 //! each outcome is recorded before the next.

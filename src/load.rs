@@ -13,16 +13,16 @@ mod own;
 mod pages;
 mod untested;
 
-pub use own::connector_of;
+use own::connector_in;
 pub use untested::{Untested, untested, untested_file};
 
 use crate::app::{Plan, Rejected};
-use crate::config::environment::{self, Variable};
+use crate::config::environment::{self, Overlaid, Variable};
 use crate::config::{self, Gateway};
 use crate::connector::builtin::builtin;
 use crate::policy::{self, Policy, Surroundings};
 use crate::rehearse;
-use crate::source::{Problem, Report, Severity, SourceFile, parse};
+use crate::source::{Problem, Report, Severity, SourceFile, Table, parse};
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
@@ -111,6 +111,8 @@ pub struct Loader {
     variables: Vec<Variable>,
     /// Text of the gateway file that `known` was compiled beside: providers, for one, are its affair.
     around: Arc<str>,
+    /// Files that were looked at.
+    listed: Vec<PathBuf>,
     /// Policy files as they were at the last look, with what came of them.
     known: HashMap<PathBuf, Candidate>,
 }
@@ -138,7 +140,7 @@ impl Loader {
 
     /// As [`Self::new`], with the environment as an argument.
     pub fn over(config: &Path, variables: Vec<Variable>) -> Self {
-        Self { config: config.to_owned(), variables, around: Arc::from(""), known: HashMap::new() }
+        Self { config: config.to_owned(), variables, around: Arc::from(""), listed: Vec::new(), known: HashMap::new() }
     }
 
     /// The gateway file.
@@ -167,6 +169,12 @@ impl Loader {
         let (policies, idps) = config::compile::outline(&over, folder);
         let around = Surroundings { idps: idps.as_deref(), connectors: builtin() };
         let paths = look.policy_files(&policies);
+        if paths.is_none()
+            && let Some(problem) = look.report.problems.pop()
+        {
+            look.report.problems.extend(over.named(vec![at_its_key(problem, &over)]));
+        }
+        self.listed = std::iter::once(self.config.clone()).chain(paths.clone().unwrap_or_default()).collect();
         if self.around != file.text {
             self.known.clear();
             self.around = Arc::clone(&file.text);
@@ -262,7 +270,32 @@ pub fn load_policies(folder: &Path, idps: &[String]) -> Result<Vec<Policy>, Repo
 
 /// Every problem of the gateway file and all its policies.
 pub fn check(config: &Path) -> Report {
-    load(config).map_or_else(|report| report, |loaded| loaded.report)
+    checked(config).report
+}
+
+/// What [`checked`] found.
+#[derive(Debug)]
+pub struct Checked {
+    /// Every problem.
+    pub report: Report,
+    /// The gateway file and the policies it names, as far as they can be found.
+    pub files: Vec<PathBuf>,
+    /// The gateway, when its file is in order, and that file.
+    pub gateway: Option<(Gateway, Overlaid)>,
+}
+
+/// As [`check`], with what was looked at.
+pub fn checked(config: &Path) -> Checked {
+    let mut loader = Loader::over(config, variables());
+    let (report, gateway) = match loader.look(&rehearse::gate) {
+        Ok(found) => {
+            let over = environment::overlay(&found.file, &loader.variables);
+            let loaded = found.first();
+            (loaded.report, Some((loaded.gateway, over)))
+        }
+        Err(report) => (report, None),
+    };
+    Checked { report, files: loader.listed, gateway }
 }
 
 /// Every problem of single policy files (`vestibule check bad-redmine.toml`): without the gateway file, names of identity providers are taken on trust.
@@ -364,15 +397,16 @@ impl Look {
         {
             return Some(before);
         }
-        if self.is_connector(&file) {
+        let parsed = parse(&file);
+        if self.is_connector(&file, &parsed.0) {
             return None;
         }
-        let connector = connector_of(&file).map(|path| {
+        let connector = connector_in(&file, &parsed.0).map(|path| {
             let text = self.connector_text(&path);
             (path, text)
         });
         let said = self.report.problems.len();
-        let policy = self.compiled(&file, around).map(Arc::new);
+        let policy = self.compiled_of(&file, parsed, around).map(Arc::new);
         let mut problems = self.report.problems.split_off(said);
         let failed = policy.iter().flat_map(|policy| gate(policy, &file)).collect::<Vec<_>>();
         let passed = !failed.iter().any(|problem| problem.severity == Severity::Error);
@@ -381,12 +415,14 @@ impl Look {
     }
 
     fn compiled(&mut self, file: &SourceFile, around: Surroundings<'_>) -> Option<Policy> {
-        if self.is_connector(file) {
-            return None;
-        }
-        let own = self.own_connector(file);
+        let parsed = parse(file);
+        if self.is_connector(file, &parsed.0) { None } else { self.compiled_of(file, parsed, around) }
+    }
+
+    fn compiled_of(&mut self, file: &SourceFile, parsed: (Table, Vec<Problem>), around: Surroundings<'_>) -> Option<Policy> {
+        let own = self.own_connector(file, &parsed.0);
         let connectors: Vec<_> = around.connectors.iter().cloned().chain(own).collect();
-        let (policy, problems) = policy::compile(file, Surroundings { connectors: &connectors, ..around });
+        let (policy, problems) = policy::compile_parsed(file, parsed, Surroundings { connectors: &connectors, ..around });
         self.report.problems.extend(problems);
         policy
     }
@@ -435,6 +471,14 @@ impl Look {
         }
         Some(paths)
     }
+}
+
+/// A folder of policies that cannot be read, told where the gateway file names it.
+fn at_its_key(problem: Problem, over: &Overlaid) -> Problem {
+    let Some(node) = over.tree.table("server").and_then(|server| server.node("policies")) else { return problem };
+    let message = format!("{} {}", problem.file.name, problem.message);
+    let place = Problem::error(problem.code, &over.file, node.span.clone(), message);
+    problem.helps.into_iter().fold(place, Problem::help)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {

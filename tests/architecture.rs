@@ -28,6 +28,8 @@ const IO: &[&str] = &[
 /// A library's types stop at the files that wrap it.
 const WRAPPED: &[(&str, &[&str])] = &[
     ("openidconnect::", &["sso/oidc"]),
+    ("samael::", &["sso/saml/verify.rs"]),
+    ("quick_xml::", &["sso/saml/xml.rs"]),
     ("sqlx::", &["state/sqlite"]),
     ("moka::", &["session/"]),
     ("notify::", &["reload/watch.rs"]),
@@ -65,7 +67,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("pool.lease(", &["proxy/forward.rs"]),
     ("pool.connect(", &["proxy/forward.rs", "proxy/pool.rs"]),
     // Only `sso` vouches.
-    ("VerifiedAssertion::vouch(", &["sso/oidc"]),
+    ("VerifiedAssertion::vouch(", &["sso/oidc", "sso/saml"]),
     ("VerifiedToken::vouch(", &["sso/oidc"]),
     // One composition root.
     ("sqlite::Store::open(", &["app.rs", "app/"]),

@@ -6,6 +6,8 @@
 use super::connectors::{self, Read};
 use super::{Environment, StartError};
 use crate::clock::Clock;
+#[cfg(feature = "saml")]
+use crate::config::MetadataPlace;
 use crate::config::{Gateway, Idp, SecretRef};
 use crate::connector::Connector;
 use crate::outbound::Transport;
@@ -15,7 +17,11 @@ use crate::proxy::tls::Certificates;
 use crate::request::{AppCookies, SharedSecrets};
 use crate::secrets::{self, OpenToOthers};
 use crate::session::CookieKey;
+use crate::sso::Provider;
+use crate::sso::bearer::AccessTokens;
 use crate::sso::oidc::OidcProvider;
+#[cfg(feature = "saml")]
+use crate::sso::saml::{SamlProvider, SpKey};
 use crate::state::SecretHash;
 use crate::state::seal::Sealer;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -31,6 +37,8 @@ pub(super) struct Builder {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environment: Environment,
+    /// What browsers call the auth host; a reload does not change it.
+    auth_origin: String,
     /// For keys that are made of `[state] key`; absent until the store is open.
     pub(super) sealer: Option<Sealer>,
     /// Files of which it was said that others can read them: once is enough.
@@ -51,7 +59,9 @@ pub(super) struct AppParts {
 pub(super) struct KnownIdp {
     pub(super) idp: Idp,
     secrets: SecretHash,
-    pub(super) provider: Arc<OidcProvider>,
+    pub(super) provider: Arc<dyn Provider>,
+    /// The same, where it knows access tokens.
+    pub(super) tokens: Option<Arc<dyn AccessTokens>>,
 }
 
 /// Certificates that have changed; what they were read from is their name.
@@ -61,8 +71,8 @@ pub(super) struct NewCertificates {
 }
 
 impl Builder {
-    pub(super) fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, environment: Environment) -> Self {
-        Self { transport, clock, environment, sealer: None, warned: Mutex::default() }
+    pub(super) fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, environment: Environment, auth_origin: String) -> Self {
+        Self { transport, clock, environment, auth_origin, sealer: None, warned: Mutex::default() }
     }
 
     /// The secret for the key that is named.
@@ -72,7 +82,8 @@ impl Builder {
 
     /// What serves `policy`. `before` is what served its file so far: handed back when neither text nor secrets have changed.
     pub(super) fn app(&self, policy: &Policy, before: Option<(&Policy, &AppParts)>) -> Result<AppParts, StartError> {
-        let ((mut shared, credential), secrets) = self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?)))?;
+        let ((mut shared, credential), secrets) =
+            self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?)))?;
         if policy.sign_in.keeps_sessions() {
             shared.cookies = self.sealer.as_ref().map(|sealer| AppCookies::new(CookieKey::new(sealer, &policy.name)));
         }
@@ -91,13 +102,51 @@ impl Builder {
 
     /// The provider of `idp`; that of `before` when nothing about it has changed: it knows the provider's keys.
     pub(super) fn idp(&self, idp: &Idp, before: &[KnownIdp]) -> Result<KnownIdp, StartError> {
+        if idp.saml.is_some() {
+            return self.saml(idp, before);
+        }
         let place = format!("[[idp]] {}: client_secret", idp.id);
         let (secret, secrets) = self.recording(|read| idp.client_secret.as_ref().map(|secret| read(&place, secret)).transpose())?;
         if let Some(known) = before.iter().find(|known| known.idp == *idp && known.secrets == secrets) {
             return Ok(known.clone());
         }
         let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&self.transport), Arc::clone(&self.clock)));
-        Ok(KnownIdp { idp: idp.clone(), secrets, provider })
+        let tokens = Some(Arc::clone(&provider) as Arc<dyn AccessTokens>);
+        Ok(KnownIdp { idp: idp.clone(), secrets, provider, tokens })
+    }
+
+    /// As [`Self::idp`], for one of type `saml`: its files count as its secrets do.
+    #[cfg(feature = "saml")]
+    fn saml(&self, idp: &Idp, before: &[KnownIdp]) -> Result<KnownIdp, StartError> {
+        let place = |key: &str| format!("[[idp]] {}: {key}", idp.id);
+        let wrong = |key: &str, why: &dyn Display| StartError::Idp { place: place(key), why: why.to_string() };
+        let pair = idp.saml.as_ref().and_then(|saml| saml.key.as_ref());
+        let (pair, keys) = self.recording(|read| {
+            let Some((path, key)) = pair else { return Ok(None) };
+            let certificate = std::fs::read(path).map_err(|error| wrong("cert", &format_args!("{} cannot be read: {error}", path.display())))?;
+            Ok(Some((certificate, read(&place("key"), key)?)))
+        })?;
+        let mut all = Zeroizing::new(keys.0.to_vec());
+        append(&mut all, pair.as_ref().map(|(certificate, _)| certificate.as_slice()).unwrap_or_default());
+        if let Some(MetadataPlace::File(path)) = idp.saml.as_ref().map(|saml| &saml.metadata) {
+            // Not there: the provider says so when somebody signs in, and looks again.
+            append(&mut all, &std::fs::read(path).unwrap_or_default());
+        }
+        let secrets = SecretHash::of(&all);
+        if let Some(known) = before.iter().find(|known| known.idp == *idp && known.secrets == secrets) {
+            return Ok(known.clone());
+        }
+        let key = pair.map(|(certificate, key)| SpKey::read(&certificate, key.expose_secret().as_bytes())).transpose();
+        let key = key.map_err(|error| wrong("key", &error))?;
+        let provider = SamlProvider::new(idp.clone(), key, &self.auth_origin, Arc::clone(&self.transport), Arc::clone(&self.clock));
+        let provider = Arc::new(provider.ok_or_else(|| wrong("type", &"not of SAML"))?);
+        Ok(KnownIdp { idp: idp.clone(), secrets, provider, tokens: None })
+    }
+
+    /// The compiler of the gateway file has refused it.
+    #[cfg(not(feature = "saml"))]
+    fn saml(&self, idp: &Idp, _before: &[KnownIdp]) -> Result<KnownIdp, StartError> {
+        Err(StartError::Idp { place: format!("[[idp]] {}: type", idp.id), why: "built without SAML".to_owned() })
     }
 
     /// The certificates of `[tls]`; `None` when their files say what they said `before`.

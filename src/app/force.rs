@@ -11,7 +11,7 @@ use crate::admin::commands::{Change, Entry, Reconciles, Reloaded};
 use crate::clock::{Clock, Timestamp};
 use crate::config::change::keep;
 use crate::config::provisioning::lets;
-use crate::config::{Gateway, SecretRef};
+use crate::config::{Gateway, MetadataPlace, SecretRef};
 use crate::connector::Connector;
 use crate::load::{Candidate, Choice, Found, app_of, settle, unavailable};
 use crate::login;
@@ -25,8 +25,6 @@ use crate::request::{Limits, Routes};
 use crate::secrets;
 use crate::session::LiveSessions;
 use crate::source::{Problem, Report, Severity};
-use crate::sso::Provider;
-use crate::sso::bearer::AccessTokens;
 use crate::state::{SecretHash, SignInStore, Store};
 use arc_swap::ArcSwap;
 use std::collections::{HashMap, HashSet};
@@ -316,6 +314,7 @@ impl Swap {
     pub fn references(&self) -> Vec<PathBuf> {
         let force = self.force();
         let mut secrets: Vec<&SecretRef> = force.gateway.idps.iter().filter_map(|idp| idp.client_secret.as_ref()).collect();
+        secrets.extend(force.gateway.idps.iter().filter_map(|idp| Some(&idp.saml.as_ref()?.key.as_ref()?.1)));
         secrets.extend(force.gateway.certificates.iter().map(|certificate| &certificate.key));
         let policies = force.apps.iter().map(|app| &app.policy).chain(force.refused.iter().filter_map(|refused| refused.reserves.as_ref()));
         for policy in policies {
@@ -330,6 +329,12 @@ impl Swap {
         let environment = self.builder.environment.as_ref();
         let mut files: Vec<PathBuf> = secrets.into_iter().filter_map(|secret| secrets::location(secret, environment)).collect();
         files.extend(force.gateway.certificates.iter().map(|certificate| certificate.chain.clone()));
+        for saml in force.gateway.idps.iter().filter_map(|idp| idp.saml.as_ref()) {
+            files.extend(saml.key.as_ref().map(|(certificate, _)| certificate.clone()));
+            if let MetadataPlace::File(path) = &saml.metadata {
+                files.push(path.clone());
+            }
+        }
         let pages = &force.gateway.pages;
         files.extend(pages.logo.clone());
         files.extend(pages.templates.iter().flat_map(|folder| crate::pages::template_files().map(|name| folder.join(name))));
@@ -392,8 +397,8 @@ impl Swap {
         }
         let same = |(known, before): (&KnownIdp, &KnownIdp)| Arc::ptr_eq(&known.provider, &before.provider);
         if idps.len() != force.idps.len() || !idps.iter().zip(&force.idps).all(same) {
-            self.handles.login.change_providers(idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn Provider>).collect());
-            self.handles.tokens.change_issuers(idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn AccessTokens>).collect());
+            self.handles.login.change_providers(idps.iter().map(|known| Arc::clone(&known.provider)).collect());
+            self.handles.tokens.change_issuers(idps.iter().filter_map(|known| known.tokens.clone()).collect());
         }
         idps
     }

@@ -36,8 +36,6 @@ use crate::request::{Limits, Routes};
 use crate::secrets::{self, SecretError};
 use crate::session::{LiveSessions, TokenSessions};
 use crate::signer::Signer;
-use crate::sso::Provider;
-use crate::sso::bearer::AccessTokens;
 use crate::state::seal::Sealer;
 use crate::state::{LoginStore, Store, sqlite};
 use arc_swap::ArcSwap;
@@ -171,6 +169,14 @@ pub enum StartError {
         /// What is wrong.
         cause: tls::TlsError,
     },
+    /// What a SAML provider needs beside its settings.
+    #[error("{place}: {why}")]
+    Idp {
+        /// The file's key it was for.
+        place: String,
+        /// What is wrong.
+        why: String,
+    },
     /// Outgoing TLS.
     #[error("outgoing TLS: {0}")]
     Outbound(String),
@@ -252,14 +258,14 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let install = || observe::install(&gateway.telemetry, &gateway.audit, pseudonyms, &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
-    let mut builder = Builder::new(transport, Arc::clone(&clock), environment);
+    let scheme = if plain { "http" } else { "https" };
+    let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port };
+    let mut builder = Builder::new(transport, Arc::clone(&clock), environment, addresses.auth_origin());
     let sealer = Sealer::new(&builder.secret(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
     builder.sealer = Some(sealer.clone());
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
     let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), gateway.session.clone()));
-    let scheme = if plain { "http" } else { "https" };
-    let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port };
     let signer = Arc::new(Signer::load(&store, Arc::clone(&entropy), clock.as_ref(), &addresses.auth_origin()).await?);
     let pages = Arc::new(Pages::new(gateway.pages.clone(), &addresses.auth_origin()));
     let control = tokio::runtime::Handle::current();
@@ -287,13 +293,13 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         session_store: Arc::new(store.clone()),
         sign_ins: Arc::new(store.clone()),
         pages: Arc::clone(&pages),
-        providers: idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn Provider>).collect(),
+        providers: idps.iter().map(|known| Arc::clone(&known.provider)).collect(),
         apps: Arc::new(AppsByName(Arc::clone(&routes))),
         admission: Arc::new(DeskAdmission { desk: Arc::clone(&provision), clock: Arc::clone(&clock) }),
         jwks: Arc::new(move || jwks.clone()),
         pending_max: PENDING_MAX,
     }));
-    let issuers = idps.iter().map(|known| Arc::clone(&known.provider) as Arc<dyn AccessTokens>).collect();
+    let issuers = idps.iter().filter_map(|known| known.tokens.clone()).collect();
     let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
     let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
     let tls = if plain { None } else { builder.certificates(&gateway, None)? };

@@ -6,17 +6,19 @@
 
 mod local;
 mod reach;
+#[cfg(feature = "saml")]
+mod saml;
 
 use super::{Environment, connectors};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::environment::Overlaid;
 use crate::config::schema::GATEWAY;
-use crate::config::{Gateway, Idp, SecretRef};
+use crate::config::{Certificate, Gateway, Idp, SecretRef};
 use crate::connector::model::Verb;
-use crate::connector::{Outcome, Trouble};
+use crate::connector::{Connector, Outcome, Trouble};
 use crate::outbound::{HyperTransport, Transport};
-use crate::policy::Policy;
 use crate::policy::schema::POLICY;
+use crate::policy::{Policy, written_roles};
 use crate::proxy::tls;
 use crate::source::{Node, Problem, SourceFile, Span, Table, parse, schema};
 use crate::sso::oidc::OidcProvider;
@@ -135,7 +137,8 @@ fn jobs(look: &Look, tools: &Tools) -> Vec<(Place, Job)> {
     }
     jobs.push(certificates(look));
     for (idp, (span, table)) in look.gateway.idps.iter().zip(look.file.tree.sections("idp")).filter(|(idp, _)| wanted(idp)) {
-        let span = table.node("issuer").map_or(span, |node| &node.span).clone();
+        let key = if idp.saml.is_some() { "metadata" } else { "issuer" };
+        let span = table.node(key).map_or(span, |node| &node.span).clone();
         let place = Place { file: look.file.file.clone(), origin: look.file.origin(&span), span: Some(span) };
         jobs.push(provider(place, idp.clone(), tools, &look.clock));
     }
@@ -144,7 +147,9 @@ fn jobs(look: &Look, tools: &Tools) -> Vec<(Place, Job)> {
         let at = |path: &[&str]| Place::in_file(file, node_at(&tree, path).map(|node| node.span.clone()));
         jobs.push(upstream(at(&["upstream"]), Arc::clone(policy), tools));
         jobs.extend(secrets(look, file, &tree, &POLICY, &|span| file.place(span)));
-        jobs.extend(admin_api(at(&["provision", "url"]), policy, tools, look));
+        jobs.extend(admin_api(at(&["provision", "url"]), written_roles_of(file, &tree), policy, tools, look));
+        let (place, advice) = (at(&["provision", "connector"]), advice(&at(&["provision", "connector"]), policy));
+        jobs.push((place, Box::pin(async move { advice })));
         if look.narrow {
             jobs.push(as_far_as_known(file, &tree, policy));
         }
@@ -183,6 +188,10 @@ impl Place {
 
 fn provider(place: Place, idp: Idp, tools: &Tools, clock: &Arc<dyn Clock>) -> (Place, Job) {
     let (transport, clock, about) = (Arc::clone(&tools.transport), Arc::clone(clock), place.clone());
+    #[cfg(feature = "saml")]
+    if idp.saml.is_some() {
+        return (about, Box::pin(saml::provider(place, idp, transport, clock)));
+    }
     let job = async move {
         let (id, issuer) = (idp.id.clone(), idp.issuer.clone());
         // The secret takes no part in what is asked.
@@ -210,8 +219,8 @@ fn upstream(place: Place, policy: Arc<Policy>, tools: &Tools) -> (Place, Job) {
     (about, Box::pin(job))
 }
 
-/// The connector's own read-only question, with the real credential.
-fn admin_api(place: Place, policy: &Arc<Policy>, tools: &Tools, look: &Look) -> Option<(Place, Job)> {
+/// The connector's own read-only question, with the real credential; then whether the app has the roles that the policy names.
+fn admin_api(place: Place, roles: Vec<(String, Place)>, policy: &Arc<Policy>, tools: &Tools, look: &Look) -> Option<(Place, Job)> {
     let provision = policy.provision.as_ref()?;
     let (name, base) = (provision.connector.name.clone(), provision.url.to_string());
     if !provision.connector.can(&Verb::Probe) {
@@ -225,14 +234,51 @@ fn admin_api(place: Place, policy: &Arc<Policy>, tools: &Tools, look: &Look) -> 
     let engine = connectors::engine(policy, credential, &tools.transport, &look.clock)?;
     let about = place.clone();
     let job = async move {
-        vec![match engine.probe().await {
-            Ok(()) => place.ok(format_args!("admin API {base}: \"{name}\" answers and accepts the credential")),
-            Err(trouble) => {
-                place.error("admin-api", format!("the admin API at {base} does not answer as \"{name}\" should: {trouble}"), way_out(&trouble))
-            }
-        }]
+        if let Err(trouble) = engine.probe().await {
+            let message = format!("the admin API at {base} does not answer as \"{name}\" should: {trouble}");
+            return vec![place.error("admin-api", message, way_out(&trouble))];
+        }
+        let mut findings = vec![place.ok(format_args!("admin API {base}: \"{name}\" answers and accepts the credential"))];
+        for (role, place) in roles {
+            findings.extend(known_role(engine.as_ref(), &name, &role, &place).await);
+        }
+        findings
     };
     Some((about, Box::pin(job)))
+}
+
+/// Whether the app has a role that the policy writes out; nothing when it cannot be asked.
+async fn known_role(engine: &dyn Connector, name: &str, role: &str, place: &Place) -> Option<Finding> {
+    match engine.knows_role(role).await {
+        Ok(true) => None,
+        Ok(false) => {
+            let help = "make it there, or correct it here: whoever should get it gets no account as the policy wants it";
+            Some(place.error("unknown-role", format!("the application has no role `{role}`"), help))
+        }
+        Err(trouble) if matches!(trouble.outcome, Outcome::Unsupported) => None,
+        Err(trouble) => {
+            Some(place.warning("admin-api", format!("whether \"{name}\" has the role `{role}` cannot be told: {trouble}"), way_out(&trouble)))
+        }
+    }
+}
+
+/// Roles that the policy writes out, each once, with the place of the first.
+fn written_roles_of(file: &SourceFile, tree: &Table) -> Vec<(String, Place)> {
+    let mut found: Vec<(String, Place)> = Vec::new();
+    for node in written_roles(tree) {
+        let Some(role) = node.as_text().filter(|role| !role.trim().is_empty() && !found.iter().any(|(known, _)| known == role)) else { continue };
+        found.push((role.to_owned(), Place::in_file(file, Some(node.span.clone()))));
+    }
+    found
+}
+
+/// What the app should not do by itself, and what else its connector advises: whether that is so, no admin API tells.
+fn advice(place: &Place, policy: &Policy) -> Vec<Finding> {
+    let Some(provision) = &policy.provision else { return Vec::new() };
+    let sign_in = &provision.connector.sign_in;
+    let native =
+        sign_in.native_jit.iter().map(|native| place.ok(format_args!("see to it in the application that it makes no accounts by itself: {native}")));
+    native.collect()
 }
 
 const fn way_out(trouble: &Trouble) -> &'static str {
@@ -268,10 +314,7 @@ fn certificates(look: &Look) -> (Place, Job) {
         let origin = span.map_or_else(|| file.name.to_string(), |span| look.file.origin(span));
         Place { file, span: span.cloned(), origin }
     };
-    let section = tree.table("tls");
-    let further = section.map(|section| section.sections("certificate")).unwrap_or_default();
-    let nodes = section.into_iter().chain(further.into_iter().map(|(_, table)| table)).filter_map(|table| table.node("cert"));
-    let pairs = look.gateway.certificates.iter().cloned().zip(nodes.map(|node| place(Some(&node.span)))).collect();
+    let pairs = look.gateway.certificates.iter().cloned().zip(written_certificates(tree).map(|node| place(Some(&node.span)))).collect();
     let mut hosts = Vec::new();
     if !look.narrow {
         hosts.push((look.gateway.server.auth_host.clone(), place(node_at(tree, &["server", "auth_host"]).map(|node| &node.span))));
@@ -283,6 +326,25 @@ fn certificates(look: &Look) -> (Place, Job) {
     let (environment, now, quiet) = (Arc::clone(&look.environment), look.clock.now(), look.narrow);
     let about = place(node_at(tree, &["tls", "cert"]).map(|node| &node.span));
     (about, Box::pin(async move { local::certificates(pairs, hosts, environment.as_ref(), now, quiet) }))
+}
+
+/// Where the certificates are named, in the order of [`Gateway::certificates`].
+fn written_certificates(tree: &Table) -> impl Iterator<Item = &Node> {
+    let section = tree.table("tls");
+    let further = section.map(|section| section.sections("certificate")).unwrap_or_default();
+    section.into_iter().chain(further.into_iter().map(|(_, table)| table)).filter_map(|table| table.node("cert"))
+}
+
+/// What `check` says of certificates without `--online`: those that have ended or soon will, where they can be read.
+pub fn ending(gateway: &Gateway, over: &Overlaid, now: Timestamp) -> Vec<Problem> {
+    let of = |(certificate, node): (&Certificate, &Node)| {
+        let place = Place::in_file(&over.file, Some(node.span.clone()));
+        match local::ending(certificate, &place, now)? {
+            Finding::Problem(problem) => Some(problem),
+            Finding::Ok(_) => None,
+        }
+    };
+    over.named(gateway.certificates.iter().zip(written_certificates(&over.tree)).filter_map(of).collect())
 }
 
 /// What must hold at the provider's and at the application's side for an account to be made, as far as the files say it.

@@ -2,10 +2,10 @@
 
 use super::{BUG, COULD_NOT, NO, YES};
 use crate::app::online::{self, Look};
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::environment::overlay;
 use crate::config::schema::GATEWAY;
-use crate::load::{self, Loaded, UNREADABLE};
+use crate::load::{self, Checked, Loaded, UNREADABLE};
 use crate::policy::Policy;
 use crate::policy::schema::POLICY;
 use crate::source::effective::effective;
@@ -56,7 +56,11 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
         return look_online(arguments, format);
     }
     let report = match arguments.files.as_slice() {
-        [] => load::check(&arguments.config),
+        [] => {
+            let Checked { mut report, gateway, .. } = load::checked(&arguments.config);
+            report.problems.extend(gateway.iter().flat_map(|(gateway, over)| online::ending(gateway, over, SystemClock.now())));
+            report
+        }
         // Beside the gateway file where there is one, or where one is named: what a policy may say hangs on it.
         files if arguments.config.exists() || arguments.config != Path::new(USUAL) => beside(&arguments.config, files),
         files => load::check_files(files),
@@ -67,9 +71,8 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
 /// What is wrong with these files among all that the gateway file names; those that are none of its policies are looked at by themselves.
 fn beside(config: &Path, files: &[PathBuf]) -> Report {
     let same = |name: &str| files.iter().any(|path| is_same(Path::new(name), path));
-    let known = load::files(config);
+    let Checked { report: mut whole, files: known, .. } = load::checked(config);
     let strangers: Vec<PathBuf> = files.iter().filter(|path| !known.iter().any(|name| is_same(name, path))).cloned().collect();
-    let mut whole = load::check(config);
     let broken = |problem: &Problem| problem.severity == Severity::Error && is_same(Path::new(&*problem.file.name), config);
     whole.problems.retain(|problem| same(&problem.file.name) || broken(problem));
     whole.files = files.len();

@@ -15,14 +15,14 @@ pub(super) fn run(asked: Option<&str>) -> u8 {
                 || "help: `vestibule help policy` and `vestibule help gateway` list every setting".to_owned(),
                 |near| format!("help: did you mean `{near}`?"),
             );
-            tell(&format!("there is no setting `{asked}`\n{hint}\n"));
+            tell(&format!("there is no setting or function `{asked}`\n{hint}\n"));
             NO
         }
     }
 }
 
 const BEGIN: &str = "\
-vestibule help KEY          a setting: on_existing, access.groups, [provision]
+vestibule help KEY          a setting: on_existing, access.groups, [provision]; or a function of expressions: slug
 vestibule help writing      the language: rules, names, functions, tests, accounts, secrets
 vestibule help policy       every setting of a policy file
 vestibule help gateway      every setting of vestibule.toml

@@ -28,10 +28,8 @@ use std::process::ExitCode;
 pub const YES: u8 = 0;
 /// The answer is no: problems were found.
 pub const NO: u8 = 1;
-/// It could not be done.
+/// It could not be done: a bad command line, no permission, no answer.
 pub const COULD_NOT: u8 = 2;
-/// A bad command line (`EX_USAGE` of sysexits).
-pub const USAGE: u8 = 64;
 /// A bug of ours (`EX_SOFTWARE`).
 pub const BUG: u8 = 70;
 /// Bad configuration (`EX_CONFIG`); the unit file does not restart on it.
@@ -108,9 +106,9 @@ enum Command {
         /// Which file.
         which: schema::Which,
     },
-    /// What a setting does: `help on_existing`, `help access.groups`, `help policy`.
+    /// What a setting or a function does: `help on_existing`, `help access.groups`, `help slug`, `help policy`.
     Help {
-        /// A key, a section or a file.
+        /// A key, a section, a function of expressions or a file.
         key: Option<String>,
     },
     /// Check the configuration of a running gateway again, then swap; or say why not.
@@ -153,7 +151,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are not errors; clap prints both where they belong.
-            let code = if error.use_stderr() { USAGE } else { YES };
+            let code = if error.use_stderr() { COULD_NOT } else { YES };
             return if error.print().is_ok() { ExitCode::from(code) } else { ExitCode::from(COULD_NOT) };
         }
     };

@@ -27,12 +27,13 @@ pub(super) struct Question {
     /// The application: its host or name, or the beginning of one.
     host: String,
     /// The person: a JSON file, or the e-mail address of somebody who has signed in.
-    #[arg(long, value_name = "FILE|EMAIL", required_unless_present = "all")]
+    #[arg(long, value_name = "FILE|EMAIL", required_unless_present_any = ["all", "people"])]
     user: Option<String>,
     /// Everybody with an account record at this application, as of their last sign-in, added up.
     #[arg(long, conflicts_with = "user")]
     all: bool,
-    /// People instead of the recorded ones, one JSON object a line: recorded sign-ins, ID-token payloads, or the keys of `[[test]] user`.
+    /// People instead of the recorded ones, one JSON object a line: recorded sign-ins, ID-token payloads, or the keys of `[[test]] user`. All of them, unless
+    /// --user says who.
     #[arg(long, value_name = "FILE")]
     people: Option<PathBuf>,
     /// A changed policy file, instead of the one in force.
@@ -89,7 +90,7 @@ fn answer(question: &Question) -> Result<(String, bool), String> {
         };
         look_ahead(policy, known, records, at, now)
     };
-    if question.all {
+    if question.all || question.user.is_none() {
         let all = if question.people.is_some() {
             listed(question, &around)?
         } else {

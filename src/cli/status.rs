@@ -1,10 +1,11 @@
 //! `vestibule status`: what is loaded, up and pending.
 
 use super::socket::{Door, Which};
-use super::table::{Table, moment, span};
+use super::table::{Table, moment};
 use super::{COULD_NOT, NO, YES};
 use crate::admin::commands::{AppStatus, PolicyState, Status, UpstreamState};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::source::value::duration_text;
 use serde_json::json;
 use std::io::{self, Write as _};
 
@@ -32,7 +33,12 @@ fn text(status: &Status, now: Timestamp) -> String {
     let overview = &status.overview;
     let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     let (apps, providers) = (count(status.apps.len(), "app"), count(status.providers.len(), "provider"));
-    let mut out = format!("vestibule {}  up {}  {apps}, {providers}, {}\n", status.version, span(overview.up_s), count(overview.sessions, "session"));
+    let mut out = format!(
+        "vestibule {}  up {}  {apps}, {providers}, {}\n",
+        status.version,
+        duration_text(overview.up_s.saturating_mul(1000)),
+        count(overview.sessions, "session")
+    );
     let mut table = Table::default();
     table.row(["APP", "UPSTREAM", "POLICY", "ACCOUNTS", "FAILED", "REQ/S", "P95"].map(str::to_owned));
     for app in &status.apps {
@@ -42,7 +48,9 @@ fn text(status: &Status, now: Timestamp) -> String {
     }
     out += &table.render();
     for provider in &status.providers {
-        let keys = provider.keys_age_s.map_or_else(|| "not needed yet".to_owned(), |age_s| format!("keys {} old", span(age_s)));
+        let keys = provider
+            .keys_age_s
+            .map_or_else(|| "not needed yet".to_owned(), |age_s| format!("keys {} old", duration_text(age_s.saturating_mul(1000))));
         out.extend(["PROVIDER  ", &provider.id, "  ", &keys, "\n"]);
     }
     if !overview.store_ok {

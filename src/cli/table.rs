@@ -41,19 +41,9 @@ pub(super) fn moment(at: &str, now: Timestamp) -> String {
     if rfc3339(now).starts_with(day) { format!("{time} UTC") } else { format!("{day} {time} UTC") }
 }
 
-/// Seconds as people read them: `45s`, `4m`, `3h`, `12d`.
-pub(super) fn span(seconds: i64) -> String {
-    match seconds {
-        ..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Table, span};
+    use super::Table;
 
     #[test]
     fn cells_stand_under_each_other_whatever_is_in_them() {
@@ -62,12 +52,5 @@ mod tests {
         table.row(["ééé", "\u{1b}[2J", "c"].map(str::to_owned));
         assert_eq!(table.render(), "a     bb\nééé   \u{fffd}[2J   c\n");
         assert_eq!(Table::default().render(), "");
-    }
-
-    #[test]
-    fn spans_are_rough() {
-        for (seconds, expected) in [(0, "0s"), (119, "119s"), (240, "4m"), (7_199, "119m"), (7_200, "2h"), (1_036_800, "12d")] {
-            assert_eq!(span(seconds), expected);
-        }
     }
 }

@@ -1,11 +1,12 @@
 //! `vestibule users`: the people a running gateway has made or found accounts for.
 
 use super::socket::{Door, Which as Where};
-use super::table::{Table, span};
+use super::table::Table;
 use super::{COULD_NOT, NO, YES, print, tell};
 use crate::admin::commands::{Users, Whom};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::provision::Listed;
+use crate::source::value::duration_text;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -131,7 +132,7 @@ fn text(users: &[Listed], now: Timestamp) -> String {
     let mut table = Table::default();
     table.row(["APP", "PERSON", "ACCOUNT", "STATE", "SINCE", "TRIES", "REASON"].map(str::to_owned));
     for user in users {
-        let since = user.failed_at.map(|at| span((now.seconds() - at).max(0))).unwrap_or_default();
+        let since = user.failed_at.map(|at| duration_text((now.seconds() - at).max(0).saturating_mul(1000))).unwrap_or_default();
         let waits = user.awaiting.map(|what| format!("waits for a yes: {}", word(&json!(what)))).unwrap_or_default();
         table.row([
             user.app.clone(),

@@ -323,8 +323,7 @@ fn idps(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Idp> {
             seen.push(id);
         }
         if table.text("type") == Some("saml") {
-            let spot = table.node("type").map_or(span, |node| &node.span);
-            reader.error("not-yet", spot, "SAML is not supported yet", "nobody could sign in here; type = \"oidc\" works");
+            idps.extend(super::saml::saml(reader, span, table, id, folder));
             continue;
         }
         idps.extend(oidc(reader, span, table, id, folder));
@@ -338,7 +337,7 @@ fn oidc(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &
             reader.error("missing-key", span, format!("`idp.{key}` is missing"), &format!("`{key}`: {doc}"));
         }
     }
-    for key in ["metadata", "pin"] {
+    for key in ["metadata", "pin", "subject", "entity_id", "max_response", "cert", "key"] {
         if let Some(entry) = table.get(key) {
             reader.error("contradiction", &entry.key_span, format!("idp.{key} belongs to SAML, and this is OpenID Connect"), "leave it out");
         }
@@ -382,11 +381,12 @@ fn oidc(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &
         algorithms: listed("algorithms", &["RS256", "PS256", "ES256", "EdDSA"]),
         attributes: attributes(reader, table),
         userinfo: table.flag("userinfo").unwrap_or(true),
+        saml: None,
     })
 }
 
 /// `[idp.attributes]`. What names a person or a token to the gateway itself is no policy's to choose.
-fn attributes(reader: &mut Reader<'_>, table: &Table) -> Vec<(String, Vec<String>)> {
+pub(super) fn attributes(reader: &mut Reader<'_>, table: &Table) -> Vec<(String, Vec<String>)> {
     const PROTOCOL: [&str; 10] = ["sub", "iss", "aud", "exp", "iat", "nbf", "nonce", "auth_time", "sid", "idp"];
     let mut attributes: Vec<(String, Vec<String>)> = Vec::new();
     for entry in table.table("attributes").map(|attributes| attributes.entries.as_slice()).unwrap_or_default() {
@@ -408,7 +408,7 @@ fn attributes(reader: &mut Reader<'_>, table: &Table) -> Vec<(String, Vec<String
 }
 
 /// A secret; a relative `file:` starts in the folder of the gateway file.
-fn secret(table: &Table, key: &str, folder: &Path) -> Option<SecretRef> {
+pub(super) fn secret(table: &Table, key: &str, folder: &Path) -> Option<SecretRef> {
     let node = table.node(key)?;
     let text = node.as_text().or_else(|| node.as_table().and_then(|table| table.text("secret")))?;
     SecretRef::parse(text).map(|reference| reference.beside(folder))

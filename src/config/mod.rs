@@ -8,11 +8,13 @@ pub mod compile;
 pub mod environment;
 pub mod language;
 pub mod provisioning;
+pub mod saml;
 pub mod schema;
 
 pub use compile::compile;
 pub use language::Language;
 pub use provisioning::Provisioning;
+pub use saml::{MetadataPlace, Saml, SamlSubject};
 
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -209,14 +211,14 @@ pub struct PageFiles {
     pub templates: Vec<(String, String)>,
 }
 
-/// `[[idp]]` of type `oidc`.
+/// `[[idp]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idp {
     /// Name that policies use.
     pub id: String,
     /// Name that people see.
     pub name: String,
-    /// Issuer identifier, exactly as the provider writes it.
+    /// Issuer identifier, exactly as the provider writes it; SAML: its entity id, empty when its metadata says it.
     pub issuer: String,
     /// `client_id`.
     pub client_id: String,
@@ -234,6 +236,8 @@ pub struct Idp {
     pub attributes: Vec<(String, Vec<String>)>,
     /// Whether the userinfo endpoint is asked for what the ID token lacks.
     pub userinfo: bool,
+    /// Type `saml`; `None`: `oidc`.
+    pub saml: Option<Saml>,
 }
 
 /// A secret by reference: `cred:NAME`, `file:PATH`, `env:NAME`. Prints the reference, which is not secret.

@@ -192,7 +192,7 @@ const IDP: Section = Section {
         Key::new("id", Kind::Text, "the name policies use").required(),
         Key::new("name", Kind::Text, "the name people see").default("the id"),
         Key::new("type", Kind::Enum(&["oidc", "saml"]), "protocol").default("oidc"),
-        Key::new("issuer", Kind::Url, "issuer identifier, exactly as the provider writes it"),
+        Key::new("issuer", Kind::Url, "issuer identifier, exactly as the provider writes it; SAML: its entity id, where the metadata has several"),
         Key::new("client_id", Kind::Text, "our client id there"),
         Key::new("client_secret", Kind::Secret, "left out: a public client"),
         Key::new("scopes", Kind::TextList, "scopes to ask for").default("[\"openid\", \"profile\", \"email\", \"groups\"]"),
@@ -200,8 +200,27 @@ const IDP: Section = Section {
         Key::new("trust_email", Kind::Bool, "treat e-mail as verified when the provider does not say").default("false"),
         Key::new("algorithms", Kind::EnumList(ALGORITHMS), "signature algorithms accepted on ID tokens and access tokens")
             .default("[\"RS256\", \"PS256\", \"ES256\", \"EdDSA\"]"),
-        Key::new("metadata", Kind::Text, "SAML metadata, address or file"),
-        Key::new("pin", Kind::Text, "SHA-256 of the SAML signing certificate"),
+        Key::new(
+            "metadata",
+            Kind::Text,
+            "SAML: the provider's metadata, an https address or a file relative to this one; read again every hour, the last good one is kept",
+        ),
+        Key::new(
+            "pin",
+            Kind::TextOrList,
+            "SAML: SHA-256 of the provider's signing certificate, \"sha256:…\", or several while it changes; no other certificate of the metadata counts. Required, with signed metadata, where that comes by plain http",
+        ),
+        Key::new(
+            "subject",
+            Kind::Text,
+            "SAML: attribute that names a person for good; \"NameID\" takes the name itself, whatever its format but transient",
+        )
+        .default("a persistent NameID"),
+        Key::new("entity_id", Kind::Text, "SAML: our entity id there")
+            .default("the address of our metadata, https://AUTH_HOST/.vestibule/saml/metadata"),
+        Key::new("cert", Kind::Text, "SAML: PEM certificate of our RSA key there, which the provider finds in our metadata"),
+        Key::new("key", Kind::Secret, "SAML: its PEM key; with it requests are signed and encrypted assertions opened"),
+        Key::new("max_response", Kind::Size, "SAML: largest response").default("256 KiB"),
         Key::new(
             "attributes",
             Kind::Map(&Kind::TextOrList),

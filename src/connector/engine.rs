@@ -5,7 +5,8 @@
 //! * One step: `run.rs`, built by `request.rs` and `body.rs`, `classify.rs` says what the answer means, `select.rs` finds the account in it, `paginate.rs` goes
 //!   through lists, `base.rs` lays a change over what was read.
 //! * Before any step: `session.rs` signs in to the admin API, with `jar.rs` and `html.rs`.
-//! * What is done with steps: `verbs.rs` looks, makes and changes, `members.rs` and `resolve.rs` grant and take back, `off.rs` switches off, `list.rs` lists.
+//! * What is done with steps: `verbs.rs` looks, makes and changes, `members.rs` and `resolve.rs` grant and take back, `off.rs` switches off, `list.rs` lists,
+//!   `enter.rs` signs a person in at the app itself.
 //! * What is remembered between calls: `state.rs`, `resolved.rs`, `turns.rs`. `stage.rs` runs it all for show.
 //!
 //! It knows no app by name, and it never decides whether an account may be taken over (`provision/`).
@@ -13,6 +14,7 @@
 mod base;
 mod body;
 mod classify;
+mod enter;
 mod html;
 mod jar;
 mod list;
@@ -33,7 +35,7 @@ mod verbs;
 pub use stage::{Cue, Stage, Staged};
 
 use super::model::{Call, MemberVerb, Model, Steps, Verb, Way};
-use super::{Connector, Context, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
+use super::{Connector, Context, Entered, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::outbound::Transport;
@@ -195,13 +197,7 @@ impl Connector for Engine {
         self.model.supports(what)
     }
 
-    async fn change_members(
-        &self,
-        context: Context<'_>,
-        kind: &str,
-        add: &[(&str, Option<&str>)],
-        remove: &[&str],
-    ) -> Result<Outcome, Trouble> {
+    async fn change_members(&self, context: Context<'_>, kind: &str, add: &[(&str, Option<&str>)], remove: &[&str]) -> Result<Outcome, Trouble> {
         let _turn = self.state.changing.take(context.account_id.unwrap_or_default()).await;
         if self.model.can(&Verb::Members(kind.to_owned(), MemberVerb::Set)) {
             return self.replace_members(context, kind, members::Change { add, remove }).await;
@@ -233,6 +229,15 @@ impl Connector for Engine {
 
     async fn revoke_sessions(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
         self.simple(context, &Verb::RevokeSessions, "revoke_sessions").await
+    }
+
+    async fn set_password(&self, context: Context<'_>, password: &SecretString) -> Result<Outcome, Trouble> {
+        let _turn = self.state.changing.take(context.account_id.unwrap_or_default()).await;
+        self.set_password_to(context, password).await
+    }
+
+    async fn enter(&self, context: Context<'_>, at: &Url, secret: &SecretString) -> Result<Entered, Trouble> {
+        self.enter_at(context, at, secret).await
     }
 
     async fn list(&self, from: Option<&PageMark>) -> Result<Listing, Trouble> {

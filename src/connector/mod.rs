@@ -13,7 +13,10 @@ pub use engine::{Engine, Limits, ResolvedCredential};
 use crate::plan::{Account, Step};
 use crate::policy::MatchBy;
 use async_trait::async_trait;
+use http::HeaderValue;
+use secrecy::SecretString;
 use serde_json::{Map, Value};
+use url::Url;
 
 /// Everything an admin call can come to. Closed: a connector maps every response into it, an unmatched write is [`Outcome::InDoubt`], an
 /// unmatched read is [`Outcome::Retry`], and 401/403 is never "absent".
@@ -132,6 +135,21 @@ pub enum Observation {
     Ambiguous,
 }
 
+/// What signing in at an app gave a person. Secrets: nothing of it is printed.
+#[derive(Clone, Default)]
+pub struct Entered {
+    /// `Set-Cookie`, as the app wrote them.
+    pub cookies: Vec<HeaderValue>,
+    /// A token of the app's own.
+    pub token: Option<SecretString>,
+}
+
+impl std::fmt::Debug for Entered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Entered({} cookies, {} token)", self.cookies.len(), if self.token.is_some() { "a" } else { "no" })
+    }
+}
+
 /// An application's admin API.
 #[async_trait]
 pub trait Connector: Send + Sync + std::fmt::Debug {
@@ -158,13 +176,7 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// As for [`Connector::apply`]; [`Outcome::Gone`]: the account is; [`Outcome::Absent`]: the app lacks one that is to be granted.
-    async fn change_members(
-        &self,
-        _context: Context<'_>,
-        kind: &str,
-        _add: &[(&str, Option<&str>)],
-        _remove: &[&str],
-    ) -> Result<Outcome, Trouble> {
+    async fn change_members(&self, _context: Context<'_>, kind: &str, _add: &[(&str, Option<&str>)], _remove: &[&str]) -> Result<Outcome, Trouble> {
         Err(unsupported(&format!("members.{kind}")))
     }
     /// Switches the account of `context.account_id` off, by the first of the connector's ways that the app does not call unsupported; it is removed for good
@@ -203,6 +215,20 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// [`Outcome::Unsupported`]: the app cannot be listed, or has too many pages; [`Outcome::Invalid`]: `from` is no place in this list.
     async fn list(&self, _from: Option<&PageMark>) -> Result<Listing, Trouble> {
         Err(unsupported("list"))
+    }
+    /// Gives the account the password `password`.
+    ///
+    /// # Errors
+    /// [`Outcome::Unsupported`]: the admin API cannot.
+    async fn set_password(&self, _context: Context<'_>, _password: &SecretString) -> Result<Outcome, Trouble> {
+        Err(unsupported("set_password"))
+    }
+    /// Signs the person in at the app itself, which is at `at`, by `secret`: the password that [`Connector::set_password`] has set, or a token that says who they are.
+    ///
+    /// # Errors
+    /// [`Outcome::Unsupported`]: it is not known how; [`Outcome::Denied`]: the app does not let them in.
+    async fn enter(&self, _context: Context<'_>, _at: &Url, _secret: &SecretString) -> Result<Entered, Trouble> {
+        Err(unsupported("enter"))
     }
     /// Whether a role of a policy is one that the app has, or that the connector would make there. Only reads.
     ///

@@ -138,6 +138,10 @@ pub enum Verb {
     Resolve(String),
     /// End the person's sessions in the app.
     RevokeSessions,
+    /// Give the account the password `{secret}`, through the admin API.
+    SetPassword,
+    /// Sign a person in at the app itself, by `{secret}`; what the steps save as `token`, and the cookies of their answers, are the person's.
+    Enter,
 }
 
 /// In which way an account is looked for: [`MatchBy`] with an order.

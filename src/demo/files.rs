@@ -83,6 +83,7 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
             algorithms: vec!["RS256".to_owned()],
             attributes: Vec::new(),
             userinfo: true,
+            saml: None,
         }],
     }
 }

@@ -102,6 +102,33 @@ impl Function {
         }
     }
 
+    /// What it does, an example, and what comes of that; for the manual. The examples are tried by a test.
+    pub(super) const fn explained(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Lower => ("the text in lower case", "lower('Ada@Example.COM')", "ada@example.com"),
+            Self::Upper => ("the text in upper case", "upper('de')", "DE"),
+            Self::Trim => ("the text without blanks at either end", "trim('  Ada ')", "Ada"),
+            Self::Slug => {
+                ("letters, digits and dashes, spelled with ASCII in lower case: a name for a login or an address", "slug('Zoë Brontë')", "zoe-bronte")
+            }
+            Self::Ascii => ("the text spelled with ASCII letters", "ascii('Brontë')", "Bronte"),
+            Self::Before => ("what stands before the first occurrence; the whole text when there is none", "before('ada@example.com', '@')", "ada"),
+            Self::After => ("what stands after the first occurrence; nothing when there is none", "after('ada@example.com', '@')", "example.com"),
+            Self::Replace => ("the text with every occurrence replaced", "replace('a.b.c', '.', '-')", "a-b-c"),
+            Self::Join => ("the elements of a list as one text, with something between them", "join(['staff', 'dev'], ', ')", "staff, dev"),
+            Self::Split => ("the parts of a text, as a list", "join(split('a;b', ';'), ' and ')", "a and b"),
+            Self::Size => ("how many elements a list, or characters a text, has", "size(['staff', 'dev'])", "2"),
+            Self::Contains => ("whether a part is anywhere in the text", "'dev-web'.contains('web')", "true"),
+            Self::StartsWith => ("whether the text begins with a part", "'dev-web'.startsWith('dev-')", "true"),
+            Self::EndsWith => ("whether the text ends with a part", "'ada@example.com'.endsWith('@example.com')", "true"),
+            Self::Matches => (
+                "whether a regular expression fits somewhere in the text, in linear time and without look-around; it is written out in quotes",
+                "'dev-42'.matches('^dev-[0-9]+$')",
+                "true",
+            ),
+        }
+    }
+
     /// How it is called, for messages: `before(text, '@')`.
     pub(super) const fn usage(self) -> &'static str {
         match self {

@@ -15,7 +15,6 @@ mod evaluate;
 mod functions;
 mod guards;
 mod lex;
-mod nearest;
 mod parse;
 mod place;
 mod template;
@@ -159,6 +158,17 @@ impl Condition {
     pub fn names(&self) -> Vec<String> {
         self.names.clone()
     }
+}
+
+/// How the function `name` is called, what it does, and an example with its value; for the manual.
+pub fn function_help(name: &str) -> Option<[&'static str; 4]> {
+    if name == "has" {
+        let does = "whether a name or a field is there in this sign-in; in a condition, say with it what absence means";
+        return Some(["has(claims.department)", does, "has(email) || true", "true"]);
+    }
+    let function = functions::Function::named(name)?;
+    let (does, example, value) = function.explained();
+    Some([function.usage(), does, example, value])
 }
 
 /// The names of the functions, for the manual; `has` is not among them: it asks about its argument, not about the argument's value.

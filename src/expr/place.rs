@@ -5,8 +5,8 @@ use super::check::{Checker, Typed, wrong_type};
 use super::env::Type;
 use super::evaluate::{Code, Step};
 use super::guards::{bracketed, path};
-use super::nearest::nearest;
 use super::parse::{Ident, Node, Shape};
+use crate::source::value::nearest;
 use std::ops::Range;
 
 /// The name under which a sign-in's raw attributes stand: absence there is worth a warning.

@@ -6,7 +6,7 @@
 use super::Look;
 use crate::connector::model::Model;
 use crate::policy::{connector_file, revision};
-use crate::source::{SourceFile, parse};
+use crate::source::{SourceFile, Table};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,15 +15,14 @@ use std::sync::Arc;
 pub(super) type Connectors = HashMap<PathBuf, Option<Arc<Model>>>;
 
 /// The connector file that a policy names, if it names one. What is served changes when this file does.
-pub fn connector_of(policy: &SourceFile) -> Option<PathBuf> {
-    let tree = parse(policy).0;
+pub(super) fn connector_in(policy: &SourceFile, tree: &Table) -> Option<PathBuf> {
     connector_file(&policy.name, tree.table("provision")?.text("connector")?)
 }
 
 impl Look {
     /// The connector of a policy that brings its own; its problems go into the report.
-    pub(super) fn own_connector(&mut self, policy: &SourceFile) -> Option<Arc<Model>> {
-        let path = connector_of(policy)?;
+    pub(super) fn own_connector(&mut self, policy: &SourceFile, tree: &Table) -> Option<Arc<Model>> {
+        let path = connector_in(policy, tree)?;
         if let Some(known) = self.own_connectors.get(&path) {
             return known.clone();
         }
@@ -33,8 +32,7 @@ impl Look {
     }
 
     /// Whether a file among the policies is a connector's; then its problems go into the report, unless a policy that names it was here before.
-    pub(super) fn is_connector(&mut self, file: &SourceFile) -> bool {
-        let tree = parse(file).0;
+    pub(super) fn is_connector(&mut self, file: &SourceFile, tree: &Table) -> bool {
         if tree.text("connector").is_none() || tree.get("host").is_some() {
             return false;
         }

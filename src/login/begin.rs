@@ -8,7 +8,7 @@ use crate::fault::PublicMessage;
 use crate::pages::Choice;
 use crate::policy::Policy;
 use crate::session::LiveSignOn;
-use crate::sso::Begin;
+use crate::sso::{Begin, Departure};
 use crate::state::{PendingLogin, StoreError};
 use bytes::Bytes;
 use http::Response;
@@ -176,8 +176,8 @@ impl Desk {
         let (state, nonce, code_verifier) = (self.marked_token(again), self.token(), self.token());
         let redirect_uri = self.redirect_uri();
         let asked = Begin { state: &state, nonce: &nonce, code_verifier: &code_verifier, redirect_uri: &redirect_uri, max_age_s: begun.max_age_s };
-        let url = match provider.begin(asked).await {
-            Ok(url) => url,
+        let departure = match provider.begin(asked).await {
+            Ok(departure) => departure,
             Err(fault) => return Ok(self.sso_fault(request, &fault, idp, app, Some(&retry))),
         };
         let pending = PendingLogin {
@@ -189,7 +189,11 @@ impl Desk {
             ..begun
         };
         self.keep(Purpose::State, &state, &pending, STATE_MS).await?;
-        let response = self.with_binding(self.redirect(url.as_str()), &binding);
+        let leaving = match &departure {
+            Departure::Redirect(url) => self.redirect(url.as_str()),
+            Departure::Post { to, fields } => self.parts.pages.post_onward(context(request, app, None), to, fields),
+        };
+        let response = self.with_binding(leaving, &binding);
         let remembered = several.then(|| self.cookies.set(Kind::LastIdp, idp, LAST_IDP_S)).flatten();
         Ok(with_cookie(response, remembered))
     }

@@ -14,7 +14,7 @@ use crate::pages::RequestKind;
 use crate::policy::Policy;
 use crate::session::LiveSignOn;
 use crate::sso::response::AuthorizationResponse;
-use crate::sso::{Finish, VerifiedAssertion};
+use crate::sso::{Answer, Finish, VerifiedAssertion};
 use crate::state::{PendingLogin, RecordedSignIn, SecretHash, SignOn, SignOnId, StoreError, Taken};
 use bytes::Bytes;
 use http::{Method, Response};
@@ -35,21 +35,35 @@ impl Desk {
                 return Ok(because(self.message(request, PublicMessage::LinkExpired), "", &malformed.to_string(), None));
             }
         };
-        let now = self.parts.clock.now();
         let sign_on = self.sign_on(request).await?;
-        if !is_marked_token(&response.state) {
+        self.came_back(request, sign_on, &response.state, Some(Answer::Code(&response))).await
+    }
+
+    /// This browser shows a `state`, and what a provider gave it; `answer`: `None` when that is not to be had any more.
+    pub(super) async fn came_back(
+        &self,
+        request: &OwnRequest,
+        sign_on: Option<Arc<LiveSignOn>>,
+        token: &str,
+        answer: Option<Answer<'_>>,
+    ) -> Result<Response<Bytes>, StoreError> {
+        let now = self.parts.clock.now();
+        if !is_marked_token(token) {
             return self.unknown_state(request, sign_on.as_deref()).await;
         }
-        let state = key(Purpose::State, &response.state);
+        let state = key(Purpose::State, token);
         if let Some(pending) = self.parts.logins.pending(state, now).await?
             && !self.is_of_this_browser(request, &pending)
         {
             // Somebody else's, or a tab whose binding another tab replaced. It stays usable for the browser it belongs to.
-            return self.not_this_browser(request, sign_on.as_deref(), &pending, &response.state).await;
+            return self.not_this_browser(request, sign_on.as_deref(), &pending, token).await;
         }
         match self.parts.logins.take_pending(state, now).await? {
-            Taken::Fresh(pending) => self.answered(request, sign_on.as_ref(), pending, &response).await,
-            Taken::Used(pending) => match self.go_home(sign_on.as_deref(), &pending, is_again(&response.state)).await? {
+            Taken::Fresh(pending) => match answer {
+                Some(answer) => self.answered(request, sign_on.as_ref(), pending, token, answer).await,
+                None => Ok(self.message_about(request, PublicMessage::LinkExpired, self.app_of(&pending).as_deref(), None)),
+            },
+            Taken::Used(pending) => match self.go_home(sign_on.as_deref(), &pending, is_again(token)).await? {
                 Some(home) => Ok(home),
                 // A sign-in at the auth host itself ends at the launcher, however often its callback is reloaded.
                 None if pending.app.is_none() && sign_on.is_some() => Ok(self.redirect("/")),
@@ -65,10 +79,11 @@ impl Desk {
         request: &OwnRequest,
         present: Option<&Arc<LiveSignOn>>,
         pending: PendingLogin,
-        response: &AuthorizationResponse,
+        token: &str,
+        answer: Answer<'_>,
     ) -> Result<Response<Bytes>, StoreError> {
         // Another tab was first: nothing is left to prove.
-        if let Some(home) = self.go_home(present.map(AsRef::as_ref), &pending, is_again(&response.state)).await? {
+        if let Some(home) = self.go_home(present.map(AsRef::as_ref), &pending, is_again(token)).await? {
             return Ok(home);
         }
         let app = self.app_of(&pending);
@@ -82,9 +97,13 @@ impl Desk {
         };
         let redirect_uri = self.redirect_uri();
         let begun_at = Timestamp::from_millis(pending.begun_at_ms);
-        let finish = Finish { response, nonce, code_verifier, redirect_uri: &redirect_uri, max_age_s: pending.max_age_s, begun_at };
+        let finish = Finish { response: answer, nonce, code_verifier, redirect_uri: &redirect_uri, max_age_s: pending.max_age_s, begun_at };
         match provider.finish(finish).await {
-            Ok(assertion) => self.signed_on(request, present, assertion, &pending, is_again(&response.state)).await,
+            Ok(assertion) if !self.is_first_time(&assertion).await? => {
+                self.audit_failure(request, idp, "replay", app.as_deref());
+                Ok(because(self.message_about(request, PublicMessage::SignInFailed, app.as_deref(), None), idp, "replay", None))
+            }
+            Ok(assertion) => self.signed_on(request, present, assertion, &pending, is_again(token)).await,
             Err(fault) => Ok(self.sso_fault(request, &fault, idp, app.as_deref(), None)),
         }
     }
@@ -98,6 +117,7 @@ impl Desk {
         pending: &PendingLogin,
         again: bool,
     ) -> Result<Response<Bytes>, StoreError> {
+        let ends = assertion.ends();
         let (identity, auth_time, id_token, idp_session) = assertion.into_parts();
         let now = self.parts.clock.now();
         // Asked once more what it says of the person, the provider says the same: nobody is signed out of anything for it.
@@ -110,13 +130,14 @@ impl Desk {
             };
         }
         let cookie = self.token();
+        let most = now.plus_ms(self.parts.sessions.max_ms());
         let sign_on = SignOn {
             id: SignOnId(self.parts.entropy.as_ref().bytes::<16>()),
             identity,
             auth_time,
             created_at: now,
             last_seen: now,
-            expires_at: now.plus_ms(self.parts.sessions.max_ms()),
+            expires_at: ends.map_or(most, |ends| ends.min(most)),
             id_token,
             idp_session,
         };
@@ -145,6 +166,14 @@ impl Desk {
             None => self.redirect("/"),
         };
         Ok(with_cookie(response, self.cookies.set_lax(Kind::Session, &cookie, self.parts.sessions.max_ms() / 1000)))
+    }
+
+    /// What is good once has not been here before.
+    async fn is_first_time(&self, assertion: &VerifiedAssertion) -> Result<bool, StoreError> {
+        match assertion.once() {
+            Some((shown, until)) => self.parts.logins.once(key(Purpose::Assertion, shown), until).await,
+            None => Ok(true),
+        }
     }
 
     /// To the app, by hand-over, when this browser is signed on well enough for what `pending` asked.

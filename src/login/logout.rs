@@ -27,7 +27,7 @@ const LOGOUT_MS: i64 = 5 * 60 * 1000;
 const APPS_NAMED_MAX: usize = 20;
 
 /// A sign-out on its way from an app's host to the auth host.
-struct PendingLogout {
+pub(super) struct PendingLogout {
     /// Whose: a sign-on of somebody else on the auth host is left alone.
     subject: String,
     idp: String,
@@ -175,7 +175,7 @@ impl Desk {
     }
 
     /// Ends a sign-on in the store, in all apps.
-    async fn end(&self, request: &OwnRequest, sign_on: &LiveSignOn) -> Result<PendingLogout, StoreError> {
+    pub(super) async fn end(&self, request: &OwnRequest, sign_on: &LiveSignOn) -> Result<PendingLogout, StoreError> {
         // Only for the sentence on the page: a store that cannot say must not keep anybody signed in.
         let mut apps = self.parts.session_store.apps_of(sign_on.id).await.unwrap_or_else(|error| {
             tracing::warn!(incident = %request.incident, error = %error, "the apps of a sign-on are not known");
@@ -215,7 +215,7 @@ impl Desk {
         format!("{page}?{query}")
     }
 
-    fn without_sign_on(&self, response: Response<Bytes>) -> Response<Bytes> {
+    pub(super) fn without_sign_on(&self, response: Response<Bytes>) -> Response<Bytes> {
         with_cookie(with_cookie(response, self.cookies.clear(Kind::Session)), self.cookies.clear(Kind::Binding))
     }
 }

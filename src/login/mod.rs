@@ -1,7 +1,7 @@
 //! A sign-in: `begin -> PendingLogin (single use, survives many tabs) -> VerifiedAssertion -> Identity -> session`.
 //!
 //! Lives here: [`Desk`], which answers everything under `/.vestibule/` on app hosts and everything on the auth host. In the order of a sign-in:
-//! `begin.rs` (app host to auth host to provider), `callback.rs` (provider to auth host), `handover.rs` (auth host to app host), `logout.rs`,
+//! `begin.rs` (app host to auth host to provider), `callback.rs` (provider to auth host; `saml.rs` where it comes as a form), `handover.rs` (auth host to app host), `logout.rs`,
 //! `own_pages.rs` (whoami, wait), `launcher.rs` (an app's portal, the apps of a person). `return_to.rs`, `cookies.rs`, `addresses.rs` are the nouns under
 //! them; the ports it needs are in `ports.rs`. `tokens.rs` has [`TokenDesk`], the short way of scripts that bring an access token. It does not know `connector`
 //! or `proxy::forward`.
@@ -20,12 +20,14 @@ mod own_pages;
 mod ports;
 mod respond;
 mod return_to;
+mod saml;
 mod tokens;
 
 pub use addresses::Addresses;
 pub use begin::Ask;
 pub use ports::{Admission, Apps, Visit};
 pub use return_to::ReturnTo;
+pub use saml::SAML_ACS;
 pub use tokens::TokenDesk;
 
 use crate::clock::Clock;
@@ -143,6 +145,10 @@ enum Purpose {
     Logout,
     Binding,
     Session,
+    /// A SAML response on its way from the form to this browser's own request.
+    Answer,
+    /// An assertion that has been here.
+    Assertion,
 }
 
 impl Desk {
@@ -175,6 +181,9 @@ impl Desk {
         match request.path.as_str() {
             "/.vestibule/login" if reads(request) => self.choose_provider(request).await,
             "/.vestibule/callback" => self.provider_callback(request).await,
+            SAML_ACS => self.saml_response(request).await,
+            "/.vestibule/saml/logout" if request.method == Method::GET => self.saml_logout(request).await,
+            "/.vestibule/saml/metadata" if reads(request) => Ok(self.saml_metadata(request)),
             "/.vestibule/logout" => self.logout_here(request).await,
             "/.vestibule/logout/done" if reads(request) => self.logout_done(request).await,
             "/.vestibule/signed-out" if reads(request) => Ok(self.signed_out(request)),
@@ -231,6 +240,8 @@ fn key(purpose: Purpose, token: &str) -> SecretHash {
         Purpose::Code => "code:",
         Purpose::Logout => "logout:",
         Purpose::Binding => "binding:",
+        Purpose::Answer => "answer:",
+        Purpose::Assertion => "assertion:",
     };
     SecretHash::of(format!("{prefix}{token}").as_bytes())
 }

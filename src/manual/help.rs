@@ -4,6 +4,7 @@ use super::pages::connector as connector_page;
 use super::words::{inner, takes, when_left_out};
 use crate::config::schema::GATEWAY;
 use crate::connector::builtin::builtin;
+use crate::expr::{function_help, function_names};
 use crate::policy::schema::POLICY;
 use crate::source::schema::{Key, Kind, Section};
 use crate::source::value::nearest;
@@ -11,8 +12,8 @@ use std::fmt::Write as _;
 
 /// What `asked` finds: text for a terminal.
 ///
-/// `asked` is a key (`on_existing`), a dotted key (`provision.on_existing`), a section (`access`, `[access]`), a file (`policy`, `gateway`), a connector, or `writing`:
-/// the chapter on expressions, tests and accounts.
+/// `asked` is a key (`on_existing`), a dotted key (`provision.on_existing`), a section (`access`, `[access]`), a function of expressions (`slug`), a file (`policy`,
+/// `gateway`), a connector, or `writing`: the chapter on expressions, tests and accounts.
 ///
 /// # Errors
 /// The nearest name, when nothing is called so: `None` when nothing comes near.
@@ -29,12 +30,21 @@ pub fn help(asked: &str) -> Result<String, Option<String>> {
             return Ok(whole(root, name));
         }
     }
-    let found: Vec<Entry> = everything().into_iter().filter(|entry| entry.is_called(asked)).collect();
+    let found = everything().into_iter().filter(|entry| entry.is_called(asked));
+    let found: Vec<String> = found.map(|entry| entry.text()).chain(function(asked)).collect();
     if found.is_empty() {
         let names: Vec<String> = everything().iter().flat_map(|entry| [entry.dotted(), entry.name().to_owned()]).collect();
-        return Err(nearest(asked, names.iter().map(String::as_str)).map(str::to_owned));
+        let functions: Vec<&str> = function_names().chain(["has"]).collect();
+        let names = names.iter().map(String::as_str).chain(functions.iter().copied());
+        return Err(nearest(asked, names).map(str::to_owned));
     }
-    Ok(found.iter().map(Entry::text).collect::<Vec<_>>().join("\n"))
+    Ok(found.join("\n"))
+}
+
+/// A function of the expression language.
+fn function(asked: &str) -> Option<String> {
+    let [usage, does, example, value] = function_help(asked.trim_end_matches("()"))?;
+    Some(format!("{usage}    expressions: `when`, and {{…}} in texts\n\n  {}\n  {example} is {value}.\n", sentence(does)))
 }
 
 /// The files, by the name people ask for them.
@@ -171,6 +181,21 @@ mod tests {
         // In both files, or in several sections: all of them.
         let groups = help("groups").expect("known");
         assert!(groups.contains("gateway file, [[idp]]") && groups.contains("policy file, [access]"), "{groups}");
+    }
+
+    #[test]
+    fn a_function_is_shown_with_an_example_that_holds() {
+        assert_eq!(help("slgu").expect_err("unknown"), Some("slug".to_owned()));
+        let text = help("slug").expect("known");
+        assert!(text.starts_with("slug(text)    expressions: ") && text.contains("  slug('Zoë Brontë') is zoe-bronte.\n"), "{text}");
+        for name in crate::expr::function_names().chain(["has"]) {
+            let [_, does, example, value] = crate::expr::function_help(name).expect(name);
+            assert!(!does.is_empty() && help(name).is_ok() && example.contains(&format!("{name}(")), "{name}");
+            let (template, problems) = crate::expr::Template::compile(&format!("{{{example}}}"), &crate::expr::Env::sign_in()).expect(example);
+            let rendered = template.render(&serde_json::Map::new()).expect(example);
+            let rendered = rendered.as_str().map_or_else(|| rendered.to_string(), str::to_owned);
+            assert!(problems.is_empty() && rendered == value, "{example} is {rendered}, not {value}");
+        }
     }
 
     #[test]

@@ -134,5 +134,7 @@ fn capability(verb: &Verb) -> Option<String> {
         Verb::List => "list".to_owned(),
         Verb::Members(kind, MemberVerb::Add | MemberVerb::Set) => format!("membership ({kind})"),
         Verb::RevokeSessions => "revoke sessions".to_owned(),
+        Verb::SetPassword => "set passwords".to_owned(),
+        Verb::Enter => "sign people in".to_owned(),
     })
 }

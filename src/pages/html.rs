@@ -10,8 +10,13 @@ use http::HeaderValue;
 
 /// The built-in page as text.
 pub(super) fn render(sheet: &Sheet, name: &str, logo: Option<&str>, incident: Incident) -> String {
-    let (content, refresh) = (content(sheet, incident), refresh(sheet));
-    let layout = Layout { sheet, name, logo, content: &content, refresh: &refresh, style: STYLE };
+    render_around(sheet, name, logo, &content(sheet, incident))
+}
+
+/// The built-in page around this content, which is markup.
+pub(super) fn render_around(sheet: &Sheet, name: &str, logo: Option<&str>, content: &str) -> String {
+    let refresh = refresh(sheet);
+    let layout = Layout { sheet, name, logo, content, refresh: &refresh, style: STYLE };
     // Writing to a String cannot fail; were it to, an empty page with the right status and headers is the safe answer.
     layout.render().unwrap_or_default()
 }

@@ -14,6 +14,7 @@ mod logo;
 mod markup;
 mod negotiate;
 mod own;
+mod post;
 mod problem;
 mod sheet;
 mod shown;

@@ -90,7 +90,7 @@ fn app() -> Policy {
         access: Gate::default(),
         contact: Some("it-apps@example.com".to_owned()),
         help: Some("https://intranet.example.com/redmine-access".to_owned()),
-        paths: Vec::new(),
+        paths: crate::policy::PathSections::default(),
         messages: crate::policy::messages::Messages::default(),
         encoded_slashes: crate::policy::EncodedSlashes::Refuse,
         bearer: None,

@@ -15,12 +15,12 @@ mod leavers;
 mod sign_in;
 mod switches;
 
-pub(crate) use fit::connector_file;
+pub(crate) use fit::{connector_file, written_roles};
 pub(crate) use gate::parse_network;
 
 use super::messages::Messages;
 use super::schema::POLICY;
-use super::{EncodedSlashes, Login, Policy, PolicyTest, TestSpans, Upstream};
+use super::{CanonicalPath, EncodedSlashes, Login, PathProblem, Policy, PolicyTest, TestSpans, Upstream};
 use crate::connector::model::Model;
 use crate::expr::{Env, Type};
 use crate::source::value::nearest;
@@ -40,7 +40,11 @@ pub struct Surroundings<'a> {
 
 /// Compiles `file`. The policy comes even with warnings, never with an error; problems are in the order of the file.
 pub fn compile(file: &SourceFile, around: Surroundings<'_>) -> (Option<Policy>, Vec<Problem>) {
-    let (tree, syntax) = parse(file);
+    compile_parsed(file, parse(file), around)
+}
+
+/// As [`compile`], of what [`parse`] made of `file`.
+pub(crate) fn compile_parsed(file: &SourceFile, (tree, syntax): (Table, Vec<Problem>), around: Surroundings<'_>) -> (Option<Policy>, Vec<Problem>) {
     let found = schema::check(file, &tree, &POLICY);
     if !syntax.is_empty() {
         return (None, with_syntax(syntax, found));
@@ -101,7 +105,7 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
     let beside = sign_in::Beside { provision: provision.as_ref(), login: &login, headers: &headers, jwt: jwt.as_ref() };
     let sign_in = sign_in::sign_in(reader, tree, &beside);
     sign_in::reachable(reader, tree, &login, &sign_in);
-    let tests = tests(reader, tree);
+    let tests = tests(reader, tree, encoded_slashes, around.idps);
     Some(Policy {
         name,
         file: file.name.to_string(),
@@ -116,7 +120,7 @@ fn policy(reader: &mut Reader<'_>, tree: &Table, around: Surroundings<'_>) -> Op
         contact: tree.table("access").and_then(|access| access.text("contact")).map(str::to_owned),
         help: tree.table("access").and_then(|access| access.text("help")).map(str::to_owned),
         messages: tree.table("messages").map(Messages::read).unwrap_or_default(),
-        paths,
+        paths: paths.into(),
         encoded_slashes,
         bearer,
         user,
@@ -209,7 +213,7 @@ fn outgoing(extra: &[(String, crate::expr::FirstOf)], vars: &Map<String, serde_j
         .with("vars", Type::Record(vars), false)
 }
 
-fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
+fn tests(reader: &mut Reader<'_>, tree: &Table, slashes: EncodedSlashes, idps: Option<&[String]>) -> Vec<PolicyTest> {
     let mut tests = Vec::new();
     for (span, table) in tree.sections("test") {
         let nothing = table.table("expect").is_some_and(|expect| expect.entries.is_empty()) && table.node("calls").is_none();
@@ -221,6 +225,13 @@ fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
                 "this test expects nothing, so it cannot fail",
                 "expect = { access = \"allow\" }, or calls = [\"GET /users\"]",
             );
+        }
+        if let Some(node) = table.node("get") {
+            asked_path(reader, node, slashes);
+        }
+        // Nobody comes from there: whatever the test expects, it would show nothing of those who do.
+        for node in table.table("user").map(|user| user.text_nodes("idp")).unwrap_or_default() {
+            known_idp(reader, node, idps);
         }
         let ip = table.node("ip").and_then(|node| {
             let parsed = node.as_text()?.parse();
@@ -243,6 +254,28 @@ fn tests(reader: &mut Reader<'_>, tree: &Table) -> Vec<PolicyTest> {
         });
     }
     tests
+}
+
+/// `get` of a test: a path that is decided about at all.
+fn asked_path(reader: &mut Reader<'_>, node: &Node, slashes: EncodedSlashes) {
+    let Some(written) = node.as_text().filter(|written| !written.trim().is_empty()) else { return };
+    let path = written.split('?').next().unwrap_or_default();
+    let Err(why) = CanonicalPath::parse_as(path, slashes) else { return };
+    let help = match why {
+        PathProblem::NotAbsolute => "the path alone, as a browser sends it: get = \"/projects\"",
+        PathProblem::EncodedSlash => "encoded_slashes = \"keep\" above the first [section] lets such paths through",
+        PathProblem::TooLong
+        | PathProblem::DotSegment
+        | PathProblem::EmptySegment
+        | PathProblem::Backslash
+        | PathProblem::Control
+        | PathProblem::NotAscii
+        | PathProblem::NotUtf8
+        | PathProblem::Escape
+        | PathProblem::Delimiter
+        | PathProblem::Nested => "such a request is answered with 400 before any policy is asked",
+    };
+    reader.error("bad-path", &node.span, format!("test.get is no path: {why}"), help);
 }
 
 fn test_spans(span: &Span, table: &Table) -> TestSpans {

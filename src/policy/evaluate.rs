@@ -3,6 +3,7 @@
 //! Lives here: [`evaluate`] and what goes in and out of it. Pure, and the only place that decides: live traffic, `test`, `explain` and the
 //! console call it. It knows no HTTP library, no session store and no account.
 
+use super::sections::{MARKED_MAX, Marks};
 use super::{Gate, PathSection, Policy, Ways, domains};
 use crate::clock::Timestamp;
 use crate::expr::{Condition, EvalError, Lookup};
@@ -102,11 +103,22 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
 /// # Errors
 /// As [`evaluate`]; [`Refusal::LoginRequired`] also for a token where none is accepted.
 pub fn evaluate_by(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
-    let peer = facts.peer.to_canonical();
     if is_blocked(policy, facts.path) && !may_break_glass(policy, signed_in, way) {
         return Err(Refusal::Denied { reason: DenyReason::LocalSignIn, rule: Rule::Login });
     }
-    let matches = Matches::of(policy, facts.path);
+    decide(policy, &Matches::of(policy, facts.path), signed_in, way, facts, now)
+}
+
+/// What follows once it is known which sections match.
+fn decide(
+    policy: &Policy,
+    matches: &Matches<'_>,
+    signed_in: Option<SignedIn<'_>>,
+    way: Way,
+    facts: &Facts<'_>,
+    now: Timestamp,
+) -> Result<Admitted, Refusal> {
+    let peer = facts.peer.to_canonical();
     if let Some(index) = matches.public() {
         for (index, section) in matches.sections() {
             request_holds(&section.gate, facts.method, peer).map_err(|reason| Refusal::Denied { reason, rule: Rule::Path(index) })?;
@@ -191,28 +203,32 @@ impl Refusal {
     }
 }
 
-/// Which `[[path]]` sections match: each pattern is tried once a request, and nothing is allocated.
+/// Which `[[path]]` sections match: found once a request, and nothing is allocated.
 pub(super) struct Matches<'a> {
     policy: &'a Policy,
     path: &'a CanonicalPath<'a>,
-    /// One bit for each of the first sections; any further ones are tried when asked for.
-    bits: u128,
+    /// Of the first sections; any further ones are tried when asked for.
+    marks: Marks,
 }
 
 impl<'a> Matches<'a> {
     pub(super) fn of(policy: &'a Policy, path: &'a CanonicalPath<'a>) -> Self {
-        let mut bits = 0;
-        for (index, section) in policy.paths.iter().enumerate().take(u128::BITS as usize) {
-            bits |= u128::from(applies(section, path)) << index;
-        }
-        Self { policy, path, bits }
+        Self { policy, path, marks: policy.paths.matching(path) }
     }
 
+    /// By trying every section: what the index is held against.
+    #[cfg(test)]
+    fn tried(policy: &'a Policy, path: &'a CanonicalPath<'a>) -> Self {
+        let mut marks = Marks::default();
+        policy.paths.iter().enumerate().filter(|(_, section)| section.applies(path)).for_each(|(index, _)| marks.set(index));
+        Self { policy, path, marks }
+    }
+
+    /// In the order of the file.
     pub(super) fn sections(&self) -> impl Iterator<Item = (usize, &'a PathSection)> {
-        self.policy.paths.iter().enumerate().filter(|(index, section)| match u32::try_from(*index) {
-            Ok(index) if index < u128::BITS => self.bits >> index & 1 == 1,
-            _ => applies(section, self.path),
-        })
+        let marked = self.marks.iter().filter_map(|index| Some((index, self.policy.paths.get(index)?)));
+        let further = self.policy.paths.iter().enumerate().skip(MARKED_MAX).filter(|(_, section)| section.applies(self.path));
+        marked.chain(further)
     }
 
     /// What all that match accept. The way in by a token is opened like a public path: by exact bytes only.
@@ -242,11 +258,6 @@ impl<'a> Matches<'a> {
         }
         first
     }
-}
-
-/// Restricting sections apply generously, public ones exactly.
-fn applies(section: &PathSection, path: &CanonicalPath<'_>) -> bool {
-    section.patterns.iter().any(|pattern| if section.public { pattern.opens(path) } else { pattern.restricts(path) })
 }
 
 /// `[login] idp`, and `[bearer] idp` for tokens.
@@ -387,5 +398,7 @@ impl Lookup for Names<'_> {
     }
 }
 
+#[cfg(test)]
+mod index_tests;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::expr::EvalError;
 use crate::fault::DenyReason;
 use crate::identity::{Groups, Identity, Way, email};
+use crate::source::value::duration_text;
 use core::fmt::Display;
 use core::net::IpAddr;
 use ipnet::IpNet;
@@ -217,15 +218,15 @@ impl Asked<'_> {
         let now = self.now;
         self.person(rule, "max_age", |who| {
             let held = if is_fresh(max_age_ms, who.auth_time, now) { Ok(()) } else { Err(DenyReason::MaxAge) };
-            let (age_ms, limit) = (now.since_ms(who.auth_time), span(max_age_ms));
+            let (age_ms, limit) = (now.since_ms(who.auth_time), duration_text(max_age_ms));
             let says = if held.is_ok() {
-                format!("{} of {limit}", span(age_ms.max(0)))
+                format!("{} of {limit}", duration_text(age_ms.max(0)))
             } else if who.auth_time == Timestamp::default() {
                 format!("the provider did not say when the person signed in, and {limit} is the limit")
             } else if age_ms < 0 {
-                format!("signed in {} ahead of this machine's clock", span(-age_ms))
+                format!("signed in {} ahead of this machine's clock", duration_text(-age_ms))
             } else {
-                format!("{}, more than {limit}", span(age_ms))
+                format!("{}, more than {limit}", duration_text(age_ms))
             };
             (held, says)
         });
@@ -290,14 +291,6 @@ fn list(values: &[impl Display]) -> String {
 fn globs(patterns: &[Glob]) -> String {
     let written: Vec<&str> = patterns.iter().map(Glob::as_str).collect();
     list(&written)
-}
-
-/// A length of time as people write it: `45s`, `14m`, `8h`, `3d`; whole units, rounded down, `90m` where hours would not be exact.
-pub fn span(ms: i64) -> String {
-    const UNITS: [(i64, char); 3] = [(86_400_000, 'd'), (3_600_000, 'h'), (60_000, 'm')];
-    // Up to two of the next unit the smaller one is clearer: 36h, 90m, 100s.
-    let unit = UNITS.iter().find(|(length, _)| ms >= *length && (ms % length == 0 || ms >= 2 * length));
-    unit.map_or_else(|| format!("{}s", ms / 1000), |(length, name)| format!("{}{name}", ms / length))
 }
 
 #[cfg(test)]

@@ -43,8 +43,8 @@ pub struct Mapped {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
     /// An attribute that the policy or the app requires is not in the sign-in.
-    #[error("`{0}` is missing from the sign-in")]
-    Missing(String),
+    #[error("{0}")]
+    Missing(Missing),
     /// A value that no app should be given.
     #[error("`{attribute}` {problem}{}", from_claims(.from))]
     Unusable {
@@ -63,6 +63,37 @@ pub enum MappingError {
     Login(LoginProblem),
 }
 
+/// An attribute without a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// By its key in the policy, or a name of the sign-in.
+    pub attribute: String,
+    /// Names of the sign-in that it would be made of and that are absent or blank; empty when it is such a name itself.
+    pub absent: Vec<String>,
+}
+
+impl Missing {
+    fn itself(name: &str) -> Self {
+        Self { attribute: name.to_owned(), absent: Vec::new() }
+    }
+
+    /// What the provider should send.
+    pub fn wanted(&self) -> String {
+        if self.absent.is_empty() { self.attribute.clone() } else { self.absent.join(" or ") }
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` is missing from the sign-in", self.attribute)?;
+        match self.absent.as_slice() {
+            [] => Ok(()),
+            [one] => write!(f, ": `{one}` is absent"),
+            [most @ .., last] => write!(f, ": `{}` and `{last}` are absent", most.join("`, `")),
+        }
+    }
+}
+
 impl MappingError {
     /// What the person is told.
     pub const fn public(&self) -> PublicMessage {
@@ -75,7 +106,7 @@ impl MappingError {
     /// The attribute, by its key in the policy: `user.display`, `user.extra.office`, a connector's `title`, or a name of the sign-in.
     pub fn attribute(&self) -> &str {
         match self {
-            Self::Missing(attribute) | Self::Unusable { attribute, .. } => attribute,
+            Self::Missing(Missing { attribute, .. }) | Self::Unusable { attribute, .. } => attribute,
             Self::UnknownRole(_) => "role",
             Self::Login(_) => "user.name",
         }
@@ -112,7 +143,7 @@ pub fn recognise(policy: &Policy, identity: &Identity, recorded_login: &str) -> 
 fn read(policy: &Policy, identity: &Identity, recorded_login: Option<&str>, whole: bool) -> Result<Mapped, MappingError> {
     let mut scope = sign_in(identity);
     if let Some(missing) = policy.user.required.iter().find(|name| whole && !reach(&scope, name).is_some_and(is_set)) {
-        return Err(MappingError::Missing(missing.clone()));
+        return Err(MappingError::Missing(Missing::itself(missing)));
     }
     scope.insert("vars".to_owned(), Value::Object(policy.vars.clone()));
     let order = policy.provision.as_ref().map_or(&[][..], |provision| provision.connector.role_order.as_slice());
@@ -314,9 +345,30 @@ fn user(policy: &Policy, scope: &mut Map<String, Value>, recorded_login: Option<
     Ok((login, email))
 }
 
+/// `attribute` has no value, though it is made of `value`: which names of the sign-in that is due to.
+fn missing(attribute: &str, value: &FirstOf, policy: &Policy, scope: &Map<String, Value>) -> MappingError {
+    let mut absent: Vec<String> = Vec::new();
+    for name in value.0.iter().flat_map(Template::names) {
+        let of_user = match name.as_str() {
+            "user.name" => Some(&policy.user.name),
+            "user.email" => Some(&policy.user.email),
+            "user.display" => Some(&policy.user.display),
+            other => other.strip_prefix("user.extra.").and_then(|key| policy.user.extra.iter().find(|(name, _)| name == key)).map(|(_, value)| value),
+        };
+        let names = of_user.map_or_else(|| vec![name], |of_user| of_user.0.iter().flat_map(Template::names).collect());
+        for name in names.into_iter().filter(|name| !reach(scope, name).is_some_and(is_set)) {
+            if !absent.contains(&name) && name != attribute {
+                absent.push(name);
+            }
+        }
+    }
+    MappingError::Missing(Missing { attribute: attribute.to_owned(), absent })
+}
+
 /// The login by `[user] name`, as this app takes it.
 fn fresh_login(policy: &Policy, scope: &Map<String, Value>) -> Result<String, MappingError> {
-    let login = text(&policy.user.name, scope, "user.name", policy.user.on_suspect)?.ok_or_else(|| MappingError::Missing("user.name".to_owned()))?;
+    let login =
+        text(&policy.user.name, scope, "user.name", policy.user.on_suspect)?.ok_or_else(|| missing("user.name", &policy.user.name, policy, scope))?;
     // `slug` of a name in a script it cannot spell leaves dashes: nobody's name.
     if !login.chars().any(char::is_alphanumeric) {
         return Err(MappingError::Login(LoginProblem::Charset));
@@ -388,7 +440,10 @@ fn connector_attributes(policy: &Policy, provision: &Provision, scope: &Map<Stri
                 let value = clean_value(value, policy.user.on_suspect).map_err(|problem| unusable(&attribute.name, problem, from))?;
                 attributes.insert(attribute.name.clone(), value);
             }
-            None if attribute.required => return Err(MappingError::Missing(attribute.name.clone())),
+            None if attribute.required => {
+                let own = policy.user.extra.iter().find(|(name, _)| *name == attribute.name).map(|(_, value)| value);
+                return Err(missing(&attribute.name, own.unwrap_or(&attribute.default), policy, scope));
+            }
             None => {}
         }
     }

@@ -15,16 +15,18 @@ pub mod mapping;
 pub mod messages;
 pub mod path;
 pub mod schema;
+pub mod sections;
 pub mod sign_in;
 pub mod switches;
 
 pub use compile::{Surroundings, compile};
-pub(crate) use compile::{connector_file, revision};
+pub(crate) use compile::{compile_parsed, connector_file, revision, written_roles};
 pub use evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate, evaluate_by, ways};
 pub use glob::Glob;
 pub use landing::{Arrival, Landing};
 pub use leavers::{Drift, Freshness, Leavers};
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
+pub use sections::PathSections;
 pub use sign_in::SignIn;
 pub use switches::Switches;
 
@@ -72,7 +74,7 @@ pub struct Policy {
     /// `[messages]`: own words for refusals.
     pub messages: messages::Messages,
     /// `[[path]]` sections, all of which apply where they match.
-    pub paths: Vec<PathSection>,
+    pub paths: PathSections,
     /// `encoded_slashes`.
     pub encoded_slashes: EncodedSlashes,
     /// `[bearer]`; absent means that tokens are nothing here.

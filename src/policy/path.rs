@@ -159,6 +159,13 @@ impl<'r> CanonicalPath<'r> {
         self.split.is_some()
     }
 
+    /// Every text that a pattern may be held against; those of [`PathPattern::restricts`], slashes at the end apart.
+    pub(super) fn readings(&self) -> impl Iterator<Item = &str> {
+        let folded = self.folded.iter().flat_map(Folded::texts);
+        let split = self.split.iter().flat_map(|split| std::iter::once(Some(split.slashed.as_str())).chain(split.within.texts()));
+        std::iter::once(&*self.bytes).chain(folded.chain(split).flatten())
+    }
+
     /// The same path, borrowing nothing.
     pub fn into_owned(self) -> CanonicalPath<'static> {
         CanonicalPath { bytes: Cow::Owned(self.bytes.into_owned()), folded: self.folded, split: self.split, may_open: self.may_open }
@@ -204,6 +211,11 @@ impl PathPattern {
         &self.written
     }
 
+    /// What texts are held against: over canonical bytes, and over the folded form.
+    pub(super) fn forms(&self) -> impl Iterator<Item = &str> {
+        [self.exact.as_str(), self.folded.as_str()].into_iter()
+    }
+
     /// Whether a section that opens applies: exact bytes, nothing ambiguous in the path.
     pub fn opens(&self, path: &CanonicalPath<'_>) -> bool {
         path.may_open && self.exact.fits(&path.bytes) && path.split.as_ref().is_none_or(|split| self.exact.fits(&split.slashed))
@@ -215,7 +227,7 @@ impl PathPattern {
             let text = text.trim_end_matches('/');
             self.folded.fits_any_case(text) || self.folded.fits_any_case_with_slash(text)
         };
-        let as_folded = |folded: &Folded| loose(&folded.text) || folded.cut.and_then(|cut| folded.text.get(..cut)).is_some_and(loose);
+        let as_folded = |folded: &Folded| folded.texts().into_iter().flatten().any(loose);
         let as_split = |split: &Split| self.exact.fits(&split.slashed) || loose(&split.slashed) || as_folded(&split.within);
         match &path.folded {
             None => loose(&path.bytes),
@@ -253,6 +265,11 @@ impl Folded {
     fn of(text: String) -> Self {
         let cut = text.find(['?', '#', '\0']);
         Self { text, cut }
+    }
+
+    /// Whole, and up to the cut.
+    fn texts(&self) -> [Option<&str>; 2] {
+        [Some(&self.text), self.cut.and_then(|cut| self.text.get(..cut))]
     }
 }
 

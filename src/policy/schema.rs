@@ -371,8 +371,8 @@ const SIGN_IN: Section = Section {
     keys: &[
         Key::new(
             "mode",
-            Kind::Enum(&["header", "basic"]),
-            "header: by [headers] and [jwt]; basic: by `Authorization: Basic` with the recorded login and a password",
+            Kind::Enum(&["header", "basic", "session_bridge", "token_exchange"]),
+            "header: by [headers] and [jwt]; basic: by `Authorization: Basic` with the recorded login and a password; session_bridge: the gateway fills in the application's own form with a password that it sets for each sign-in through the admin API and keeps nowhere, of lower assurance than the others; token_exchange: the gateway exchanges its [jwt] for a token of the application's own, which goes with every request",
         )
         .default("the connector's, else \"header\""),
         Key::new(

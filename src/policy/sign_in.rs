@@ -15,11 +15,21 @@ pub enum Mode {
     Header,
     /// By `Authorization: Basic`, with the recorded login and one password for all.
     Basic,
+    /// The gateway signs the person in by the app's own form, with a password that it has just set, and their browser goes on with the app's cookies.
+    SessionBridge,
+    /// The gateway exchanges its token (`[jwt]`) for one of the app's own, which goes with every request as `Authorization: Bearer`.
+    TokenExchange,
 }
 
 impl Mode {
     /// As policies and connectors write it.
-    pub const WORDS: [(&'static str, Self); 2] = [("header", Self::Header), ("basic", Self::Basic)];
+    pub const WORDS: [(&'static str, Self); 4] =
+        [("header", Self::Header), ("basic", Self::Basic), ("session_bridge", Self::SessionBridge), ("token_exchange", Self::TokenExchange)];
+
+    /// Whether the gateway itself signs people in at the app, once for a session.
+    pub const fn enters(self) -> bool {
+        matches!(self, Self::SessionBridge | Self::TokenExchange)
+    }
 
     /// The word for it.
     pub fn word(self) -> &'static str {
@@ -68,7 +78,7 @@ impl SignIn {
 
     /// Whether anything is to be remembered of how a session got into the app.
     pub const fn keeps_sessions(&self) -> bool {
-        self.bound || self.login_url.is_some()
+        self.bound || self.login_url.is_some() || self.mode.enters()
     }
 
     /// Whether an answer with this status that leads to `place` (path and query; nothing when it leads nowhere) says that the app does not know the person.
@@ -94,7 +104,9 @@ impl SignIn {
     /// Whether the text with which an answer begins says that the app does not know the person.
     pub fn is_rejection_in_words(&self, status: u16, text: &[u8]) -> bool {
         let text = String::from_utf8_lossy(text);
-        self.rejected_when.iter().any(|sign| matches!(sign, Rejected::Body { status: read, text: pattern } if *read == status && pattern.is_match(&text)))
+        self.rejected_when
+            .iter()
+            .any(|sign| matches!(sign, Rejected::Body { status: read, text: pattern } if *read == status && pattern.is_match(&text)))
     }
 
     fn leads_in(&self, place: &str) -> bool {
@@ -120,7 +132,8 @@ mod tests {
             ],
             ..SignIn::default()
         };
-        let check = |status: u16, place: Option<&str>, expected: bool| assert_eq!(sign_in.is_rejection(status, place), expected, "{status} {place:?}");
+        let check =
+            |status: u16, place: Option<&str>, expected: bool| assert_eq!(sign_in.is_rejection(status, place), expected, "{status} {place:?}");
         check(200, None, false);
         check(403, None, false);
         check(302, Some("/hub/home"), false);

@@ -8,6 +8,7 @@
 use crate::clock::Timestamp;
 use crate::expr::FirstOf;
 use crate::policy::mapping::{Mapped, TextProblem, clean};
+use crate::policy::sign_in::Mode;
 use crate::policy::{Encoding, Header, Jwt, Policy};
 use crate::provision::TokenSigner;
 use crate::session::Pass;
@@ -84,7 +85,7 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
     }
     let told = told(mapped, &headers, &path_headers);
     let mut life_ms = terms.life_ms;
-    if let Some(jwt) = &policy.jwt {
+    if let Some(jwt) = policy.jwt.as_ref().filter(|_| policy.sign_in.mode != Mode::TokenExchange) {
         headers.push((jwt.header.clone(), token(jwt, mapped, signer)?));
         // Half its life is left when a new one is made, so that no request arrives with one that has just expired.
         life_ms = life_ms.min(jwt.ttl_ms / 2);
@@ -129,11 +130,15 @@ fn rendered(headers: &[Header], mapped: &Mapped) -> Result<Vec<(HeaderName, Head
 }
 
 fn token(jwt: &Jwt, mapped: &Mapped, signer: &dyn TokenSigner) -> Result<HeaderValue, AnnounceError> {
+    HeaderValue::try_from(signed(jwt, mapped, signer)?).map_err(|error| AnnounceError::Signer(Box::new(error)))
+}
+
+/// The token of `[jwt]` for this person.
+pub(super) fn signed(jwt: &Jwt, mapped: &Mapped, signer: &dyn TokenSigner) -> Result<String, AnnounceError> {
     let mut claims = Map::from_iter([("sub".to_owned(), Value::from(mapped.desired.login.as_str()))]);
     let own = jwt.claims.iter().filter(|(name, _)| !REGISTERED.contains(&name.as_str()));
     claims.extend(own.filter_map(|(name, value): &(String, FirstOf)| Some((name.clone(), value.render(&mapped.scope)?))));
-    let token = signer.sign(&jwt.audience, jwt.ttl_ms, &claims).map_err(AnnounceError::Signer)?;
-    HeaderValue::try_from(token).map_err(|error| AnnounceError::Signer(Box::new(error)))
+    signer.sign(&jwt.audience, jwt.ttl_ms, &claims).map_err(AnnounceError::Signer)
 }
 
 /// The value as bytes; `None`: there is nothing to say, so the header is left out.

@@ -7,12 +7,14 @@
 //! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
 //! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
-//! off, `heal.rs` looks at an account that the app does not seem to know, `leaving.rs` looks after those who may not come any more, `reconcile.rs` goes through all
-//! who have one, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do
+//! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header, `leaving.rs` looks after those
+//! who may not come any more, `reconcile.rs` goes through all who have one, `people.rs` is for operators: who waits, and for what. It never knows how a session came
+//! about (`login/`) or what a request may do
 //! (`policy/evaluate.rs`).
 
 mod announce;
 mod ensure;
+mod entering;
 mod events;
 mod flights;
 mod heal;
@@ -247,6 +249,7 @@ pub struct Desk {
     /// People leave one at a time: a guard counts them.
     leaving: tokio::sync::Mutex<()>,
     looks: heal::Looks,
+    entrances: entering::Entrances,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -318,6 +321,7 @@ impl Desk {
             turned: Said::default(),
             leaving: tokio::sync::Mutex::default(),
             looks: heal::Looks::default(),
+            entrances: entering::Entrances::default(),
         })
     }
 
@@ -347,14 +351,7 @@ impl Desk {
     }
 
     /// As [`Self::ensure`]; with `look`, no earlier look at the account counts.
-    async fn ensure_by(
-        self: &Arc<Self>,
-        session: &Arc<AppSession>,
-        policy: &Arc<Policy>,
-        incident: Incident,
-        asking: Asking,
-        look: bool,
-    ) -> Ensured {
+    async fn ensure_by(self: &Arc<Self>, session: &Arc<AppSession>, policy: &Arc<Policy>, incident: Incident, asking: Asking, look: bool) -> Ensured {
         if session.app != policy.name {
             tracing::error!(app = %policy.name, %incident, "a session of another app was shown to the desk");
             return Ensured::Refused(PublicMessage::Internal);

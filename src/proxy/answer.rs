@@ -6,7 +6,7 @@ use super::seen::Seen;
 use super::sign_out;
 use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
-use crate::login::{Ask, HostRole, OwnRequest};
+use crate::login::{Ask, HostRole, OwnRequest, SAML_ACS};
 use crate::pages::{PageContext, Told, Wish};
 use crate::policy::leavers::has_left;
 use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, walk};
@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 
 /// Our own pages take small forms only.
 const OWN_BODY_BYTES_MAX: usize = 64 * 1024;
+/// A SAML response of 512 KiB, in base64, as a form.
+const SAML_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// …and not slowly.
 const OWN_BODY_MS: u64 = 10_000;
 
@@ -247,7 +249,8 @@ async fn ours(worker: &Rc<Worker>, own: Own<Incoming>) -> Response<DownBody> {
     let Own { bearings, body, route } = own;
     let (incident, kind) = (bearings.incident, bearings.kind);
     let language = bearings.headers.get(http::header::ACCEPT_LANGUAGE).cloned();
-    let read = tokio::time::timeout(Duration::from_millis(OWN_BODY_MS), Limited::new(body, OWN_BODY_BYTES_MAX).collect()).await;
+    let bytes_max = if route.is_none() && bearings.path == SAML_ACS { SAML_BODY_BYTES_MAX } else { OWN_BODY_BYTES_MAX };
+    let read = tokio::time::timeout(Duration::from_millis(OWN_BODY_MS), Limited::new(body, bytes_max).collect()).await;
     let body = match read {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(_)) => return page(worker, PublicMessage::BodyTooLarge, incident, kind, route.as_deref(), language.as_ref()),

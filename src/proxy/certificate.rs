@@ -26,6 +26,14 @@ impl Facts {
     /// [`TlsError`], by what is wrong with the pair.
     pub fn read(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         Certificates::default().add(chain, key)?;
+        Self::of_leaf(chain)
+    }
+
+    /// Of the leaf of a PEM chain alone; whether its key fits is not asked.
+    ///
+    /// # Errors
+    /// [`TlsError::Pem`], and what else no certificate may be.
+    pub fn of_leaf(chain: &[u8]) -> Result<Self, TlsError> {
         let pem = |cause: String| TlsError::Pem { what: "certificate", cause };
         let leaf = CertificateDer::from_pem_slice(chain).map_err(|cause| pem(cause.to_string()))?;
         let (not_before, not_after) = validity(&leaf).ok_or_else(|| pem("its dates cannot be read".to_owned()))?;
@@ -52,7 +60,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 /// RFC 5280 4.1: version, serialNumber, signature, issuer, then validity.
-fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
+pub(crate) fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let (SEQUENCE, whole, _) = element(certificate)? else { return None };
     let (SEQUENCE, mut fields, _) = element(whole)? else { return None };
     if let (VERSION, _, rest) = element(fields)? {

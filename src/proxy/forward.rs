@@ -13,7 +13,7 @@ use crate::fault::PublicMessage;
 use crate::pages::RequestKind;
 use crate::policy::SignIn;
 use crate::request::app_cookies::CookieOwner;
-use crate::request::{Route, Spare, UpstreamRequest, Wire, clean_response, entrance};
+use crate::request::{Doors as _, Route, Spare, UpstreamRequest, Wire, clean_response, entrance};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
@@ -117,7 +117,7 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     {
         let seen = heal::Rejection { incident, route: &route, status: reply.head.status };
         let healed = heal::look_again(worker, person, &seen).await;
-        if let Some(binding) = &binding {
+        if let (Healed::Again(_), Some(binding)) = (&healed, &binding) {
             binding.leave();
         }
         match healed {
@@ -128,10 +128,16 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
                 return Ok(see_other(HeaderMap::new(), to.as_deref().unwrap_or("/")));
             }
             Healed::Again(pass) => {
+                if sign_in.mode.enters()
+                    && let Err(message) = worker.enter(person, &route, &pass, incident).await
+                {
+                    return Err(ForwardError::Refused { address: address(&route), message });
+                }
+                let binding = route.shared.cookies.as_ref().filter(|_| binding.is_some()).map(|keys| person.binding(&keys.key, &pass.told));
                 if let Some(spare) = reply.spare.take() {
                     drop(reply);
                     let (body, fate) = (UpBody::empty(), UpBodyFate::finished_at_once());
-                    reply = send(&worker.pool, &route, Spare(spare).anew(&pass, &route), body, fate, false).await?;
+                    reply = send(&worker.pool, &route, Spare(spare).anew(&pass, &route, binding.as_deref()), body, fate, false).await?;
                     let still = reply.is_rejection(sign_in).await;
                     heal::tell_again(worker, &seen, !still);
                     if still && kind.is_read_by_a_person() {

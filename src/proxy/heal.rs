@@ -122,17 +122,13 @@ mod tests {
 
     #[test]
     fn signs_are_read_in_texts_and_in_places_of_the_app() {
-        for (location, expected) in [
-            ("/login?next=%2F", "/login?next=%2F"),
-            ("login", "login"),
-            ("https://wiki.example.com/login", "/login"),
-            ("http://10.0.0.1:8080", "/"),
-        ] {
+        for (location, expected) in
+            [("/login?next=%2F", "/login?next=%2F"), ("login", "login"), ("https://wiki.example.com/login", "/login"), ("http://10.0.0.1:8080", "/")]
+        {
             assert_eq!(within_the_app(location), expected);
         }
         let check = |lines: &[(&'static str, &'static str)], expected: bool| {
-            let headers: HeaderMap =
-                lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
+            let headers: HeaderMap = lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
             assert_eq!(is_text(&headers), expected, "{lines:?}");
         };
         check(&[], false);

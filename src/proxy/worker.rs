@@ -14,7 +14,7 @@ use crate::observe::{Incidents, Metrics, Tally};
 use crate::pages::Pages;
 use crate::provision::{self, Asking, Ensured};
 use crate::request::{Doors, Limits, Route, Routes};
-use crate::session::{AppSession, LiveSessions, LocalSessions, TokenSessions};
+use crate::session::{AppSession, LiveSessions, LocalSessions, Pass, TokenSessions};
 use crate::state::{SecretHash, StoreError};
 use arc_swap::ArcSwap;
 use http::StatusCode;
@@ -189,5 +189,19 @@ impl Doors for Worker {
             tracing::error!(%incident, error = %died, "the provisioning desk panicked");
             Ensured::Refused(PublicMessage::Internal)
         })
+    }
+
+    async fn enter(&self, session: &Arc<AppSession>, route: &Arc<Route>, pass: &Arc<Pass>, incident: Incident) -> Result<(), PublicMessage> {
+        let Some(keys) = &route.shared.cookies else { return Err(PublicMessage::Internal) };
+        let binding = session.binding(&keys.key, &pass.told);
+        let (desk, session, policy, pass) = (Arc::clone(&self.shared.provision), Arc::clone(session), Arc::clone(&route.policy), Arc::clone(pass));
+        let stale = binding.got();
+        let asked = self.shared.control.spawn(async move { desk.enter(&session, &policy, &pass, stale, incident).await }).await;
+        let entered = asked.unwrap_or_else(|died| {
+            tracing::error!(%incident, error = %died, "the provisioning desk panicked");
+            Err(PublicMessage::Internal)
+        })?;
+        binding.enter_with(entered);
+        Ok(())
     }
 }

@@ -144,10 +144,7 @@ fn chosen(value: &FirstOf, came: &Came) -> Option<usize> {
 /// Sections that a test's path matches, in the order of a decision: restricting ones generously, public ones exactly.
 fn matched(policy: &Policy, ran: &Ran) -> Vec<Rule> {
     let Ok(path) = CanonicalPath::parse_as(&ran.path, policy.encoded_slashes) else { return Vec::new() };
-    let applies = |section: &crate::policy::PathSection| {
-        section.patterns.iter().any(|pattern| if section.public { pattern.opens(&path) } else { pattern.restricts(&path) })
-    };
-    let paths = policy.paths.iter().enumerate().filter(|(_, section)| applies(section)).map(|(at, _)| Rule::Path(at));
+    let paths = policy.paths.iter().enumerate().filter(|(_, section)| section.applies(&path)).map(|(at, _)| Rule::Path(at));
     let public = matches!(ran.came.verdict, Verdict::Public(_));
     (!public).then_some(Rule::Access).into_iter().chain(paths).collect()
 }

@@ -144,5 +144,6 @@ fn stand_in(id: String) -> Idp {
         algorithms: Vec::new(),
         attributes: Vec::new(),
         userinfo: false,
+        saml: None,
     }
 }

@@ -34,8 +34,11 @@ pub enum CookieOwner {
 /// The `Cookie` header for the app: without ours, and without what is not its owner's. `scripts` are names that pass without a tag.
 pub(super) fn to_app(headers: &HeaderMap, ours: &str, owner: &CookieOwner, scripts: &[Glob]) -> Option<HeaderValue> {
     let mut lines = headers.get_all(header::COOKIE).iter().peekable();
-    lines.peek()?;
     match owner {
+        CookieOwner::Bound(binding) if binding.got().is_some() => {
+            binding.left_of(lines, || with_got(sift(headers, ours, Some(binding), scripts), binding))
+        }
+        _ if lines.peek().is_none() => None,
         CookieOwner::Unbound => cookies::without_ours(headers, ours),
         CookieOwner::Bound(binding) => binding.left_of(lines, || sift(headers, ours, Some(binding), scripts)),
         CookieOwner::Unknown => sift(headers, ours, None, scripts),
@@ -49,10 +52,18 @@ pub(super) fn from_app(headers: &mut HeaderMap, owner: &CookieOwner) {
         CookieOwner::Bound(binding) => Some(binding),
         CookieOwner::Unknown => None,
     };
-    if !headers.contains_key(header::SET_COOKIE) {
+    let due = binding.and_then(|binding| binding.take_due());
+    if due.is_none() && !headers.contains_key(header::SET_COOKIE) {
         return;
     }
-    let set: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+    let name = |line: &HeaderValue| line.as_bytes().split(|&b| b == b'=').next().map(<[u8]>::to_vec);
+    let mut set: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).iter().cloned().collect();
+    for line in due.iter().flat_map(|got| &got.cookies) {
+        // What the app sets by now is newer than what it set at the sign-in.
+        if !set.iter().any(|known| name(known) == name(line)) {
+            set.push(line.clone());
+        }
+    }
     headers.remove(header::SET_COOKIE);
     for cookie in set {
         if let Some(beside) = binding.and_then(|binding| beside(cookie.as_bytes(), binding)) {
@@ -60,6 +71,30 @@ pub(super) fn from_app(headers: &mut HeaderMap, owner: &CookieOwner) {
             headers.append(header::SET_COOKIE, beside);
         }
     }
+}
+
+/// With what the gateway got for this session at the app, where the browser has no cookie of that name yet.
+fn with_got(left: Option<HeaderValue>, binding: &Binding) -> Option<HeaderValue> {
+    let got = binding.got()?;
+    let mut all: Vec<u8> = left.as_ref().map(|left| left.as_bytes().to_vec()).unwrap_or_default();
+    let has = |all: &[u8], name: &[u8]| all.split(|&b| b == b';').any(|pair| pair.trim_ascii().split(|&b| b == b'=').next() == Some(name));
+    for line in &got.cookies {
+        let pair = line.as_bytes().split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
+        let name = pair.split(|&b| b == b'=').next().unwrap_or_default();
+        if name.is_empty() || has(&all, name) {
+            continue;
+        }
+        if !all.is_empty() {
+            all.extend_from_slice(b"; ");
+        }
+        all.extend_from_slice(pair);
+    }
+    if all.is_empty() { None } else { HeaderValue::from_bytes(&all).ok() }
+}
+
+/// The `Cookie` header of somebody whose browser has nothing of the app: what the gateway got for them.
+pub(super) fn got_alone(binding: &Binding) -> Option<HeaderValue> {
+    with_got(None, binding)
 }
 
 /// What is left of a request's cookies, in the order they came.

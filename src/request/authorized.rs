@@ -44,23 +44,37 @@ impl<B> Authorized<B> {
             return Err(Box::new(Stopped::new(bearings, Some(route), None, Stop::Say(PublicMessage::Internal))));
         };
         if let Some(pass) = session.pass.load_full().filter(|pass| is_good(pass, &route, now)) {
-            return match elsewhere(&bearings, &route, &session, &pass) {
-                None => Ok(Provisioned::new(bearings, body, route, Whose::Person(session, pass))),
-                Some(stop) => Err(off_to(bearings, route, &session, stop)),
-            };
+            return Self::go_on(bearings, body, route, session, pass, doors).await;
         }
         let interactive = bearings.kind.is_read_by_a_person();
         let asking = Asking { hold_ms: if interactive { HOLD_PAGE_MS } else { HOLD_API_MS }, interactive };
         let stop = match doors.ensure(&session, &route, bearings.incident, asking).await {
-            Ensured::Ready(pass) => match elsewhere(&bearings, &route, &session, &pass) {
-                None => return Ok(Provisioned::new(bearings, body, route, Whose::Person(session, pass))),
-                Some(stop) => return Err(off_to(bearings, route, &session, stop)),
-            },
+            Ensured::Ready(pass) => return Self::go_on(bearings, body, route, session, pass, doors).await,
             Ensured::Working => Stop::Say(PublicMessage::Waiting),
             Ensured::Refused(message) => Stop::Say(message),
         };
         let person = Arc::clone(&session.sign_on.identity);
         Err(Box::new(Stopped::new(bearings, Some(route), Some(person), stop)))
+    }
+
+    /// The account is there: on to the app, perhaps by another page first, and signed in there where that is the gateway's to do.
+    async fn go_on<D: Doors>(
+        bearings: Bearings,
+        body: B,
+        route: Arc<Route>,
+        session: Arc<AppSession>,
+        pass: Arc<Pass>,
+        doors: &D,
+    ) -> Result<Provisioned<B>, Box<Stopped>> {
+        if let Some(stop) = elsewhere(&bearings, &route, &session, &pass) {
+            return Err(off_to(bearings, route, &session, stop));
+        }
+        if entrance::is_to_be_entered(&route, &session, &pass)
+            && let Err(message) = doors.enter(&session, &route, &pass, bearings.incident).await
+        {
+            return Err(off_to(bearings, route, &session, Stop::Say(message)));
+        }
+        Ok(Provisioned::new(bearings, body, route, Whose::Person(session, pass)))
     }
 }
 

@@ -21,7 +21,7 @@ const BACK_BYTES_MAX: usize = 4096;
 /// Where a page leads first: to the login address, once, when the app has not signed this session in yet.
 pub(super) fn way_in(bearings: &Bearings, route: &Route, session: &AppSession, pass: &Pass) -> Option<String> {
     let sign_in = &route.policy.sign_in;
-    let login = sign_in.login_url.as_deref().filter(|login| *login != bearings.path)?;
+    let login = sign_in.login_url.as_deref().filter(|login| *login != bearings.path && !sign_in.mode.enters())?;
     let keys = route.shared.cookies.as_ref()?;
     if bearings.method != Method::GET || session.binding(&keys.key, &pass.told).has_entered() {
         return None;
@@ -29,6 +29,12 @@ pub(super) fn way_in(bearings: &Bearings, route: &Route, session: &AppSession, p
     // A page that signs out must not sign in first.
     let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
     (!sign_in.signs_out_at(&path)).then(|| address(login, bearings.target.as_str()))
+}
+
+/// Whether the gateway has to sign this session in at the app.
+pub(super) fn is_to_be_entered(route: &Route, session: &AppSession, pass: &Pass) -> bool {
+    let keys = route.shared.cookies.as_ref().filter(|_| route.policy.sign_in.mode.enters());
+    keys.is_some_and(|keys| !session.binding(&keys.key, &pass.told).has_entered())
 }
 
 /// The login address, from `page` and back.
@@ -46,7 +52,8 @@ pub(super) fn way_back(target: PathAndQuery, sign_in: &SignIn) -> (PathAndQuery,
     let rest: Vec<&str> = query.split('&').filter(|pair| !named(pair)).collect();
     let without = if rest.is_empty() { target.path().to_owned() } else { format!("{}?{}", target.path(), rest.join("&")) };
     // Somebody else may have written the link: it leads to a page of this app or nowhere, and not in a circle.
-    let back = back.filter(|back| back.len() <= BACK_BYTES_MAX && is_local(back) && !sign_in.announces_at(back.split(['?', '#']).next().unwrap_or_default()));
+    let back = back
+        .filter(|back| back.len() <= BACK_BYTES_MAX && is_local(back) && !sign_in.announces_at(back.split(['?', '#']).next().unwrap_or_default()));
     match without.parse() {
         Ok(without) => (without, back),
         Err(_) => (target, None),
@@ -98,7 +105,9 @@ mod tests {
         };
         check(&address("/hub/login", "/a?b=c&d=%2F#"), "/hub/login", Some("/a?b=c&d=%2F#"));
         check(&format!("/hub/login?next=x&{BACK}=%2Fa&y"), "/hub/login?next=x&y", Some("/a"));
-        for elsewhere in ["https%3A%2F%2Fevil.example", "%2F%2Fevil.example", "%2F%5Cevil.example", "evil", "", "%2F.vestibule%2Flogout", "%2Fhub%2Flogin%3Fx"] {
+        for elsewhere in
+            ["https%3A%2F%2Fevil.example", "%2F%2Fevil.example", "%2F%5Cevil.example", "evil", "", "%2F.vestibule%2Flogout", "%2Fhub%2Flogin%3Fx"]
+        {
             check(&format!("/hub/login?{BACK}={elsewhere}"), "/hub/login", None);
         }
         check(&format!("/hub/home?{BACK}=%2Fa"), &format!("/hub/home?{BACK}=%2Fa"), None);

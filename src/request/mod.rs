@@ -45,7 +45,7 @@ pub use upstream::{Spare, UpstreamRequest, Wire};
 use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};
 use crate::provision::{Asking, Ensured};
-use crate::session::AppSession;
+use crate::session::{AppSession, Pass};
 use crate::state::{SecretHash, StoreError};
 use std::sync::Arc;
 
@@ -59,6 +59,18 @@ pub trait Doors {
 
     /// A pass for this session at its app.
     fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, asking: Asking) -> impl Future<Output = Ensured>;
+
+    /// Signs this session in at an app that reads no header; the message says why not.
+    fn enter(
+        &self,
+        session: &Arc<AppSession>,
+        route: &Arc<Route>,
+        pass: &Arc<Pass>,
+        incident: Incident,
+    ) -> impl Future<Output = Result<(), PublicMessage>> {
+        let _ = (session, route, pass, incident);
+        async { Err(PublicMessage::Internal) }
+    }
 }
 
 /// Where a request came out.

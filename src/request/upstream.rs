@@ -4,9 +4,9 @@
 //! names are left behind, reserved names in every spelling are left behind, our cookies are taken out, and only then is the identity set, so that nothing a
 //! client sends can delete or shadow it (CVE-2024-45410, GHSA-w9mr-28mw-j8hg).
 
+use super::app_cookies::{self, CookieOwner};
 use super::kind::is_websocket;
 use super::reserved::Reserved;
-use super::app_cookies::{self, CookieOwner};
 use super::{Bearings, Limits, Route, entrance};
 use crate::fault::Incident;
 use crate::pages::RequestKind;
@@ -81,10 +81,13 @@ pub struct Spare(pub(crate) http::request::Parts);
 
 impl Spare {
     /// As for the first time, but told by `pass`, and without the app's cookies: what they stood for is not known there any more.
-    pub fn anew(mut self, pass: &Pass, route: &Route) -> http::request::Parts {
+    pub fn anew(mut self, pass: &Pass, route: &Route, binding: Option<&Binding>) -> http::request::Parts {
         self.0.headers.remove(header::COOKIE);
+        if let Some(got) = binding.and_then(app_cookies::got_alone) {
+            self.0.headers.insert(header::COOKIE, got);
+        }
         if route.policy.sign_in.announces_at(self.0.uri.path()) {
-            announce(&mut self.0.headers, pass, route);
+            announce(&mut self.0.headers, pass, route, binding);
         }
         self.0
     }
@@ -128,7 +131,7 @@ impl<B> UpstreamRequest<B> {
         };
         give(&mut headers, &bearings.path, &route, pass);
         if let Some(pass) = pass {
-            announce(&mut headers, pass, &route);
+            announce(&mut headers, pass, &route, binding.as_deref());
         }
         let session = match whose {
             Whose::Person(session, _) => Some(session),
@@ -214,13 +217,16 @@ fn owner(whose: &Whose, route: &Route) -> (CookieOwner, Option<Arc<Binding>>) {
 }
 
 /// Tells the app who it is.
-fn announce(headers: &mut HeaderMap, pass: &Pass, route: &Route) {
+fn announce(headers: &mut HeaderMap, pass: &Pass, route: &Route, binding: Option<&Binding>) {
     for (name, value) in &pass.headers {
         headers.insert(name.clone(), value.clone());
     }
     if let Some(password) = &route.shared.password
         && let Some(value) = entrance::basic(&pass.login, password)
     {
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    if let Some(value) = binding.and_then(Binding::got).and_then(|got| got.authorization.clone()) {
         headers.insert(header::AUTHORIZATION, value);
     }
 }

@@ -40,13 +40,29 @@ impl CookieKey {
     pub(super) fn of_session(&self, session: &AppSession, told: &[u8; 32]) -> Binding {
         let subject = &session.sign_on.identity.subject;
         let parts: [&[u8]; 5] = [b"session", &session.sign_on.id.0, subject.issuer.as_bytes(), subject.subject.as_bytes(), told];
-        Binding { key: self.derive(&parts), told: *told, entered: AtomicBool::new(false), last: ArcSwapOption::empty(), keeps_last: true }
+        Binding {
+            key: self.derive(&parts),
+            told: *told,
+            entered: AtomicBool::new(false),
+            got: ArcSwapOption::empty(),
+            due: AtomicBool::new(false),
+            last: ArcSwapOption::empty(),
+            keeps_last: true,
+        }
     }
 
     /// The binding of whoever is on a public path without a session.
     pub fn of_nobody(&self) -> Binding {
         let key = self.derive(&[b"nobody"]);
-        Binding { key, told: [0; 32], entered: AtomicBool::new(false), last: ArcSwapOption::empty(), keeps_last: false }
+        Binding {
+            key,
+            told: [0; 32],
+            entered: AtomicBool::new(false),
+            got: ArcSwapOption::empty(),
+            due: AtomicBool::new(false),
+            last: ArcSwapOption::empty(),
+            keeps_last: false,
+        }
     }
 
     fn derive(&self, parts: &[&[u8]]) -> hmac::Key {
@@ -71,15 +87,33 @@ pub struct Binding {
     key: hmac::Key,
     told: [u8; 32],
     entered: AtomicBool,
+    got: ArcSwapOption<Got>,
+    /// Whether the next answer brings the browser what it does not have yet.
+    due: AtomicBool,
     last: ArcSwapOption<Sifted>,
     /// Whether all who use it are one person.
     keeps_last: bool,
+}
+
+/// What signing in at the app by the gateway gave this session. Secrets.
+#[derive(Clone, Default)]
+pub struct Got {
+    /// `Set-Cookie` lines.
+    pub cookies: Vec<HeaderValue>,
+    /// `Authorization`.
+    pub authorization: Option<HeaderValue>,
 }
 
 /// A `Cookie` header by its short name, and what was left of it.
 struct Sifted {
     short: u64,
     left: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Got {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Got({} cookies)", self.cookies.len())
+    }
 }
 
 impl Binding {
@@ -108,6 +142,25 @@ impl Binding {
     /// The app has signed this session in.
     pub fn enter(&self) {
         self.entered.store(true, Ordering::Relaxed);
+    }
+
+    /// The gateway has signed this session in at the app, and got this for it.
+    pub fn enter_with(&self, got: Arc<Got>) {
+        self.due.store(!got.cookies.is_empty(), Ordering::Relaxed);
+        self.got.store(Some(got));
+        // What was sifted before lacks what there is now.
+        self.last.store(None);
+        self.enter();
+    }
+
+    /// What it got.
+    pub fn got(&self) -> Option<Arc<Got>> {
+        self.got.load_full()
+    }
+
+    /// What the browser does not have yet, once.
+    pub fn take_due(&self) -> Option<Arc<Got>> {
+        if self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed) { self.got() } else { None }
     }
 
     /// The app does not know this session any more.

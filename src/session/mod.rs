@@ -14,7 +14,7 @@ mod local;
 mod registry;
 mod tokens;
 
-pub use binding::{Binding, CookieKey, TAG_CHARS};
+pub use binding::{Binding, CookieKey, Got, TAG_CHARS};
 pub use live::LiveSessions;
 pub use local::LocalSessions;
 pub use tokens::{TokenSessions, TokenSignOn};

@@ -121,6 +121,9 @@ impl Node {
 /// Larger files are not read: nobody writes a policy of this size, and what is read is bounded.
 pub const BYTES_MAX: usize = 1 << 20;
 
+/// Whoever has as many mistakes in a file has written it in another language; more would be told in time that grows with their square.
+const SYNTAX_PROBLEMS_MAX: usize = 100;
+
 /// Parses TOML, or JSON when the name ends in `.json`, as far as it goes: the tree of everything readable, and a problem for every line that is not.
 pub fn parse(file: &SourceFile) -> (Table, Vec<Problem>) {
     if file.text.len() > BYTES_MAX {
@@ -134,11 +137,14 @@ pub fn parse(file: &SourceFile) -> (Table, Vec<Problem>) {
         return (tree, problems);
     }
     let (tree, errors) = toml::de::DeTable::parse_recoverable(&file.text);
-    let mut problems: Vec<Problem> = errors.iter().map(|error| problem::syntax(file, error.message(), error.span())).collect();
+    let errors = errors.iter().take(SYNTAX_PROBLEMS_MAX);
+    let mut problems: Vec<Problem> = errors.map(|error| problem::syntax(file, error.message(), error.span())).collect();
     in_order(&mut problems);
     // One mistake throws the parser off for the rest of its line: the first message is the true one.
     problems.dedup_by_key(|problem| problem.line_column().0);
-    (table(tree.get_ref()), problems)
+    let tree = table(tree.get_ref());
+    let problems = problems.into_iter().map(|problem| problem::twice(problem, &tree)).collect();
+    (tree, problems)
 }
 
 impl SourceFile {
@@ -259,6 +265,30 @@ mod tests {
         check(r#"k = "\u00e9 def""#, 3..6, "def");
         check("k = \"\"\"\nabc\ndef\"\"\"", 4..7, "def");
         check("k = \"\"\"\nabc \\\n   def\"\"\"", 4..7, "def");
+    }
+
+    #[test]
+    fn what_is_written_twice_is_told_where_it_stands_first() {
+        let check = |text: &str, expected: &[&str]| {
+            let (_, problems) = parse(&SourceFile::new("x.toml", text));
+            let helps: Vec<&str> = problems.iter().flat_map(|problem| problem.helps.iter().map(String::as_str)).collect();
+            assert_eq!(helps, expected, "{text}: {:?}", problems.iter().map(super::Problem::render).collect::<Vec<_>>());
+        };
+        let key = "`a` is set on line 1 already: keep one of the two; several values go into one list";
+        check("a = 1\na = 2\n", &[key]);
+        check("a = 1\nx = { a = 5 }\na = 2\n", &[key]);
+        check("\"a\" = 1\n'a' = 2\n", &[&key.replace("`a`", "`'a'`")]);
+        check("[s]\na = 1\n[t]\na = 1\n[u]\nb = 1\na = 3\n", &[]);
+        check("[s]\na = 1\n[t]\na = 1\na = 3\n", &[&key.replace('1', "4")]);
+        check("[[s]]\na = 1\n[[s]]\na = 1\na = 3\n", &[&key.replace('1', "4")]);
+        check("[s]\na = 1\n[t]\ns = 2\n[s]\nb = 1\n", &["`[s]` begins on line 1 already: write these keys there"]);
+        check("[s.t]\na = 1\n[s.t]\nb = 1\n", &["`[s.t]` begins on line 1 already: write these keys there"]);
+    }
+
+    #[test]
+    fn a_file_in_another_language_is_not_told_everything() {
+        let (_, problems) = parse(&SourceFile::new("x.toml", "a = 1\n".repeat(100_000)));
+        assert_eq!(problems.len(), super::SYNTAX_PROBLEMS_MAX);
     }
 
     #[test]

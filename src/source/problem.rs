@@ -3,7 +3,7 @@
 //! A [`Problem`] is a mistake in configuration, found at `check`, start or reload; it is never shown to an end user. The look
 //! is the compiler's: code, place, source line, label under the spot, help.
 
-use super::{SourceFile, Span};
+use super::{Entry, Node, SourceFile, Span, Table};
 use std::fmt::Write as _;
 
 /// Whether a problem keeps the file from being loaded.
@@ -181,6 +181,49 @@ pub(super) fn syntax(file: &SourceFile, message: &str, span: Option<Span>) -> Pr
         problem = problem.help(help);
     }
     problem
+}
+
+/// The way out of a key or section that is written twice, by what has been read of the file.
+pub(super) fn twice(problem: Problem, tree: &Table) -> Problem {
+    let Some(span) = problem.span.clone().filter(|_| problem.message.starts_with("duplicate key")) else { return problem };
+    let line_of = |at: usize| problem.file.text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+    let line = problem.file.text.lines().nth(line_of(span.start) - 1).unwrap_or_default().trim();
+    let name = problem.file.text.get(span.clone()).unwrap_or_default().trim();
+    let help = match line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((path, _)) => first_section(problem.file.text.get(..span.start).unwrap_or_default(), path)
+            .map(|first| format!("`[{path}]` begins on line {} already: write these keys there", line_of(first))),
+        None => first_key(tree, &problem.file, span.start, name)
+            .map(|first| format!("`{name}` is set on line {} already: keep one of the two; several values go into one list", line_of(first))),
+    };
+    match help {
+        Some(help) => problem.help(help),
+        None => problem,
+    }
+}
+
+/// Where `[path]` begins first. Of two such sections the parser keeps the second, so that the text is asked.
+fn first_section(text: &str, path: &str) -> Option<usize> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']')).is_some_and(|(other, _)| other == path) {
+            return Some(at);
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// Where a key stood last before `at`: one table's keys stand together, so that this is the same table.
+fn first_key(tree: &Table, file: &SourceFile, at: usize, name: &str) -> Option<usize> {
+    let begins_line =
+        |at: usize| file.text.get(..at).is_some_and(|before| before.trim_end_matches([' ', '\t']).ends_with(['\n', '[']) || before.is_empty());
+    let inner = |node: &Node| {
+        let one = std::slice::from_ref(node);
+        node.as_list().unwrap_or(one).iter().filter_map(Node::as_table).filter_map(|table| first_key(table, file, at, name)).max()
+    };
+    let here = tree.entries.iter().filter(|entry| entry.key_span.start < at);
+    let same = |entry: &&Entry| entry.key == name.trim_matches(['"', '\'']) && begins_line(entry.key_span.start) == begins_line(at);
+    here.clone().filter(same).map(|entry| entry.key_span.start).chain(here.filter_map(|entry| inner(&entry.node))).max()
 }
 
 /// What a line would be in TOML that looks like YAML.

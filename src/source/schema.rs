@@ -204,6 +204,20 @@ struct Walk<'f> {
     misplaced: Vec<&'static str>,
 }
 
+/// Whether this is written as a section, or as several.
+fn is_section(node: &Node) -> bool {
+    node.as_table().is_some() || node.as_list().is_some_and(|list| !list.is_empty() && list.iter().all(|element| element.as_table().is_some()))
+}
+
+fn header_of(entry: &Entry) -> String {
+    if entry.node.as_list().is_some() { format!("[[{}]]", entry.key) } else { format!("[{}]", entry.key) }
+}
+
+/// A key that takes a section, as its header is written.
+fn headed(key: &Key) -> String {
+    if matches!(key.kind, Kind::Tables(_) | Kind::OwnTables(_)) { format!("[[{}]]", key.name) } else { format!("[{}]", key.name) }
+}
+
 fn missing(dotted: &str) -> String {
     format!("`{dotted}` is missing")
 }
@@ -229,18 +243,29 @@ impl Walk<'_> {
 
     fn unknown(&mut self, entry: &Entry, section: &'static Section) {
         let place = if section.title.is_empty() { "above the first [section]".to_owned() } else { format!("in {}", section.title) };
-        let mut problem = Problem::error("unknown-key", self.file, entry.key_span.clone(), format!("unknown key `{}` {place}", entry.key))
-            .label("not a setting here, so it would have no effect");
+        let header = section.title.is_empty() && is_section(&entry.node);
+        let at = entry.key_span.clone();
+        let mut problem = if header {
+            Problem::error("unknown-section", self.file, at, format!("unknown section `{}`", header_of(entry)))
+                .label("there is no such section, so it would have no effect")
+        } else {
+            Problem::error("unknown-key", self.file, at, format!("unknown key `{}` {place}", entry.key))
+                .label("not a setting here, so it would have no effect")
+        };
         let sections = |key: &&Key| matches!(key.kind, Kind::Table(_) | Kind::Tables(_) | Kind::OwnTable(_) | Kind::OwnTables(_) | Kind::Map(_));
         let root_key = self.root.key(&entry.key).filter(|_| !std::ptr::eq(section, self.root));
         if let Some(key) = root_key.filter(|key| !sections(key)) {
             self.misplaced.push(key.name);
             problem =
                 problem.help(format!("`{}` belongs above the first [section]: in TOML a key is part of the section header above it", entry.key));
-        } else if let Some(near) = nearest(&entry.key, section.keys.iter().map(|key| key.name)) {
+        } else if let Some(near) = nearest(&entry.key, section.keys.iter().filter(|key| !header || sections(key)).map(|key| key.name)) {
+            let near = section.key(near).filter(|_| header).map_or_else(|| near.to_owned(), headed);
             problem = problem.help(format!("did you mean `{near}`?"));
         } else if let Some(home) = self.home_of(&entry.key, section) {
             problem = problem.help(format!("`{}` belongs in {home}", entry.key));
+        } else if header {
+            let names: Vec<String> = section.keys.iter().filter(sections).map(headed).collect();
+            problem = problem.help(format!("sections: {}", names.join(", ")));
         } else if section.keys.len() <= 12 {
             let names: Vec<&str> = section.keys.iter().map(|key| key.name).collect();
             problem = problem.help(format!("one of: {}", names.join(", ")));

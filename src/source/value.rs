@@ -1,6 +1,6 @@
 //! Values as people write them: durations, sizes, references to secrets; and the nearest of several names.
 //!
-//! Lives here: one parser for each, pure. Apart because the table ([`super::schema`]) checks with them and the compilers read with them.
+//! Lives here: one parser for each, pure, and the durations written back. Apart because the table ([`super::schema`]) checks with them and the compilers read with them.
 
 /// Milliseconds of `500ms`, `30s`, `15m`, `12h`, `7d`; `None` for anything else.
 pub fn duration_ms(written: &str) -> Option<i64> {
@@ -48,42 +48,60 @@ pub fn looks_like_path(written: &str) -> bool {
         || [".key", ".pem", ".txt", ".secret"].iter().any(|end| base.len() > end.len() && base.ends_with(end))
 }
 
-/// The nearest of `names` to `word`, when it is near enough to be what was meant.
-pub fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let limit = (word.chars().count() / 3).clamp(1, 3);
-    names
-        .into_iter()
-        .filter(|name| !name.is_empty())
-        .map(|name| (distance(&word.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(far, name)| *far <= limit && *far < name.chars().count())
-        .min_by_key(|(far, _)| *far)
-        .map(|(_, name)| name)
+/// A length of time as people write it: `45s`, `14m`, `8h`, `3d`; whole units, rounded down, `90m` where hours would not be exact. The inverse of
+/// [`duration_ms`] for whole seconds.
+pub fn duration_text(ms: i64) -> String {
+    const UNITS: [(i64, char); 3] = [(86_400_000, 'd'), (3_600_000, 'h'), (60_000, 'm')];
+    // Up to two of the next unit the smaller one is clearer: 36h, 90m, 100s.
+    let unit = UNITS.iter().find(|(length, _)| ms >= *length && (ms % length == 0 || ms >= 2 * length));
+    unit.map_or_else(|| format!("{}s", ms / 1000), |(length, name)| format!("{}{name}", ms / length))
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, to) in b.iter().enumerate() {
-            let replaced = at(&row, j) + usize::from(from != to);
-            let mut best = replaced.min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
-            if i > 0 && j > 0 && a.get(i - 1) == Some(to) && b.get(j - 1) == Some(from) {
-                best = best.min(at(&before, j - 1) + 1);
-            }
-            next.push(best);
-        }
-        before = std::mem::replace(&mut row, next);
+/// The nearest of `names` to `word`, when it is near enough to be what was meant: one slip for every three letters. Case and underscores count for nothing, so
+/// that `givenName` finds `given_name`.
+pub fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    const WORD_CHARS_MAX: usize = 64;
+    const SLIPS_MAX: usize = 3;
+    let word = plain(word);
+    if word.len() > WORD_CHARS_MAX {
+        return None;
     }
-    at(&row, b.len())
+    let limit = (word.len() / 3).min(SLIPS_MAX);
+    let ranked = names.into_iter().filter_map(|name| {
+        let known = plain(name);
+        let slips = slips(&word, known.get(..WORD_CHARS_MAX).unwrap_or(&known));
+        (slips <= limit && slips < known.len()).then_some((slips, name))
+    });
+    ranked.min_by_key(|&(slips, _)| slips).map(|(_, name)| name)
+}
+
+fn plain(word: &str) -> Vec<char> {
+    word.chars().filter(|&letter| letter != '_').flat_map(char::to_lowercase).collect()
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment) that turn `a` into `b`.
+fn slips(a: &[char], b: &[char]) -> usize {
+    let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let replaced = at(&last, j) + usize::from(x != y);
+            let mut best = replaced.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            if i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x) {
+                best = best.min(at(&before_last, j - 1) + 1);
+            }
+            row.push(best);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    at(&last, b.len())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{duration_ms, is_secret_reference, looks_like_path, nearest, size_bytes};
+    use super::{duration_ms, duration_text, is_secret_reference, looks_like_path, nearest, size_bytes};
 
     #[test]
     fn durations_need_a_unit() {
@@ -96,6 +114,27 @@ mod tests {
         check("15m", Some(900_000));
         check("12 h", Some(43_200_000));
         check("7d", Some(604_800_000));
+    }
+
+    #[test]
+    fn lengths_of_time_are_rough_and_can_be_read_again() {
+        let check = |seconds: i64, expected: &str| assert_eq!(duration_text(seconds * 1000), expected, "{seconds}");
+        check(0, "0s");
+        check(45, "45s");
+        check(60, "1m");
+        check(90, "90s");
+        check(119, "119s");
+        check(240, "4m");
+        check(5_400, "90m");
+        check(7_199, "119m");
+        check(14 * 60 + 59, "14m");
+        check(3_600, "1h");
+        check(7 * 3_600 + 3_599, "7h");
+        check(7_200, "2h");
+        check(86_400, "1d");
+        check(129_600, "36h");
+        check(1_036_800, "12d");
+        assert_eq!(duration_ms(&duration_text(5_400_000)), Some(5_400_000));
     }
 
     #[test]
@@ -138,5 +177,9 @@ mod tests {
         check("slgu", Some("slug"));
         check("Domains", Some("domains"));
         check("deny_group", Some("deny_groups"));
+        check("denyGroups", Some("deny_groups"));
+        check("ip", None);
+        check("id", None);
+        check("slug", Some("slug"));
     }
 }

@@ -1,18 +1,20 @@
 //! Providers that vouch for people, as a port.
 //!
-//! Lives here: [`VerifiedAssertion`], which only [`VerifiedAssertion::vouch`] makes (called in `oidc/` and, later, `saml.rs`, nowhere else),
-//! [`Provider`], and [`SsoFault`], which says whose fault it is. `bearer.rs` is the same for access tokens. `response.rs` is what a browser brings back from an OpenID Provider. It must
+//! Lives here: [`VerifiedAssertion`], which only [`VerifiedAssertion::vouch`] makes (called in `oidc/` and `saml.rs`, nowhere else),
+//! [`Provider`], and [`SsoFault`], which says whose fault it is. `bearer.rs` is the same for access tokens. `response.rs` is what a browser brings back from a provider. It must
 //! never know cookies, pages or apps: `login/` does.
 
 pub mod bearer;
 pub mod oidc;
 pub mod response;
+#[cfg(feature = "saml")]
+pub mod saml;
 
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::identity::Identity;
 use async_trait::async_trait;
-use response::AuthorizationResponse;
+use response::{AuthorizationResponse, SamlResponse};
 use std::fmt;
 use url::Url;
 
@@ -22,12 +24,36 @@ pub struct VerifiedAssertion {
     auth_time: Timestamp,
     id_token: Option<String>,
     idp_session: Option<String>,
+    once: Option<(String, Timestamp)>,
+    ends: Option<Timestamp>,
 }
 
 impl VerifiedAssertion {
     /// The reviewed claim that every check of the protocol has passed.
     pub(in crate::sso) fn vouch(identity: Identity, auth_time: Timestamp, id_token: Option<String>, idp_session: Option<String>) -> Self {
-        Self { identity, auth_time, id_token, idp_session }
+        Self { identity, auth_time, id_token, idp_session, once: None, ends: None }
+    }
+
+    /// Good once: nobody may have shown `key` before `until` (attacks.md S20). The caller has the store for that.
+    #[must_use]
+    pub(in crate::sso) fn good_once(self, key: String, until: Timestamp) -> Self {
+        Self { once: Some((key, until)), ..self }
+    }
+
+    /// What is made of it ends then at the latest (`SessionNotOnOrAfter`).
+    #[must_use]
+    pub(in crate::sso) fn ending(self, ends: Option<Timestamp>) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// What may be shown once only, and how long that has to be remembered.
+    pub fn once(&self) -> Option<(&str, Timestamp)> {
+        self.once.as_ref().map(|(key, until)| (key.as_str(), *until))
+    }
+
+    /// When what is made of it ends at the latest, whatever is configured.
+    pub const fn ends(&self) -> Option<Timestamp> {
+        self.ends
     }
 
     /// The parts: who, when they proved it (the epoch when the provider did not say: never fresh enough for anything), the ID token for
@@ -58,11 +84,45 @@ pub struct Begin<'a> {
     pub max_age_s: Option<i64>,
 }
 
+/// How a browser gets to a provider.
+#[derive(Debug, Clone)]
+pub enum Departure {
+    /// By a redirect.
+    Redirect(Url),
+    /// By a form that is sent by itself.
+    Post {
+        /// Where.
+        to: Url,
+        /// What, name and value.
+        fields: Vec<(&'static str, String)>,
+    },
+}
+
+/// What a browser brought back.
+#[derive(Debug, Clone, Copy)]
+pub enum Answer<'a> {
+    /// From an OpenID Provider.
+    Code(&'a AuthorizationResponse),
+    /// From a SAML identity provider.
+    Saml(&'a SamlResponse),
+}
+
+/// A provider's logout request that holds.
+#[derive(Debug, Clone)]
+pub struct LogoutAsked {
+    /// Whether the sign-on of this browser is the one that is meant.
+    pub meant: bool,
+    /// Where the browser takes the answer; `None`: the provider has no place for it.
+    pub answer: Option<Url>,
+    /// What may be shown once only, and how long that has to be remembered.
+    pub once: (String, Timestamp),
+}
+
 /// What a sign-in has when the browser comes back.
 #[derive(Clone, Copy)]
 pub struct Finish<'a> {
     /// What the browser brought; its `state` has been looked up, was bound to this browser, and is used up.
-    pub response: &'a AuthorizationResponse,
+    pub response: Answer<'a>,
     /// As sent.
     pub nonce: &'a str,
     /// As made.
@@ -100,7 +160,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`SsoFault::Unavailable`]: the provider has not told us its endpoints, now or before.
-    async fn begin(&self, begin: Begin<'_>) -> Result<Url, SsoFault>;
+    async fn begin(&self, begin: Begin<'_>) -> Result<Departure, SsoFault>;
 
     /// Turns what the browser brought back into an assertion. At most one token request.
     ///
@@ -110,6 +170,19 @@ pub trait Provider: Send + Sync + fmt::Debug {
 
     /// When the keys that are used now were fetched; `None` when none have been needed yet. For operators.
     fn keys_fetched_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// A provider asks, through this browser, that a session of `signed_on` be ended: what its assertion gave for logout, if the browser has a sign-on of it. `query` is as it came.
+    ///
+    /// # Errors
+    /// [`SsoFault`]: the request does not hold, or the provider has no such requests.
+    async fn logout_asked(&self, _query: &str, _signed_on: Option<&str>) -> Result<LogoutAsked, SsoFault> {
+        Err(SsoFault::Check { idp: self.id().to_owned(), check: "protocol", expected: "no logout request".to_owned(), found: "one".to_owned() })
+    }
+
+    /// Our own metadata for this provider, as XML; `None`: it wants none.
+    fn saml_metadata(&self) -> Option<String> {
         None
     }
 

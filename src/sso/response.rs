@@ -1,8 +1,10 @@
-//! What a browser brings back from an OpenID Provider, parsed once.
+//! What a browser brings back from a provider, parsed once.
 //!
 //! Pure. Everything that can be refused without knowing the sign-in is refused here, before anything is looked up or sent: a doubled
 //! parameter, a token in the query, an answer that is neither code nor error (promises.md, OIDC: duplicate `state`/`code`/`id_token`).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 
 /// Longest `code` taken; RFC 6749 sets no bound.
@@ -97,6 +99,64 @@ impl AuthorizationResponse {
     }
 }
 
+/// A SAML response, out of its form; not a byte of it is believed.
+#[derive(Clone)]
+pub struct SamlResponse {
+    /// `RelayState`: ours, as sent.
+    pub state: String,
+    /// The document, decoded.
+    pub document: Vec<u8>,
+}
+
+impl fmt::Debug for SamlResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SamlResponse").field("bytes", &self.document.len()).finish_non_exhaustive()
+    }
+}
+
+/// Why a form is not a SAML response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedSaml {
+    /// A field stands there twice.
+    #[error("field_twice")]
+    Twice,
+    /// No `RelayState`: nobody here asked for it.
+    #[error("relay_state_missing")]
+    NoState,
+    /// No `SAMLResponse`, or not base64.
+    #[error("response_missing")]
+    NoResponse,
+}
+
+impl SamlResponse {
+    /// Parses the form of the POST binding (Bindings 3.5.4).
+    ///
+    /// # Errors
+    /// [`MalformedSaml`], by variant.
+    pub fn parse(form: &[u8]) -> Result<Self, MalformedSaml> {
+        let (mut state, mut response) = (None, None);
+        for (name, value) in form_urlencoded::parse(form) {
+            let place = match name.as_ref() {
+                "RelayState" => &mut state,
+                "SAMLResponse" => &mut response,
+                _ => continue,
+            };
+            // attacks.md S28: which of two is meant cannot be told.
+            if place.replace(value.into_owned()).is_some() {
+                return Err(MalformedSaml::Twice);
+            }
+        }
+        let response = response.filter(|response| !response.is_empty()).ok_or(MalformedSaml::NoResponse)?;
+        let state = state.filter(|state| !state.is_empty()).ok_or(MalformedSaml::NoState)?;
+        Ok(Self { state, document: Self::decode(&response).ok_or(MalformedSaml::NoResponse)? })
+    }
+
+    /// Lines of 76 characters are common.
+    fn decode(response: &str) -> Option<Vec<u8>> {
+        STANDARD.decode(response.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect::<Vec<u8>>()).ok()
+    }
+}
+
 /// RFC 6749 4.1.2.1 and OIDC Core 3.1.2.6; anything else is `other`, so that no text of the provider goes anywhere.
 fn known_error(code: &str) -> &'static str {
     const KNOWN: [&str; 16] = [
@@ -122,7 +182,25 @@ fn known_error(code: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{AuthorizationResponse, Malformed, Outcome};
+    use super::{AuthorizationResponse, Malformed, MalformedSaml, Outcome, SamlResponse};
+
+    #[test]
+    fn s28_only_one_well_formed_saml_response_is_taken() {
+        let check = |form: &str, expected: Result<&str, MalformedSaml>| {
+            let found = SamlResponse::parse(form.as_bytes()).map(|response| String::from_utf8(response.document).unwrap());
+            assert_eq!(found, expected.map(str::to_owned), "{form}");
+        };
+        check("", Err(MalformedSaml::NoResponse));
+        check("RelayState=s", Err(MalformedSaml::NoResponse));
+        check("SAMLResponse=&RelayState=s", Err(MalformedSaml::NoResponse));
+        check("SAMLResponse=***&RelayState=s", Err(MalformedSaml::NoResponse));
+        check("SAMLResponse=YWJj", Err(MalformedSaml::NoState));
+        check("SAMLResponse=YWJj&RelayState=", Err(MalformedSaml::NoState));
+        check("SAMLResponse=YWJj&SAMLResponse=YWJj&RelayState=s", Err(MalformedSaml::Twice));
+        check("SAMLResponse=YWJj&S%41MLResponse=YWJk&RelayState=s", Err(MalformedSaml::Twice));
+        check("SAMLResponse=YWJj&RelayState=s&RelayState=t", Err(MalformedSaml::Twice));
+        check("RelayState=s&SAMLResponse=YW%0D%0AJj", Ok("abc"));
+    }
 
     #[test]
     fn o20_o27_o28_only_one_well_formed_answer_is_taken() {

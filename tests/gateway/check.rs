@@ -1,7 +1,7 @@
 //! `vestibule check`, the binary: formats for machines, the environment, what holds, and what files point to.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use crate::fake_admin::{FakeAdmin, Flavour};
+use crate::fake_admin::{FakeAdmin, Fault, Flavour};
 use crate::fake_op::{Answer, FakeOp};
 use crate::whole::cert;
 use serde_json::{Value, json};
@@ -86,8 +86,8 @@ fn problems_come_whole_in_every_format_and_with_the_same_code() {
     edit(bad.path(), "policies/wiki.toml", "everyone = true", "evryone = true");
     put(bad.path(), "policies/tickets.json", "{ \"host\": \"tickets.vestibule.test\",\n  \"upstream\": \"http://127.0.0.1:9\",\n  \"acess\": {} }\n");
     let bad = bad.path();
-    check(bad, &["--format", "xml"], &[], 64, &["invalid value 'xml'", "text, json, sarif, github"]);
-    check(bad, &["--online", "--effective"], &[], 64, &["cannot be used with"]);
+    check(bad, &["--format", "xml"], &[], 2, &["invalid value 'xml'", "text, json, sarif, github"]);
+    check(bad, &["--online", "--effective"], &[], 2, &["cannot be used with"]);
     check(
         bad,
         &[],
@@ -95,7 +95,7 @@ fn problems_come_whole_in_every_format_and_with_the_same_code() {
         1,
         &[
             "error[unknown-key]: unknown key `evryone` in [access]\n --> policies/wiki.toml:4:1\n",
-            "error[unknown-key]: unknown key `acess` at the top level of the file\n --> policies/tickets.json:3:3\n  |\n3 |   \"acess\": {} }\n  |   ^^^^^^^ not a setting here",
+            "error[unknown-section]: unknown section `acess`\n --> policies/tickets.json:3:3\n  |\n3 |   \"acess\": {} }\n  |   ^^^^^^^ there is no such section",
             "3 errors, 0 warnings in 3 files. Nothing was loaded.\n",
         ],
     );
@@ -105,12 +105,16 @@ fn problems_come_whole_in_every_format_and_with_the_same_code() {
         said["problems"].as_array().unwrap().iter().map(|one| format!("{} {} {}", one["file"], one["code"], one["line"])).collect();
     assert_eq!(
         places,
-        ["\"policies/tickets.json\" \"unknown-key\" 3", "\"policies/tickets.json\" \"missing-key\" null", "\"policies/wiki.toml\" \"unknown-key\" 4",]
+        [
+            "\"policies/tickets.json\" \"unknown-section\" 3",
+            "\"policies/tickets.json\" \"missing-key\" null",
+            "\"policies/wiki.toml\" \"unknown-key\" 4",
+        ]
     );
     let sarif: Value = serde_json::from_str(&check(bad, &["--format", "sarif"], &[], 1, &[])).unwrap();
     let run = &sarif["runs"][0];
     assert_eq!((&sarif["version"], run["results"].as_array().unwrap().len()), (&json!("2.1.0"), 3));
-    assert_eq!(run["tool"]["driver"]["rules"].as_array().unwrap().len(), 2);
+    assert_eq!(run["tool"]["driver"]["rules"].as_array().unwrap().len(), 3);
     let github = check(bad, &["--format", "github"], &[], 1, &[]);
     assert_eq!(github.lines().count(), 3, "{github}");
     assert!(github.contains("::error file=policies/wiki.toml,line=4,col=1,title=unknown-key::unknown key `evryone` in [access]"), "{github}");
@@ -278,6 +282,10 @@ async fn certificates_are_read_before_browsers_read_them() {
         put(made.path(), "vestibule.toml", &text.replace(from, to));
     };
     with("vestibule.test.pem", "expired.pem");
+    // Without --online it is a warning: whether the files are in order does not hang on the day.
+    let path = made.path().to_owned();
+    let said = ["warning[certificate-dates]: ", "expired.pem ended ", " days ago\n --> vestibule.toml:5:8\n", "0 errors, 1 warning in 2 files."];
+    tokio::task::spawn_blocking(move || check(&path, &[], &[], 0, &said)).await.unwrap();
     online(&made, &[], &[], 1, &["error[certificate]: ", "expired.pem: certificate and key: "]).await;
     put(made.path(), "tls.key", &fs::read_to_string(cert("expired.key")).unwrap());
     online(&made, &[], &[], 1, &["error[certificate-dates]: ", "days ago", "browsers refuse it: renew it", "1 error, 0 warnings"]).await;
@@ -291,6 +299,30 @@ async fn certificates_are_read_before_browsers_read_them() {
     op.set(|script| script.jwks_answer = Some(Answer::json(200, &json!({ "keys": [] }))));
     online(&made, &[], &[], 1, &["error[provider]: provider corp: jwks does not hold: expected a key for RS256, PS256, ES256, EdDSA, found none"])
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_15_roles_that_the_application_does_not_have_are_found_before_anybody_signs_in() {
+    let (_op, _app, admin, made) = world().await;
+    let roles = "[roles]\ndefault = \"Operators\"\n[roles.map]\nsre = \"Operator\"\nops = \"Operators\"\n[headers]";
+    edit(made.path(), "policies/wiki.toml", "[headers]", roles);
+    admin.add_group("9", "Operators");
+    let expected = [
+        "error[unknown-role]: the application has no role `Operator`\n  --> policies/wiki.toml:14:7\n",
+        "= help: make it there",
+        "1 error, 0 warnings",
+    ];
+    online(&made, &[], &[], 1, &expected).await;
+    assert!(admin.take_lines().iter().all(|line| line.starts_with("GET ")), "it only looks");
+    admin.add_group("10", "Operator");
+    online(&made, &[], &[], 0, &["accepts the credential", "2 files in order."]).await;
+    // What cannot be told is not called missing.
+    admin.fail_next("GET /Groups", Fault::Status(500));
+    online(&made, &[], &[], 0, &["warning[admin-api]: whether \"scim\" has the role `Operator` cannot be told", "0 errors, 1 warning"]).await;
+    // What no admin API tells is said, for somebody to look.
+    edit(made.path(), "policies/wiki.toml", "connector = \"scim\"", "connector = \"jupyterhub\"");
+    let advice = "see to it in the application that it makes no accounts by itself: Authenticator.allow_all ";
+    online(&made, &["wiki"], &[], 1, &[advice]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,9 +60,9 @@ fn every_way_to_run_it_badly_has_its_code_and_its_way_out() {
     let fine = fine.path();
     check(fine, &["--help"], 0, &["Usage: vestibule", "serve", "demo"]);
     check(fine, CHECK, 0, &["2 files in order."]);
-    check(fine, &["frobnicate"], 64, &["unrecognized subcommand", "Usage:"]);
-    check(fine, &["serve", "--port"], 64, &["unexpected argument"]);
-    check(fine, &[], 64, &["Usage:"]);
+    check(fine, &["frobnicate"], 2, &["unrecognized subcommand", "Usage:"]);
+    check(fine, &["serve", "--port"], 2, &["unexpected argument"]);
+    check(fine, &[], 2, &["Usage:"]);
     check(fine, &["check", "vestibule.toml"], 1, &["this is a gateway file: give it with --config", "vestibule check --config vestibule.toml"]);
     check(fine, &["check", "--config", "none.toml"], 2, &["none.toml", "cannot be read", "check the path"]);
     check(fine, &["serve", "--config", "none.toml"], 78, &["none.toml", "cannot be read", "check the path"]);

@@ -24,6 +24,7 @@ use vestibule::provision::Ensured;
 use vestibule::session::{AppSession, LiveSessions, LiveSignOn};
 use vestibule::sso::Provider;
 use vestibule::sso::oidc::OidcProvider;
+use vestibule::sso::saml::{SamlProvider, SpKey};
 use vestibule::state::seal::Sealer;
 use vestibule::state::sqlite::Store;
 use vestibule::state::{LoginStore, SecretHash, SessionStore};
@@ -32,6 +33,8 @@ pub const AUTH: &str = "auth.example.com";
 pub const APP: &str = "redmine.example.com";
 pub const OTHER: &str = "wiki.example.com";
 pub const COOKIE: &str = "__Host-vestibule";
+/// The provider that speaks SAML, where `Options::providers` has it.
+pub const SAML: &str = "partner";
 /// 2026-11-21, on a whole second.
 pub const NOW_S: i64 = 1_795_000_000;
 
@@ -148,6 +151,9 @@ impl House {
         let logins: Arc<dyn LoginStore> = store.clone();
         let sessions = Arc::new(LiveSessions::new(Arc::clone(&session_store), Arc::clone(&time), session.clone()));
         let transport: Arc<dyn Transport> = Arc::new(Hasty(HyperTransport::new([]).unwrap()));
+        let addresses = Addresses { scheme: options.scheme, auth_host: AUTH.into(), port: options.port };
+        let metadata = folder.path().join("idp.xml");
+        std::fs::write(&metadata, crate::fake_saml::metadata("https://idp.test", &["saml-idp.pem"])).unwrap();
         let provider = |id: &str| {
             let settings = config::Idp {
                 id: id.into(),
@@ -161,16 +167,33 @@ impl House {
                 algorithms: vec!["RS256".into(), "ES256".into(), "EdDSA".into()],
                 attributes: Vec::new(),
                 userinfo: true,
+                saml: None,
             };
+            if id == SAML {
+                let file = |name: &str| std::fs::read(format!("{}/certs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+                let key = SpKey::read(&file("saml-sp.pem"), &file("saml-sp.key")).unwrap();
+                let saml = config::Saml {
+                    metadata: config::MetadataPlace::File(metadata.clone()),
+                    pins: Vec::new(),
+                    subject: config::SamlSubject::Persistent,
+                    entity_id: None,
+                    response_bytes_max: 256 * 1024,
+                    key: None,
+                };
+                let attributes = vec![("email".to_owned(), vec!["mail".to_owned()])];
+                let settings = config::Idp { issuer: String::new(), attributes, saml: Some(saml), ..settings };
+                let provider = SamlProvider::new(settings, Some(key), &addresses.auth_origin(), Arc::clone(&transport), Arc::clone(&time)).unwrap();
+                return Arc::new(provider) as Arc<dyn Provider>;
+            }
             let provider = OidcProvider::new(settings, Some(SecretString::from(CLIENT_SECRET)), Arc::clone(&transport), Arc::clone(&time));
             Arc::new(provider) as Arc<dyn Provider>
         };
         let apps = vec![policy("redmine", APP, &options), policy("wiki", OTHER, &options)];
-        let addresses = Addresses { scheme: options.scheme, auth_host: AUTH.into(), port: options.port };
         let doorman = Arc::new(Doorman::default());
+        let providers = options.providers.iter().map(|id| provider(id)).collect();
         let desk = Arc::new(Desk::new(DeskParts {
             pages: Arc::new(Pages::new(config::Pages::default(), &addresses.auth_origin())),
-            addresses,
+            addresses: addresses.clone(),
             session,
             clock: Arc::clone(&time),
             entropy,
@@ -178,7 +201,7 @@ impl House {
             sessions: Arc::clone(&sessions),
             session_store,
             sign_ins: store.clone(),
-            providers: options.providers.iter().map(|id| provider(id)).collect(),
+            providers,
             apps: Arc::new(Directory(apps.clone())),
             admission: doorman.clone(),
             jwks: Arc::new(|| Bytes::from_static(b"{\"keys\":[]}")),
@@ -241,7 +264,7 @@ fn policy(name: &str, host: &str, options: &Options) -> Arc<Policy> {
         access_place: String::new(),
         contact: None,
         help: None,
-        paths: Vec::new(),
+        paths: vestibule::policy::PathSections::default(),
         messages: vestibule::policy::messages::Messages::default(),
         encoded_slashes: vestibule::policy::EncodedSlashes::Refuse,
         bearer: None,

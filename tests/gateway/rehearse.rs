@@ -154,6 +154,8 @@ fn a_plan_is_told_and_nothing_is_sent() {
     insta::assert_snapshot!("plan_existing", plan(&["jup", "--user", "bob.json", "--existing", "hub.json"], 0));
     insta::assert_snapshot!("plan_json", plan(&["redmine.example.com", "--user", "ada.json", "--json"], 0));
     insta::assert_snapshot!("plan_all", plan(&["jup", "--all", "--people", "people.jsonl"], 0));
+    // People who are listed are all meant, unless --user says who.
+    assert_eq!(plan(&["jup", "--people", "people.jsonl"], 0), plan(&["jup", "--all", "--people", "people.jsonl"], 0));
     plan(&["redmine", "--user", "ada.json", "--exit-code"], 1);
     plan(&["redmine", "--user", "eve.json", "--exit-code"], 0);
     assert!(plan(&["redmine", "--user", "eve.json"], 0).contains("They do not enter: groups, policies/redmine.toml:"));
@@ -168,6 +170,26 @@ fn a_plan_is_told_and_nothing_is_sent() {
     fs::write(made.path().join("new.toml"), changed).unwrap();
     let plan_of_new = plan(&["jup", "--user", "bob@example.com", "--people", "people.jsonl", "--policy", "new.toml"], 0);
     assert!(plan_of_new.contains("+ group              lab") && plan_of_new.contains("new.toml"), "{plan_of_new}");
+}
+
+/// The commands of the README and what they answer, character by character.
+#[test]
+fn what_the_readme_shows_is_what_the_commands_say() {
+    let made = folder();
+    let wiki =
+        "host     = \"wiki.example.com\"\nupstream = \"http://10.0.4.20:8080\"\n\n[access]\ngroup = [\"staff\"]\nwhen  = \"'interns' in gruops\"\n";
+    fs::write(made.path().join("policies/wiki.toml"), wiki).unwrap();
+    let readme = fs::read_to_string("README.md").unwrap();
+    let shown = readme.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut said = Vec::new();
+    for command in shown.lines().filter_map(|line| line.strip_prefix("$ vestibule ")) {
+        let mut words: Vec<&str> = command.split(' ').collect();
+        words.splice(1..1, ["--config", "vestibule.toml"]);
+        said.push(format!("$ vestibule {command}\n{}", run(made.path(), &words).1));
+    }
+    assert_eq!(said.len(), 4, "check, test, explain, plan");
+    let said = said.join("\n");
+    assert!(said == shown, "README.md should show:\n{said}");
 }
 
 #[test]
@@ -189,7 +211,7 @@ fn what_cannot_be_planned_says_why() {
     check(&["redmine", "--user", "ada.json", "--online"], "policies/redmine.toml: provision.headers.X-Redmine-API-Key: secret cred:");
     check(&["redmine", "--user", "ada.json", "--policy", "policies/jupyterhub.toml"], "is the policy of jupyter.example.com, not of redmine");
     let (code, ..) = run(made.path(), &["plan", "redmine"]);
-    assert_eq!(code, 64, "somebody, or everybody");
+    assert_eq!(code, 2, "somebody, or everybody");
 }
 
 /// An account record of the hub, its sign-in beside it when `groups` are given.

@@ -1,6 +1,8 @@
 //! Apps that keep sessions of their own: whose they are, how people get into them and out of them, and what becomes of people whom an app does not know.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "sign_in/bridge.rs"]
+mod bridge;
 #[path = "sign_in/keeper.rs"]
 mod keeper;
 
@@ -73,7 +75,8 @@ impl World {
     /// What a script of a page asks for.
     async fn fetch(&self, browser: &mut Person, method: &str, path: &str, more: &str) -> Answer {
         let cookies = browser.cookies(APP);
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin\r\n{cookies}{more}\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Site: same-origin\r\n{cookies}{more}\r\n");
         let answer = self.whole.ask(APP, request).await;
         browser.keep(APP, &answer);
         answer
@@ -132,7 +135,8 @@ async fn an_app_cookie_that_was_stolen_is_nobody_s() {
     let own = bob.session(APP);
     let tag = bob.cookies(APP).trim_end().split("; ").find_map(|pair| pair.strip_prefix("sid~vestibule=").map(str::to_owned)).unwrap();
     let sid = stolen.iter().find(|pair| pair.starts_with("sid=")).unwrap();
-    for forged in [stolen.join("; "), (*sid).to_owned(), format!("{sid}; sid~vestibule={tag}"), format!("sid~vestibule={tag}; {}", stolen.join("; "))] {
+    for forged in [stolen.join("; "), (*sid).to_owned(), format!("{sid}; sid~vestibule={tag}"), format!("sid~vestibule={tag}; {}", stolen.join("; "))]
+    {
         let request = format!("GET / HTTP/1.1\r\nHost: {APP}\r\nCookie: {COOKIE}={own}; {forged}\r\n\r\n");
         assert_eq!(world.whole.ask(APP, request).await.text(), "you are bob", "{forged}");
     }
@@ -145,7 +149,10 @@ async fn a_sign_out_ends_the_session_at_the_app_and_so_does_the_end_of_the_sessi
     world.sign_in(&mut browser, "ada").await;
     world.page(&mut browser, "/").await;
     let before = browser.clone();
-    let out = format!("POST /.vestibule/logout HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nAccept: text/html\r\n{}Content-Length: 0\r\n\r\n", browser.cookies(APP));
+    let out = format!(
+        "POST /.vestibule/logout HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nAccept: text/html\r\n{}Content-Length: 0\r\n\r\n",
+        browser.cookies(APP)
+    );
     let answer = world.whole.ask(APP, out).await;
     assert_eq!(answer.status(), 200, "{answer:?}");
     // Somebody who kept all cookies has nothing.
@@ -238,7 +245,10 @@ async fn an_app_that_reads_the_header_at_its_login_address_is_entered_there_and_
     world.sign_in(&mut browser, "bob").await;
     assert_eq!(world.page(&mut browser, "/").await.text(), "you are bob");
     // A header of the client's own is nothing anywhere.
-    let forged = format!("GET /enter HTTP/1.1\r\nHost: {APP}\r\n{COOKIE_LINE}X-Remote-User: root\r\nX_Remote_User: root\r\n\r\n", COOKIE_LINE = browser.cookies(APP));
+    let forged = format!(
+        "GET /enter HTTP/1.1\r\nHost: {APP}\r\n{COOKIE_LINE}X-Remote-User: root\r\nX_Remote_User: root\r\n\r\n",
+        COOKIE_LINE = browser.cookies(APP)
+    );
     world.keeper.seen();
     world.whole.ask(APP, forged).await;
     assert_eq!(world.keeper.seen()[0].all("x-remote-user"), ["bob"]);
@@ -252,7 +262,11 @@ async fn an_app_that_reads_the_header_at_its_login_address_is_entered_there_and_
 
 #[tokio::test]
 async fn an_app_that_does_not_let_the_person_in_at_its_login_address_does_not_send_them_round() {
-    let world = world(Manners { reads_at: Some("/enter"), denies: Denies::Unauthorized, ..Manners::default() }, "login_url = \"/enter\"\nrejected_when = [{ status = 401 }]").await;
+    let world = world(
+        Manners { reads_at: Some("/enter"), denies: Denies::Unauthorized, ..Manners::default() },
+        "login_url = \"/enter\"\nrejected_when = [{ status = 401 }]",
+    )
+    .await;
     world.keeper.forget("ada");
     let mut browser = Person::default();
     world.sign_in(&mut browser, "ada").await;
@@ -267,7 +281,9 @@ async fn an_app_that_does_not_let_the_person_in_at_its_login_address_does_not_se
 
 #[tokio::test]
 async fn basic_sends_the_recorded_login_with_the_shared_secret_and_never_the_client_s_own() {
-    let world = world(Manners { reads_at: Some("/enter"), ..Manners::default() }, "mode = \"basic\"\npassword = \"env:ADMIN_TOKEN\"\nlogin_url = \"/enter\"").await;
+    let world =
+        world(Manners { reads_at: Some("/enter"), ..Manners::default() }, "mode = \"basic\"\npassword = \"env:ADMIN_TOKEN\"\nlogin_url = \"/enter\"")
+            .await;
     let mut browser = Person::default();
     world.sign_in(&mut browser, "ada").await;
     assert_eq!(world.page(&mut browser, "/").await.text(), "you are ada");
@@ -299,7 +315,10 @@ async fn signing_out_in_the_app_signs_out_at_the_gateway_as_well() {
     world.sign_in(&mut browser, "ada").await;
     world.page(&mut browser, "/").await;
     let before = browser.clone();
-    let request = format!("GET /logout HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nAccept: text/html\r\n{}\r\n", browser.cookies(APP));
+    let request = format!(
+        "GET /logout HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nAccept: text/html\r\n{}\r\n",
+        browser.cookies(APP)
+    );
     let answer = world.whole.ask(APP, request).await;
     assert_eq!(world.keeper.ended(), 1, "the app's own session has ended");
     assert_eq!(answer.status(), 200, "{answer:?}");
@@ -374,7 +393,11 @@ async fn a_person_whom_the_app_has_lost_is_looked_at_and_their_page_comes_after_
         assert_eq!((answer.status(), answer.text()), (200, "you are ada".to_owned()), "{sign}");
         assert!(!admin.take_lines().is_empty(), "{sign}: the account was looked at");
         let last = world.keeper.seen().pop().unwrap();
-        assert_eq!((last.line(), last.get("cookie")), ("GET /notes?x=1 HTTP/1.1".to_owned(), None), "{sign}: sent again, without what the app does not know");
+        assert_eq!(
+            (last.line(), last.get("cookie")),
+            ("GET /notes?x=1 HTTP/1.1".to_owned(), None),
+            "{sign}: sent again, without what the app does not know"
+        );
         let metrics = world.metrics().await;
         assert!(metrics.contains("vestibule_sign_in_rejected_total{app=\"app\",result=\"healed\"} 1"), "{metrics}");
     }
@@ -404,7 +427,10 @@ async fn an_app_that_goes_on_refusing_is_asked_twice_and_then_once_a_page() {
     // A form is never sent twice; whoever sends one is told.
     world.whole.advance_s(61);
     world.keeper.seen();
-    let form = format!("POST /form HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nAccept: text/html\r\nContent-Type: application/x-www-form-urlencoded\r\n{}Content-Length: 3\r\n\r\na=b", browser.cookies(APP));
+    let form = format!(
+        "POST /form HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nAccept: text/html\r\nContent-Type: application/x-www-form-urlencoded\r\n{}Content-Length: 3\r\n\r\na=b",
+        browser.cookies(APP)
+    );
     let answer = world.whole.ask(APP, form).await;
     assert_eq!((answer.status(), world.keeper.seen().len()), (502, 1), "{answer:?}");
     // After a minute, and when the app knows them again, all is well.
@@ -454,11 +480,23 @@ fn combinations_that_cannot_work_are_found_when_the_policy_is_read() {
             assert!(shown.contains(expected), "{rest}: {shown}");
         }
     };
-    let hub = "[provision]\nconnector = \"jupyterhub\"\nurl = \"http://127.0.0.1:1\"\ntoken = \"cred:t\"\n[headers]\nX-Remote-User = \"{user.name}\"\n";
+    let hub =
+        "[provision]\nconnector = \"jupyterhub\"\nurl = \"http://127.0.0.1:1\"\ntoken = \"cred:t\"\n[headers]\nX-Remote-User = \"{user.name}\"\n";
     check(hub, &[]);
     check(&format!("[login]\nblock_paths = [\"/hub/login*\"]\n{hub}"), &["login.block_paths and sign_in.login_url contradict each other"]);
-    check(&format!("[login]\nportal = \"/hub/login\"\n[sign_in]\nlogin_url = \"/hub/login\"\n{hub}"), &["sign_in.login_url and login.portal contradict each other"]);
-    check(&format!("[sign_in]\nmode = \"basic\"\npassword = \"cred:p\"\n{hub}"), &["connector `jupyterhub` says that its app signs nobody in by \"basic\""]);
+    check(
+        &format!("[login]\nportal = \"/hub/login\"\n[sign_in]\nlogin_url = \"/hub/login\"\n{hub}"),
+        &["sign_in.login_url and login.portal contradict each other"],
+    );
+    check(
+        &format!("[sign_in]\nmode = \"basic\"\npassword = \"cred:p\"\n{hub}"),
+        &["connector `jupyterhub` says that its app signs nobody in by \"basic\""],
+    );
+    check("[sign_in]\nmode = \"session_bridge\"\n", &["mode = \"session_bridge\" needs [provision]"]);
+    let scim = "[provision]\nconnector = \"scim\"\nurl = \"http://127.0.0.1:1\"\ntoken = \"cred:t\"\n";
+    let lacks = ["needs `[[enter]]`, which connector `scim` does not have", "needs `[[set_password]]`"];
+    check(&format!("[sign_in]\nmode = \"session_bridge\"\n{scim}"), &lacks);
+    check(&format!("[sign_in]\nmode = \"token_exchange\"\n{scim}"), &[lacks[0], "mode = \"token_exchange\" needs [jwt]"]);
     check("[sign_in]\nmode = \"basic\"\n", &["mode = \"basic\" needs sign_in.password"]);
     check("[sign_in]\nmode = \"basic\"\npassword = \"hunter2\"\n", &["sign_in.password"]);
     check("[sign_in]\nmode = \"basic\"\npassword = \"cred:p\"\n[headers]\nAuthorization = \"{user.name}\"\n", &["both set `Authorization`"]);

@@ -225,6 +225,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             algorithms: vec!["RS256".into()],
             attributes: Vec::new(),
             userinfo: true,
+            saml: None,
         }],
     }
 }

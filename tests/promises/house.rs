@@ -26,6 +26,7 @@ use url::Url;
 use vestibule::app::{self, Plan, Running, StartError};
 use vestibule::clock::{Clock as _, ManualClock, Timestamp};
 use vestibule::config::{Audit, AuditSink, Certificate, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion};
+use vestibule::config::{MetadataPlace, Saml, SamlSubject};
 use vestibule::connector::builtin::builtin;
 use vestibule::entropy::{Entropy, OsEntropy};
 use vestibule::policy::{Policy, Surroundings, compile};
@@ -273,6 +274,8 @@ pub struct Options {
     pub idp_name: String,
     pub title: String,
     pub entropy: Arc<dyn Entropy>,
+    /// Whether the provider speaks SAML, and is `fake_saml`.
+    pub saml: bool,
 }
 
 impl Default for Options {
@@ -285,6 +288,7 @@ impl Default for Options {
             idp_name: "Company account".into(),
             title: "Wiki".into(),
             entropy: Arc::new(OsEntropy::default()),
+            saml: false,
         }
     }
 }
@@ -450,16 +454,30 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
         idps: vec![Idp {
             id: "corp".into(),
             name: options.idp_name.clone(),
-            issuer: op.issuer.clone(),
+            issuer: if options.saml { String::new() } else { op.issuer.clone() },
             client_id: CLIENT_ID.into(),
             client_secret: Some(SecretRef::Env("CLIENT_SECRET".into())),
             scopes: vec!["openid".into(), "email".into()],
             groups: "groups".into(),
             trust_email: false,
             algorithms: vec!["RS256".into()],
-            attributes: Vec::new(),
+            attributes: if options.saml { vec![("email".into(), vec!["mail".into()])] } else { Vec::new() },
             userinfo: true,
+            saml: options.saml.then(|| saml(folder)),
         }],
+    }
+}
+
+fn saml(folder: &Path) -> Saml {
+    let metadata = folder.join("idp.xml");
+    std::fs::write(&metadata, crate::fake_saml::metadata("https://idp.test", &["saml-idp.pem"])).unwrap();
+    Saml {
+        metadata: MetadataPlace::File(metadata),
+        pins: Vec::new(),
+        subject: SamlSubject::Persistent,
+        entity_id: None,
+        response_bytes_max: 256 * 1024,
+        key: None,
     }
 }
 

@@ -10,7 +10,11 @@ mod fake_admin;
 #[expect(dead_code, reason = "shared with the tests of the parts, which need more of it")]
 #[path = "../gateway/fake_op.rs"]
 mod fake_op;
+#[expect(dead_code, reason = "shared with the tests of the parts, which need more of it")]
+#[path = "../gateway/fake_saml.rs"]
+mod fake_saml;
 mod house;
 mod identity_headers;
 mod redirects;
+mod saml;
 mod session;

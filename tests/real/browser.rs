@@ -54,20 +54,24 @@ X-Remote-User = "{{user.name}}"
 }
 
 impl House {
-    /// Runs one journey of `journey.mjs` to its end and returns what it told, step by step.
     async fn journey(&self, name: &str) -> Vec<Value> {
-        let shots = repository().join("target/lab/shots");
-        fs::create_dir_all(&shots).expect("target takes folders");
-        let certificate = repository().join("certs/vestibule.test.pem");
-        let asked = json!({ "journey": name, "port": self.site.port(), "shots": shots, "certificate": certificate });
-        let mut node = Command::new(lab("node_modules/.bin/node"));
-        node.arg(repository().join("tests/real/journey.mjs")).arg(asked.to_string());
-        let mut part = Part::start("chromium", &node, self.site.folder());
-        let status = part.finished().await;
-        let steps: Vec<Value> = part.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        assert!(status.success(), "the journey broke off after {steps:#?}\n{}", part.log());
-        steps
+        journey(&self.site, name).await
     }
+}
+
+/// Runs one journey of `journey.mjs` to its end and returns what it told, step by step.
+pub(crate) async fn journey(site: &Site, name: &str) -> Vec<Value> {
+    let shots = repository().join("target/lab/shots");
+    fs::create_dir_all(&shots).expect("target takes folders");
+    let certificate = repository().join("certs/vestibule.test.pem");
+    let asked = json!({ "journey": name, "port": site.port(), "shots": shots, "certificate": certificate });
+    let mut node = Command::new(lab("node_modules/.bin/node"));
+    node.arg(repository().join("tests/real/journey.mjs")).arg(asked.to_string());
+    let mut part = Part::start("chromium", &node, site.folder());
+    let status = part.finished().await;
+    let steps: Vec<Value> = part.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert!(status.success(), "the journey broke off after {steps:#?}\n{}", part.log());
+    steps
 }
 
 /// The step of this name.

@@ -141,6 +141,23 @@ const journeys = {
     }
   },
 
+  // The provider is at another site: its form brings none of our cookies, the redirect after it does.
+  async saml() {
+    const page = await context.newPage();
+    const posted = [];
+    page.on('request', async (request) => {
+      const headers = await request.allHeaders();
+      if (request.url().includes('/saml/acs')) posted.push({ method: request.method(), site: headers['sec-fetch-site'], cookies: 'cookie' in headers });
+    });
+    await page.goto(at('both', '/deep?x=1'));
+    await page.fill('#username', 'ada');
+    await page.fill('#password', 'ada');
+    await page.click('#submit_button', { noWaitAfter: true });
+    await page.click('form[action$="/saml/acs"] button', { noWaitAfter: true });
+    await inTheApp(page);
+    tell('arrived', { posted, ...(await look(page)) });
+  },
+
   async twenty_tabs() {
     const numbers = Array.from({ length: 20 }, (_, number) => number);
     const pages = await Promise.all(numbers.map(() => context.newPage()));

@@ -19,6 +19,11 @@ async fn house() -> House {
 
 impl House {
     async fn gateway(&self, token: &str) -> Gateway {
+        self.gateway_with(token, "").await
+    }
+
+    /// With sections of the test's own.
+    async fn gateway_with(&self, token: &str, sections: &str) -> Gateway {
         let token = self.site.secret("hub-token", token);
         let policy = format!(
             r#"
@@ -47,6 +52,8 @@ pick = "all"
 
 [headers]
 X-Remote-User = "{{user.name}}"
+
+{sections}
 "#,
             port = self.hub.port,
             road = self.road.port
@@ -142,4 +149,50 @@ async fn an_account_from_before_is_a_conflict_until_the_policy_says_how_to_recog
     let page = Person::new().sign_in(&house.home(), "ada").await;
     assert_eq!(page.status, 409, "{}", page.body);
     assert_eq!(house.hub.accounts().await, ["ada"]);
+}
+
+/// Two people, one browser: what the hub shows the second, and what it does not.
+async fn second_person(house: &House) -> String {
+    let hub = "hub.vestibule.test";
+    let mut browser = Person::new();
+    let page = browser.sign_in(&house.home(), "ada").await;
+    assert!(page.body.contains(r#"user: "ada""#), "{:?} {}", browser.trail, page.body);
+    assert!(browser.cookies_of(hub).iter().any(|cookie| cookie.starts_with("jupyterhub-")), "the hub keeps a session of its own");
+    browser.walk_away_from(hub);
+    browser.sign_in(&house.site.url("hub", "/hub/home"), "bob").await.body
+}
+
+#[tokio::test]
+async fn two_people_at_one_browser_never_see_each_other_s_hub() {
+    // The control: the hub goes by its own cookie, whatever the header says.
+    let control = house().await;
+    let _free = control.gateway_with(Hub::TOKEN, "[sign_in]\ncookies = \"free\"\nlogin_url = \"none\"").await;
+    let page = second_person(&control).await;
+    assert!(page.contains(r#"user: "ada""#), "bob is shown what is ada's: {page}");
+
+    let house = house().await;
+    let _bound = house.gateway(Hub::TOKEN).await;
+    let page = second_person(&house).await;
+    assert!(page.contains(r#"user: "bob""#) && !page.contains("ada"), "{page}");
+}
+
+#[tokio::test]
+async fn any_page_leads_into_the_hub_and_signing_out_there_signs_out_here() {
+    let house = house().await;
+    let gateway = house.gateway(Hub::TOKEN).await;
+    let mut ada = Person::new();
+    let page = ada.sign_in(&house.site.url("hub", "/hub/token"), "ada").await;
+    assert_eq!((page.url.path(), page.status), ("/hub/token", 200), "{:?}", ada.trail);
+    assert!(page.body.contains(r#"user: "ada""#), "{}", page.body);
+    assert_eq!(ada.went_through("/hub/login?vestibule-back=").len(), 1, "{:?}", ada.trail);
+    let again = ada.open(&house.site.url("hub", "/hub/home")).await;
+    assert!(again.status == 200 && ada.trail.len() == 1, "once for a session: {:?}", ada.trail);
+
+    let before = ada.clone();
+    let click = [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-site", "same-origin")];
+    let answer = ada.send("GET", &house.site.url("hub", "/hub/logout"), &click, None).await;
+    assert!(answer.status == 200 && answer.body.contains("/.vestibule/logout/done?t="), "{} {}", answer.status, answer.body);
+    let script = before.clone().fetch(&house.site.url("hub", "/hub/api/user")).await;
+    assert_eq!(script.status, 401, "the session is over for whoever kept its cookies: {}", script.body);
+    assert!(gateway.audit().iter().any(|event| event["action"] == "logout"), "{:?}", gateway.audit());
 }

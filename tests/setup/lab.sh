@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the tests of real parts need: a browser from the distribution; JupyterHub, scim2-server, an editor's language server and Node.js from PyPI into a virtual
-# environment; oidc-provider and the browser's driver from npm. Everything but the browser goes under target/lab, in exact
+# What the tests of real parts need: a browser and SimpleSAMLphp (which brings PHP) from the distribution; JupyterHub, scim2-server, an editor's language server and Node.js from PyPI into a virtual
+# environment; oidc-provider and the browser's driver from npm. Everything else goes under target/lab, in exact
 # versions. Quick when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -14,6 +14,11 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || wanted+=(python3-venv)
 if ! have chromium && ! have chromium-browser && [ -z "${CHROMIUM:-}" ]; then
 	if grep -qs '^ID=ubuntu' /etc/os-release; then wanted+=(chromium-browser); else wanted+=(chromium); fi
 fi
+have php || wanted+=(php-cli)
+[ -e /usr/share/simplesamlphp/www ] || wanted+=(simplesamlphp)
+for extension in xml mbstring curl; do
+	have php && php -m | grep -i "^$extension" >/dev/null || wanted+=("php-$extension")
+done
 [ ${#wanted[@]} = 0 ] || packages "the tests of real parts" "${wanted[@]}"
 
 mark=$({ python3 --version; pwd; cat tests/setup/requirements.txt tests/real/package.json tests/real/package-lock.json; } | sha256sum)

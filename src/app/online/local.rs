@@ -96,17 +96,34 @@ fn facts(certificate: &Certificate, environment: Lookup<'_>) -> Result<Facts, Op
 }
 
 fn days(place: &Place, path: &Path, facts: &Facts, now: Timestamp) -> Finding {
-    let (path, left) = (path.display(), facts.days_left(now));
     let names = facts.names.join(", ");
-    if now < facts.not_before {
-        place.error("certificate-dates", format!("{path} is not valid yet"), "is the clock of this machine right?")
-    } else if left < 0 {
-        place.error("certificate-dates", format!("{path} ended {} ago", counted(-left)), "browsers refuse it: renew it")
-    } else if left < DAYS_LEFT_MIN {
-        place.warning("certificate-dates", format!("{path} ends in {}", counted(left)), "renew it: browsers refuse it from then on")
-    } else {
-        place.ok(format_args!("certificate {path}: {names}; {} left", counted(left)))
+    match (said_of_days(path, facts, now), now < facts.not_before || facts.days_left(now) < 0) {
+        (Some((message, help)), true) => place.error("certificate-dates", message, help),
+        (Some((message, help)), false) => place.warning("certificate-dates", message, help),
+        (None, _) => place.ok(format_args!("certificate {}: {names}; {} left", path.display(), counted(facts.days_left(now)))),
     }
+}
+
+/// What is wrong with the days of a certificate, or soon will be, and the way out.
+fn said_of_days(path: &Path, facts: &Facts, now: Timestamp) -> Option<(String, &'static str)> {
+    let (path, left) = (path.display(), facts.days_left(now));
+    if now < facts.not_before {
+        Some((format!("{path} is not valid yet"), "is the clock of this machine right?"))
+    } else if left < 0 {
+        Some((format!("{path} ended {} ago", counted(-left)), "browsers refuse it: renew it"))
+    } else if left < DAYS_LEFT_MIN {
+        Some((format!("{path} ends in {}", counted(left)), "renew it: browsers refuse it from then on"))
+    } else {
+        None
+    }
+}
+
+/// Certificates that have ended or soon will, as far as they are on this machine: `check` is run in other places, too. A warning, for whether a file is in order
+/// does not hang on the day.
+pub(super) fn ending(certificate: &Certificate, place: &Place, now: Timestamp) -> Option<Finding> {
+    let facts = Facts::of_leaf(&std::fs::read(&certificate.chain).ok()?).ok()?;
+    let (message, help) = said_of_days(&certificate.chain, &facts, now)?;
+    Some(place.warning("certificate-dates", message, help))
 }
 
 fn counted(days: i64) -> String {

@@ -8,10 +8,11 @@ use crate::fault::{DenyReason, Incident, PublicMessage};
 use crate::identity::{Groups, Identity, Way};
 use crate::pages::{PageContext, Pages, RequestKind, Wish};
 use crate::policy::evaluate::{Facts, Refusal, Rule, SignedIn};
-use crate::policy::explain::{Check, Explanation, Outcome, explain, span};
+use crate::policy::explain::{Check, Explanation, Outcome, explain};
 use crate::policy::mapping::{Mapped, MappingError, desire};
 use crate::policy::{Arrival, CanonicalPath, Glob, Policy};
 use crate::provision::preview;
+use crate::source::value::duration_text;
 use crate::state::{AccountState, Origin};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr};
@@ -197,7 +198,7 @@ impl Asked<'_> {
             }
             Err(Refusal::FreshLogin { max_age_ms }) => {
                 answer.verdict = Verdict::SignIn;
-                answer.why = format!("max_age {}", span(max_age_ms));
+                answer.why = format!("max_age {}", duration_text(max_age_ms));
                 answer.place = found.deciding().map(|check| lines.of_key(policy, check.rule, check.key));
                 let token = self.way == Way::Bearer;
                 answer.sees = Some(self.sees(if token { PublicMessage::TokenTooOld } else { PublicMessage::FreshSignInRequired }));
@@ -243,7 +244,9 @@ impl Asked<'_> {
             },
             Err(error) => {
                 let fix = match &error {
-                    MappingError::Missing(name) => format!("have the provider send {name}, or give the policy another source for it"),
+                    MappingError::Missing(missing) => {
+                        format!("have the provider send {}, or give the policy another source for it", missing.wanted())
+                    }
                     MappingError::Unusable { attribute, .. } => format!("correct {attribute} at the provider"),
                     MappingError::UnknownRole(_) => "correct the role in [[org]]: it must be one that the app has".to_owned(),
                     MappingError::Login(_) => "make [user] name from something else".to_owned(),

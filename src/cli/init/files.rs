@@ -1,12 +1,14 @@
 //! The files that `init` writes: short, commented, and in order as they are.
 
 use super::probe::App;
+use crate::clock::Timestamp;
 use crate::entropy::Entropy;
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What was answered.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ pub(super) enum WriteError {
 }
 
 /// Writes them; never over something that is there. Returns what was written.
-pub(super) fn write(folder: &Path, answers: &Answers, entropy: &dyn Entropy) -> Result<Vec<PathBuf>, WriteError> {
+pub(super) fn write(folder: &Path, answers: &Answers, entropy: &dyn Entropy, now: Timestamp) -> Result<Vec<PathBuf>, WriteError> {
     let mut written = Vec::new();
     let mut put = |name: &str, text: &str, mode: u32| -> Result<(), WriteError> {
         let path = folder.join(name);
@@ -74,9 +76,9 @@ pub(super) fn write(folder: &Path, answers: &Answers, entropy: &dyn Entropy) -> 
     fs::create_dir_all(&policies).map_err(|cause| WriteError::File { path: policies, cause })?;
     if matches!(answers.certificate, Certificate::SelfSigned) {
         let names = vec![answers.auth_host.clone(), format!("*.{}", answers.domain())];
-        let made = rcgen::generate_simple_self_signed(names)?;
-        put("self-signed.pem", &made.cert.pem(), 0o644)?;
-        put("self-signed.key", &made.signing_key.serialize_pem(), 0o600)?;
+        let (chain, key) = self_signed(names, now)?;
+        put("self-signed.pem", &chain, 0o644)?;
+        put("self-signed.key", &key, 0o600)?;
     }
     put("state.key", &entropy.token(), 0o600)?;
     put(&format!("policies/{}.toml", answers.app_name()), &policy(answers), 0o644)?;
@@ -84,9 +86,24 @@ pub(super) fn write(folder: &Path, answers: &Answers, entropy: &dyn Entropy) -> 
     Ok(written)
 }
 
+/// A certificate, and its key, that ends: one that is forgotten should be noticed before it has become a habit. No longer than browsers take (CA/Browser Forum Baseline
+/// Requirements 6.3.2: at most 398 days); from an hour ago, for machines whose clock is behind.
+fn self_signed(names: Vec<String>, now: Timestamp) -> Result<(String, String), rcgen::Error> {
+    const DAYS: u32 = 397;
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let since_epoch = Duration::from_secs(u64::try_from(now.seconds()).unwrap_or_default());
+    let mut parameters = rcgen::CertificateParams::new(names)?;
+    parameters.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_epoch.saturating_sub(HOUR);
+    parameters.not_after = parameters.not_before + HOUR * 24 * DAYS;
+    let key = rcgen::KeyPair::generate()?;
+    Ok((parameters.self_signed(&key)?.pem(), key.serialize_pem()))
+}
+
 fn gateway(answers: &Answers) -> String {
     let (chain, key, note) = match &answers.certificate {
-        Certificate::SelfSigned => ("self-signed.pem", "self-signed.key", "        # browsers will warn: replace it before people use this"),
+        Certificate::SelfSigned => {
+            ("self-signed.pem", "self-signed.key", "        # browsers will warn, and it ends after 397 days: replace it before people use this")
+        }
         Certificate::Files { chain, key } => (chain.as_str(), key.as_str(), ""),
     };
     format!(
@@ -197,6 +214,8 @@ pub(super) fn farewell(answers: &Answers, config: &Path) -> String {
         "
 At the provider, register the client {client} with this redirect address:
   https://{auth}/.vestibule/callback
+and, to come back to after signing out (post-logout redirect address):
+  https://{auth}/.vestibule/signed-out
 DNS: {auth} and {app} are names of this machine.
 
 Next:

@@ -8,6 +8,7 @@ mod files;
 mod probe;
 
 use super::{COULD_NOT, NO, YES, print, tell};
+use crate::clock::{Clock as _, SystemClock};
 use crate::entropy::OsEntropy;
 use crate::load;
 use crate::outbound::HyperTransport;
@@ -53,7 +54,7 @@ pub(super) fn run(what: What, folder: &Path) -> u8 {
         Ok(answers) => answers,
         Err(Gone) => return fail("the questions were not all answered; nothing was written"),
     };
-    match files::write(folder, &answers, &OsEntropy::default()) {
+    match files::write(folder, &answers, &OsEntropy::default(), SystemClock.now()) {
         Ok(written) => {
             for path in written {
                 print(&format!("wrote  {}\n", path.display()));

@@ -59,7 +59,7 @@ fn everything_wrong_with_a_gateway_file_is_named() {
     check("issuer = \"https://idp.example.com\"", "issuer = \"http://idp.example.com\"", &["bad-value 13"]);
     check("issuer = \"https://idp.example.com\"", "issuer = \"https://idp.example.com/?x\"", &["bad-value 13"]);
     check("issuer = \"https://idp.example.com\"\n", "", &["missing-key 11"]);
-    check("issuer = \"https://idp.example.com\"", "type = \"saml\"\nmetadata = \"x\"\npin = \"y\"", &["not-yet 13"]);
+    check("issuer = \"https://idp.example.com\"", "type = \"saml\"\nmetadata = \"x\"\npin = \"y\"", &["bad-value 15", "contradiction 16"]);
     check("issuer = \"https://idp.example.com\"", "issuer = \"https://idp.example.com\"\npin = \"y\"", &["contradiction 14"]);
     check("", "[idp.attributes]\nsub = \"x\"\nemail = []\n\"a b\" = \"x\"\n", &["bad-value 16", "empty-list 17", "bad-value 18"]);
     check("", "groups = \"g\"\n[idp.attributes]\ngroups = \"roles\"\n", &["contradiction 17"]);
@@ -76,7 +76,7 @@ fn everything_wrong_with_a_gateway_file_is_named() {
     check("", "[session]\nmax = \"0s\"\n", &["bad-value 16"]);
     check("", "scopes = []\nalgorithms = []\n", &["empty-list 15", "empty-list 16"]);
     check("", "[audit]\nformat = \"cef\"\npii = \"none\"\nfile = 1\n", &["bad-value 16", "bad-value 17", "wrong-type 18"]);
-    check("", "[logging]\nlevel = \"info\"\n", &["unknown-key 15"]);
+    check("", "[logging]\nlevel = \"info\"\n", &["unknown-section 15"]);
     check("[[idp]]", "[idp]", &["expected-list 11"]);
 }
 
@@ -158,4 +158,33 @@ fn audit_events_go_where_they_are_sent_as_they_are_wanted() {
     check("file = \"a.jsonl\"\nformat = \"ecs\"", Audit { format: AuditFormat::Ecs, ..full(AuditSink::File("/etc/v/a.jsonl".into())) });
     check("file = \"syslog\"\nformat = \"ocsf\"", Audit { format: AuditFormat::Ocsf, ..full(AuditSink::Syslog("/dev/log".into())) });
     check("file = \"journald\"\nformat = \"plain\"\npii = \"full\"", full(AuditSink::Journald("/run/systemd/journal/socket".into())));
+}
+
+#[test]
+fn s31_everything_wrong_with_a_saml_provider_is_named() {
+    const OIDC: &str = "issuer = \"https://idp.example.com\"\nclient_id = \"vestibule\"\n";
+    let saml = |text: &str, expected: &[&str]| check(OIDC, &format!("type = \"saml\"\n{text}\n"), expected);
+    let https = "metadata = \"https://idp.example.com/m\"\n";
+    let pin = format!("pin = \"sha256:{}\"", "0f".repeat(32));
+    saml("", &["missing-key 11"]);
+    saml("metadata = \"ftp://idp.example.com/m\"", &["bad-value 14"]);
+    saml("metadata = \"https://user:pw@idp.example.com/m\"", &["bad-value 14"]);
+    saml("metadata = \"https://\"", &["bad-value 14"]);
+    saml("metadata = \"http://idp.example.com/m\"", &["insecure 14"]);
+    saml(&format!("metadata = \"http://idp.example.com/m\"\n{pin}"), &[]);
+    saml("metadata = \"http://127.0.0.1:9120/m\"", &[]);
+    saml("metadata = \"idp.xml\"", &[]);
+    saml(https, &[]);
+    saml(&format!("{https}pin = \"9f2a\""), &["bad-value 15"]);
+    saml(&format!("{https}pin = \"sha256:{}\"", "+f".repeat(32)), &["bad-value 15"]);
+    saml(&format!("{https}pin = []"), &["empty-list 15"]);
+    saml(&format!("{https}{}", pin.replace("0f0f", "0F:0F")), &[]);
+    saml(&format!("{https}client_id = \"x\""), &["contradiction 15"]);
+    saml(&format!("{https}groups = \"x\"\nscopes = [\"x\"]"), &["contradiction 15", "contradiction 16"]);
+    saml(&format!("{https}cert = \"sp.pem\""), &["missing-key 15"]);
+    saml(&format!("{https}key = \"file:sp.key\""), &["missing-key 15"]);
+    saml(&format!("{https}key = \"MIIE\"\ncert = \"sp.pem\""), &["literal-secret 15"]);
+    saml(&format!("{https}max_response = \"1 MiB\""), &["bad-value 15"]);
+    saml(&format!("{https}[idp.attributes]\nsub = \"x\""), &["bad-value 16"]);
+    check("", "subject = \"oid\"\n", &["contradiction 15"]);
 }

@@ -51,7 +51,8 @@ fn parse(line: &str) -> Option<(&str, &str, bool)> {
     let gone = parts.any(|part| {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         let (key, value) = (key.trim(), value.trim());
-        let past = || httpdate::parse_http_date(value).is_ok_and(|at| at.duration_since(std::time::UNIX_EPOCH).is_ok_and(|age| age.as_secs() < 86_400));
+        let past =
+            || httpdate::parse_http_date(value).is_ok_and(|at| at.duration_since(std::time::UNIX_EPOCH).is_ok_and(|age| age.as_secs() < 86_400));
         // An end that is not the beginning of time is bounded by the session's own.
         (key.eq_ignore_ascii_case("max-age") && value.parse::<i64>().is_ok_and(|age| age <= 0)) || (key.eq_ignore_ascii_case("expires") && past())
     });

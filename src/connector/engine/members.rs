@@ -298,11 +298,8 @@ impl Engine {
             for (name, role) in members {
                 let mut names = self.names();
                 names.set("member", "name", Value::from(name.clone()));
-                let id = if self.model.can(&Verb::Resolve(kind.clone())) {
-                    self.resolve(kind, name, &mut names, true).await?
-                } else {
-                    Some(name.clone())
-                };
+                let id =
+                    if self.model.can(&Verb::Resolve(kind.clone())) { self.resolve(kind, name, &mut names, true).await? } else { Some(name.clone()) };
                 listed.extend(id.map(|id| Member { name: name.clone(), id: Some(id), role: role.clone() }.names()));
             }
             out.insert(kind.clone(), Value::Array(listed));

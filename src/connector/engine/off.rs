@@ -2,9 +2,9 @@
 //!
 //! Apart because these take something away: each does exactly one thing, says what it was, and leaves whether it may to whoever asks (`provision/`).
 
+use super::Engine;
 use super::members::Change;
 use super::run::trouble;
-use super::Engine;
 use crate::connector::model::{DisableBy, Verb, plain};
 use crate::connector::{Context, Observation, Outcome, SwitchedOff, Trouble};
 use crate::plan::Account;
@@ -130,5 +130,4 @@ impl Engine {
             }
         }
     }
-
 }

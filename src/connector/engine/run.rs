@@ -180,7 +180,8 @@ impl Engine {
             }
         };
         let (pages, here) = (at.pages + 1, answer.elements.len());
-        let seen = paginate::Seen { headers: &answer.headers, whole: &whole, pages, here, elements: at.elements + here, total: total_of(paginate, &whole) };
+        let seen =
+            paginate::Seen { headers: &answer.headers, whole: &whole, pages, here, elements: at.elements + here, total: total_of(paginate, &whole) };
         let next = match paginate::next(paginate, &self.base, &seen) {
             paginate::Next::End => None,
             paginate::Next::Parameters(extra) => Some(Page { extra, address: None, pages, elements: at.elements + here }),

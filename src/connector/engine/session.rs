@@ -169,7 +169,7 @@ impl Engine {
 }
 
 /// What a place shows in an answer, pages and cookies included.
-fn read(extract: &Extract, element: &Value, response: &OutboundResponse) -> Option<Value> {
+pub(super) fn read(extract: &Extract, element: &Value, response: &OutboundResponse) -> Option<Value> {
     let on_page = extract.from.iter().find_map(|place| match place {
         Place::Html(place) => html::attribute(&String::from_utf8_lossy(&response.body), place).map(Value::from),
         Place::Cookie(name) => jar::set_by(&response.headers, name).map(Value::from),

@@ -335,7 +335,6 @@ impl Engine {
         }
         Ok(json!({ "name": name, "path": attribute.path, "value": out }))
     }
-
 }
 
 /// Runs for memberships, not with create or update itself.

@@ -1,12 +1,13 @@
 //! One step: request, classification, selection. Shared by connector files and a policy's own steps.
 
-use super::read::{Reader, literal};
 use super::defaults::Defaults;
+use super::read::{Reader, literal};
 use super::{Base, Body, Call, Each, Effect, Filter, Fold, Place, Pointer, Rule, SameAs, Select, Test, Tree};
 use super::{body, paging};
 use crate::connector::Outcome;
 use crate::expr::{Env, Template, Type};
-use crate::source::value::duration_ms;
+use crate::identity::text::clean;
+use crate::source::value::{duration_ms, nearest};
 use crate::source::{Entry, Node, Table, Written};
 use http::Method;
 
@@ -15,13 +16,12 @@ pub(super) const METHODS: [(&str, Method); 5] =
     [("get", Method::GET), ("post", Method::POST), ("put", Method::PUT), ("patch", Method::PATCH), ("delete", Method::DELETE)];
 
 const CALL_KEYS: [&str; 18] = [
-    "name", "effect", "if", "each", "get", "post", "put", "patch", "delete", "query", "headers", "classify", "continue", "select", "save", "paginate",
-    "response", "at",
+    "name", "effect", "if", "each", "get", "post", "put", "patch", "delete", "query", "headers", "classify", "continue", "select", "save",
+    "paginate", "response", "at",
 ];
 
 /// How long a name that was resolved is believed, unless its step says otherwise.
 const CACHE_MS: u64 = 600_000;
-
 
 /// Outcomes as written.
 pub(super) const OUTCOMES: [(&str, Outcome); 16] = [
@@ -274,7 +274,16 @@ pub(super) fn pairs(reader: &mut Reader<'_>, table: &Table, key: &str, env: &Env
 
 pub(super) fn headers(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Vec<(http::HeaderName, Template)> {
     let Some(given) = table.get("headers").and_then(|entry| reader.table(&entry.node)) else { return Vec::new() };
-    given.entries.iter().filter_map(|entry| Some((reader.header_name(entry)?, reader.template(&entry.node, env)?))).collect()
+    let mut headers = Vec::new();
+    for entry in &given.entries {
+        let (Some(name), Some(value)) = (reader.header_name(entry), reader.template(&entry.node, env)) else { continue };
+        // Sent as it is, with every call.
+        if let Err(problem) = clean(&value.shape("")) {
+            reader.error("bad-value", &entry.node.span, format!("the header `{}` {problem}", entry.key));
+        }
+        headers.push((name, value));
+    }
+    headers
 }
 
 pub(super) fn saves(reader: &mut Reader<'_>, table: &Table) -> Vec<(String, super::Extract)> {
@@ -283,7 +292,21 @@ pub(super) fn saves(reader: &mut Reader<'_>, table: &Table) -> Vec<(String, supe
 }
 
 pub(super) fn each(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Each> {
+    const KINDS: [&str; 2] = ["roles", "orgs"];
+    const CHANGES: [&str; 2] = ["added", "removed"];
     let text = reader.text(node)?;
+    // `role.aded`: what comes near, and is no name that steps may use; `role` is one text.
+    if let Some((kind, change)) = text.split_once('.')
+        && (KINDS.contains(&kind) || kind == "role" || !env.names().any(|name| name == kind))
+        && !(KINDS.contains(&kind) && CHANGES.contains(&change))
+        && let Some(meant) = nearest(kind, KINDS)
+    {
+        let all = || KINDS.iter().flat_map(|kind| CHANGES.map(|change| format!("\"{kind}.{change}\""))).collect::<Vec<_>>().join(", ");
+        let help = nearest(change, CHANGES)
+            .map_or_else(|| format!("one of {}, or a list such as vars.groups", all()), |change| format!("did you mean \"{meant}.{change}\"?"));
+        reader.error_help("unknown-value", &node.span, format!("`each` cannot be `{text}`"), help);
+        return None;
+    }
     match text.split_once('.') {
         Some((kind @ ("roles" | "orgs"), "added")) => Some(Each::Added(kind.to_owned())),
         Some((kind @ ("roles" | "orgs"), "removed")) => Some(Each::Removed(kind.to_owned())),

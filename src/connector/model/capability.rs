@@ -51,6 +51,8 @@ impl fmt::Display for Verb {
             Self::Members(kind, MemberVerb::Name) => write!(f, "members.{kind}.name"),
             Self::Resolve(kind) => write!(f, "resolve.{kind}"),
             Self::RevokeSessions => f.write_str("revoke_sessions"),
+            Self::SetPassword => f.write_str("set_password"),
+            Self::Enter => f.write_str("enter"),
         }
     }
 }

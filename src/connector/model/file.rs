@@ -1,12 +1,12 @@
 //! A connector file, `policies/connectors/APP.toml`.
 
 use super::call::{self, Expect};
-use super::{defaults, disable};
 use super::read::{Reader, literal};
 use super::{
     AccountShape, Attribute, Auth, AuthMember, Body, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit, Pointer,
     Presented, Rejected, Setting, SignIn, Verb, Way,
 };
+use super::{defaults, disable};
 use crate::config::SecretRef;
 use crate::expr::{Env, FirstOf, Type};
 use crate::policy::CanonicalPath;
@@ -15,7 +15,7 @@ use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-const TOP: [&str; 37] = [
+const TOP: [&str; 39] = [
     "connector",
     "version",
     "summary",
@@ -53,6 +53,8 @@ const TOP: [&str; 37] = [
     "members",
     "resolve",
     "revoke_sessions",
+    "set_password",
+    "enter",
 ];
 
 pub(super) fn parse(file: &SourceFile) -> (Option<Model>, Vec<Problem>) {
@@ -199,7 +201,12 @@ pub(super) fn settings(model: &Model, file: &SourceFile, given: Option<&Table>) 
             if setting.secret {
                 if secret_text(&entry.node).and_then(SecretRef::parse).is_none() {
                     let help = format!("{} = \"cred:NAME\", \"file:PATH\" or \"env:NAME\"", entry.key);
-                    reader.error_help("literal-secret", &entry.node.span, format!("`{}` is a secret: it is referred to, never written", entry.key), help);
+                    reader.error_help(
+                        "literal-secret",
+                        &entry.node.span,
+                        format!("`{}` is a secret: it is referred to, never written", entry.key),
+                        help,
+                    );
                 }
                 continue;
             }
@@ -518,6 +525,7 @@ fn env(model: &Model, verb: &Verb, kinds: &[String]) -> Env {
         | Verb::List
         | Verb::Members(_, MemberVerb::List)
         | Verb::RevokeSessions => env,
+        Verb::SetPassword | Verb::Enter => env.with("secret", Type::Text, false),
     }
 }
 
@@ -560,6 +568,8 @@ fn verbs(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
         ("delete", Verb::Delete),
         ("list", Verb::List),
         ("revoke_sessions", Verb::RevokeSessions),
+        ("set_password", Verb::SetPassword),
+        ("enter", Verb::Enter),
     ];
     for (key, verb) in simple {
         if let Some(entry) = table.get(key) {
@@ -600,11 +610,12 @@ const fn expected(verb: &Verb) -> Expect {
         Verb::Lookup(_) => Expect::Lookup,
         Verb::Resolve(_) | Verb::Members(_, MemberVerb::Name) => Expect::Resolve,
         Verb::Create => Expect::Create,
-        Verb::Token | Verb::Session => Expect::PreStep,
+        Verb::Token | Verb::Session | Verb::Enter => Expect::PreStep,
         Verb::Probe | Verb::Get | Verb::List | Verb::Members(_, MemberVerb::List) => Expect::Read,
         Verb::Update | Verb::Rename | Verb::Enable | Verb::Disable | Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set) => {
             Expect::Change
         }
         Verb::Delete | Verb::RevokeSessions => Expect::Any,
+        Verb::SetPassword => Expect::Change,
     }
 }

@@ -1,14 +1,18 @@
 //! A policy's own `[provision.find]` and `[[provision.step]]`, in the short form people write, made into the same steps.
 
 use super::call::{self, METHODS};
-use super::{body, paging};
 use super::read::Reader;
 use super::{Body, Call, Each, Effect, Extract, Filter, OwnFind, OwnStep, OwnSteps, Place, Pointer, Rule, Select, Steps, Way};
+use super::{body, paging};
 use crate::connector::Outcome;
 use crate::expr::{Env, Type};
 use crate::policy::schema::{FIND, STEP};
+use crate::source::value::nearest;
 use crate::source::{Node, Problem, SourceFile, Table};
 use std::sync::Arc;
+
+/// When a step may run.
+const MOMENTS: [&str; 2] = ["create", "update"];
 
 pub(super) fn parse(file: &SourceFile, find: Option<&Node>, steps: &[Node], env: &Env) -> (Option<Steps>, Vec<Problem>) {
     let mut reader = Reader::new(file);
@@ -90,8 +94,13 @@ fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> 
         reader.error("missing-key", &node.span, "a step needs a `name`: it is what people read when it fails");
     }
     let on = reader.texts_at(table, "on");
-    for one in on.iter().filter(|one| !matches!(one.as_str(), "create" | "update")) {
-        reader.error_help("unknown-value", &node.span, format!("`on` cannot be `{one}`"), "create, update or both");
+    for one in table.text_nodes("on") {
+        let written = one.as_text().unwrap_or_default();
+        if !MOMENTS.contains(&written) {
+            let meant = nearest(written, MOMENTS).map(|meant| format!("did you mean \"{meant}\"?"));
+            let help = meant.unwrap_or_else(|| "\"create\", \"update\", or both in a list".to_owned());
+            reader.error_help("unknown-value", &one.span, format!("`on` cannot be `{written}`"), help);
+        }
     }
     if on.is_empty() {
         reader.error_help("missing-key", &node.span, "a step needs `on`", "on = \"create\", or [\"create\", \"update\"]");

@@ -2,6 +2,7 @@
 
 use super::{Extract, HtmlPlace, Place, Pointer, Tree, tree};
 use crate::expr::{Condition, Env, ExprProblem, FirstOf, Template};
+use crate::source::value::nearest;
 use crate::source::{Entry, Node, Problem, Severity, SourceFile, Span, Table, Written};
 use serde_json::Value;
 
@@ -34,7 +35,7 @@ impl<'f> Reader<'f> {
         for entry in &table.entries {
             if !known.contains(&entry.key.as_str()) {
                 let problem = Problem::error("unknown-key", self.file, entry.key_span.clone(), format!("unknown key `{}` in {place}", entry.key));
-                self.problems.push(match nearest(&entry.key, known) {
+                self.problems.push(match nearest(&entry.key, known.iter().copied()) {
                     Some(near) => problem.label(format!("did you mean `{near}`?")),
                     None => problem.help(format!("known keys: {}", known.join(", "))),
                 });
@@ -142,7 +143,8 @@ impl<'f> Reader<'f> {
             return Some(*found);
         }
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        let help = nearest(&text, &names).map_or_else(|| format!("one of {}", names.join(", ")), |near| format!("did you mean \"{near}\"?"));
+        let help =
+            nearest(&text, names.iter().copied()).map_or_else(|| format!("one of {}", names.join(", ")), |near| format!("did you mean \"{near}\"?"));
         self.error_help("unknown-value", &node.span, format!("`{text}` is not known here"), help);
         None
     }
@@ -284,47 +286,5 @@ pub(super) fn literal(node: &Node) -> Value {
         Written::Bool(yes) => Value::Bool(*yes),
         Written::List(list) => Value::Array(list.iter().map(literal).collect()),
         Written::Table(table) => Value::Object(table.entries.iter().map(|entry| (entry.key.clone(), literal(&entry.node))).collect()),
-    }
-}
-
-/// The known name that `word` was probably meant to be.
-fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let most = (word.chars().count() / 3).max(1);
-    known.iter().map(|name| (distance(word, name), *name)).filter(|(far, _)| *far <= most).min().map(|(_, name)| name)
-}
-
-/// Edits between two words, a swap of neighbours counting as one (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    let mut last = None;
-    for (i, x) in a.chars().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
-            let mut cost = (at(&row, j) + usize::from(x != *y)).min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
-            if j > 0 && last == Some(*y) && b.get(j - 1) == Some(&x) {
-                cost = cost.min(at(&before, j - 1) + 1);
-            }
-            next.push(cost);
-        }
-        before = std::mem::replace(&mut row, next);
-        last = Some(x);
-    }
-    row.last().copied().unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::nearest;
-
-    #[test]
-    fn a_slip_of_the_keys_is_recognised_and_a_stranger_is_not() {
-        let known = ["status", "outcome", "json", "reason"];
-        assert_eq!(nearest("zebra", &known), None);
-        assert_eq!(nearest("", &known), None);
-        assert_eq!(nearest("stauts", &known), Some("status"));
-        assert_eq!(nearest("outcom", &known), Some("outcome"));
     }
 }

@@ -157,7 +157,8 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
             of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Success, Informational)
         }
         // The app did not know somebody whom we know.
-        "signin.rejected" => of(Authentication, LOGON, &["authentication"], &["info"], Failure, Medium),
+        "signin.bridged" => of(Authentication, LOGON, &["authentication"], &["start"], Success, Informational),
+        "signin.rejected" | "signin.failed" => of(Authentication, LOGON, &["authentication"], &["info"], Failure, Medium),
         "access.denied" => of(HttpActivity, Method, &["web"], &["denied"], Failure, Low),
         "account.created" => of(AccountChange, CREATE, &["iam"], &["user", "creation"], Success, Informational),
         "account.enabled" => of(AccountChange, ENABLE, &["iam"], &["user", "change"], Success, Informational),

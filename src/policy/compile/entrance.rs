@@ -56,14 +56,7 @@ fn block_paths(reader: &mut Reader<'_>, tree: &Table, table: &Table, provision: 
 }
 
 /// Paths of the app: the policy's own, in `key` of `section`, and those that the connector knows; an empty list is neither.
-pub(super) fn patterns(
-    reader: &mut Reader<'_>,
-    tree: &Table,
-    table: &Table,
-    section: &str,
-    key: &str,
-    known: &[String],
-) -> Vec<PathPattern> {
+pub(super) fn patterns(reader: &mut Reader<'_>, tree: &Table, table: &Table, section: &str, key: &str, known: &[String]) -> Vec<PathPattern> {
     let written = table.node(key);
     if written.is_some_and(|node| node.as_list().is_some_and(<[_]>::is_empty)) {
         return Vec::new();

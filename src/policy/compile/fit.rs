@@ -180,7 +180,7 @@ fn uses_roles(tree: &Table) -> bool {
 }
 
 /// Roles as `[roles]` and `[[org]]` write them out, with their places.
-fn written_roles(tree: &Table) -> Vec<&Node> {
+pub(crate) fn written_roles(tree: &Table) -> Vec<&Node> {
     let table = tree.table("roles");
     let mapped = table.and_then(|table| table.table("map")).map(|map| map.entries.as_slice()).unwrap_or_default();
     let mut nodes: Vec<&Node> = mapped.iter().map(|entry| &entry.node).chain(table.and_then(|table| table.node("default"))).collect();

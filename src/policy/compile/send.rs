@@ -1,8 +1,9 @@
 //! `[headers]`, `[[path]] headers` and `[jwt]`: what the app is told.
 
-use crate::expr::Env;
+use crate::expr::{Env, Template};
+use crate::identity::text::clean;
 use crate::policy::{Encoding, Header, Jwt, PathSection, SecretHeader};
-use crate::source::{Entry, Reader, Span, Table};
+use crate::source::{Entry, Node, Reader, Span, Table};
 use http::HeaderName;
 
 /// Headers that the gateway or HTTP itself sets: a policy never does. RFC 9110 7.6.1, and what decides where a message ends or goes.
@@ -78,12 +79,24 @@ fn read(reader: &mut Reader<'_>, table: &Table, place: &str, env: &Env) -> (Vec<
             _ => Encoding::Utf8,
         };
         let Some(value) = value else { continue };
+        literal_holds(reader, value, env, &entry.key);
         let value = reader.first_of(value, env);
         if let Some(name) = name {
             headers.push(Header { name, written: entry.key.clone(), value, encoding });
         }
     }
     (headers, secrets)
+}
+
+/// What stands between the expressions is sent as it is: a line break in it would make every request of everybody fail.
+fn literal_holds(reader: &mut Reader<'_>, value: &Node, env: &Env, header: &str) {
+    for node in value.as_list().unwrap_or(std::slice::from_ref(value)) {
+        let template = node.as_text().and_then(|text| Template::compile(text, env).ok());
+        if let Some(Err(problem)) = template.map(|(template, _)| clean(&template.shape(""))) {
+            let help = "a header is one line of text; \\n, \\t and their kind in double quotes are such characters";
+            reader.error("bad-value", &node.span, format!("the header `{header}` {problem}"), help);
+        }
+    }
 }
 
 /// `[jwt]`.

@@ -1,7 +1,7 @@
 //! `[sign_in]`, over what the connector knows of its app.
 
 use super::entrance;
-use crate::connector::model::{Model, SignIn as Known, rejected_when};
+use crate::connector::model::{Model, SignIn as Known, Verb, rejected_when};
 use crate::policy::landing::is_local;
 use crate::policy::sign_in::{Mode, Password, SignIn};
 use crate::policy::{CanonicalPath, Glob, Header, Jwt, Login, PathPattern, Provision};
@@ -23,10 +23,10 @@ pub(super) fn sign_in(reader: &mut Reader<'_>, tree: &Table, beside: &Beside<'_>
     let connector = beside.provision.map(|provision| provision.connector.as_ref());
     let known = connector.map_or(&unknown, |connector| &connector.sign_in);
     let mode = mode(reader, table, connector);
-    let login_url = login_url(reader, table, known, beside);
+    let login_url = login_url(reader, table, mode, known, beside);
     let bound = match table.text("cookies") {
         Some(written) => written == "bound",
-        None => known.own_session || login_url.is_some(),
+        None => known.own_session || login_url.is_some() || mode == Mode::SessionBridge,
     };
     let sign_in = SignIn {
         mode,
@@ -44,6 +44,7 @@ pub(super) fn sign_in(reader: &mut Reader<'_>, tree: &Table, beside: &Beside<'_>
         reader.warning("no-effect", &node.span, "sign_in.script_cookies has no effect: no cookie is bound here, so that all pass", help);
     }
     told(reader, tree, table, &sign_in, beside);
+    enters(reader, tree, table, &sign_in, beside);
     sign_in
 }
 
@@ -59,7 +60,10 @@ fn mode(reader: &mut Reader<'_>, table: &Table, connector: Option<&Model>) -> Mo
     mode
 }
 
-fn login_url(reader: &mut Reader<'_>, table: &Table, known: &Known, beside: &Beside<'_>) -> Option<String> {
+fn login_url(reader: &mut Reader<'_>, table: &Table, mode: Mode, known: &Known, beside: &Beside<'_>) -> Option<String> {
+    if mode.enters() {
+        return None;
+    }
     let Some(node) = table.node("login_url") else { return known.login_url.clone() };
     let written = node.as_text().filter(|text| !text.trim().is_empty())?;
     if written == "none" {
@@ -87,7 +91,12 @@ pub(super) fn reachable(reader: &mut Reader<'_>, tree: &Table, login: &Login, si
         let own = tree.table("sign_in").and_then(|section| section.node("login_url"));
         let span = own.or(written).map_or_else(|| section(tree, "provision"), |node| node.span.clone());
         let message = format!("login.block_paths and sign_in.login_url contradict each other: nobody could get in at {url}");
-        reader.error("contradiction", &span, message, "leave that path out of block_paths; with login_url = \"none\" the headers are sent everywhere");
+        reader.error(
+            "contradiction",
+            &span,
+            message,
+            "leave that path out of block_paths; with login_url = \"none\" the headers are sent everywhere",
+        );
     }
 }
 
@@ -129,7 +138,12 @@ fn told(reader: &mut Reader<'_>, tree: &Table, table: &Table, sign_in: &SignIn, 
         && let Some(node) = table.node("login_url").filter(|_| sign_in.login_url.is_some())
     {
         let message = "sign_in.login_url has nothing to send there: the policy has neither [headers] nor [jwt]";
-        reader.error("missing-key", &node.span, message, "name the header that the application reads, such as [headers] X-Remote-User = \"{user.name}\"");
+        reader.error(
+            "missing-key",
+            &node.span,
+            message,
+            "name the header that the application reads, such as [headers] X-Remote-User = \"{user.name}\"",
+        );
     }
     let authorization = |header: &&Header| header.name == http::header::AUTHORIZATION;
     if sign_in.mode == Mode::Basic
@@ -138,6 +152,41 @@ fn told(reader: &mut Reader<'_>, tree: &Table, table: &Table, sign_in: &SignIn, 
         let span = table.node("mode").map_or_else(|| section(tree, "headers"), |node| node.span.clone());
         let message = "mode = \"basic\" and a header of the policy both set `Authorization`";
         reader.error("contradiction", &span, message, "leave that header out: the gateway sends login and password there");
+    }
+}
+
+/// The gateway can sign people in at an app only as its connector says, and only whose account it knows.
+fn enters(reader: &mut Reader<'_>, tree: &Table, table: &Table, sign_in: &SignIn, beside: &Beside<'_>) {
+    if !sign_in.mode.enters() {
+        return;
+    }
+    let span = table.node("mode").map_or_else(|| section(tree, "provision"), |node| node.span.clone());
+    let word = sign_in.mode.word();
+    let Some(provision) = beside.provision else {
+        let help = "name the application's connector in [provision]: it says how to sign people in";
+        return reader.error("sign-in-mode", &span, format!("mode = \"{word}\" needs [provision]"), help);
+    };
+    let connector = &provision.connector;
+    let missing = [(Verb::Enter, "enter", true), (Verb::SetPassword, "set_password", sign_in.mode == Mode::SessionBridge)];
+    for (_, name, _) in missing.iter().filter(|(verb, _, needed)| *needed && !connector.can(verb)) {
+        let message = format!("mode = \"{word}\" needs `[[{name}]]`, which connector `{}` does not have", connector.name);
+        reader.error("sign-in-mode", &span, message, "use another mode, or a connector that knows how");
+    }
+    if sign_in.mode == Mode::TokenExchange && beside.jwt.is_none() {
+        reader.error(
+            "missing-key",
+            &span,
+            "mode = \"token_exchange\" needs [jwt]: the token that the application exchanges",
+            "add [jwt] with its audience",
+        );
+    }
+    if let Some(cookies) = table.node("cookies").filter(|_| sign_in.mode == Mode::SessionBridge && !sign_in.bound) {
+        let message = "mode = \"session_bridge\" and cookies = \"free\" contradict each other: whose session would the browser have?";
+        reader.error("contradiction", &cookies.span, message, "leave cookies out");
+    }
+    if let Some(url) = table.node("login_url").filter(|node| node.as_text() != Some("none")) {
+        let message = format!("sign_in.login_url has no effect with mode = \"{word}\": nothing is told to the application on the way");
+        reader.warning("no-effect", &url.span, message, "leave it out");
     }
 }
 

@@ -12,12 +12,12 @@ fn globs(patterns: &[&str]) -> Vec<Glob> {
     patterns.iter().map(|pattern| Glob::new(*pattern)).collect()
 }
 
-fn section(patterns: &[&str], public: bool, gate: Gate) -> PathSection {
+pub(super) fn section(patterns: &[&str], public: bool, gate: Gate) -> PathSection {
     let patterns = patterns.iter().map(|pattern| PathPattern::parse(pattern).unwrap()).collect();
     PathSection { place: "p.toml:9".into(), patterns, public, gate, auth: Ways::SESSION, headers: Vec::new(), secret_headers: Vec::new() }
 }
 
-fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
+pub(super) fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
     let nothing = || FirstOf(Vec::new());
     Policy {
         name: "p".into(),
@@ -32,7 +32,7 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
         access_place: "p.toml:4".into(),
         contact: None,
         help: None,
-        paths,
+        paths: paths.into(),
         messages: crate::policy::messages::Messages::default(),
         encoded_slashes: crate::policy::EncodedSlashes::Refuse,
         bearer: None,
@@ -59,7 +59,7 @@ fn policy(access: Gate, paths: Vec<PathSection>) -> Policy {
     }
 }
 
-fn ada() -> Identity {
+pub(super) fn ada() -> Identity {
     Identity {
         subject: SubjectId { issuer: "https://idp.example".into(), subject: "1".into() },
         idp: "corp".into(),

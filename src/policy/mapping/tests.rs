@@ -24,7 +24,7 @@ fn bare() -> Policy {
         access_place: String::new(),
         contact: None,
         help: None,
-        paths: Vec::new(),
+        paths: crate::policy::PathSections::default(),
         messages: crate::policy::messages::Messages::default(),
         encoded_slashes: crate::policy::EncodedSlashes::Refuse,
         bearer: None,
@@ -163,13 +163,34 @@ fn the_recorded_login_wins_over_a_fresh_claim() {
     }
 }
 
+fn absent(name: &str) -> MappingError {
+    MappingError::Missing(Missing { attribute: name.to_owned(), absent: Vec::new() })
+}
+
+/// What an attribute would be made of is what the provider should send.
+#[test]
+fn what_is_made_of_absent_names_names_them() {
+    let mut policy = provisioned(Model::rest());
+    let check = |policy: &Policy, identity: Identity, expected: &str| {
+        assert_eq!(desire(policy, &identity, None).unwrap_err().to_string(), expected);
+    };
+    let nobody = || Identity { username: None, email: None, ..ada() };
+    policy.user.name = first(&["{username}"]);
+    check(&policy, nobody(), "`user.name` is missing from the sign-in: `username` is absent");
+    check(&policy, Identity { username: Some(" ".into()), ..ada() }, "`user.name` is missing from the sign-in: `username` is absent");
+    policy.user.name = first(&["{lower(username)}", "{before(email, '@')}", "{claims.login}"]);
+    check(&policy, nobody(), "`user.name` is missing from the sign-in: `username`, `email` and `claims.login` are absent");
+    let missing = Missing { attribute: "user.name".into(), absent: vec!["username".into(), "email".into()] };
+    assert_eq!((missing.wanted().as_str(), absent("email").to_string().as_str()), ("username or email", "`email` is missing from the sign-in"));
+}
+
 #[test]
 fn what_is_required_and_missing_is_named() {
     let mut policy = provisioned(Model::rest());
     policy.user.required = vec!["given_name".into(), "claims.employee.id".into()];
-    assert_eq!(desire(&policy, &Identity { given_name: None, ..ada() }, None), Err(MappingError::Missing("given_name".into())));
-    assert_eq!(desire(&policy, &Identity { given_name: Some(" ".into()), ..ada() }, None), Err(MappingError::Missing("given_name".into())));
-    assert_eq!(desire(&policy, &ada(), None), Err(MappingError::Missing("claims.employee.id".into())));
+    assert_eq!(desire(&policy, &Identity { given_name: None, ..ada() }, None), Err(absent("given_name")));
+    assert_eq!(desire(&policy, &Identity { given_name: Some(" ".into()), ..ada() }, None), Err(absent("given_name")));
+    assert_eq!(desire(&policy, &ada(), None), Err(absent("claims.employee.id")));
     let whole = Identity { claims: json!({"employee": {"id": 7}}).as_object().unwrap().clone(), ..ada() };
     assert!(desire(&policy, &whole, None).is_ok());
     // A recorded login does not excuse it.
@@ -252,7 +273,8 @@ fn attributes_come_from_the_connector_unless_the_policy_says_otherwise() {
     policy.user.extra = vec![("source".into(), first(&["{claims.absent}", "import"]))];
     let mapped = desire(&policy, &ada(), None).unwrap();
     assert_eq!(mapped.desired.attributes, BTreeMap::from([("mail".to_owned(), json!("ada@example.com")), ("source".to_owned(), json!("import"))]));
-    assert_eq!(desire(&policy, &Identity { email: None, ..ada() }, None), Err(MappingError::Missing("mail".into())));
+    let refusal = desire(&policy, &Identity { email: None, ..ada() }, None).unwrap_err();
+    assert_eq!((refusal.to_string().as_str(), refusal.attribute()), ("`mail` is missing from the sign-in: `email` is absent", "mail"));
     let evil = json!({"title": "x\u{0}"}).as_object().unwrap().clone();
     assert!(refused(&policy, &Identity { claims: evil, ..ada() }).contains("`title` contains a control"));
 }

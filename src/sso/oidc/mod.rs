@@ -15,7 +15,7 @@ mod probe;
 mod token;
 
 use super::response::{AuthorizationResponse, Outcome};
-use super::{Begin, Finish, Provider, SsoFault, VerifiedAssertion};
+use super::{Answer, Begin, Departure, Finish, Provider, SsoFault, VerifiedAssertion};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::identity::Identity;
@@ -148,7 +148,7 @@ impl Provider for OidcProvider {
         &self.settings.name
     }
 
-    async fn begin(&self, begin: Begin<'_>) -> Result<Url, SsoFault> {
+    async fn begin(&self, begin: Begin<'_>) -> Result<Departure, SsoFault> {
         let mut url = self.metadata().await?.authorization_endpoint;
         let challenge = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, begin.code_verifier.as_bytes());
         let mut query = url.query_pairs_mut();
@@ -168,12 +168,13 @@ impl Provider for OidcProvider {
             }
         }
         drop(query);
-        Ok(url)
+        Ok(Departure::Redirect(url))
     }
 
     async fn finish(&self, finish: Finish<'_>) -> Result<VerifiedAssertion, SsoFault> {
+        let Answer::Code(response) = finish.response else { return Err(self.check("protocol", "an authorization response", "one of SAML")) };
         let metadata = self.metadata().await?;
-        let code = self.code(&metadata, finish.response)?;
+        let code = self.code(&metadata, response)?;
         let tokens = self.exchange(&metadata, code, &finish).await?;
         let Verified { sub, auth_time, sid, claims } = self.verify(&metadata, &tokens, &finish).await?;
         let userinfo = if self.settings.userinfo { self.userinfo(&metadata, &tokens.access_token, &sub).await } else { None };

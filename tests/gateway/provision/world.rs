@@ -368,7 +368,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
         access_place: String::new(),
         contact: None,
         help: None,
-        paths: Vec::new(),
+        paths: PathSections::default(),
         messages: messages::Messages::default(),
         encoded_slashes: EncodedSlashes::Refuse,
         bearer: None,

@@ -56,8 +56,13 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it with these policies (file stem, text).
     pub(crate) async fn start(site: &Site, provider: &OidcProvider, policies: &[(&str, String)]) -> Self {
+        Self::start_with(site, &idps(site, provider), policies).await
+    }
+
+    /// As [`Self::start`], with `[[idp]]` sections as written.
+    pub(crate) async fn start_with(site: &Site, idps: &str, policies: &[(&str, String)]) -> Self {
         let folder = site.folder();
-        fs::write(folder.join("vestibule.toml"), configuration(site, provider)).expect("the test's folder takes files");
+        fs::write(folder.join("vestibule.toml"), configuration(site) + idps).expect("the test's folder takes files");
         fs::create_dir_all(folder.join("policies")).expect("the test's folder takes folders");
         for (name, text) in policies {
             fs::write(folder.join(format!("policies/{name}.toml")), text).expect("the test's folder takes files");
@@ -103,12 +108,11 @@ fn spawn(folder: &Path) -> Part {
     Part::start("vestibule", &vestibule, folder)
 }
 
-fn configuration(site: &Site, provider: &OidcProvider) -> String {
+fn configuration(site: &Site) -> String {
     let certs = repository().join("certs");
     let certs = certs.display();
     let state_key = site.secret("state-key", "test-only-state-key-of-more-than-32-characters");
-    let client_secret = site.secret("client-secret", OidcProvider::SECRET);
-    let mut text = format!(
+    format!(
         r#"
 version = 1
 
@@ -138,7 +142,12 @@ contact = "helpdesk@example.com"
         port = site.port,
         admin_port = site.admin_port,
         folder = site.folder().display(),
-    );
+    )
+}
+
+fn idps(site: &Site, provider: &OidcProvider) -> String {
+    let client_secret = site.secret("client-secret", OidcProvider::SECRET);
+    let mut text = String::new();
     for client in &provider.clients {
         let (id, alg, issuer) = (client.id, client.alg, &provider.issuer);
         write!(

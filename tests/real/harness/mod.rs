@@ -1,6 +1,6 @@
 //! Starting real parts and speaking to them.
 //!
-//! Lives here: [`Part`], a process that ends with its test; the parts themselves ([`OidcProvider`], [`Hub`], [`ScimServer`], [`Gateway`]); [`Person`], an
+//! Lives here: [`Part`], a process that ends with its test; the parts themselves ([`OidcProvider`], [`Hub`], [`ScimServer`], [`SimpleSaml`], [`Gateway`]); [`Person`], an
 //! HTTP client that behaves like a browser; the app and the road to an admin API that tests watch ([`App`], [`Road`]). Every test starts
 //! what it needs on ports of its own and shares nothing. A part that cannot run fails the test and says what to do.
 
@@ -13,7 +13,7 @@ mod person;
 pub(crate) use app::{App, Road};
 pub(crate) use gateway::{Gateway, Site};
 pub(crate) use part::Part;
-pub(crate) use parts::{Client, Hub, OidcProvider, ScimServer};
+pub(crate) use parts::{Client, Hub, OidcProvider, ScimServer, SimpleSaml};
 pub(crate) use person::{Person, Reply};
 
 use std::net::TcpListener;

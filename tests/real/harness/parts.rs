@@ -1,4 +1,4 @@
-//! The parts that nobody here wrote: oidc-provider, JupyterHub, scim2-server.
+//! The parts that nobody here wrote: oidc-provider, JupyterHub, scim2-server, SimpleSAMLphp.
 
 use super::{Part, Person, Site, free_port, lab, repository};
 use serde_json::{Value, json};
@@ -208,5 +208,57 @@ impl ScimServer {
         let reply = Person::new().send(method, &url, &[("authorization", &token), ("content-type", "application/scim+json")], body).await;
         assert!(reply.status < 300, "scim2-server refuses the test's own call {method} {path}: {} {}", reply.status, reply.body);
         if reply.body.is_empty() { Value::Null } else { reply.json() }
+    }
+}
+
+/// SimpleSAMLphp as a SAML identity provider, under PHP's own web server.
+#[derive(Debug)]
+pub(crate) struct SimpleSaml {
+    _process: Part,
+    port: u16,
+}
+
+impl SimpleSaml {
+    /// Starts it. People have their name as password.
+    pub(crate) async fn start(site: &Site) -> Self {
+        const CODE: &str = "/usr/share/simplesamlphp/www";
+        assert!(
+            std::path::Path::new(CODE).exists(),
+            "{CODE} is missing: the real parts are not installed. Run `make setup-lab` first (`make test` does)"
+        );
+        let port = free_port();
+        let folder = site.folder().join("simplesamlphp");
+        fs::create_dir_all(folder.join("tmp")).expect("the test's folder takes folders");
+        let mut php = Command::new("php");
+        php.args(["-d", "display_errors=0", "-S", &format!("127.0.0.1:{port}"), "-t", CODE]);
+        php.env("SIMPLESAMLPHP_CONFIG_DIR", repository().join("tests/real/simplesamlphp/config")).env("PHP_CLI_SERVER_WORKERS", "2");
+        php.env("PORT", port.to_string()).env("FOLDER", &folder).env("CERTS", repository().join("certs")).env("AUTH", site.url("auth", ""));
+        let mut process = Part::start("simplesamlphp", &php, site.folder());
+        process.ready(async |_| Person::new().gets(200, &format!("http://127.0.0.1:{port}/saml2/idp/metadata.php")).await).await;
+        Self { _process: process, port }
+    }
+
+    /// The `[[idp]]` section of one of its ways to sign.
+    pub(crate) fn idp(&self, way: &str) -> String {
+        let certs = repository().join("certs");
+        let (port, certs) = (self.port, certs.display());
+        format!(
+            r#"
+[[idp]]
+id          = "{way}"
+name        = "Partner account"
+type        = "saml"
+metadata    = "http://127.0.0.1:{port}/saml2/idp/metadata.php"
+entity_id   = "urn:test:{way}"
+cert        = "{certs}/saml-sp.pem"
+key         = "file:{certs}/saml-sp.key"
+trust_email = true
+[idp.attributes]
+email       = "mail"
+given_name  = "givenName"
+family_name = "sn"
+groups      = "groups"
+"#
+        )
     }
 }

@@ -112,6 +112,11 @@ impl Person {
         self.cookies.iter().filter(|cookie| cookie.host == host).map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect()
     }
 
+    /// Walks away from the browser: nobody is signed in at the gateway or the provider any more, and what the app at `host` has set is still there.
+    pub(crate) fn walk_away_from(&mut self, host: &str) {
+        self.cookies.retain(|cookie| cookie.host == host && !cookie.name.starts_with("__Host-vestibule"));
+    }
+
     /// Addresses of the last navigation that contain `part`.
     pub(crate) fn went_through(&self, part: &str) -> Vec<&Hop> {
         self.trail.iter().filter(|hop| hop.url.as_str().contains(part)).collect()
@@ -233,6 +238,12 @@ impl Reply {
     pub(crate) fn heading(&self) -> &str {
         let inner = self.body.split_once("<h1").and_then(|(_, rest)| rest.split_once('>')).and_then(|(_, rest)| rest.split_once("</h1>"));
         inner.map_or("", |(heading, _)| heading.trim())
+    }
+
+    /// The page's form: where it goes, and its hidden fields as a body.
+    pub(crate) fn form(&self) -> (String, String) {
+        let action = self.attribute("<form", "action").expect("a form with an action");
+        (action, form_urlencoded::Serializer::new(String::new()).extend_pairs(self.hidden_fields()).finish())
     }
 
     /// Where a browser goes on to by itself: `Location`, or a refresh with no delay.

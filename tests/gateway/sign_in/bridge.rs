@@ -1,0 +1,341 @@
+//! Apps that read no header: the gateway fills in their form, or exchanges tokens with them.
+
+use super::World;
+use super::keeper::{Keeper, Manners};
+use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, Wire};
+use serde_json::json;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use vestibule::connector::model::Model;
+use vestibule::policy::{Policy, Surroundings, compile};
+use vestibule::source::SourceFile;
+
+const CONNECTOR: &str = r#"
+connector   = "formy"
+version     = 1
+summary     = "an app with a form"
+tested_with = ["this test"]
+initial_password = ["none"]
+
+[account]
+id    = "/id"
+login = "/login"
+
+[[probe]]
+name     = "probe"
+effect   = "read"
+get      = "/users/nobody"
+classify = [{ status = [200, 404], outcome = "done" }]
+
+[[lookup.login]]
+name     = "by_name"
+effect   = "read"
+get      = "/users/{want.login}"
+select   = { where = { "/login" = "{want.login}" }, fold = "login" }
+classify = [{ status = 200, outcome = "found" }, { status = 404, json = { "/missing" = true }, outcome = "absent" }]
+
+[[get]]
+name     = "one"
+effect   = "read"
+get      = "/users/{account.id}"
+classify = [{ status = 200, outcome = "found" }, { status = 404, json = { "/missing" = true }, outcome = "absent" }]
+
+[[create]]
+name     = "post"
+effect   = "write"
+post     = "/users/{want.login}"
+classify = [{ status = 201, outcome = "created" }]
+
+[[set_password]]
+name     = "put"
+effect   = "write"
+put      = "/users/{account.id}/password"
+body     = { password = "{secret}" }
+response = "any"
+classify = [{ status = 204, outcome = "updated" }]
+
+[[enter]]
+name     = "form"
+effect   = "read"
+if       = "settings.by == 'form'"
+get      = "/login"
+response = "any"
+save     = { csrf = { html = "input[name=authenticity_token]", attribute = "value" } }
+classify = [{ status = 200, outcome = "found" }]
+
+[[enter]]
+name     = "post"
+effect   = "read"
+if       = "settings.by == 'form'"
+post     = "/login"
+form     = { authenticity_token = "{saved.csrf}", username = "{account.login}", password = "{secret}" }
+response = "any"
+classify = [{ status = 302, outcome = "done" }, { status = 200, outcome = "denied" }]
+
+[[enter]]
+name     = "exchange"
+effect   = "read"
+if       = "settings.by == 'token'"
+post     = "/exchange"
+body     = { type = "jwt", token = "{secret}" }
+save     = { token = "/access_token" }
+classify = [{ status = 200, outcome = "done" }, { status = 403, outcome = "denied" }]
+
+[settings.by]
+summary = "how people get in"
+default = "form"
+
+[sign_in]
+modes         = ["session_bridge", "token_exchange"]
+own_session   = true
+rejected_when = [{ redirect = "^/login" }, { status = 401 }]
+"#;
+
+/// An app with a form of its own, sessions of its own, and an admin API below `/admin`.
+#[derive(Clone)]
+struct FormApp {
+    at: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    accounts: HashMap<String, Option<String>>,
+    sessions: HashMap<String, String>,
+    tokens: HashMap<String, String>,
+    next: usize,
+    seen: Vec<Answer>,
+    /// Logins that the form refuses, whatever the password.
+    refused: Vec<String>,
+}
+
+impl FormApp {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let state: Arc<Mutex<State>> = Arc::default();
+        let shared = Arc::clone(&state);
+        drop(tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let shared = Arc::clone(&shared);
+                drop(tokio::spawn(async move {
+                    let mut wire = Wire::new(tcp);
+                    if let Some(request) = wire.request().await {
+                        let answer = shared.lock().unwrap().answer(request);
+                        wire.send(answer).await;
+                        wire.close().await;
+                    }
+                }));
+            }
+        }));
+        Self { at, state }
+    }
+
+    fn seen(&self) -> Vec<Answer> {
+        std::mem::take(&mut self.state.lock().unwrap().seen)
+    }
+
+    fn count(&self, line: &str) -> usize {
+        self.state.lock().unwrap().seen.iter().filter(|request| request.line().starts_with(line)).count()
+    }
+
+    fn end_all_sessions(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.sessions.clear();
+        state.tokens.clear();
+    }
+}
+
+impl State {
+    fn answer(&mut self, request: Answer) -> String {
+        let line = request.line();
+        let mut words = line.split(' ');
+        let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+        let path = target.split('?').next().unwrap();
+        let cookie = |name: &str| {
+            let all = request.get("cookie").unwrap_or_default();
+            all.split("; ").find_map(|pair| pair.strip_prefix(&format!("{name}=")).map(str::to_owned))
+        };
+        let reply = if let Some(rest) = path.strip_prefix("/admin/users/") {
+            self.admin(&method, rest, &request)
+        } else if path == "/login" && method == "GET" {
+            respond(
+                "200 OK",
+                "Set-Cookie: pre=1; Path=/; HttpOnly\r\n",
+                "<form><input type=\"hidden\" name=\"authenticity_token\" value=\"t&amp;1\"></form>",
+            )
+        } else if path == "/login" {
+            let form: HashMap<String, String> = form_urlencoded::parse(&request.body).into_owned().collect();
+            let who = form.get("username").cloned().unwrap_or_default();
+            let known = self.accounts.get(&who).is_some_and(|password| password.is_some() && password.as_ref() == form.get("password"));
+            let sound = cookie("pre").is_some() && form.get("authenticity_token").map(String::as_str) == Some("t&1");
+            if known && sound && !self.refused.contains(&who) {
+                self.next += 1;
+                self.sessions.insert(self.next.to_string(), who);
+                respond("302 Found", &format!("Location: /my/page\r\nSet-Cookie: sid={}; Path=/; HttpOnly; SameSite=Lax\r\n", self.next), "")
+            } else {
+                respond("200 OK", "", "wrong password")
+            }
+        } else if path == "/exchange" {
+            let token = request.json()["token"].as_str().unwrap_or_default().to_owned();
+            let claims =
+                token.split('.').nth(1).and_then(|part| base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, part).ok());
+            let claims: serde_json::Value = claims.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+            match (claims["aud"].as_str(), claims["sub"].as_str()) {
+                (Some("formy"), Some(who)) => {
+                    self.next += 1;
+                    let token = format!("syt-{}", self.next);
+                    self.tokens.insert(token.clone(), who.to_owned());
+                    json_answer("200 OK", &json!({ "access_token": token }))
+                }
+                _ => json_answer("403 Forbidden", &json!({})),
+            }
+        } else {
+            let by_token = request.get("authorization").and_then(|value| self.tokens.get(value.strip_prefix("Bearer ")?).cloned());
+            match cookie("sid").and_then(|sid| self.sessions.get(&sid).cloned()).or(by_token) {
+                Some(who) => respond("200 OK", "", &format!("you are {who}")),
+                None if path.starts_with("/api") => respond("401 Unauthorized", "", "no token"),
+                None => respond("302 Found", "Location: /login\r\n", ""),
+            }
+        };
+        self.seen.push(request);
+        reply
+    }
+
+    fn admin(&mut self, method: &str, rest: &str, request: &Answer) -> String {
+        if request.get("authorization").as_deref() != Some(&format!("Bearer {ADMIN_TOKEN}")) {
+            return json_answer("401 Unauthorized", &json!({}));
+        }
+        let (login, what) = rest.split_once('/').unwrap_or((rest, ""));
+        match (method, what) {
+            ("POST", "") => {
+                self.accounts.insert(login.to_owned(), None);
+                json_answer("201 Created", &json!({ "id": login, "login": login }))
+            }
+            ("PUT", "password") => {
+                let password = request.json()["password"].as_str().unwrap().to_owned();
+                self.accounts.insert(login.to_owned(), Some(password));
+                // As Redmine does: whoever is signed in with the old one is not any more.
+                self.sessions.retain(|_, who| who != login);
+                "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_owned()
+            }
+            _ if self.accounts.contains_key(login) => json_answer("200 OK", &json!({ "id": login, "login": login })),
+            _ => json_answer("404 Not Found", &json!({ "missing": true })),
+        }
+    }
+}
+
+fn respond(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Type: text/html\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+fn json_answer(status: &str, body: &serde_json::Value) -> String {
+    let body = body.to_string();
+    format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+fn policy(app: &FormApp, rest: &str) -> Policy {
+    let (model, problems) = Model::parse(&SourceFile::new("connectors/formy.toml", CONNECTOR));
+    let model = model.unwrap_or_else(|| panic!("{}", problems.iter().map(|problem| problem.render()).collect::<String>()));
+    let text = format!(
+        "host = \"{APP}\"\nupstream = \"http://{at}\"\n[access]\neveryone = true\n[user]\nname = \"{{lower(username)}}\"\n\
+         [provision]\nconnector = \"formy\"\nurl = \"http://{at}/admin\"\ntoken = \"env:ADMIN_TOKEN\"\nretries = 0\n{rest}",
+        at = app.at
+    );
+    let file = SourceFile::new("policies/app.toml", &*text);
+    let (policy, problems) = compile(&file, Surroundings { idps: Some(&["corp".to_owned()]), connectors: &[Arc::new(model)] });
+    policy.unwrap_or_else(|| panic!("{}", problems.iter().map(|problem| problem.render()).collect::<String>()))
+}
+
+async fn bridged(rest: &str) -> (World, FormApp) {
+    let app = FormApp::start().await;
+    let compiled = policy(&app, rest);
+    let whole = Whole::loaded(|_| vec![compiled], |_| {}).await;
+    // Not in use: this app keeps its own counsel.
+    let keeper = Keeper::start(Manners::default()).await;
+    (World { whole, keeper }, app)
+}
+
+#[tokio::test]
+async fn a_person_is_signed_in_by_the_app_s_own_form_and_never_sees_the_password() {
+    let (world, app) = bridged("").await;
+    let mut ada = Person::default();
+    world.sign_in(&mut ada, "ada").await;
+    let answer = world.page(&mut ada, "/issues?a=1").await;
+    assert_eq!((answer.status(), answer.text()), (200, "you are ada".to_owned()));
+    assert!(answer.all("set-cookie").iter().any(|line| line == "sid=1; Path=/; HttpOnly; SameSite=Lax"), "{answer:?}");
+    assert!(answer.all("set-cookie").iter().any(|line| line.starts_with("sid~vestibule=")), "bound to the person: {answer:?}");
+    assert_eq!((app.count("PUT /admin/users/ada/password"), app.count("POST /login")), (1, 1));
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    assert_eq!(app.count("POST /login"), 1, "once for a session");
+    // The password is in no answer, and the admin credential is on no form.
+    let password = app.state.lock().unwrap().accounts["ada"].clone().unwrap();
+    assert!(!answer.mentions(&password));
+    for seen in app.seen() {
+        let on_form = seen.line().starts_with("POST /login") || seen.line().starts_with("PUT /admin");
+        assert!(on_form || !seen.mentions(&password), "{seen:?}");
+        assert!(seen.line().contains("/admin/") || !seen.mentions(ADMIN_TOKEN), "{seen:?}");
+    }
+    // A second browser of the same person shares what there is: a new password would throw the first out.
+    let mut phone = Person::default();
+    world.sign_in(&mut phone, "ada").await;
+    assert_eq!(world.page(&mut phone, "/").await.text(), "you are ada");
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    assert_eq!(app.count("PUT /admin/users/ada/password"), 0);
+    // Somebody else has a session of their own.
+    ada.forget_sessions();
+    world.sign_in(&mut ada, "bob").await;
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are bob");
+    // Scripts without a cookie jar get in as well.
+    let mut script = Person::default();
+    world.sign_in(&mut script, "ada").await;
+    assert_eq!(world.whole.get(&script, APP, "/api/x").await.text(), "you are ada");
+}
+
+#[tokio::test]
+async fn a_session_that_the_app_has_ended_is_begun_anew_and_not_for_ever() {
+    let (world, app) = bridged("").await;
+    let mut ada = Person::default();
+    world.sign_in(&mut ada, "ada").await;
+    world.page(&mut ada, "/").await;
+    let old = app.state.lock().unwrap().accounts["ada"].clone();
+    app.end_all_sessions();
+    app.seen();
+    assert_eq!(world.page(&mut ada, "/issues").await.text(), "you are ada");
+    assert_eq!(app.count("POST /login"), 1);
+    assert_ne!(app.state.lock().unwrap().accounts["ada"], old, "a password for each sign-in");
+    assert_eq!(world.page(&mut ada, "/issues").await.text(), "you are ada", "the browser has the new cookie");
+
+    // The form refuses from now on.
+    world.whole.advance_s(61);
+    app.state.lock().unwrap().refused.push("ada".to_owned());
+    app.end_all_sessions();
+    app.seen();
+    let answer = world.page(&mut ada, "/").await;
+    assert_eq!(answer.status(), 502, "{answer:?}");
+    for _ in 0..5 {
+        assert_eq!(world.page(&mut ada, "/").await.status(), 502);
+    }
+    assert_eq!(app.count("POST /login"), 1, "not once for every page");
+}
+
+#[tokio::test]
+async fn a_token_of_the_gateway_is_exchanged_for_one_of_the_app_s() {
+    let (world, app) = bridged("[provision.settings]\nby = \"token\"\n[sign_in]\nmode = \"token_exchange\"\n[jwt]\naudience = \"formy\"\n").await;
+    let mut ada = Person::default();
+    world.sign_in(&mut ada, "ada").await;
+    app.seen();
+    let own = format!("GET /api/sync HTTP/1.1\r\nHost: {APP}\r\nAuthorization: Bearer forged\r\n{}\r\n", ada.cookies(APP));
+    assert_eq!(world.whole.ask(APP, own).await.text(), "you are ada");
+    assert_eq!(world.whole.get(&ada, APP, "/api/sync").await.text(), "you are ada");
+    assert_eq!(app.count("POST /exchange"), 1, "one token for a session");
+    let seen = app.seen();
+    let sync = seen.iter().find(|request| request.line().contains("/api/sync")).unwrap();
+    assert_eq!((sync.all("authorization"), sync.get("x-jwt-assertion")), (vec!["Bearer syt-1".to_owned()], None), "{sync:?}");
+    // A token that the app has forgotten is replaced, once.
+    app.end_all_sessions();
+    assert_eq!(world.whole.get(&ada, APP, "/api/sync").await.text(), "you are ada");
+    assert_eq!(app.count("POST /exchange"), 1);
+}

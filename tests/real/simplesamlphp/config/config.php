@@ -1,0 +1,31 @@
+<?php
+// SimpleSAMLphp as an identity provider for the tests, under PHP's own web server: PORT, FOLDER (what it writes) and CERTS come from the environment.
+$folder = getenv('FOLDER').'/';
+$config = [
+    'baseurlpath' => 'http://127.0.0.1:'.getenv('PORT').'/',
+    'certdir' => getenv('CERTS').'/',
+    'loggingdir' => $folder,
+    'datadir' => $folder,
+    'tempdir' => $folder.'tmp',
+    'metadatadir' => __DIR__.'/../metadata/',
+    'logging.handler' => 'errorlog',
+    'logging.level' => SimpleSAML\Logger::NOTICE,
+    'debug' => ['saml' => false, 'backtraces' => true, 'validatexml' => false],
+    'secretsalt' => 'test-only-salt-of-the-provider',
+    'auth.adminpassword' => 'test-only',
+    'technicalcontact_name' => 'nobody',
+    'technicalcontact_email' => 'nobody@example.com',
+    'timezone' => 'UTC',
+    'language.default' => 'en',
+    'language.available' => ['en'],
+    'enable.saml20-idp' => true,
+    'module.enable' => ['exampleauth' => true, 'core' => true, 'saml' => true],
+    'session.cookie.secure' => false,
+    'session.cookie.samesite' => null,
+    'session.phpsession.cookiename' => 'provider',
+    'session.phpsession.savepath' => $folder,
+    'session.phpsession.httponly' => true,
+    'store.type' => 'phpsession',
+    'metadata.sources' => [['type' => 'flatfile', 'directory' => __DIR__.'/../metadata']],
+    'theme.use' => 'default',
+];
