@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests of real parts need: a browser and SimpleSAMLphp (which brings PHP) from the distribution; JupyterHub, scim2-server, an editor's language server and Node.js from PyPI into a virtual
+# What the tests of real parts need: a browser, Redmine, and SimpleSAMLphp (which brings PHP) from the distribution; JupyterHub, scim2-server, an editor's language server and Node.js from PyPI into a virtual
 # environment; oidc-provider and the browser's driver from npm. Everything else goes under target/lab, in exact
 # versions. Quick when all is there.
 set -euo pipefail
@@ -19,7 +19,15 @@ have php || wanted+=(php-cli)
 for extension in xml mbstring curl; do
 	have php && php -m | grep -i "^$extension" >/dev/null || wanted+=("php-$extension")
 done
+[ -e /usr/share/redmine/config.ru ] && have puma || wanted+=(redmine redmine-sqlite puma)
 [ ${#wanted[@]} = 0 ] || packages "the tests of real parts" "${wanted[@]}"
+
+# The database that Redmine's installation makes, for each test to have a copy of: only root and the web server may read it.
+redmine=/var/lib/dbconfig-common/sqlite3/redmine/instances/default/redmine_default
+if [ ! -s "$lab/redmine.sqlite" ]; then
+	mkdir -p "$lab"
+	as_root cat "$redmine" >"$lab/redmine.sqlite"
+fi
 
 mark=$({ python3 --version; pwd; cat tests/setup/requirements.txt tests/real/package.json tests/real/package-lock.json; } | sha256sum)
 if [ "$mark" = "$(cat "$lab/mark" 2>/dev/null)" ]; then exit 0; fi

@@ -257,3 +257,55 @@ pub(in crate::connector) fn plain(value: &Value) -> Result<String, EvalError> {
         Value::Null | Value::Array(_) | Value::Object(_) => Err(EvalError::Type("a text, number or boolean is needed here".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::connector::model::{Body, Model, Verb};
+    use crate::source::SourceFile;
+    use serde_json::{Map, Value, json};
+
+    const MINE: &str = r#"
+connector = "mine"
+version   = 1
+[account]
+id    = "/0"
+login = "/0"
+[[create]]
+name     = "create"
+effect   = "write"
+post     = "/query"
+form     = { q = { "$influxql" = '''STATEMENT''' } }
+classify = [{ status = 200, outcome = "created" }]
+"#;
+
+    fn parsed(statement: &str) -> (Option<Model>, Vec<&'static str>) {
+        let text = MINE.replace("STATEMENT", statement);
+        let (model, problems) = Model::parse(&SourceFile { name: "mine.toml".into(), text: text.into() });
+        (model, problems.iter().map(|problem| problem.code).collect())
+    }
+
+    #[test]
+    fn a_value_in_influxql_is_never_a_word_of_the_language() {
+        let check = |statement: &str, expected: &[&str]| assert_eq!(parsed(statement).1, expected, "{statement}");
+        check("DROP USER {want.login}", &["wrong-type"]);
+        check("DROP USER \"my {want.login}\"", &["wrong-type"]);
+        check("DROP USER \"{want.login}'", &["wrong-type"]);
+        check("DROP USER \"{want.login}\"", &[]);
+        check("SHOW USERS", &[]);
+    }
+
+    #[test]
+    fn a_value_in_influxql_does_not_end_its_quotes() {
+        let model = parsed("CREATE USER \"{want.login}\" WITH PASSWORD '{random}'").0.unwrap();
+        let Body::Form(fields) = &model.verbs[&Verb::Create][0].body else { panic!("a form") };
+        let render = |login: &str, random: &str| {
+            let names = Map::from_iter([("want".to_owned(), json!({ "login": login })), ("random".to_owned(), Value::from(random))]);
+            fields[0].1.render(&names)
+        };
+        assert!(render("a\u{0}b", "x").is_err(), "control characters");
+        let said = |login: &str, random: &str| render(login, random).unwrap().unwrap();
+        assert_eq!(said(r#"a" WITH ALL PRIVILEGES --"#, "x"), r#"CREATE USER "a\" WITH ALL PRIVILEGES --" WITH PASSWORD 'x'"#);
+        assert_eq!(said(r"a\", "it's\n"), r#"CREATE USER "a\\" WITH PASSWORD 'it\'s\n'"#);
+        assert_eq!(said("ada", "x"), r#"CREATE USER "ada" WITH PASSWORD 'x'"#);
+    }
+}

@@ -1,4 +1,4 @@
-//! The parts that nobody here wrote: oidc-provider, JupyterHub, scim2-server, SimpleSAMLphp.
+//! The parts that nobody here wrote: oidc-provider, JupyterHub, Redmine, scim2-server, SimpleSAMLphp.
 
 use super::{Part, Person, Site, free_port, lab, repository};
 use serde_json::{Value, json};
@@ -222,10 +222,7 @@ impl SimpleSaml {
     /// Starts it. People have their name as password.
     pub(crate) async fn start(site: &Site) -> Self {
         const CODE: &str = "/usr/share/simplesamlphp/www";
-        assert!(
-            std::path::Path::new(CODE).exists(),
-            "{CODE} is missing: the real parts are not installed. Run `make setup-lab` first (`make test` does)"
-        );
+        assert!(std::path::Path::new(CODE).exists(), "{CODE} is missing: the real parts are not installed. Run `make setup-lab` first (`make test` does)");
         let port = free_port();
         let folder = site.folder().join("simplesamlphp");
         fs::create_dir_all(folder.join("tmp")).expect("the test's folder takes folders");
@@ -260,5 +257,53 @@ family_name = "sn"
 groups      = "groups"
 "#
         )
+    }
+}
+
+/// Redmine, as Debian packages it, with a copy of the database that its installation makes.
+#[derive(Debug)]
+pub(crate) struct Redmine {
+    _process: Part,
+    /// Where it listens.
+    pub(crate) port: u16,
+}
+
+impl Redmine {
+    /// The administrator's key for its REST API.
+    pub(crate) const KEY: &'static str = "7e57000017e57000027e57000037e57000047e57";
+
+    /// Starts it, with nobody in it but its administrator.
+    pub(crate) async fn start(site: &Site) -> Self {
+        let database = site.folder().join("redmine.sqlite");
+        fs::copy(lab("redmine.sqlite"), &database).expect("a copy of the database");
+        let seed = "import sqlite3, sys\n\
+                    db = sqlite3.connect(sys.argv[1])\n\
+                    for name in ('rest_api_enabled', 'login_required'):\n\
+                    \x20   db.execute('delete from settings where name = ?', (name,))\n\
+                    \x20   db.execute('insert into settings (name, value, updated_on) values (?, ?, datetime())', (name, '1'))\n\
+                    db.execute('update users set must_change_passwd = 0')\n\
+                    admin = db.execute('select id from users where login = ?', ('admin',)).fetchone()[0]\n\
+                    db.execute('insert into tokens (user_id, action, value, created_on, updated_on) values (?, ?, ?, datetime(), datetime())', (admin, 'api', sys.argv[2]))\n\
+                    db.commit()\n";
+        let seeded = Command::new("python3").args(["-c", seed]).arg(&database).arg(Self::KEY).status().expect("python3 runs");
+        assert!(seeded.success(), "the database takes settings and a key");
+        let port = free_port();
+        let mut puma = Command::new("puma");
+        puma.args(["--environment", "production", "--bind", &format!("tcp://127.0.0.1:{port}"), "--threads", "1:3", "--dir", "/usr/share/redmine"]);
+        puma.arg("/usr/share/redmine/config.ru");
+        puma.env("DATABASE_URL", format!("sqlite3:{}", database.display())).env("REDMINE_INSTANCE", "default").env("RAILS_ENV", "production");
+        puma.env("RAILS_LOG_TO_STDOUT", "1");
+        let mut process = Part::start("redmine", &puma, site.folder());
+        process.ready(async |_| Person::new().gets(200, &format!("http://127.0.0.1:{port}/login")).await).await;
+        Self { _process: process, port }
+    }
+
+    /// What an administrator does to somebody's password.
+    pub(crate) async fn set_password(&self, login: &str, password: &str) {
+        let key = [("x-redmine-api-key", Self::KEY), ("content-type", "application/json")];
+        let found = Person::new().send("GET", &format!("http://127.0.0.1:{}/users.json?name={login}", self.port), &key, None).await.json();
+        let url = format!("http://127.0.0.1:{}/users/{}.json", self.port, found["users"][0]["id"]);
+        let body = json!({ "user": { "password": password } }).to_string();
+        assert_eq!(Person::new().send("PUT", &url, &key, Some(body)).await.status, 204);
     }
 }
