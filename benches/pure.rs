@@ -107,7 +107,7 @@ impl Doors for Memory {
         Ok(Some(Arc::clone(&self.0)))
     }
 
-    async fn token(&self, _: &str, _: &Arc<Route>, _: Incident) -> Result<Arc<AppSession>, vestibule::fault::PublicMessage> {
+    async fn token(&self, _: &str, _: &Arc<Route>, _: Incident, _: IpAddr) -> Result<Arc<AppSession>, vestibule::fault::PublicMessage> {
         unreachable!("no policy here takes tokens")
     }
 
@@ -162,7 +162,7 @@ fn walk_of_an_authenticated_request(bencher: Bencher<'_, '_>) {
     let doors = Memory(session(&runtime, &policy.revision));
     let routes = Routes::new("auth.example.com", &[policy], [], Vec::new());
     let limits =
-        Limits { body_bytes_max: 1 << 20, trusted_proxies: Vec::new(), cookie: "__Host-vestibule".to_owned(), idle_ms: 1_800_000, scheme: "https" };
+        Limits { body_bytes_max: 1 << 20, trusted_proxies: Vec::new(), cookie: "__Host-vestibule".to_owned(), idle_ms: 1_800_000, scheme: "https", bounds: vestibule::config::Bounds::default() };
     let request = || {
         Request::get("/d/home?tab=1")
             .header("host", "wiki.example.com")

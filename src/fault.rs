@@ -222,6 +222,8 @@ pub enum PublicMessage {
     AppUnreachable,
     /// 504.
     AppTimeout,
+    /// 503: more connections than may be open.
+    TooManyConnections,
     /// 502: the app does not know somebody whose account is there.
     AppRejected,
     /// 503: the policy never loaded.

@@ -27,7 +27,7 @@
 //! | | modules |
 //! |---|---|
 //! | core: data and functions; no IO, no clock, no random source | [`clock`] [`entropy`] [`fault`] [`identity`] [`source`] [`expr`] [`config`] [`policy`] [`plan`] |
-//! | ports and adapters | [`outbound`] [`connector`] [`state`] [`session`] [`secrets`] [`signer`] [`sso`] |
+//! | ports and adapters | [`outbound`] [`trace`] [`connector`] [`state`] [`session`] [`secrets`] [`signer`] [`sso`] |
 //! | pipelines | [`pages`] [`provision`] [`rehearse`] [`login`] [`request`] |
 //! | edges | [`observe`] [`proxy`] [`admin`] [`manual`] |
 //! | composition root, the one place that names concrete adapters | [`app`] [`load`] [`reload`] |
@@ -58,6 +58,7 @@ pub mod plan;
 
 // ports and adapters
 pub mod outbound;
+pub mod trace;
 pub mod connector;
 pub mod state;
 pub mod session;

@@ -194,7 +194,7 @@ impl Loader {
         if let (Some(gateway), Some(_)) = (gateway, &paths) {
             return Ok(Found { gateway, file, candidates, problems: look.report.problems, files: look.report.files });
         }
-        let (_, clashes) = settle(None, &candidates, &HashMap::new());
+        let (_, clashes) = settle(&[], &candidates, &HashMap::new());
         look.report.problems.extend(candidates.into_iter().flat_map(|candidate| candidate.problems));
         look.report.problems.extend(clashes);
         Err(look.report)
@@ -205,7 +205,7 @@ impl Found {
     /// What to start with: no policy is in force yet.
     pub fn first(self) -> Loaded {
         let auth_host = &self.gateway.server.auth_host;
-        let (choices, clashes) = settle(Some(auth_host), &self.candidates, &HashMap::new());
+        let (choices, clashes) = settle(&self.gateway.own_hosts(), &self.candidates, &HashMap::new());
         let served = |(candidate, choice): (&Candidate, &Choice)| if *choice == Choice::Now { candidate.policy.clone() } else { None };
         let policies: Vec<Arc<Policy>> = self.candidates.iter().zip(&choices).filter_map(served).collect();
         let unavailable = unavailable(auth_host, &self.candidates, &choices, policies.iter().map(|policy| policy.host.as_str()));
@@ -290,8 +290,8 @@ pub fn checked(config: &Path) -> Checked {
     let (report, gateway) = match loader.look(&rehearse::gate) {
         Ok(found) => {
             let over = environment::overlay(&found.file, &loader.variables);
-            let loaded = found.first();
-            (loaded.report, Some((loaded.gateway, over)))
+            let Loaded { report, gateway, .. } = found.first();
+            (report, Some((gateway, over)))
         }
         Err(report) => (report, None),
     };
@@ -316,7 +316,7 @@ pub fn check_files(paths: &[PathBuf]) -> Report {
             Some((file, policy))
         })
         .collect();
-    look.report.problems.extend(config::compile::together(None, compiled.iter().map(|(file, policy)| (file, policy))));
+    look.report.problems.extend(config::compile::together(&[], compiled.iter().map(|(file, policy)| (file, policy))));
     look.report
 }
 
@@ -397,16 +397,16 @@ impl Look {
         {
             return Some(before);
         }
-        let parsed = parse(&file);
-        if self.is_connector(&file, &parsed.0) {
+        let written = parse(&file);
+        if self.is_connector(&file, &written.0) {
             return None;
         }
-        let connector = connector_in(&file, &parsed.0).map(|path| {
+        let connector = connector_in(&file, &written.0).map(|path| {
             let text = self.connector_text(&path);
             (path, text)
         });
         let said = self.report.problems.len();
-        let policy = self.compiled_of(&file, parsed, around).map(Arc::new);
+        let policy = self.compiled_of(&file, written, around).map(Arc::new);
         let mut problems = self.report.problems.split_off(said);
         let failed = policy.iter().flat_map(|policy| gate(policy, &file)).collect::<Vec<_>>();
         let passed = !failed.iter().any(|problem| problem.severity == Severity::Error);

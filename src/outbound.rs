@@ -4,6 +4,8 @@
 //! need the same limits and must not know each other. It must never know what is asked or why: no retry, no credential, no log.
 
 mod hyper;
+#[cfg(test)]
+mod tls_tests;
 
 pub use hyper::{HyperTransport, TlsSetupError};
 

@@ -7,8 +7,11 @@
 mod systemd;
 mod watch;
 
-use crate::admin::commands::{ActOnUser, BeginReconcile, Deed, ListUsers, LookReconcile, Looks, Reload, Reloaded, Reloads, Statuses};
-use crate::admin::socket::{self, Commands, Peers};
+use crate::admin::commands::{
+    ActOnUser, BeginReconcile, Deed, ListKeys, ListSessions, ListUsers, LookReconcile, Looks, Reload, Reloaded, Reloads, RevokeSessions, RotateKeys,
+    Statuses,
+};
+use crate::admin::socket::{self, Command, Commands, Peers};
 use crate::app::{self, By, Plan, Running, Source, StartError, Swap};
 use crate::config::{Admin, SOCKET};
 use crate::load::{Gate, Loader};
@@ -67,6 +70,9 @@ impl Following {
             turn: tokio::sync::Mutex::default(),
             count: Sender::new(0),
         });
+        if let Some(console) = running.console() {
+            console.reload_by(Arc::clone(&reloader) as Arc<dyn Reloads>);
+        }
         let socket = door.map(|Door { path, listener, peers }| {
             let mut commands: Commands =
                 vec![Box::new(Reload(Arc::clone(&reloader) as Arc<dyn Reloads>)), Box::new(Looks(Arc::clone(&swap) as Arc<dyn Statuses>))];
@@ -78,6 +84,13 @@ impl Following {
             for deed in Deed::ALL {
                 commands.push(Box::new(ActOnUser { deed, people: people.clone() }));
             }
+            let (sessions, keys) = (swap.sessions(), swap.keys());
+            commands.extend([
+                Box::new(ListSessions(sessions.clone())) as Box<dyn Command>,
+                Box::new(RevokeSessions(sessions)),
+                Box::new(ListKeys(keys.clone())),
+                Box::new(RotateKeys(keys)),
+            ]);
             drop(tokio::spawn(socket::run(listener, peers, commands, running.stopping())));
             path
         });
@@ -191,5 +204,9 @@ impl Reloader {
 impl Reloads for Reloader {
     async fn reload(&self, operator: &str) -> Reloaded {
         Self::reload(self, By { source: Source::Socket, operator: Some(operator.to_owned()) }).await
+    }
+
+    async fn reload_from_console(&self, operator: &str) -> Reloaded {
+        Self::reload(self, By { source: Source::Console, operator: Some(operator.to_owned()) }).await
     }
 }

@@ -7,11 +7,13 @@
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
 use crate::state::{KeyStore, SigningKey, StoreError};
+use arc_swap::ArcSwap;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::Arc;
@@ -43,19 +45,105 @@ pub enum SignError {
     Store(#[from] StoreError),
 }
 
+/// A new key signs only when applications can have fetched it: they may keep a key set for so long.
+const PUBLISHED_FIRST_MS: i64 = 10 * 60_000;
+/// A key that signs no longer is published for so long: tokens that it signed live for minutes, caches of key sets and clocks are less exact.
+const PUBLISHED_AFTER_MS: i64 = 24 * 3_600_000;
+
 /// Signs identity JWTs and publishes the keys.
 pub struct Signer {
     issuer: String,
+    /// The newest first; never empty.
+    keys: ArcSwap<Vec<Loaded>>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// A key, ready to sign.
+struct Loaded {
     header: Header,
     key: EncodingKey,
-    jwks: Value,
-    entropy: Arc<dyn Entropy>,
+    jwk: Value,
+    made_at: Timestamp,
+}
+
+/// The keys, for operators.
+#[derive(Debug, Clone)]
+pub struct KeyRing {
+    /// Signs with them.
+    pub signer: Arc<Signer>,
+    /// Keeps them.
+    pub store: Arc<dyn KeyStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One key, without its private half.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedKey {
+    /// `kid`.
+    pub kid: String,
+    /// When it was made, seconds since the epoch.
+    pub made_at: i64,
+    /// What it is good for now.
+    pub state: KeyState,
+    /// From when on it signs, seconds since the epoch.
+    pub signs_from: i64,
+    /// When it is published no longer, seconds since the epoch; `None` while no newer one signs in its place.
+    pub withdrawn_at: Option<i64>,
+}
+
+/// What a key is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// Published, and signs before long.
+    Coming,
+    /// Signs.
+    Signs,
+    /// Has signed; published for what it signed.
+    Leaving,
+    /// Published no longer.
+    Withdrawn,
+}
+
+/// Why there is no new key.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// The last one is younger than an hour: the store takes it for one of another gateway that was quicker.
+    #[error("a key was made within the last hour: wait until it is an hour old")]
+    TooSoon,
+    /// The key, or the store.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+impl KeyRing {
+    /// Every key, the newest first.
+    pub fn list(&self) -> Vec<ListedKey> {
+        self.signer.list(self.clock.now())
+    }
+
+    /// Makes a new key and publishes it; it signs in ten minutes. `by` is for the audit log. Returns every key.
+    ///
+    /// # Errors
+    /// [`RotateError`].
+    pub async fn rotate(&self, by: &str) -> Result<Vec<ListedKey>, RotateError> {
+        let key = generate(self.clock.now())?;
+        if !self.store.add_signing_key(&key).await.map_err(SignError::from)? {
+            return Err(RotateError::TooSoon);
+        }
+        let kept = self.store.signing_keys().await.map_err(SignError::from)?;
+        self.signer.keys.store(Arc::new(loaded(&kept)?));
+        tracing::info!(target: "audit", action = "key.rotated", actor = by, key.kid = key.kid);
+        Ok(self.list())
+    }
 }
 
 impl Signer {
     /// Reads the keys, making one when there is none. Two gateways that start together end with the same key: the store takes only the first.
     ///
-    /// `issuer` is what `iss` will say, the origin of the auth host. The newest key signs; all are published.
+    /// `issuer` is what `iss` will say, the origin of the auth host. The newest key signs once it has been published for ten minutes; keys are published
+    /// until a day after another has taken their place.
     ///
     /// # Errors
     /// [`SignError::Store`], [`SignError::Key`], [`SignError::Crypto`].
@@ -72,11 +160,7 @@ impl Signer {
     fn with_keys(keys: &[SigningKey], entropy: Arc<dyn Entropy>, issuer: &str) -> Result<Self, SignError> {
         // Once per process; an error says that it was installed before.
         let _installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        let newest = keys.first().ok_or_else(|| StoreError::Unavailable("the signing key that was kept is not there".into()))?;
-        let published = keys.iter().map(jwk).collect::<Result<Vec<_>, _>>()?;
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(newest.kid.clone());
-        Ok(Self { issuer: issuer.to_owned(), header, key: EncodingKey::from_ec_der(&newest.pkcs8), jwks: json!({ "keys": published }), entropy })
+        Ok(Self { issuer: issuer.to_owned(), keys: ArcSwap::from_pointee(loaded(keys)?), entropy })
     }
 
     /// A signed JWT with `claims`, good for `ttl_s` seconds from `now`.
@@ -99,18 +183,73 @@ impl Signer {
         claims.insert("nbf".to_owned(), Value::from(issued_at));
         claims.insert("exp".to_owned(), Value::from(issued_at.saturating_add(ttl_s)));
         claims.insert("jti".to_owned(), Value::from(URL_SAFE_NO_PAD.encode(self.entropy.bytes::<16>())));
-        jsonwebtoken::encode(&self.header, &claims, &self.key).map_err(|error| SignError::Crypto(Box::new(error)))
+        let keys = self.keys.load();
+        let key = keys.get(signing(&keys, now)).ok_or_else(|| SignError::Crypto("there is no key".into()))?;
+        jsonwebtoken::encode(&key.header, &claims, &key.key).map_err(|error| SignError::Crypto(Box::new(error)))
     }
 
-    /// The JWK set (RFC 7517 5): public parts of every key that a token may still be signed with.
-    pub fn jwks(&self) -> Value {
-        self.jwks.clone()
+    /// The JWK set (RFC 7517 5) at `now`: public parts of every key that a token may be signed with, before long or still.
+    pub fn jwks(&self, now: Timestamp) -> Value {
+        let keys = self.keys.load();
+        let states = states(&keys, now);
+        let published: Vec<&Value> = keys.iter().zip(&states).filter(|(_, (state, _))| *state != KeyState::Withdrawn).map(|(key, _)| &key.jwk).collect();
+        json!({ "keys": published })
     }
+
+    fn list(&self, now: Timestamp) -> Vec<ListedKey> {
+        let keys = self.keys.load();
+        let one = |(at, (key, (state, withdrawn_at))): (usize, (&Loaded, (KeyState, Option<Timestamp>)))| ListedKey {
+            kid: key.header.kid.clone().unwrap_or_default(),
+            made_at: key.made_at.seconds(),
+            state,
+            signs_from: if at + 1 == keys.len() { key.made_at } else { key.made_at.plus_ms(PUBLISHED_FIRST_MS) }.seconds(),
+            withdrawn_at: withdrawn_at.map(Timestamp::seconds),
+        };
+        keys.iter().zip(states(&keys, now)).enumerate().map(one).collect()
+    }
+}
+
+/// Which of `keys`, the newest first, signs at `now`: the newest that has been published for long enough; the first of all had nobody before it.
+fn signing(keys: &[Loaded], now: Timestamp) -> usize {
+    keys.iter().position(|key| now.since_ms(key.made_at) >= PUBLISHED_FIRST_MS).unwrap_or_else(|| keys.len().saturating_sub(1))
+}
+
+/// What each of `keys`, the newest first, is good for at `now`, and when it is published no longer.
+fn states(keys: &[Loaded], now: Timestamp) -> Vec<(KeyState, Option<Timestamp>)> {
+    let signs = signing(keys, now);
+    let mut newer: Option<Timestamp> = None;
+    let mut states = Vec::with_capacity(keys.len());
+    for (at, key) in keys.iter().enumerate() {
+        let withdrawn_at = newer.replace(key.made_at).map(|made_at| made_at.plus_ms(PUBLISHED_FIRST_MS + PUBLISHED_AFTER_MS));
+        let state = match at.cmp(&signs) {
+            std::cmp::Ordering::Less => KeyState::Coming,
+            std::cmp::Ordering::Equal => KeyState::Signs,
+            std::cmp::Ordering::Greater if withdrawn_at.is_some_and(|at| now >= at) => KeyState::Withdrawn,
+            std::cmp::Ordering::Greater => KeyState::Leaving,
+        };
+        states.push((state, withdrawn_at));
+    }
+    states
+}
+
+/// Keys of the store, the newest first, ready to sign.
+fn loaded(keys: &[SigningKey]) -> Result<Vec<Loaded>, SignError> {
+    if keys.is_empty() {
+        return Err(StoreError::Unavailable("the signing key that was kept is not there".into()).into());
+    }
+    let one = |key: &SigningKey| {
+        let jwk = jwk(key)?;
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(key.kid.clone());
+        Ok(Loaded { header, key: EncodingKey::from_ec_der(&key.pkcs8), jwk, made_at: key.created_at })
+    };
+    keys.iter().map(one).collect()
 }
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer").field("issuer", &self.issuer).field("kid", &self.header.kid).finish_non_exhaustive()
+        let kids: Vec<_> = self.keys.load().iter().map(|key| key.header.kid.clone()).collect();
+        f.debug_struct("Signer").field("issuer", &self.issuer).field("kids", &kids).finish_non_exhaustive()
     }
 }
 
@@ -151,7 +290,7 @@ fn coordinates(public: &[u8]) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SignError, Signer, TTL_S_MAX, generate};
+    use super::{KeyState, SignError, Signer, TTL_S_MAX, generate};
     use crate::clock::{ManualClock, Timestamp};
     use crate::entropy::SeededEntropy;
     use crate::state::{KeyStore, SigningKey, StoreError};
@@ -223,10 +362,10 @@ mod tests {
     async fn a_token_verifies_by_the_published_keys_for_its_audience_alone() {
         let signer = load(&Keys::default(), 1).await.unwrap();
         let token = signer.sign(claims(), NOW, 60).unwrap();
-        assert!(verify(&token, &signer.jwks(), "https://crm.example").is_err(), "another app");
+        assert!(verify(&token, &signer.jwks(NOW), "https://crm.example").is_err(), "another app");
         let (unsigned, _) = token.rsplit_once('.').unwrap();
-        assert!(verify(&format!("{unsigned}.AAAA"), &signer.jwks(), "https://wiki.example").is_err(), "another signature");
-        let read = verify(&token, &signer.jwks(), "https://wiki.example").unwrap();
+        assert!(verify(&format!("{unsigned}.AAAA"), &signer.jwks(NOW), "https://wiki.example").is_err(), "another signature");
+        let read = verify(&token, &signer.jwks(NOW), "https://wiki.example").unwrap();
         assert_eq!(read["sub"], "ada");
         assert_eq!(read["iss"], "https://auth.example");
         assert_eq!((&read["iat"], &read["nbf"], &read["exp"]), (&json!(NOW.seconds()), &json!(NOW.seconds()), &json!(NOW.seconds() + 60)));
@@ -240,7 +379,7 @@ mod tests {
         for name in ["iss", "iat", "nbf", "exp", "jti"] {
             forged.insert(name.to_owned(), json!("forged"));
         }
-        let read = |token: &str| verify(token, &signer.jwks(), "https://wiki.example").unwrap();
+        let read = |token: &str| verify(token, &signer.jwks(NOW), "https://wiki.example").unwrap();
         let (one, two) = (read(&signer.sign(forged, NOW, 300).unwrap()), read(&signer.sign(claims(), NOW, 300).unwrap()));
         assert!(one.values().all(|value| value != "forged"));
         assert_ne!(one["jti"], two["jti"]);
@@ -250,7 +389,7 @@ mod tests {
     async fn nothing_private_is_published_or_printed() {
         let store = Keys::default();
         let signer = load(&store, 1).await.unwrap();
-        let jwks = signer.jwks();
+        let jwks = signer.jwks(NOW);
         let [key] = jwks["keys"].as_array().unwrap().as_slice() else { panic!("one key") };
         let mut members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
         members.sort_unstable();
@@ -265,10 +404,33 @@ mod tests {
         let store = Keys { other_is_first: Mutex::new(Some(theirs.clone())), ..Keys::default() };
         let late = load(&store, 1).await.unwrap();
         let again = load(&store, 2).await.unwrap();
-        assert_eq!(late.header.kid, Some(theirs.kid.clone()));
-        assert_eq!(again.jwks(), late.jwks());
+        assert_eq!(late.list(NOW)[0].kid, theirs.kid);
+        assert_eq!(again.jwks(NOW), late.jwks(NOW));
         let token = late.sign(claims(), NOW, 60).unwrap();
-        assert!(verify(&token, &again.jwks(), "https://wiki.example").is_ok());
+        assert!(verify(&token, &again.jwks(NOW), "https://wiki.example").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_new_key_signs_when_it_is_known_and_the_old_one_is_known_as_long_as_it_is_needed() {
+        const HOUR_MS: i64 = 3_600_000;
+        let (old, new) = (generate(NOW).unwrap(), generate(NOW.plus_ms(HOUR_MS)).unwrap());
+        let store = Keys { kept: Mutex::new(vec![new.clone(), old.clone()]), ..Keys::default() };
+        let signer = load(&store, 1).await.unwrap();
+        let check = |after_ms: i64, signs: &SigningKey, published: &[&SigningKey], states: [KeyState; 2]| {
+            let now = NOW.plus_ms(HOUR_MS + after_ms);
+            let token = signer.sign(claims(), now, 60).unwrap();
+            assert_eq!(jsonwebtoken::decode_header(&token).unwrap().kid, Some(signs.kid.clone()), "{after_ms}");
+            let kids: Vec<Value> = signer.jwks(now)["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect();
+            assert_eq!(kids, published.iter().map(|key| json!(key.kid)).collect::<Vec<_>>(), "{after_ms}");
+            assert_eq!(signer.list(now).iter().map(|key| key.state).collect::<Vec<_>>(), states, "{after_ms}");
+        };
+        let minutes = |count: i64| count * 60_000;
+        check(0, &old, &[&new, &old], [KeyState::Coming, KeyState::Signs]);
+        check(minutes(10) - 1, &old, &[&new, &old], [KeyState::Coming, KeyState::Signs]);
+        check(minutes(10), &new, &[&new, &old], [KeyState::Signs, KeyState::Leaving]);
+        check(minutes(10) + 24 * HOUR_MS - 1, &new, &[&new, &old], [KeyState::Signs, KeyState::Leaving]);
+        check(minutes(10) + 24 * HOUR_MS, &new, &[&new], [KeyState::Signs, KeyState::Withdrawn]);
+        check(-HOUR_MS, &old, &[&new, &old], [KeyState::Coming, KeyState::Signs]);
     }
 
     #[tokio::test]

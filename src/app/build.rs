@@ -3,8 +3,9 @@
 //! Lives here: [`Builder`], which makes the parts of the house that a reload may swap, without touching the house. What has not changed is handed back as
 //! it was, so that an app whose neighbour is changed loses no connection, no token of its admin API and no key of its provider.
 
+use super::admin_tls;
 use super::connectors::{self, Read};
-use super::{Environment, StartError};
+use super::{Environment, StartError, secret};
 use crate::clock::Clock;
 #[cfg(feature = "saml")]
 use crate::config::MetadataPlace;
@@ -15,7 +16,7 @@ use crate::policy::sign_in::Password;
 use crate::policy::{Policy, SecretHeader};
 use crate::proxy::tls::Certificates;
 use crate::request::{AppCookies, SharedSecrets};
-use crate::secrets::{self, OpenToOthers};
+use crate::secrets::OpenToOthers;
 use crate::session::CookieKey;
 use crate::sso::Provider;
 use crate::sso::bearer::AccessTokens;
@@ -24,6 +25,7 @@ use crate::sso::oidc::OidcProvider;
 use crate::sso::saml::{SamlProvider, SpKey};
 use crate::state::SecretHash;
 use crate::state::seal::Sealer;
+use crate::trace::Traced;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -34,7 +36,10 @@ use zeroize::Zeroizing;
 
 /// Reads and makes.
 pub(super) struct Builder {
-    pub(super) transport: Arc<dyn Transport>,
+    /// To admin APIs.
+    transport: Arc<dyn Transport>,
+    /// To providers.
+    idp_transport: Arc<dyn Transport>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environment: Environment,
     /// What browsers call the auth host; a reload does not change it.
@@ -71,8 +76,20 @@ pub(super) struct NewCertificates {
 }
 
 impl Builder {
-    pub(super) fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, environment: Environment, auth_origin: String) -> Self {
-        Self { transport, clock, environment, auth_origin, sealer: None, warned: Mutex::default() }
+    /// `traced`: what is sent is recorded.
+    pub(super) fn new(
+        transport: Arc<dyn Transport>,
+        traced: bool,
+        clock: Arc<dyn Clock>,
+        environment: Environment,
+        auth_origin: String,
+    ) -> Self {
+        let of = |purpose, passed_on| -> Arc<dyn Transport> {
+            let transport = Arc::clone(&transport);
+            if traced { Arc::new(Traced::new(transport, purpose, passed_on)) } else { transport }
+        };
+        let (transport, idp_transport) = (of("admin_api", true), of("idp", false));
+        Self { transport, idp_transport, clock, environment, auth_origin, sealer: None, warned: Mutex::default() }
     }
 
     /// The secret for the key that is named.
@@ -82,8 +99,10 @@ impl Builder {
 
     /// What serves `policy`. `before` is what served its file so far: handed back when neither text nor secrets have changed.
     pub(super) fn app(&self, policy: &Policy, before: Option<(&Policy, &AppParts)>) -> Result<AppParts, StartError> {
-        let ((mut shared, credential), secrets) =
-            self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?)))?;
+        let files = admin_tls::Files::read(policy)?;
+        let ((mut shared, credential, key), secrets) =
+            self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?, connectors::client_key(policy, read)?)))?;
+        let secrets = with_files(secrets, &files);
         if policy.sign_in.keeps_sessions() {
             shared.cookies = self.sealer.as_ref().map(|sealer| AppCookies::new(CookieKey::new(sealer, &policy.name)));
         }
@@ -97,7 +116,8 @@ impl Builder {
         if let Some((_, parts)) = before.filter(same) {
             return Ok(parts.clone());
         }
-        Ok(AppParts { shared, connector: connectors::engine(policy, credential, &self.transport, &self.clock), secrets })
+        let transport = files.transport(policy, key.as_ref(), &self.transport)?;
+        Ok(AppParts { shared, connector: connectors::engine(policy, credential, transport, &self.clock), secrets })
     }
 
     /// The provider of `idp`; that of `before` when nothing about it has changed: it knows the provider's keys.
@@ -110,7 +130,7 @@ impl Builder {
         if let Some(known) = before.iter().find(|known| known.idp == *idp && known.secrets == secrets) {
             return Ok(known.clone());
         }
-        let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&self.transport), Arc::clone(&self.clock)));
+        let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&self.idp_transport), Arc::clone(&self.clock)));
         let tokens = Some(Arc::clone(&provider) as Arc<dyn AccessTokens>);
         Ok(KnownIdp { idp: idp.clone(), secrets, provider, tokens })
     }
@@ -138,7 +158,7 @@ impl Builder {
         }
         let key = pair.map(|(certificate, key)| SpKey::read(&certificate, key.expose_secret().as_bytes())).transpose();
         let key = key.map_err(|error| wrong("key", &error))?;
-        let provider = SamlProvider::new(idp.clone(), key, &self.auth_origin, Arc::clone(&self.transport), Arc::clone(&self.clock));
+        let provider = SamlProvider::new(idp.clone(), key, &self.auth_origin, Arc::clone(&self.idp_transport), Arc::clone(&self.clock));
         let provider = Arc::new(provider.ok_or_else(|| wrong("type", &"not of SAML"))?);
         Ok(KnownIdp { idp: idp.clone(), secrets, provider, tokens: None })
     }
@@ -181,24 +201,29 @@ impl Builder {
     fn recording<T>(&self, work: impl FnOnce(&Read<'_>) -> Result<T, StartError>) -> Result<(T, SecretHash), StartError> {
         let seen = RefCell::new(Zeroizing::new(Vec::new()));
         let read = |place: &dyn Display, reference: &SecretRef| {
-            let resolved =
-                secrets::resolve(reference, self.environment.as_ref()).map_err(|cause| StartError::Secret { place: place.to_string(), cause })?;
-            if let Some(warning) = resolved.warning {
-                self.warn(&warning);
-            }
-            append(&mut seen.borrow_mut(), resolved.secret.expose_secret().as_bytes());
-            Ok(resolved.secret)
+            let secret = secret::read_saying(place, reference, self.environment.as_ref(), &|warning| self.warn(&warning))?;
+            append(&mut seen.borrow_mut(), secret.expose_secret().as_bytes());
+            Ok(secret)
         };
         let made = work(&read)?;
         let digest = SecretHash::of(&seen.borrow());
         Ok((made, digest))
     }
 
-    fn warn(&self, OpenToOthers { reference, path, mode }: &OpenToOthers) {
-        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone()) {
-            tracing::warn!(reference, path = %path.display(), mode = format!("{mode:o}"), "a secret can be read by others");
+    fn warn(&self, warning: &OpenToOthers) {
+        if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(warning.path.clone()) {
+            secret::tell(warning);
         }
     }
+}
+
+/// The certificates of an admin API are no secrets, and a change of them is a change all the same.
+fn with_files(secrets: SecretHash, files: &admin_tls::Files) -> SecretHash {
+    let mut all = Zeroizing::new(secrets.0.to_vec());
+    for bytes in files.bytes() {
+        append(&mut all, bytes);
+    }
+    SecretHash::of(&all)
 }
 
 /// With its length, so that no two lists of secrets read the same.

@@ -3,9 +3,9 @@
 use super::StartError;
 use crate::clock::Clock;
 use crate::config::SecretRef;
-use crate::connector::Connector;
 use crate::connector::engine::{Engine, Limits, ResolvedCredential};
 use crate::connector::model::{Credential, InitialPassword};
+use crate::connector::{Bounds, Connector};
 use crate::entropy::OsEntropy;
 use crate::outbound::Transport;
 use crate::policy::Policy;
@@ -22,11 +22,17 @@ pub(super) fn credential(policy: &Policy, read: &Read<'_>) -> Result<Option<Reso
     provision.map(|provision| resolve(&policy.file, &provision.credential, read)).transpose()
 }
 
+/// The private key of `[provision] client_cert`.
+pub(super) fn client_key(policy: &Policy, read: &Read<'_>) -> Result<Option<SecretString>, StartError> {
+    let client = super::admin_tls::tls(policy).and_then(|tls| tls.client.as_ref());
+    client.map(|(_, key)| read(&format_args!("{}: provision.client_key", policy.file), key)).transpose()
+}
+
 /// The engine of one policy; `None` when it makes no accounts.
 pub(super) fn engine(
     policy: &Policy,
     credential: Option<ResolvedCredential>,
-    transport: &Arc<dyn Transport>,
+    transport: Arc<dyn Transport>,
     clock: &Arc<dyn Clock>,
 ) -> Option<Arc<dyn Connector>> {
     let provision = policy.provision.as_ref()?;
@@ -36,8 +42,12 @@ pub(super) fn engine(
         provision.url.clone(),
         credential?,
         provision.settings.clone(),
-        Limits { timeout_ms: provision.timeout_ms, ..Limits::default() },
-        Arc::clone(transport),
+        Limits {
+            timeout_ms: provision.timeout_ms,
+            bounds: Bounds { concurrency: provision.concurrency, per_second: provision.rate },
+            ..Limits::default()
+        },
+        transport,
         Arc::clone(clock),
     );
     let engine = match provision.initial_password {

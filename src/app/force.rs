@@ -8,6 +8,7 @@ use super::build::{AppParts, Builder, KnownIdp};
 use super::reconcile::Rounds;
 use super::{Rejected, StartError, limits, lines};
 use crate::admin::commands::{Change, Entry, Reconciles, Reloaded};
+use crate::admin::console::Served as Certificate;
 use crate::clock::{Clock, Timestamp};
 use crate::config::change::keep;
 use crate::config::provisioning::lets;
@@ -24,6 +25,8 @@ use crate::proxy::tls::Resolver;
 use crate::request::{Limits, Routes};
 use crate::secrets;
 use crate::session::LiveSessions;
+use crate::session::operators::Sessions;
+use crate::signer::KeyRing;
 use crate::source::{Problem, Report, Severity};
 use crate::state::{SecretHash, SignInStore, Store};
 use arc_swap::ArcSwap;
@@ -40,6 +43,8 @@ pub struct Swap {
     pub(super) handles: Handles,
     force: Mutex<Force>,
     pub(super) recent: super::status::Recent,
+    /// Which providers answered when they were last asked.
+    pub(super) answering: Mutex<HashMap<String, bool>>,
     pub(super) started_at: Timestamp,
 }
 
@@ -51,6 +56,8 @@ impl std::fmt::Debug for Swap {
 
 /// The rooms that a reload reaches into.
 pub(super) struct Handles {
+    pub(super) keys: KeyRing,
+    pub(super) sessions: Sessions,
     pub(super) routes: Arc<ArcSwap<Routes>>,
     pub(super) provision: Arc<provision::Desk>,
     pub(super) login: Arc<login::Desk>,
@@ -64,6 +71,8 @@ pub(super) struct Handles {
     pub(super) level: Option<Level>,
     /// Absent without TLS.
     pub(super) resolver: Option<Arc<Resolver>>,
+    /// What it serves.
+    pub(super) served: Mutex<Vec<Certificate>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) scheme: &'static str,
 }
@@ -90,6 +99,8 @@ pub enum Source {
     Signal,
     /// An operator asked through the socket.
     Socket,
+    /// An operator asked at the console.
+    Console,
 }
 
 /// On whose behalf, for the audit log.
@@ -109,6 +120,7 @@ impl Source {
             Self::Watch => "watch",
             Self::Signal => "signal",
             Self::Socket => "socket",
+            Self::Console => "console",
         }
     }
 }
@@ -152,7 +164,7 @@ pub(super) struct Refused {
     pub(super) errors: usize,
     /// Code of the first error.
     reason: &'static str,
-    why: String,
+    pub(super) why: String,
     text: Option<Arc<str>>,
     /// What it would inject is reserved, where it is only a secret that is missing.
     reserves: Option<Arc<Policy>>,
@@ -188,7 +200,7 @@ impl Swap {
         }
         let last_ok = refused.is_empty();
         let force = Force { gateway, text, apps, refused, retired: HashMap::new(), idps, certificates, restart: Vec::new(), last_ok, last_at: now };
-        let swap = Self { builder, handles, force: Mutex::new(force), recent: super::status::Recent::default(), started_at: now };
+        let swap = Self { builder, handles, force: Mutex::new(force), recent: super::status::Recent::default(), answering: Mutex::default(), started_at: now };
         let force = swap.force();
         let by = By::source(Source::Start);
         force.apps.iter().for_each(|app| audit_loaded(&app.policy, &by));
@@ -208,7 +220,7 @@ impl Swap {
         // What was in order before is no way around what the gateway file says now.
         let may_stay = force.apps.iter().filter(|app| lets(&gateway.provisioning, &app.policy));
         let before: HashMap<&str, &Policy> = may_stay.map(|app| (app.policy.file.as_str(), &*app.policy)).collect();
-        let (choices, clashes) = settle(Some(&gateway.server.auth_host), &candidates, &before);
+        let (choices, clashes) = settle(&gateway.own_hosts(), &candidates, &before);
         let mut told = Told { by, entries: Vec::new(), unchanged: 0, others: String::new() };
 
         if force.text.as_ref().is_some_and(|text| *text != file.text) {
@@ -303,6 +315,16 @@ impl Swap {
             runtime: tokio::runtime::Handle::current(),
             progress: Arc::default(),
         })
+    }
+
+    /// What applications' tokens are signed with, for operators.
+    pub fn keys(&self) -> KeyRing {
+        self.handles.keys.clone()
+    }
+
+    /// Who is signed in, for operators.
+    pub fn sessions(&self) -> Sessions {
+        self.handles.sessions.clone()
     }
 
     /// The people with accounts, for operators.
@@ -408,6 +430,7 @@ impl Swap {
         match self.builder.certificates(gateway, force.certificates) {
             Ok(None) => force.certificates,
             Ok(Some(new)) => {
+                *self.handles.served.lock().unwrap_or_else(PoisonError::into_inner) = super::console::served(&new.certificates);
                 resolver.swap(new.certificates);
                 told.other("[tls]", Change::Secret, Ok(()), None);
                 Some(new.digest)
@@ -458,6 +481,11 @@ impl Swap {
 }
 
 impl Served {
+    /// How its admin API is; `None` when it makes no accounts.
+    pub(super) fn admin_api(&self) -> Option<crate::connector::BreakerState> {
+        self.parts.connector.as_ref().map(|connector| connector.health().state)
+    }
+
     fn seated(&self) -> Option<(String, Arc<dyn Connector>)> {
         self.parts.connector.as_ref().map(|connector| (seat(&self.policy), Arc::clone(connector)))
     }

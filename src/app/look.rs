@@ -2,7 +2,7 @@
 //!
 //! Lives here: [`look`]. Works whether or not the gateway runs, and changes nothing.
 
-use super::{Environment, StartError, read_secret};
+use super::{Environment, StartError, secret};
 use crate::config::Gateway;
 use crate::entropy::OsEntropy;
 use crate::state::seal::Sealer;
@@ -14,7 +14,14 @@ use std::sync::Arc;
 /// # Errors
 /// [`StartError::Secret`] and [`StartError::Seal`] for `[state] key`, [`StartError::Store`] for the file: each names the key, the file and the way out.
 pub async fn look(gateway: &Gateway, environment: &Environment) -> Result<Arc<dyn Store>, StartError> {
-    let key = read_secret(&"[state] key", &gateway.state.key, environment.as_ref())?;
-    let sealer = Sealer::new(&key, Arc::new(OsEntropy::default()))?;
-    Ok(Arc::new(sqlite::Store::open_to_read(&gateway.state.url, sealer).await?))
+    Ok(Arc::new(sqlite::Store::open_to_read(&gateway.state.url, key(gateway, environment)?).await?))
+}
+
+/// What opens what `gateway` seals, and checks what it writes down.
+///
+/// # Errors
+/// [`StartError::Secret`] and [`StartError::Seal`] for `[state] key`.
+pub fn key(gateway: &Gateway, environment: &Environment) -> Result<Sealer, StartError> {
+    let key = secret::read(&"[state] key", &gateway.state.key, environment.as_ref())?;
+    Ok(Sealer::new(&key, Arc::new(OsEntropy::default()))?)
 }

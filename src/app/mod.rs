@@ -3,15 +3,18 @@
 //! [`start`] opens the store, makes the desks and starts the cores; [`Running`] stops it all again. No decision is made in here. What files refer to is read in
 //! `build.rs`, as often as wanted: `force.rs` has what is in force ([`Swap`]) and puts something else into force while the gateway runs. `wiring.rs` fits ports
 //! that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions, `sockets.rs` binds, `lines.rs` says what was loaded,
-//! `status.rs` how it is, `online.rs` looks at everything that a start would need without starting.
+//! `status.rs` how it is, `console.rs` builds the operators' console, `online.rs` looks at everything that a start would need without starting.
 
 mod build;
+mod admin_tls;
 mod connectors;
+mod console;
 mod force;
 mod lines;
 pub mod look;
 pub mod online;
 mod reconcile;
+mod secret;
 mod sockets;
 mod status;
 mod wiring;
@@ -19,6 +22,7 @@ mod wiring;
 pub use force::{By, Source, Swap};
 
 use crate::admin::socket::SocketError;
+use crate::admin::console::Console;
 use crate::admin::{self, Admin};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Gateway, SecretRef};
@@ -33,22 +37,23 @@ use crate::proxy::tls::{Acceptor, Resolver};
 use crate::proxy::{Shared, Worker, redirect, tls};
 use crate::rehearse::perform::Real;
 use crate::request::{Limits, Routes};
-use crate::secrets::{self, SecretError};
+use crate::secrets::SecretError;
+use crate::session::operators::Sessions;
 use crate::session::{LiveSessions, TokenSessions};
-use crate::signer::Signer;
+use crate::signer::{KeyRing, Signer};
 use crate::state::seal::Sealer;
+use crate::trace::Recorder;
 use crate::state::{LoginStore, Store, sqlite};
 use arc_swap::ArcSwap;
 use build::Builder;
 use force::{First, Handles};
-use secrecy::SecretString;
 use sockets::Sockets;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -169,6 +174,14 @@ pub enum StartError {
         /// What is wrong.
         cause: tls::TlsError,
     },
+    /// The connection to an admin API.
+    #[error("{file}: provision: {why}")]
+    AdminTls {
+        /// The policy.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
     /// What a SAML provider needs beside its settings.
     #[error("{place}: {why}")]
     Idp {
@@ -193,6 +206,12 @@ pub enum StartError {
     /// Logging.
     #[error("{0}")]
     Observe(#[from] observe::ObserveError),
+    /// The operators' listener.
+    #[error("[admin] listen: {0} is not a loopback address, and there is no certificate to speak TLS with")]
+    AdminPlain(SocketAddr),
+    /// Traces.
+    #[error("{0}")]
+    Traces(#[from] observe::ExporterError),
     /// The operators' socket.
     #[error("{0}")]
     Socket(#[from] SocketError),
@@ -230,11 +249,14 @@ pub struct Running {
     pub redirecting: Vec<SocketAddr>,
     /// Where operators look.
     pub admin: Option<SocketAddr>,
+    console: Option<Arc<Console>>,
     swap: Arc<Swap>,
     stop: watch::Sender<bool>,
     background: CancellationToken,
     sweeper: tokio::task::JoinHandle<()>,
     keeper: tokio::task::JoinHandle<()>,
+    /// Sends the last spans when it is told to stop.
+    exporter: Option<tokio::task::JoinHandle<()>>,
     cores: Vec<JoinHandle<std::io::Result<()>>>,
     store: sqlite::Store,
     /// Last, so that what the others say at their end is written.
@@ -248,26 +270,36 @@ pub struct Running {
 pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let Plan { gateway, text, policies, unavailable, rejected, plain, install_logging, clock, entropy, environment } = plan;
     let metrics = Arc::new(Metrics::default());
-    let pseudonyms = if gateway.audit.hash {
-        // Read once more below, when there is a log that can say who else may read it.
-        let key = read_secret(&"[state] key", &gateway.state.key, environment.as_ref())?;
-        Some(observe::Pseudonyms::new(Sealer::new(&key, Arc::clone(&entropy))?))
-    } else {
-        None
-    };
-    let install = || observe::install(&gateway.telemetry, &gateway.audit, pseudonyms, &metrics, Arc::clone(&clock));
+    // Read once more below, when there is a log that can say who else may read it.
+    let key = secret::read_saying(&"[state] key", &gateway.state.key, environment.as_ref(), &drop)?;
+    let sealer = Sealer::new(&key, Arc::clone(&entropy))?;
+    let install = || observe::install(&gateway.telemetry, &gateway.audit, &sealer, &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    let (traces, exporter) = match &gateway.telemetry.otlp {
+        Some(otlp) => {
+            let (recorder, recorded) = Recorder::new(Arc::clone(&clock), Arc::clone(&entropy));
+            (Some(recorder), Some(observe::Exporter::new(otlp, Arc::clone(&transport), recorded, Arc::clone(&metrics))?))
+        }
+        None => (None, None),
+    };
     let scheme = if plain { "http" } else { "https" };
-    let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port };
-    let mut builder = Builder::new(transport, Arc::clone(&clock), environment, addresses.auth_origin());
+    let sockets = Sockets::bind(&gateway, if plain { DEMO } else { "[server] listen" })?;
+    let site = console::Site::of(gateway.admin.as_ref(), sockets.admin_at);
+    let elsewhere = site.as_ref().map(console::Site::elsewhere);
+    let addresses = Addresses { scheme, auth_host: gateway.server.auth_host.clone(), port: gateway.server.public_port, elsewhere };
+    let mut builder = Builder::new(transport, traces.is_some(), Arc::clone(&clock), environment, addresses.auth_origin());
     let sealer = Sealer::new(&builder.secret(&"[state] key", &gateway.state.key)?, Arc::clone(&entropy))?;
     builder.sealer = Some(sealer.clone());
     let store = sqlite::Store::open(&gateway.state.url, sealer).await?;
     let shared_store: Arc<dyn Store> = Arc::new(store.clone());
     let live = Arc::new(LiveSessions::new(Arc::new(store.clone()), Arc::clone(&clock), gateway.session.clone()));
     let signer = Arc::new(Signer::load(&store, Arc::clone(&entropy), clock.as_ref(), &addresses.auth_origin()).await?);
-    let pages = Arc::new(Pages::new(gateway.pages.clone(), &addresses.auth_origin()));
+    let mut pages = Pages::new(gateway.pages.clone(), &addresses.auth_origin());
+    if let Some(elsewhere) = &addresses.elsewhere {
+        pages = pages.with(&elsewhere.host, &elsewhere.origin);
+    }
+    let pages = Arc::new(pages);
     let control = tokio::runtime::Handle::current();
     let provision = provision::Desk::new(provision::Parts {
         accounts: Arc::new(store.clone()),
@@ -282,10 +314,10 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     });
     let idps = gateway.idps.iter().map(|idp| builder.idp(idp, &[])).collect::<Result<Vec<_>, _>>()?;
     let routes: Arc<ArcSwap<Routes>> = Arc::default();
-    let jwks = bytes::Bytes::from(signer.jwks().to_string());
-    let login = Arc::new(login::Desk::new(DeskParts {
+    let (published, told) = (Arc::clone(&signer), Arc::clone(&clock));
+    let desk_parts = |apps: AppsByName, session: crate::config::Session| DeskParts {
         addresses: addresses.clone(),
-        session: gateway.session.clone(),
+        session,
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
         logins: Arc::new(store.clone()),
@@ -294,16 +326,24 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         sign_ins: Arc::new(store.clone()),
         pages: Arc::clone(&pages),
         providers: idps.iter().map(|known| Arc::clone(&known.provider)).collect(),
-        apps: Arc::new(AppsByName(Arc::clone(&routes))),
+        apps: Arc::new(apps),
         admission: Arc::new(DeskAdmission { desk: Arc::clone(&provision), clock: Arc::clone(&clock) }),
-        jwks: Arc::new(move || jwks.clone()),
+        jwks: {
+            let (published, told) = (Arc::clone(&published), Arc::clone(&told));
+            Arc::new(move || bytes::Bytes::from(published.jwks(told.now()).to_string()))
+        },
         pending_max: PENDING_MAX,
-    }));
+    };
+    let apps = || AppsByName(Arc::clone(&routes), site.as_ref().map(|site| Arc::clone(&site.policy)));
+    let login = Arc::new(login::Desk::new(desk_parts(apps(), gateway.session.clone())));
+    let console_desk = Arc::new(login::Desk::of_console(desk_parts(apps(), console::session(&gateway.session))));
     let issuers = idps.iter().filter_map(|known| known.tokens.clone()).collect();
     let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
     let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
     let tls = if plain { None } else { builder.certificates(&gateway, None)? };
+    let served = Mutex::new(tls.as_ref().map(|new| console::served(&new.certificates)).unwrap_or_default());
     let (certificates, resolver) = tls.map(|new| (new.digest, Arc::new(Resolver::new(new.certificates)))).unzip();
+    let admin_acceptor = console::acceptor(gateway.admin.as_ref(), resolver.as_ref(), gateway.min_tls)?;
     let acceptor = resolver.clone().map(|resolver| Acceptor::new(resolver, gateway.min_tls)).transpose();
     let acceptor = acceptor.map_err(|cause| StartError::Tls { place: "[tls]".to_owned(), cause })?.map(Arc::new);
     let upstream_tls = tls::client_config(None).map_err(|cause| StartError::Tls { place: "outgoing TLS".to_owned(), cause })?;
@@ -317,31 +357,56 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         provision: Arc::clone(&provision),
         pages: Arc::clone(&pages),
         clock: Arc::clone(&clock),
-        entropy,
+        entropy: Arc::clone(&entropy),
         control,
         metrics: Arc::clone(&metrics),
         incidents,
+        traces,
         upstream_tls: Arc::new(upstream_tls),
         drain_ms: gateway.server.drain_ms,
+        visitors: Arc::default(),
     });
-    let sockets = Sockets::bind(&gateway, if plain { DEMO } else { "[server] listen" })?;
     let (stop, stopping) = watch::channel(false);
     let background = CancellationToken::new();
     let sweeper = tokio::spawn(Arc::clone(&live).run(SWEEP_EVERY, background.clone()));
-    let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), gateway.state.sign_ins_keep_ms, background.clone()));
+    let keep = observe::Keep { incidents_ms: gateway.state.incidents_keep_ms, sign_ins_ms: gateway.state.sign_ins_keep_ms };
+    let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), keep, background.clone()));
+    let exporter = exporter.map(|exporter| tokio::spawn(exporter.run(background.clone())));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }
-    if let Some(listener) = sockets.admin {
-        let (metrics, clock) = (Arc::clone(&metrics), Arc::clone(&clock));
-        let admin = Arc::new(Admin { metrics, store: Arc::clone(&shared_store), show_metrics: gateway.telemetry.metrics, clock });
-        drop(tokio::spawn(admin::run(listener, admin, stopping.clone())));
-    }
-    let handles = Handles { routes, provision, login, tokens, pages, live, limits, metrics, store: shared_store, level, resolver, clock, scheme };
+    let keys = KeyRing { signer: Arc::clone(&signer), store: Arc::new(store.clone()), clock: Arc::clone(&clock) };
+    let sessions = Sessions::new(Arc::clone(&live), Arc::new(store.clone()), Arc::clone(&clock));
+    let show_metrics = gateway.telemetry.metrics;
+    let handles = Handles {
+        keys,
+        sessions,
+        routes,
+        provision,
+        login,
+        tokens,
+        pages: Arc::clone(&pages),
+        live: Arc::clone(&live),
+        limits,
+        metrics: Arc::clone(&metrics),
+        store: Arc::clone(&shared_store),
+        level,
+        resolver,
+        served,
+        clock: Arc::clone(&clock),
+        scheme,
+    };
     let swap = Arc::new(Swap::begin(builder, handles, First { gateway, text, policies, unavailable, rejected, idps, certificates }));
+    let console = site.map(|site| Arc::new(site.console(&swap, console_desk, entropy)));
+    if let Some(listener) = sockets.admin {
+        let gauges = Arc::clone(&swap) as Arc<dyn admin::Gauges>;
+        let admin = Arc::new(Admin { metrics, store: shared_store, show_metrics, clock, gauges, console: console.clone() });
+        drop(tokio::spawn(admin::run(listener, admin_acceptor, admin, stopping.clone())));
+    }
+    drop(tokio::spawn(Arc::clone(&swap).look_at_providers(background.clone())));
     drop(tokio::spawn(Arc::clone(&swap).sample(background.clone())));
     let mut cores = Vec::new();
     for (number, listeners) in sockets.cores.into_iter().enumerate() {
@@ -351,7 +416,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         cores.push(core.spawn(move || Worker::run(shared, listeners, stopping)).map_err(StartError::Thread)?);
     }
     let Sockets { serving, redirecting, admin_at, .. } = Sockets { redirect: Vec::new(), admin: None, cores: Vec::new(), ..sockets };
-    Ok(Running { serving, redirecting, admin: admin_at, swap, stop, background, sweeper, keeper, cores, store, _flush: flush })
+    Ok(Running { serving, redirecting, admin: admin_at, console, swap, stop, background, sweeper, keeper, exporter, cores, store, _flush: flush })
 }
 
 /// Bounds of every request.
@@ -362,6 +427,7 @@ fn limits(gateway: &Gateway, scheme: &'static str) -> Limits {
         cookie: gateway.session.cookie.clone(),
         idle_ms: gateway.session.idle_ms,
         scheme,
+        bounds: gateway.server.bounds,
     }
 }
 
@@ -376,6 +442,11 @@ impl Running {
     /// What is in force, and the way to put something else into force.
     pub const fn swap(&self) -> &Arc<Swap> {
         &self.swap
+    }
+
+    /// The operators' console, where there is one.
+    pub const fn console(&self) -> Option<&Arc<Console>> {
+        self.console.as_ref()
     }
 
     /// Becomes true when the gateway stops.
@@ -406,6 +477,11 @@ impl Running {
         if let Err(error) = self.sweeper.await {
             tracing::error!(%error, "the sweeper of sessions panicked; please report this");
         }
+        if let Some(exporter) = self.exporter
+            && let Err(error) = exporter.await
+        {
+            tracing::error!(%error, "the exporter of spans panicked; please report this");
+        }
         if let Err(error) = self.keeper.await {
             tracing::error!(%error, "the keeper of incidents panicked; please report this");
         }
@@ -419,17 +495,11 @@ impl Running {
 /// A secret that cannot be read, or outgoing TLS.
 pub fn admin_reader(policy: &Policy) -> Result<Option<Real>, StartError> {
     let Some(provision) = &policy.provision else { return Ok(None) };
-    let read = |place: &dyn Display, reference: &SecretRef| read_secret(place, reference, &|name| std::env::var_os(name));
-    let transport = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    let read = |place: &dyn Display, reference: &SecretRef| secret::read(place, reference, &|name| std::env::var_os(name));
+    let usual: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
+    let key = connectors::client_key(policy, &read)?;
+    let transport = admin_tls::Files::read(policy)?.transport(policy, key.as_ref(), &usual)?;
     Ok(Some(Real { transport, credential: connectors::resolve(&policy.file, &provision.credential, &read)? }))
-}
-
-fn read_secret(place: &dyn Display, reference: &SecretRef, environment: secrets::Environment<'_>) -> Result<SecretString, StartError> {
-    let resolved = secrets::resolve(reference, environment).map_err(|cause| StartError::Secret { place: place.to_string(), cause })?;
-    if let Some(warning) = resolved.warning {
-        tracing::warn!(reference = warning.reference, path = %warning.path.display(), mode = format!("{:o}", warning.mode), "a secret can be read by others");
-    }
-    Ok(resolved.secret)
 }
 
 fn list(addresses: &[SocketAddr]) -> String {

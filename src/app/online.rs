@@ -228,10 +228,19 @@ fn admin_api(place: Place, roles: Vec<(String, Place)>, policy: &Arc<Policy>, to
         return Some((place, Box::pin(async move { vec![line] })));
     }
     let environment = Arc::clone(&look.environment);
-    let read = move |key: &dyn Display, reference: &SecretRef| super::read_secret(key, reference, environment.as_ref());
+    let read = move |key: &dyn Display, reference: &SecretRef| super::secret::read(key, reference, environment.as_ref());
     // A secret that is not to be had is told where it is referred to.
     let credential = connectors::credential(policy, &read).ok()?;
-    let engine = connectors::engine(policy, credential, &tools.transport, &look.clock)?;
+    let files = super::admin_tls::Files::read(policy);
+    let key = connectors::client_key(policy, &read).ok()?;
+    let transport = match files.and_then(|files| files.transport(policy, key.as_ref(), &tools.transport)) {
+        Ok(transport) => transport,
+        Err(error) => {
+            let finding = place.error("admin-api", error.to_string(), "");
+            return Some((place, Box::pin(async move { vec![finding] })));
+        }
+    };
+    let engine = connectors::engine(policy, credential, transport, &look.clock)?;
     let about = place.clone();
     let job = async move {
         if let Err(trouble) = engine.probe().await {
@@ -318,6 +327,10 @@ fn certificates(look: &Look) -> (Place, Job) {
     let mut hosts = Vec::new();
     if !look.narrow {
         hosts.push((look.gateway.server.auth_host.clone(), place(node_at(tree, &["server", "auth_host"]).map(|node| &node.span))));
+    }
+    let console = look.gateway.admin.as_ref().filter(|admin| !look.narrow && !admin.is_plain()).and_then(|admin| admin.console.as_ref());
+    if let Some(console) = console {
+        hosts.push((console.host.clone(), place(node_at(tree, &["admin", "host"]).map(|node| &node.span))));
     }
     for (file, policy) in &look.policies {
         let span = parse(file).0.node("host").map(|node| node.span.clone());

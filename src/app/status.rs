@@ -6,6 +6,7 @@
 use super::force::Swap;
 use crate::admin::commands::{AppStatus, Overview, PolicyState, ProviderStatus, Status, Statuses, UpstreamState};
 use crate::clock::Timestamp;
+use crate::connector::BreakerState;
 use crate::observe::Counted;
 use crate::observe::audit::rfc3339;
 use crate::sso::Provider;
@@ -51,11 +52,18 @@ impl Swap {
     pub(super) async fn sample(self: Arc<Self>, stop: CancellationToken) {
         loop {
             self.recent.note(self.handles.metrics.by_app());
+            self.note_admin_apis();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(SAMPLE_EVERY) => {}
             }
         }
+    }
+
+    fn note_admin_apis(&self) {
+        let force = self.force();
+        let states = force.apps.iter().filter_map(|served| Some((served.policy.name.as_str(), served.admin_api()?.number())));
+        self.handles.metrics.admin_apis(states);
     }
 
     fn apps(&self, accounts: &HashMap<String, (u64, u64)>) -> Vec<AppStatus> {
@@ -81,6 +89,7 @@ impl Swap {
                 p95_ms: recent
                     .p95_s()
                     .map(|s| u64::try_from(Duration::try_from_secs_f64(s).unwrap_or(Duration::MAX).as_millis()).unwrap_or(u64::MAX)),
+                admin_api: served.admin_api().filter(|state| *state != BreakerState::Closed).map(|state| state.word().to_owned()),
             });
         }
         for refused in force.refused.iter().filter(|refused| !force.apps.iter().any(|app| app.policy.file == refused.file)) {
@@ -97,6 +106,7 @@ impl Swap {
                 failed,
                 requests_per_s: 0.0,
                 p95_ms: None,
+                admin_api: None,
             });
         }
         drop(force);

@@ -15,17 +15,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The routes, as the login desk asks for them.
+/// The routes, as the login desk asks for them; and the console, which has no route.
 #[derive(Debug)]
-pub(super) struct AppsByName(pub(super) Arc<ArcSwap<Routes>>);
+pub(super) struct AppsByName(pub(super) Arc<ArcSwap<Routes>>, pub(super) Option<Arc<Policy>>);
 
 impl Apps for AppsByName {
     fn by_name(&self, name: &str) -> Option<Arc<Policy>> {
-        self.0.load().named(name).map(|route| Arc::clone(&route.policy))
+        let console = self.1.as_ref().filter(|console| console.name == name);
+        console.cloned().or_else(|| self.0.load().named(name).map(|route| Arc::clone(&route.policy)))
     }
 
     fn by_host(&self, host: &str) -> Option<Arc<Policy>> {
-        self.0.load().find(host).map(|route| Arc::clone(&route.policy))
+        let console = self.1.as_ref().filter(|console| console.host == host);
+        console.cloned().or_else(|| self.0.load().find(host).map(|route| Arc::clone(&route.policy)))
     }
 
     fn all(&self) -> Vec<Arc<Policy>> {

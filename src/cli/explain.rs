@@ -91,9 +91,10 @@ async fn explain(arguments: &Arguments) -> Result<Answer, String> {
     }
     let url = url(&arguments.what)?;
     let policy = policy(&loaded, &url)?;
+    let way = if arguments.bearer { Way::Bearer } else { Way::Session };
     let who = match (&arguments.user, &arguments.subject) {
         (None, None) => Who::nobody(),
-        (Some(user), None) if std::path::Path::new(user).is_file() => person::from_file(user, &loaded.gateway, policy, now)?,
+        (Some(user), None) if std::path::Path::new(user).is_file() => person::from_file(user, &loaded.gateway, policy, way, now)?,
         (user, subject) => {
             let user = user.as_deref();
             if let Some(user) = user.filter(|user| !user.contains('@')) {
@@ -105,9 +106,10 @@ async fn explain(arguments: &Arguments) -> Result<Answer, String> {
     };
     let question = Question {
         url: &url,
+        path: path(&arguments.what, &url),
         method: &arguments.method.to_ascii_uppercase(),
         ip: arguments.ip,
-        way: if arguments.bearer { Way::Bearer } else { Way::Session },
+        way,
         now,
     };
     answer::ask(&loaded.gateway, policy, &who, question)
@@ -126,6 +128,16 @@ fn url(what: &str) -> Result<Url, String> {
         Some(_) if matches!(url.scheme(), "https" | "http" | "wss" | "ws") && url.username().is_empty() && url.password().is_none() => Ok(url),
         _ => Err(format!("{what}: this is not the address of a page; {way_out}")),
     }
+}
+
+/// The path as it was written, where it has what no client that makes addresses whole would send: the gateway does not make it whole either, and answers 400. Else as
+/// the client encodes it.
+fn path<'a>(what: &'a str, url: &'a Url) -> &'a str {
+    let after_scheme = what.split_once("://").map_or(what, |(_, rest)| rest);
+    let written = after_scheme.find(['/', '\\', '?', '#']).and_then(|at| after_scheme.get(at..)).unwrap_or_default();
+    let written = written.split(['?', '#']).next().unwrap_or_default();
+    let dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    if written.contains('\\') || written.split('/').any(dots) { written } else { url.path() }
 }
 
 /// The policy of the address's host.

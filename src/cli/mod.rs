@@ -1,5 +1,6 @@
 //! The command line; one file a command.
 
+mod audit;
 mod check;
 mod connectors;
 mod demo;
@@ -7,11 +8,13 @@ mod explain;
 mod fmt;
 mod help;
 mod init;
+mod keys;
 mod plan;
 mod reconcile;
 mod reload;
 mod schema;
 mod serve;
+mod sessions;
 mod socket;
 mod status;
 mod table;
@@ -132,6 +135,21 @@ enum Command {
         #[command(subcommand)]
         what: users::What,
     },
+    /// Who is signed in, and the end of it.
+    Sessions {
+        #[command(subcommand)]
+        what: sessions::What,
+    },
+    /// What the identity tokens of applications are signed with.
+    Keys {
+        #[command(subcommand)]
+        what: keys::What,
+    },
+    /// The audit log: search it, or see whether it is whole.
+    Audit {
+        #[command(subcommand)]
+        what: audit::What,
+    },
     /// Hold everybody who has an account against the policy and the app, without waiting for them to come.
     Reconcile(reconcile::Wish),
     /// Gateway, identity provider and two legacy apps on this machine, in one process.
@@ -169,6 +187,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status { which, json } => status::run(&which, json),
         Command::Help { key } => help::run(key.as_deref()),
         Command::Users { what } => users::run(&what),
+        Command::Sessions { what } => sessions::run(&what),
+        Command::Keys { what } => keys::run(&what),
+        Command::Audit { what } => audit::run(&what),
         Command::Reconcile(wish) => reconcile::run(&wish),
         Command::Demo { check, port } => demo::run(check, port),
     })

@@ -12,7 +12,7 @@ use crate::rehearse::perform::Real;
 use crate::rehearse::plan::{At, Outlook, Tally, look_ahead};
 use crate::rehearse::records::Records;
 use crate::rehearse::{person, show};
-use crate::state::StoreError;
+use crate::state::{AccountRecord, StoreError};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
@@ -92,7 +92,7 @@ fn answer(question: &Question) -> Result<(String, bool), String> {
     };
     if question.all || question.user.is_none() {
         let all = if question.people.is_some() {
-            listed(question, &around)?
+            with_records(listed(question, &around)?, others(&around))
         } else {
             recorded(&around, async |people: &dyn People| people.everybody(&policy.name).await)?
         };
@@ -101,8 +101,9 @@ fn answer(question: &Question) -> Result<(String, bool), String> {
         let outlooks: Vec<Outlook> = all.people.iter().map(|known| look(known, &records)).collect();
         return Ok(everybody(question, policy, &outlooks, all.unseen));
     }
-    let known = somebody(question, &around)?;
-    let outlook = look(&known, &Arc::new(Records::with(known.record.clone())));
+    let everybody = with_records(Everybody { people: vec![somebody(question, &around)?], ..Everybody::default() }, others(&around));
+    let Some(known) = everybody.people.first() else { return Err("error: nobody is meant\n".to_owned()) };
+    let outlook = look(known, &Arc::new(Records::with(everybody.records)));
     if let (Some((_, why)), true) = (outlook.failure().filter(|(because, _)| *because == "account"), question.online) {
         return Err(format!("{}error: {why}\n", show::plan(&outlook, question.curl)));
     }
@@ -245,6 +246,29 @@ fn recorded<T>(around: &Around, ask: impl AsyncFnOnce(&dyn People) -> Result<T, 
         })?;
         ask(&Recorded(store)).await.map_err(|error| format!("error: {error}\n"))
     })
+}
+
+/// Everybody's records at the application. Whoever is asked about without them, in a file, is told that they were not looked at: seats that are taken and accounts
+/// that are others' show only there.
+fn others(around: &Around) -> Vec<AccountRecord> {
+    if around.policy.provision.is_none() {
+        return Vec::new();
+    }
+    recorded(around, async |people: &dyn People| people.records(&around.policy.name).await).unwrap_or_else(|why| {
+        let why = why.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        tell(&format!("note: the accounts of other people are not taken into account (seats, logins that are taken): {why}\n"));
+        Vec::new()
+    })
+}
+
+/// People with the records that are kept of them, beside those of everybody else.
+fn with_records(mut all: Everybody, records: Vec<AccountRecord>) -> Everybody {
+    for known in &mut all.people {
+        let theirs = records.iter().find(|record| record.key.subject == known.identity.subject);
+        known.record = theirs.cloned().or(known.record.take());
+    }
+    all.records = records;
+    all
 }
 
 fn listed(question: &Question, around: &Around) -> Result<Everybody, String> {

@@ -25,7 +25,7 @@ pub(super) fn run(which: &Which, as_json: bool) -> u8 {
 /// Whether nothing needs attention: every policy in force as written, no application down, the store there.
 fn is_well(status: &Status) -> bool {
     let overview = &status.overview;
-    let app = |app: &AppStatus| app.policy == PolicyState::Ok && app.upstream_state != UpstreamState::Down;
+    let app = |app: &AppStatus| app.policy == PolicyState::Ok && app.upstream_state != UpstreamState::Down && app.admin_api.is_none();
     overview.last_reload_ok && overview.store_ok && status.apps.iter().all(app)
 }
 
@@ -47,6 +47,14 @@ fn text(status: &Status, now: Timestamp) -> String {
         table.row([app.app.clone(), upstream(app), policy(app, now), accounts, failed, app.requests_per_s.to_string(), p95(app.p95_ms)]);
     }
     out += &table.render();
+    for (app, state) in status.apps.iter().filter_map(|app| Some((app, app.admin_api.as_deref()?))) {
+        let why = match state {
+            "quarantined" => "QUARANTINED: it refuses the credential; nothing but a probe is sent until one works or the credential changes",
+            "open" => "OPEN: most calls went wrong; it is left alone for a while",
+            _ => "about to be probed",
+        };
+        out.extend(["ADMIN API  ", &app.app, "  ", why, "\n"]);
+    }
     for provider in &status.providers {
         let keys = provider
             .keys_age_s
@@ -114,6 +122,7 @@ mod tests {
             failed: 1,
             requests_per_s: 12.5,
             p95_ms,
+            admin_api: (name == "crm").then(|| "quarantined".to_owned()),
         };
         let mut status = Status {
             version: "1.0.0".to_owned(),
@@ -141,6 +150,7 @@ APP       UPSTREAM               POLICY             ACCOUNTS   FAILED   REQ/S   
 crm       -                      NONE   1 error     631        1        12.5    -
 redmine   SLOW  10.0.4.20:8080   STALE  2 errors    631        1        12.5    ≤5s
 wiki      up    10.0.4.20:8080   ok     10:02 UTC   631        1        12.5    ≤25ms
+ADMIN API  crm  QUARANTINED: it refuses the credential; nothing but a probe is sent until one works or the credential changes
 PROVIDER  corp  keys 4m old
 PROVIDER  adfs  not needed yet
 only a restart changes server.listen

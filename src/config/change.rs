@@ -10,7 +10,7 @@ pub fn keep(running: &Gateway, mut written: Gateway) -> (Gateway, Vec<&'static s
     let mut kept = Kept(Vec::new());
     // Taken apart whole, here and below: a new key has to be thought about in this file.
     let Gateway { server, certificates: _, min_tls, admin, state, session, provisioning: _, audit, telemetry, pages: _, idps: _ } = &mut written;
-    let Server { listen, redirect, auth_host, public_port, policies: _, trusted_proxies: _, body_bytes_max: _, drain_ms, workers } = server;
+    let Server { listen, redirect, auth_host, public_port, policies: _, trusted_proxies: _, body_bytes_max: _, drain_ms, workers, bounds: _ } = server;
     kept.hold("server.listen", &running.server.listen, listen);
     kept.hold("server.redirect", &running.server.redirect, redirect);
     kept.hold("server.auth_host", &running.server.auth_host, auth_host);
@@ -26,6 +26,7 @@ pub fn keep(running: &Gateway, mut written: Gateway) -> (Gateway, Vec<&'static s
     kept.hold("audit", &running.audit, audit);
     kept.hold("telemetry.format", &running.telemetry.format, &mut telemetry.format);
     kept.hold("telemetry.metrics", &running.telemetry.metrics, &mut telemetry.metrics);
+    kept.hold("telemetry.otlp", &running.telemetry.otlp, &mut telemetry.otlp);
     (written, kept.0)
 }
 
@@ -89,6 +90,10 @@ client_id = "vestibule"
         check("[server]", "[server]\nworkers = 3\nredirect = \"0.0.0.0:80\"", &["server.redirect", "server.workers"]);
         check("auth.example.com", "login.example.com", &["server.auth_host"]);
         check("127.0.0.1:9443", "127.0.0.1:9444", &["admin"]);
+        let console = "[admin]\nhost = \"ops.example.com\"\nidp = \"corp\"\ngroups = [\"ops\"]";
+        let (kept, _) = check("[admin]", console, &["admin"]);
+        assert!(kept.admin.is_some_and(|admin| admin.console.is_none()), "nobody becomes an operator by a reload");
+        check("log = \"info\"", "otlp = \"http://127.0.0.1:4318\"", &["telemetry.otlp"]);
         check("sqlite:x.db", "sqlite:y.db", &["state"]);
         check("[session]", "[session]\ncookie = \"__Host-v\"\nsame_site = \"strict\"", &["session.cookie", "session.same_site"]);
         check("[pages]", "[audit]\nfile = \"a.jsonl\"\n[pages]", &["audit"]);

@@ -1,16 +1,16 @@
 //! `vestibule.toml` as written, made into a [`Gateway`] as meant.
 //!
-//! Lives here: [`compile`], one function a section, and [`together`], what several files may not say at once. Keys whose function comes later are
-//! accepted with a warning; where doing nothing would weaken security or lose data they are an error. Pure: paths are resolved, not opened.
+//! Lives here: [`compile`], one function a section, and [`together`], what several files may not say at once. What does not work yet is an
+//! error where doing nothing would weaken security or lose data. Pure: paths are resolved, not opened.
 
 use super::environment::{self, Overlaid};
 use super::schema::GATEWAY;
 use super::{
-    Admin, Audit, AuditFormat, AuditSink, Certificate, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State, Telemetry,
+    Admin, Audit, AuditFormat, AuditSink, Bounds, Certificate, Console, Gateway, Idp, Language, PageFiles, Pages, SecretRef, Server, Session, State, Telemetry,
     TlsVersion,
 };
 use crate::policy::Policy;
-use crate::policy::compile::{parse_network, with_syntax};
+use crate::policy::compile::{known_idp, parse_network, with_syntax};
 use crate::source::value::size_bytes;
 use crate::source::{Problem, Reader, Severity, SourceFile, Span, Table, in_order, in_words_of_the_file, parse, schema};
 use std::collections::HashMap;
@@ -54,11 +54,11 @@ pub fn socket(over: &Overlaid, folder: &Path) -> Option<PathBuf> {
     over.tree.table("admin")?.text("socket").map(|path| folder.join(path))
 }
 
-/// What files may not say at once: one host, one app. The first file in the list keeps the host, and the name where two of one folder differ in their
-/// ending only.
-pub fn together<'p>(auth_host: Option<&str>, policies: impl IntoIterator<Item = (&'p SourceFile, &'p Policy)>) -> Vec<Problem> {
+/// What files may not say at once: one host, one app; none of those in `own` ([`Gateway::own_hosts`]). The first file in the list keeps the host, and the
+/// name where two of one folder differ in their ending only.
+pub fn together<'p>(own: &[(&str, &'static str)], policies: impl IntoIterator<Item = (&'p SourceFile, &'p Policy)>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut seen: HashMap<&str, &str> = auth_host.map(|host| (host, "[server] auth_host")).into_iter().collect();
+    let mut seen: HashMap<&str, &str> = own.iter().copied().collect();
     let mut names: HashMap<PathBuf, &str> = HashMap::new();
     for (file, policy) in policies {
         // Sessions and accounts go by the name: two of one name would be one app.
@@ -105,15 +105,6 @@ fn gateway(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Gatew
     Some(Gateway { server: server?, certificates, min_tls, admin, state: state?, session, provisioning, audit, telemetry, pages, idps })
 }
 
-/// A key that is known and does nothing yet.
-fn not_yet(reader: &mut Reader<'_>, table: &Table, section: &str, keys: &[&str]) {
-    for key in keys {
-        if let Some(entry) = table.get(key) {
-            reader.warning("not-yet", &entry.key_span, format!("{section}.{key} has no effect yet"), "");
-        }
-    }
-}
-
 fn section<'t>(tree: &'t Table, key: &str) -> Option<(&'t Table, &'t Span)> {
     let node = tree.node(key)?;
     Some((node.as_table()?, &node.span))
@@ -145,6 +136,7 @@ fn server(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Server
         body_bytes_max: table.text("max_body").and_then(size_bytes).unwrap_or(100 << 20),
         drain_ms: table.duration_ms("drain").and_then(|ms| u64::try_from(ms).ok()).unwrap_or(30_000),
         workers: number("workers").and_then(|workers| usize::try_from(workers).ok()).unwrap_or(0),
+        bounds: bounds(table),
     })
 }
 
@@ -169,7 +161,7 @@ fn certificates(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Vec<Cer
 
 fn admin(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Admin> {
     let (table, _) = section(tree, "admin")?;
-    not_yet(reader, table, "admin", &["host", "idp", "groups", "viewers"]);
+    let console = console(reader, tree, table);
     let listen = match table.node("listen").map(|node| (node, table.texts("listen"))) {
         None => SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)),
         Some((node, written)) => {
@@ -183,15 +175,67 @@ fn admin(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<Admin> 
     if let Some(node) = table.node("listen")
         && !is_loopback(listen.ip())
     {
-        let help = "it has no sign-in of its own yet: use a loopback address, and a tunnel or an agent on this machine";
-        reader.error("admin-exposed", &node.span, "admin.listen is not a loopback address", help);
+        let help = "it speaks TLS there; /metrics, /healthz and /readyz ask nobody to sign in: let only those reach it who may see them";
+        reader.warning("admin-exposed", &node.span, "admin.listen is not a loopback address", help);
     }
     Some(Admin {
         listen,
+        console,
         socket: table.text("socket").map(|path| folder.join(path)),
         socket_group: table.text("socket_group").map(str::to_owned),
         socket_viewers: table.text("socket_viewers").map(str::to_owned),
     })
+}
+
+/// Each key by itself, else its default.
+fn bounds(table: &Table) -> Bounds {
+    let usual = Bounds::default();
+    let number = |key: &str, usual: usize| table.integer(key).and_then(|number| usize::try_from(number).ok()).unwrap_or(usual);
+    let span = |key: &str, usual: u64| table.duration_ms(key).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(usual);
+    Bounds {
+        connections_max: number("max_connections", usual.connections_max),
+        connections_per_client_max: number("max_connections_per_client", usual.connections_per_client_max),
+        response_idle_ms: span("response_idle", usual.response_idle_ms),
+        stream_idle_ms: span("stream_idle", usual.stream_idle_ms),
+    }
+}
+
+/// `[admin] host` and who may use what is there. A console without a provider and without operators would be one that anybody may use, or nobody: neither is
+/// guessed.
+fn console(reader: &mut Reader<'_>, tree: &Table, table: &Table) -> Option<Console> {
+    let Some(host) = table.get("host") else {
+        for key in ["idp", "groups", "viewers"] {
+            if let Some(entry) = table.get(key) {
+                let message = format!("admin.{key} has no effect: without admin.host there is no console");
+                reader.warning("no-effect", &entry.key_span, message, "such as `host = \"vestibule-admin.example.com\"`");
+            }
+        }
+        return None;
+    };
+    let (span, written) = (host.node.span.clone(), host.node.as_text()?.to_ascii_lowercase());
+    for (key, help) in [("idp", "`idp`: the [[idp]] id of the provider that operators sign in with"), ("groups", "`groups`: whose members may act")] {
+        if table.get(key).is_none() {
+            reader.error("missing-key", &host.key_span, format!("the console needs `admin.{key}`"), help);
+        }
+    }
+    for key in ["groups", "viewers"] {
+        if let Some(node) = table.node(key)
+            && node.as_list().is_some_and(<[_]>::is_empty)
+        {
+            reader.error("empty-list", &node.span, format!("admin.{key} is an empty list"), "name at least one group");
+        }
+    }
+    if let Some(node) = table.node("idp") {
+        let idps: Vec<String> = tree.sections("idp").iter().filter_map(|(_, idp)| idp.text("id")).map(str::to_owned).collect();
+        known_idp(reader, node, Some(&idps));
+    }
+    let auth_host = tree.table("server").and_then(|server| server.text("auth_host"));
+    if auth_host.is_some_and(|auth_host| auth_host.eq_ignore_ascii_case(&written)) {
+        let help = "the console has a host of its own: its cookies must not be those of the sign-in";
+        reader.error("duplicate-host", &span, format!("`{written}` is taken by [server] auth_host"), help);
+    }
+    let idp = table.text("idp")?.to_owned();
+    Some(Console { host: written, idp, groups: table.texts("groups"), viewers: table.texts("viewers") })
 }
 
 fn is_loopback(address: IpAddr) -> bool {
@@ -200,6 +244,8 @@ fn is_loopback(address: IpAddr) -> bool {
 
 /// `[state] sign_ins_keep`: 90 days.
 const SIGN_INS_KEEP_MS: i64 = 90 * 86_400_000;
+/// `[state] incidents_keep`: 30 days.
+const INCIDENTS_KEEP_MS: i64 = 30 * 86_400_000;
 
 fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> {
     let (table, _) = section(tree, "state")?;
@@ -223,7 +269,9 @@ fn state(reader: &mut Reader<'_>, tree: &Table, folder: &Path) -> Option<State> 
     };
     let backup_keep = table.integer("backup_keep").and_then(|keep| usize::try_from(keep).ok()).unwrap_or(7);
     let sign_ins_keep_ms = table.duration_ms("sign_ins_keep").unwrap_or(SIGN_INS_KEEP_MS);
-    Some(State { url, key: secret(table, "key", folder)?, backup_keep, sign_ins_keep_ms })
+    // Whoever keeps sign-ins for a week does not keep people for a month because they were refused.
+    let incidents_keep_ms = table.duration_ms("incidents_keep").unwrap_or_else(|| INCIDENTS_KEEP_MS.min(sign_ins_keep_ms));
+    Some(State { url, key: secret(table, "key", folder)?, backup_keep, sign_ins_keep_ms, incidents_keep_ms })
 }
 
 fn session(reader: &mut Reader<'_>, tree: &Table) -> Session {
@@ -270,11 +318,19 @@ fn audit(tree: &Table, folder: &Path) -> Audit {
 fn telemetry(reader: &mut Reader<'_>, tree: &Table) -> Telemetry {
     let nothing = Table::default();
     let (table, _) = section(tree, "telemetry").unwrap_or((&nothing, &(0..0)));
-    not_yet(reader, table, "telemetry", &["otlp"]);
+    let otlp = table.text("otlp").and_then(|written| url::Url::parse(written).ok());
+    if let (Some(node), Some(url)) = (table.node("otlp"), &otlp) {
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            reader.error("bad-value", &node.span, "telemetry.otlp is an address without credentials, query and fragment", "such as \"http://127.0.0.1:4318\"");
+        } else if url.path().ends_with("/v1/traces") {
+            reader.error("bad-value", &node.span, "telemetry.otlp ends with /v1/traces", "leave that out: it is added");
+        }
+    }
     Telemetry {
         log: table.text("log").unwrap_or("info").to_owned(),
         format: table.text("format").unwrap_or("auto").to_owned(),
         metrics: table.flag("metrics").unwrap_or(true),
+        otlp,
     }
 }
 

@@ -68,6 +68,27 @@ pub struct Server {
     pub drain_ms: u64,
     /// Worker threads; 0: one per core.
     pub workers: usize,
+    /// How much of the gateway strangers may take.
+    pub bounds: Bounds,
+}
+
+/// How much of the gateway its clients may take: connections, and time in which nothing moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections that are open at once (`max_connections`).
+    pub connections_max: usize,
+    /// Of which one client may have so many (`max_connections_per_client`).
+    pub connections_per_client_max: usize,
+    /// An answer of which nothing moves for so long is cut off (`response_idle`).
+    pub response_idle_ms: u64,
+    /// As long may an event stream or a WebSocket be silent (`stream_idle`).
+    pub stream_idle_ms: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { connections_max: 10_000, connections_per_client_max: 1_000, response_idle_ms: 120_000, stream_idle_ms: 3_600_000 }
+    }
 }
 
 /// The oldest TLS version that is served.
@@ -92,14 +113,45 @@ pub struct Certificate {
 /// `[admin]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Listener of `/metrics`, `/healthz`, `/readyz`.
+    /// Listener of `/metrics`, `/healthz`, `/readyz` and the console: TLS unless it is a loopback address.
     pub listen: SocketAddr,
+    /// Who may use the console; absent: there is none.
+    pub console: Option<Console>,
     /// What the command line talks to, resolved against the gateway file's folder; absent: [`SOCKET`], where its folder is there.
     pub socket: Option<PathBuf>,
     /// Group of this machine whose members may act through the socket, beside root and the user that runs the gateway.
     pub socket_group: Option<String>,
     /// Group of this machine whose members may look through the socket.
     pub socket_viewers: Option<String>,
+}
+
+impl Admin {
+    /// Whether the listener speaks plain HTTP: what never leaves this machine.
+    pub const fn is_plain(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+}
+
+/// The operators' console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Console {
+    /// Its host, lower case; no app has the same.
+    pub host: String,
+    /// The one provider whose people may be operators.
+    pub idp: String,
+    /// Groups whose members may act; at least one.
+    pub groups: Vec<String>,
+    /// Groups whose members may look.
+    pub viewers: Vec<String>,
+}
+
+impl Gateway {
+    /// Hosts that no policy may claim, and where that is said.
+    pub fn own_hosts(&self) -> Vec<(&str, &'static str)> {
+        let console = self.admin.as_ref().and_then(|admin| admin.console.as_ref());
+        let console = console.map(|console| (console.host.as_str(), "[admin] host"));
+        [(self.server.auth_host.as_str(), "[server] auth_host")].into_iter().chain(console).collect()
+    }
 }
 
 /// Where the command line finds the gateway unless `[admin] socket` says otherwise.
@@ -116,6 +168,8 @@ pub struct State {
     pub backup_keep: usize,
     /// How long the last sign-in of each person is kept.
     pub sign_ins_keep_ms: i64,
+    /// How long what stood behind an incident code is kept.
+    pub incidents_keep_ms: i64,
 }
 
 /// `[session]`.
@@ -183,6 +237,8 @@ pub struct Telemetry {
     pub format: String,
     /// Whether `/metrics` answers.
     pub metrics: bool,
+    /// Where traces go (OTLP over HTTP), without `/v1/traces`; absent: nowhere.
+    pub otlp: Option<url::Url>,
 }
 
 /// `[pages]`.

@@ -143,12 +143,11 @@ fn pins(reader: &mut Reader<'_>, table: &Table) -> Vec<[u8; 32]> {
     }
     let mut pins = Vec::new();
     for node in nodes {
-        match node.as_text().and_then(pin) {
-            Some(pin) => pins.push(pin),
-            None => {
-                let help = "sha256: and 64 hex digits: `openssl x509 -in idp.pem -outform der | sha256sum`";
-                reader.error("bad-value", &node.span, "idp.pin is not the SHA-256 of a certificate", help);
-            }
+        if let Some(pin) = node.as_text().and_then(pin) {
+            pins.push(pin);
+        } else {
+            let help = "sha256: and 64 hex digits: `openssl x509 -in idp.pem -outform der | sha256sum`";
+            reader.error("bad-value", &node.span, "idp.pin is not the SHA-256 of a certificate", help);
         }
     }
     pins

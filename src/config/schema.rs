@@ -37,6 +37,20 @@ const SERVER: Section = Section {
         Key::new("policies", Kind::Text, "folder of policy files, relative to this file").default("policies"),
         Key::new("trusted_proxies", Kind::Networks, "peers whose X-Forwarded-For is believed").default("[]"),
         Key::new("max_body", Kind::Size, "largest request body").default("100 MiB"),
+        Key::new("max_connections", Kind::Int(1, 1_000_000), "connections that may be open at once; one more is answered 503 and closed").default("10000"),
+        Key::new(
+            "max_connections_per_client",
+            Kind::Int(1, 1_000_000),
+            "of which one client may have so many: an IPv4 address, or an IPv6 network of 64 bits; peers of trusted_proxies have no such limit",
+        )
+        .default("1000"),
+        Key::new(
+            "response_idle",
+            Kind::Duration,
+            "an answer that has begun is cut off when nothing of it moves for so long: the application sends nothing, or the client takes nothing",
+        )
+        .default("2m"),
+        Key::new("stream_idle", Kind::Duration, "as long may the application be silent in an event stream, and both sides in a WebSocket").default("1h"),
         Key::new("drain", Kind::DurationOrZero, "how long requests may take after SIGTERM").default("30s"),
         Key::new("workers", Kind::Int(0, 1024), "worker threads; 0: one per core").default("0"),
     ],
@@ -66,11 +80,16 @@ const ADMIN: Section = Section {
     name: "admin",
     doc: "Metrics, health and the console.",
     keys: &[
-        Key::new("listen", Kind::Addresses, "loopback address").default("127.0.0.1:9443"),
-        Key::new("host", Kind::Host, "host of the console"),
-        Key::new("idp", Kind::Text, "identity provider of operators"),
-        Key::new("groups", Kind::TextList, "operators who may act"),
-        Key::new("viewers", Kind::TextList, "operators who may look"),
+        Key::new(
+            "listen",
+            Kind::Addresses,
+            "one address for /metrics, /healthz, /readyz and the console: plain HTTP on a loopback address, TLS with the certificates of [tls] on any other",
+        )
+        .default("127.0.0.1:9443"),
+        Key::new("host", Kind::Host, "host of the console, which is reached at the port of listen; left out: there is no console"),
+        Key::new("idp", Kind::Text, "identity provider of operators, an [[idp]] id; required with host"),
+        Key::new("groups", Kind::TextList, "groups of that provider whose members may act: retry, approve, forget, end sessions, reload; required with host"),
+        Key::new("viewers", Kind::TextList, "groups of that provider whose members may look"),
         Key::new("socket", Kind::Text, "Unix socket that the command line talks to; the default applies where its folder is there")
             .default("/run/vestibule/admin.sock"),
         Key::new("socket_group", Kind::Text, "group of this machine that may act through the socket, beside root and the gateway's own user"),
@@ -91,6 +110,12 @@ const STATE: Section = Section {
             "how long the last sign-in of each person is kept, sealed, groups and claims included, for `explain` and `plan`",
         )
         .default("90d"),
+        Key::new(
+            "incidents_keep",
+            Kind::Duration,
+            "how long what stood behind an incident code is kept, sealed, for `explain CODE`: the request, and of who was signed in their name, groups and the claims that the policy reads; at most 8 KiB each, and the newest 100 of one person",
+        )
+        .default("30d, or sign_ins_keep where that is shorter"),
         Key::new("backup_keep", Kind::Int(0, 1000), "backups to keep: one a day beside the file, such as vestibule.db.2026-11-22; 0: none")
             .default("7"),
     ],
@@ -152,7 +177,7 @@ const TELEMETRY: Section = Section {
         Key::new("log", Kind::Text, "level or filter").default("info"),
         Key::new("format", Kind::Enum(&["auto", "text", "json"]), "text on a terminal, JSON otherwise").default("auto"),
         Key::new("metrics", Kind::Bool, "whether /metrics answers").default("true"),
-        Key::new("otlp", Kind::Url, "where traces go"),
+        Key::new("otlp", Kind::Url, "where traces go: an OpenTelemetry collector's address for OTLP over HTTP, without /v1/traces; left out: nowhere"),
     ],
 };
 
@@ -220,7 +245,8 @@ const IDP: Section = Section {
             .default("the address of our metadata, https://AUTH_HOST/.vestibule/saml/metadata"),
         Key::new("cert", Kind::Text, "SAML: PEM certificate of our RSA key there, which the provider finds in our metadata"),
         Key::new("key", Kind::Secret, "SAML: its PEM key; with it requests are signed and encrypted assertions opened"),
-        Key::new("max_response", Kind::Size, "SAML: largest response").default("256 KiB"),
+        // No default in the table: `--effective` would write it into providers that know no SAML.
+        Key::new("max_response", Kind::Size, "SAML: largest response; 256 KiB when left out"),
         Key::new(
             "attributes",
             Kind::Map(&Kind::TextOrList),

@@ -11,6 +11,7 @@
 //!
 //! It knows no app by name, and it never decides whether an account may be taken over (`provision/`).
 
+mod admit;
 mod base;
 mod body;
 mod classify;
@@ -34,6 +35,7 @@ mod verbs;
 
 pub use stage::{Cue, Stage, Staged};
 
+use super::gate::{Bounds, Health, Lane};
 use super::model::{Call, MemberVerb, Model, Steps, Verb, Way};
 use super::{Connector, Context, Entered, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
 use crate::clock::Clock;
@@ -61,23 +63,25 @@ pub struct ResolvedCredential {
     pub settings: Vec<(String, SecretString)>,
 }
 
-/// What one admin call may take.
+/// What one admin call may take, and how many there may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// One exchange, connection included.
     pub timeout_ms: u64,
     /// Largest response body taken.
     pub response_bytes_max: usize,
+    /// How many at once, and how many a second.
+    pub bounds: Bounds,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { timeout_ms: 5_000, response_bytes_max: 1 << 20 }
+        Self { timeout_ms: 5_000, response_bytes_max: 1 << 20, bounds: Bounds::default() }
     }
 }
 
-/// An app's admin API, spoken to by data.
-#[derive(Debug)]
+/// An app's admin API, spoken to by data. A clone shares what is remembered, and the gate.
+#[derive(Debug, Clone)]
 pub struct Engine {
     model: Arc<Model>,
     steps: Option<Steps>,
@@ -92,6 +96,8 @@ pub struct Engine {
     passwords: Option<Arc<dyn Entropy>>,
     /// Who answers instead of the app, in a dry run.
     stage: Option<Arc<dyn Stage>>,
+    /// Who waits for the answers.
+    lane: Lane,
     /// What is remembered between calls.
     state: Arc<State>,
 }
@@ -109,8 +115,8 @@ impl Engine {
         transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let state = Arc::new(State::default());
-        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, stage: None, state }
+        let (state, lane) = (Arc::new(State::new(limits.bounds)), Lane::default());
+        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, stage: None, lane, state }
     }
 
     /// The same engine, which gives new accounts a password that nobody knows wherever a create has a place for one (`{random}`).
@@ -151,6 +157,18 @@ impl Connector for Engine {
 
     async fn probe(&self) -> Result<(), Trouble> {
         self.probe_admin_api().await
+    }
+
+    fn background(&self) -> Option<Arc<dyn Connector>> {
+        Some(Arc::new(self.in_lane(Lane::Background)))
+    }
+
+    fn health(&self) -> Health {
+        self.state.gate.health(self.clock.now())
+    }
+
+    fn may_retry(&self) -> bool {
+        self.state.gate.may_retry()
     }
 
     async fn find(&self, context: Context<'_>, by: &[MatchBy]) -> Result<Observation, Trouble> {

@@ -1,14 +1,16 @@
 //! Speaking to an application's own admin API, as a port.
 //!
 //! Lives here: [`Connector`] (observe, apply one step), the closed set of [`Outcome`]s, and [`Trouble`]. `model.rs` is a connector as data (core:
-//! pure), `engine.rs` runs that data over HTTP, `builtin.rs` embeds `policies/connectors/*.toml`. It never knows why a step is
+//! pure), `engine.rs` runs that data over HTTP, `gate.rs` says how often and whether at all, `builtin.rs` embeds `policies/connectors/*.toml`. It never knows why a step is
 //! taken (`plan/`) nor who asked (`provision/`).
 
 pub mod builtin;
 pub mod engine;
+mod gate;
 pub mod model;
 
 pub use engine::{Engine, Limits, ResolvedCredential};
+pub use gate::{Bounds, BreakerState, Health, Lane};
 
 use crate::plan::{Account, Step};
 use crate::policy::MatchBy;
@@ -16,6 +18,7 @@ use async_trait::async_trait;
 use http::HeaderValue;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use url::Url;
 
 /// Everything an admin call can come to. Closed: a connector maps every response into it, an unmatched write is [`Outcome::InDoubt`], an
@@ -166,6 +169,18 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Does one step. `Ok` carries a success outcome (`Created Updated Unchanged Done Gone`), and for a create the new account, whose memberships are
     /// those that the answer showed. A create that comes to `Exists` or `InDoubt` is an error: look before anything is sent again.
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble>;
+    /// The same for work that nobody waits for: it has a lane of its own, and never stands before a person. `None`: there are no lanes.
+    fn background(&self) -> Option<Arc<dyn Connector>> {
+        None
+    }
+    /// Whether the admin API is asked at present, and since when not.
+    fn health(&self) -> Health {
+        Health::default()
+    }
+    /// Asked before anything is done again after transient trouble: no when more than one call in ten would be a repetition. A yes is counted.
+    fn may_retry(&self) -> bool {
+        true
+    }
     /// Whether the app can do `what`: `rename`, `disable`, `delete`, `list`, `revoke_sessions`, `members.group.set`… as [`model::Model::capabilities`] has
     /// it, or the first parts of one. A verb that an app does not have comes to [`Outcome::Unsupported`] when it is asked for all the same.
     fn can(&self, _what: &str) -> bool {

@@ -21,7 +21,7 @@ mod tree;
 
 pub use fold::{Fold, same_email, skeleton};
 pub use tree::Tree;
-pub(super) use tree::{Over, plain};
+pub(super) use tree::{FOR_SHOW, Over, plain};
 
 use crate::config::SecretRef;
 use crate::connector::Outcome;
@@ -539,7 +539,7 @@ pub enum Body {
     },
     /// `text/plain`: the whole of it one value.
     Text(Template),
-    /// A form of two fields: base64 of a form of `fields`, and its HMAC-SHA256 in hexadecimal under a secret setting (DiscourseConnect).
+    /// A form of two fields: base64 of a form of `fields`, and its HMAC-SHA256 in hexadecimal under a secret setting (`DiscourseConnect`).
     Signed {
         /// Name of the field with the payload.
         payload: String,

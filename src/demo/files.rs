@@ -1,7 +1,7 @@
 //! What the gateway reads in the demo: policies and secrets in a folder, and its configuration.
 
 use super::{AUTH_HOST, CLIENT_ID, DemoError, DemoServers, TICKETS_HOST, WIKI_HOST};
-use crate::config::{Audit, AuditSink, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion};
+use crate::config::{Audit, AuditSink, Bounds, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -55,6 +55,7 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
             body_bytes_max: 100 << 20,
             drain_ms: 2_000,
             workers: 2,
+            bounds: Bounds::default(),
         },
         certificates: Vec::new(),
         min_tls: TlsVersion::V1_2,
@@ -64,12 +65,13 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
             key: SecretRef::File(state_key),
             backup_keep: 0,
             sign_ins_keep_ms: 90 * 86_400_000,
+            incidents_keep_ms: 30 * 86_400_000,
         },
         // Without TLS there is no `__Host-` and no `Secure`: the demo only.
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: "vestibule".to_owned(), same_site: "Lax" },
         provisioning: Provisioning::default(),
         audit: Audit::to(AuditSink::File(dir.join("audit.jsonl"))),
-        telemetry: Telemetry { log: "warn".to_owned(), format: "auto".to_owned(), metrics: false },
+        telemetry: Telemetry { log: "warn".to_owned(), format: "auto".to_owned(), metrics: false, otlp: None },
         pages: Pages { name: "Vestibule demo".to_owned(), contact: Some("identity-team@example.com".to_owned()), ..Pages::default() },
         idps: vec![Idp {
             id: "demo".to_owned(),

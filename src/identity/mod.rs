@@ -67,6 +67,41 @@ pub struct Identity {
     pub claims: Map<String, Value>,
 }
 
+impl Identity {
+    /// Somebody of whom a provider has said nothing but who they are.
+    pub fn bare(idp: &str, issuer: &str, subject: &str) -> Self {
+        Self {
+            subject: SubjectId { issuer: issuer.to_owned(), subject: subject.to_owned() },
+            idp: idp.to_owned(),
+            email: None,
+            email_verified: false,
+            name: None,
+            given_name: None,
+            family_name: None,
+            username: None,
+            groups: Groups::Unknown,
+            claims: Map::new(),
+        }
+    }
+
+    /// The same person with `claims` instead of all that was asserted; names, address and groups stay.
+    #[must_use]
+    pub fn with_claims(&self, claims: Map<String, Value>) -> Self {
+        Self {
+            subject: self.subject.clone(),
+            idp: self.idp.clone(),
+            email: self.email.clone(),
+            email_verified: self.email_verified,
+            name: self.name.clone(),
+            given_name: self.given_name.clone(),
+            family_name: self.family_name.clone(),
+            username: self.username.clone(),
+            groups: self.groups.clone(),
+            claims,
+        }
+    }
+}
+
 /// How somebody showed who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Way {

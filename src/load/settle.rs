@@ -56,10 +56,14 @@ impl Candidate {
 }
 
 /// Chooses for every candidate, in their order; `before` has the policies in force, by file. The problems are those that files have with each other: a
-/// candidate that has one is not served as it is now.
+/// candidate that has one is not served as it is now. `own`: hosts of the gateway itself.
 ///
 /// A host belongs to whom it is served for already; among newcomers the first file has it.
-pub fn settle<S: BuildHasher>(auth_host: Option<&str>, candidates: &[Candidate], before: &HashMap<&str, &Policy, S>) -> (Vec<Choice>, Vec<Problem>) {
+pub fn settle<S: BuildHasher>(
+    own: &[(&str, &'static str)],
+    candidates: &[Candidate],
+    before: &HashMap<&str, &Policy, S>,
+) -> (Vec<Choice>, Vec<Problem>) {
     let last = |candidate: &Candidate| before.get(&*candidate.file.name).copied();
     let otherwise = |candidate: &Candidate| if last(candidate).is_some() { Choice::Before } else { Choice::Nothing };
     let mut choices: Vec<Choice> =
@@ -80,7 +84,7 @@ pub fn settle<S: BuildHasher>(auth_host: Option<&str>, candidates: &[Candidate],
         }
         // Stable: by name among equals.
         claims.sort_by_key(|(rank, _, _)| *rank);
-        let clashes = together(auth_host, claims.iter().map(|(_, candidate, policy)| (&candidate.file, *policy)));
+        let clashes = together(own, claims.iter().map(|(_, candidate, policy)| (&candidate.file, *policy)));
         if clashes.is_empty() {
             return (choices, problems);
         }
@@ -116,7 +120,7 @@ mod tests {
         let before: Vec<Candidate> = before.split_whitespace().map(candidate).collect();
         let before: HashMap<&str, &Policy> = before.iter().map(|known| (&*known.file.name, &**known.policy.as_ref().unwrap())).collect();
         let now_served: Vec<Candidate> = now.split_whitespace().map(candidate).collect();
-        let (choices, problems) = settle(Some("auth.example.com"), &now_served, &before);
+        let (choices, problems) = settle(&[("auth.example.com", "[server] auth_host")], &now_served, &before);
         let word = |(candidate, choice): (&Candidate, &Choice)| {
             let name = candidate.file.name.trim_end_matches(".toml");
             match choice {
@@ -163,7 +167,7 @@ mod tests {
             Candidate { file, policy: policy.map(Arc::new), problems, connector: None }
         };
         let (choices, problems) =
-            settle(None, &[named("p/a.TOML", "one"), named("p/a.toml", "two"), named("q/a.toml", "three")], &HashMap::<&str, &Policy>::new());
+            settle(&[], &[named("p/a.TOML", "one"), named("p/a.toml", "two"), named("q/a.toml", "three")], &HashMap::<&str, &Policy>::new());
         assert_eq!(choices, [Choice::Now, Choice::Nothing, Choice::Now]);
         assert_eq!(problems.iter().map(|problem| (problem.code, &*problem.file.name)).collect::<Vec<_>>(), [("duplicate-app", "p/a.toml")]);
     }

@@ -11,6 +11,17 @@ pub struct Addresses {
     pub auth_host: String,
     /// The port people's browsers use.
     pub port: u16,
+    /// A host that is served at a place of its own: the operators' console.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// A host that is not served where the apps are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Lower case, without port.
+    pub host: String,
+    /// `https://vestibule-admin.example.com:9443`.
+    pub origin: String,
 }
 
 impl Addresses {
@@ -21,7 +32,10 @@ impl Addresses {
 
     /// `https://redmine.example.com`, likewise.
     pub fn app_origin(&self, app: &Policy) -> String {
-        self.origin(&app.host)
+        match &self.elsewhere {
+            Some(elsewhere) if elsewhere.host == app.host => elsewhere.origin.clone(),
+            _ => self.origin(&app.host),
+        }
     }
 
     /// Whether cookies are `Secure` and answers carry HSTS.
@@ -44,7 +58,7 @@ mod tests {
     #[test]
     fn a_port_is_written_only_where_browsers_need_it() {
         let check = |scheme: &'static str, port: u16, expected: &str| {
-            assert_eq!(Addresses { scheme, auth_host: "auth.example.com".into(), port }.auth_origin(), expected);
+            assert_eq!(Addresses { scheme, auth_host: "auth.example.com".into(), port, elsewhere: None }.auth_origin(), expected);
         };
         check("https", 443, "https://auth.example.com");
         check("https", 8443, "https://auth.example.com:8443");

@@ -79,6 +79,13 @@ impl Cookies {
         self.line(kind, value, max_age_s, "Lax")
     }
 
+    /// The token that a `Set-Cookie` of ours sets.
+    pub(super) fn value_set(&self, line: &HeaderValue, kind: Kind) -> Option<String> {
+        let (name, rest) = line.to_str().ok()?.split_once('=')?;
+        let value = rest.split(';').next().unwrap_or_default();
+        (name == self.name(kind) && is_token(value)).then(|| value.to_owned())
+    }
+
     /// `Set-Cookie` that takes a cookie away.
     pub(super) fn clear(&self, kind: Kind) -> Option<HeaderValue> {
         self.set(kind, "", 0)

@@ -3,7 +3,7 @@
 //! Lives here: [`Desk`], which answers everything under `/.vestibule/` on app hosts and everything on the auth host. In the order of a sign-in:
 //! `begin.rs` (app host to auth host to provider), `callback.rs` (provider to auth host; `saml.rs` where it comes as a form), `handover.rs` (auth host to app host), `logout.rs`,
 //! `own_pages.rs` (whoami, wait), `launcher.rs` (an app's portal, the apps of a person). `return_to.rs`, `cookies.rs`, `addresses.rs` are the nouns under
-//! them; the ports it needs are in `ports.rs`. `tokens.rs` has [`TokenDesk`], the short way of scripts that bring an access token. It does not know `connector`
+//! them; the ports it needs are in `ports.rs`. `console.rs` is the same for the operators' console, which is an app to it like any other. `tokens.rs` has [`TokenDesk`], the short way of scripts that bring an access token. It does not know `connector`
 //! or `proxy::forward`.
 //!
 //! Three secrets travel through the browser: a *ticket* (app host to auth host), `state` (to the provider and back), a *code* (auth host to
@@ -12,6 +12,7 @@
 mod addresses;
 mod begin;
 mod callback;
+mod console;
 mod cookies;
 mod handover;
 mod launcher;
@@ -23,8 +24,9 @@ mod return_to;
 mod saml;
 mod tokens;
 
-pub use addresses::Addresses;
+pub use addresses::{Addresses, Elsewhere};
 pub use begin::Ask;
+pub use console::AtConsole;
 pub use ports::{Admission, Apps, Visit};
 pub use return_to::ReturnTo;
 pub use saml::SAML_ACS;
@@ -154,13 +156,23 @@ enum Purpose {
 impl Desk {
     /// A desk of these parts.
     pub fn new(parts: DeskParts) -> Self {
-        let cookies = Cookies::new(&parts.session.cookie, parts.session.same_site, parts.addresses.is_https());
+        let secure = parts.addresses.is_https();
+        Self::with_cookies(parts, secure)
+    }
+
+    /// `secure`: whether browsers reach the hosts that it answers for by TLS.
+    fn with_cookies(parts: DeskParts, secure: bool) -> Self {
+        let cookies = Cookies::new(&parts.session.cookie, parts.session.same_site, secure);
         let providers = ArcSwap::from_pointee(parts.providers.clone());
         Self { parts, providers, cookies }
     }
 
     /// Answers.
-    pub async fn serve(self: &Arc<Self>, request: OwnRequest) -> Response<Bytes> {
+    pub async fn serve(self: &Arc<Self>, mut request: OwnRequest) -> Response<Bytes> {
+        // Nobody typed what a provider's page sends, and sending it again helps nobody.
+        if request.path == SAML_ACS && request.kind == RequestKind::Form {
+            request.kind = RequestKind::Page;
+        }
         let outcome = match &request.role {
             HostRole::Auth => Box::pin(self.on_auth_host(&request)).await,
             HostRole::App(app) => Box::pin(self.on_app_host(&request, app)).await,

@@ -47,10 +47,8 @@ impl Desk {
             }
         };
         let now = self.parts.clock.now();
-        let pending = match is_marked_token(&response.state) {
-            true => self.parts.logins.pending(key(Purpose::State, &response.state), now).await?,
-            false => None,
-        };
+        let pending =
+            if is_marked_token(&response.state) { self.parts.logins.pending(key(Purpose::State, &response.state), now).await? } else { None };
         // Used up, too old, or nobody's: with its cookies the browser may have somewhere to go.
         let Some(pending) = pending else { return Ok(self.redirect(&continue_path(&response.state, None))) };
         let idp = pending.idp.clone().unwrap_or_default();

@@ -9,6 +9,7 @@ use crate::session::{AppSession, TokenSessions, TokenSignOn};
 use crate::sso::bearer::{AccessTokens, TokenFault, TokenRules};
 use crate::state::SecretHash;
 use arc_swap::ArcSwap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,11 +45,12 @@ impl TokenDesk {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The session that `token` stands for at the app of `policy`; `key` is [`TokenSessions::key`] of the three.
+    /// The session that `token` stands for at the app of `policy`; `key` is [`TokenSessions::key`] of the three, `client` who
+    /// shows it, for the audit log.
     ///
     /// # Errors
     /// [`PublicMessage::TokenInvalid`], [`PublicMessage::TokenScope`]; [`PublicMessage::ProviderDown`] when the provider's keys are not to be had.
-    pub async fn session(&self, key: SecretHash, token: &str, policy: &Policy, incident: Incident) -> Result<Arc<AppSession>, PublicMessage> {
+    pub async fn session(&self, key: SecretHash, token: &str, policy: &Policy, incident: Incident, client: IpAddr) -> Result<Arc<AppSession>, PublicMessage> {
         let Some(bearer) = &policy.bearer else { return Err(PublicMessage::TokenInvalid) };
         let Some(issuer) = self.issuers.load().iter().find(|issuer| issuer.id() == bearer.idp).cloned() else {
             tracing::error!(%incident, app = policy.name, idp = bearer.idp, "no provider of this name issues access tokens");
@@ -77,6 +79,7 @@ impl TokenDesk {
                     app = policy.name,
                     idp = bearer.idp,
                     reason = fault.reason(),
+                    src.ip = %client,
                     policy.revision = policy.revision,
                 );
             }

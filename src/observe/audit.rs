@@ -3,29 +3,37 @@
 //! An event is `tracing::info!(target: "audit", action = "access.denied", app = …, user.sub = …)`; a dot in a field's name nests. Never in an event: tokens,
 //! assertions, cookies, bodies, secrets. Control characters cannot forge a line: JSON escapes them (CWE-117).
 //!
-//! On its way an event loses who it was, where that is wanted (`pseudonym.rs`), gets the names of a schema (`ocsf.rs`, `ecs.rs`, by the table in `meaning.rs`),
-//! and is wrapped as its sink takes it (`sink.rs`).
+//! On its way an event may be one too many of its kind (`throttle.rs`), loses who it was, where that is wanted (`pseudonym.rs`), gets the names of a schema (`ocsf.rs`, `ecs.rs`, by the table in `meaning.rs`),
+//! and is wrapped as its sink takes it (`sink.rs`); in a file it
+//! becomes a link of a chain (`chain.rs`).
 
+mod chain;
 mod ecs;
 mod fields;
 mod meaning;
 mod ocsf;
 mod pseudonym;
 mod sink;
+mod throttle;
+mod verify;
 
+pub use chain::{BEGINNING, ChainKey, Link};
 pub use pseudonym::Pseudonyms;
+pub use verify::{Finding, Problem, Verdict, Verification};
 
 use super::Metrics;
 use super::lines::{LINES_MAX, Queue};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Audit, AuditFormat};
+use crate::state::seal::Sealer;
 use fields::Fields;
-use meaning::{UNKNOWN, meaning};
+use meaning::{Meaning, UNKNOWN, meaning};
 use serde_json::{Map, Value, json};
 use sink::{Frame, Label};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use throttle::{Admitted, Throttle};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
@@ -45,26 +53,28 @@ pub struct AuditLayer {
     json: bool,
     /// Whether the last line was dropped.
     dropping: AtomicBool,
+    throttle: Throttle,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
 }
 
 impl AuditLayer {
-    /// Opens the sink: see `sink.rs`. With `pseudonyms`, nobody is named.
+    /// Opens the sink: see `sink.rs`. Of `sealer`'s key come pseudonyms, where nobody is to be named, and the chain of a file.
     ///
     /// # Errors
     /// The operating system's.
     pub(super) fn open(
         audit: &Audit,
-        pseudonyms: Option<Pseudonyms>,
+        sealer: &Sealer,
         log: Queue,
         json: bool,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
-        let (write, frame) = sink::open(&audit.sink)?;
+        let (write, frame) = sink::open(&audit.sink, &ChainKey::new(sealer.clone()))?;
+        let pseudonyms = audit.hash.then(|| Pseudonyms::new(sealer.clone()));
         let lines = Queue::open("audit", LINES_MAX, &metrics, Metrics::audit_dropped, write)?;
-        Ok(Self { lines, frame, format: audit.format, pseudonyms, log, json, dropping: AtomicBool::new(false), metrics, clock })
+        Ok(Self { lines, frame, format: audit.format, pseudonyms, log, json, dropping: AtomicBool::new(false), throttle: Throttle::default(), metrics, clock })
     }
 
     /// What is to be flushed at the end.
@@ -73,11 +83,10 @@ impl AuditLayer {
     }
 
     /// The event as its sink takes it.
-    fn written(&self, mut event: Fields, at: Timestamp) -> Vec<u8> {
+    fn written(&self, mut event: Fields, meaning: Meaning, at: Timestamp) -> Vec<u8> {
         if let Some(pseudonyms) = &self.pseudonyms {
             pseudonyms.hide(&mut event);
         }
-        let meaning = meaning(event.text("action"), event.text("attempt")).unwrap_or(UNKNOWN);
         let text = |name: &str| event.text(name).to_owned();
         let (action, incident, app) = (text("action"), text("incident"), text("app"));
         let shaped = match self.format {
@@ -106,7 +115,13 @@ impl<S: Subscriber> Layer<S> for AuditLayer {
         let mut fields = Fields::default();
         event.record(&mut fields);
         self.metrics.audited(&fields.0);
-        let dropped = !self.lines.push(self.written(fields, self.clock.now()));
+        let (meaning, now) = (meaning(fields.text("action"), fields.text("attempt")).unwrap_or(UNKNOWN), self.clock.now());
+        match self.throttle.admit(&fields, &meaning, now) {
+            Admitted::Written { left_out: 0 } => {}
+            Admitted::Written { left_out } => drop(fields.0.insert("left_out".to_owned(), left_out.into())),
+            Admitted::LeftOut => return self.metrics.audit_left_out(),
+        }
+        let dropped = !self.lines.push(self.written(fields, meaning, now));
         if dropped && !self.dropping.load(Ordering::Relaxed) {
             self.complain();
         }
@@ -141,7 +156,7 @@ pub fn rfc3339(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{AuditLayer, Pseudonyms, TARGET, rfc3339};
+    use super::{AuditLayer, TARGET, rfc3339};
     use crate::clock::{ManualClock, Timestamp};
     use crate::config::{Audit, AuditFormat, AuditSink};
     use crate::entropy::OsEntropy;
@@ -168,12 +183,12 @@ mod tests {
     const KEY: &str = "a key for tests that is long enough to be one";
 
     /// Tells three events through a real layer; returns once they are written.
-    fn tell(audit: &Audit, hash: bool) {
+    fn tell(audit: &Audit) {
         let metrics = Arc::new(Metrics::default());
         let log = Queue::open("log", 8, &metrics, Metrics::log_dropped, |_| Ok(())).unwrap();
-        let sealer = || Sealer::new(&SecretString::from(KEY), Arc::new(OsEntropy::default())).unwrap();
+        let sealer = Sealer::new(&SecretString::from(KEY), Arc::new(OsEntropy::default())).unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_795_299_617_123)));
-        let layer = AuditLayer::open(audit, hash.then(|| Pseudonyms::new(sealer())), log, true, Arc::clone(&metrics), clock).unwrap();
+        let layer = AuditLayer::open(audit, &sealer, log, true, Arc::clone(&metrics), clock).unwrap();
         let flush = Flush(vec![layer.lines().clone()]);
         // With a single dispatcher alive, tracing asks the thread that meets an event first, and other tests' threads have no subscriber.
         let _another = tracing::Dispatch::new(tracing_subscriber::registry());
@@ -189,9 +204,11 @@ mod tests {
     fn lines(format: AuditFormat, hash: bool) -> (String, Vec<Value>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
-        tell(&Audit { format, ..Audit::to(AuditSink::File(path.clone())) }, hash);
+        tell(&Audit { format, hash, ..Audit::to(AuditSink::File(path.clone())) });
         let text = std::fs::read_to_string(path).unwrap();
-        let events = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let chain: Vec<(Value, Value)> = events.iter_mut().filter_map(Value::as_object_mut).map(|event| (event.remove("prev").unwrap(), event.remove("hash").unwrap())).collect();
+        assert!(chain.windows(2).all(|two| two[1].0 == two[0].1), "{text}");
         (text, events)
     }
 
@@ -230,7 +247,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let daemon = UnixDatagram::bind(&path).unwrap();
-        tell(&Audit::to(sink(&path)), false);
+        tell(&Audit::to(sink(&path)));
         let mut buffer = [0; 4096];
         let mut hear = || daemon.recv(&mut buffer).map(|len| String::from_utf8(buffer[..len].to_vec()).unwrap()).unwrap();
         vec![hear(), hear()]

@@ -22,11 +22,18 @@ const PAUSE: Duration = Duration::from_millis(50);
 const SWEEP_AFTER: usize = 10_000;
 /// How often what is too old is deleted.
 const SWEEP_EVERY: Duration = Duration::from_mins(15);
-/// How long a record is kept.
-const KEEP_MS: i64 = 30 * 86_400_000;
 /// Records kept, of people and of strangers: 100,000 together, and [`SWEEP_AFTER`] until the next sweep.
 const OF_PEOPLE_MAX: u32 = 80_000;
 const OF_STRANGERS_MAX: u32 = 20_000;
+
+/// How long things are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep {
+    /// Incidents: `[state] incidents_keep`.
+    pub incidents_ms: i64,
+    /// Sign-ins: `[state] sign_ins_keep`.
+    pub sign_ins_ms: i64,
+}
 
 /// Takes records.
 #[derive(Debug, Clone)]
@@ -59,8 +66,8 @@ impl Incidents {
 }
 
 impl Keeping {
-    /// Writes until `stop`, then what is left; deletes incidents, and sign-ins older than `sign_ins_keep_ms`, as they get old.
-    pub async fn run(mut self, store: Arc<dyn Store>, clock: Arc<dyn Clock>, sign_ins_keep_ms: i64, stop: CancellationToken) {
+    /// Writes until `stop`, then what is left; deletes incidents and sign-ins as they get old.
+    pub async fn run(mut self, store: Arc<dyn Store>, clock: Arc<dyn Clock>, keep: Keep, stop: CancellationToken) {
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
         let mut batch = Vec::with_capacity(AT_ONCE);
         let mut written = 0;
@@ -81,7 +88,7 @@ impl Keeping {
                 }
                 _ = sweep.tick() => {
                     written = 0;
-                    sweep_old(&store, clock.as_ref(), sign_ins_keep_ms).await;
+                    sweep_old(&store, clock.as_ref(), keep).await;
                 }
                 // Nothing more is taken; what waits is still given out, and then nothing.
                 () = stop.cancelled(), if !self.receiver.is_closed() => self.receiver.close(),
@@ -113,13 +120,13 @@ async fn complete(store: &Arc<dyn Store>, incident: &mut IncidentRecord) {
     }
 }
 
-async fn sweep_old(store: &Arc<dyn Store>, clock: &dyn Clock, sign_ins_keep_ms: i64) {
+async fn sweep_old(store: &Arc<dyn Store>, clock: &dyn Clock, keep: Keep) {
     let now = clock.now();
-    let bounds = IncidentBounds { since: now.plus_ms(-KEEP_MS), of_people_max: OF_PEOPLE_MAX, of_strangers_max: OF_STRANGERS_MAX };
+    let bounds = IncidentBounds { since: now.plus_ms(-keep.incidents_ms), of_people_max: OF_PEOPLE_MAX, of_strangers_max: OF_STRANGERS_MAX };
     if let Err(error) = store.sweep_incidents(bounds).await {
         tracing::warn!(%error, "old incidents could not be deleted");
     }
-    if let Err(error) = store.sweep_sign_ins(now.plus_ms(-sign_ins_keep_ms)).await {
+    if let Err(error) = store.sweep_sign_ins(now.plus_ms(-keep.sign_ins_ms)).await {
         tracing::warn!(%error, "old sign-ins could not be deleted");
     }
 }
@@ -129,40 +136,14 @@ mod tests {
     use super::{Incidents, WAITING_MAX};
     use crate::clock::Timestamp;
     use crate::fault::{Incident, PublicMessage};
-    use crate::identity::{Groups, Identity, SubjectId};
+    use crate::identity::Identity;
     use crate::observe::Metrics;
     use crate::state::{IncidentFacts, IncidentRecord};
     use std::sync::Arc;
 
     fn record(person: bool) -> IncidentRecord {
-        let identity = || Identity {
-            subject: SubjectId { issuer: "https://idp.example".to_owned(), subject: "1".to_owned() },
-            idp: "corp".to_owned(),
-            email: None,
-            email_verified: false,
-            name: None,
-            given_name: None,
-            family_name: None,
-            username: None,
-            groups: Groups::Unknown,
-            claims: serde_json::Map::new(),
-        };
-        let facts = IncidentFacts {
-            message: PublicMessage::NoSuchHost,
-            reason: String::new(),
-            detail: None,
-            app: None,
-            host: None,
-            rule: None,
-            policy_revision: None,
-            method: None,
-            path: None,
-            peer: None,
-            idp: None,
-            person: person.then(identity),
-            auth_time_ms: None,
-            bearer: false,
-        };
+        let identity = || Identity::bare("corp", "https://idp.example", "1");
+        let facts = IncidentFacts { person: person.then(identity), ..IncidentFacts::of(PublicMessage::NoSuchHost) };
         IncidentRecord { code: Incident::from_number(1), at: Timestamp::default(), facts }
     }
 

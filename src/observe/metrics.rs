@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -160,6 +160,39 @@ struct AuditLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IdpLabels {
+    idp: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    subject: String,
+}
+
+/// What is looked up when somebody asks.
+#[derive(Debug, Default)]
+struct LookedUp {
+    sessions: Family<IdpLabels, Gauge>,
+    idp_up: Family<IdpLabels, Gauge>,
+    idp_age_s: Family<IdpLabels, Gauge>,
+    certificates: Family<CertificateLabels, Gauge>,
+    spans_dropped: Counter,
+}
+
+impl LookedUp {
+    fn register(registry: &mut Registry) -> Self {
+        let looked_up = Self::default();
+        registry.register("vestibule_sessions", "Sign-ons in memory, by the provider that vouched", looked_up.sessions.clone());
+        registry.register("vestibule_idp_up", "1 when the provider answered when it was last asked, which is once a minute", looked_up.idp_up.clone());
+        registry.register("vestibule_idp_metadata_age_seconds", "Age of the provider's keys", looked_up.idp_age_s.clone());
+        let text = "When a certificate that is served ends, by its first name";
+        registry.register("vestibule_certificate_expiry_timestamp_seconds", text, looked_up.certificates.clone());
+        registry.register("vestibule_spans_dropped", "Spans that did not get to the collector", looked_up.spans_dropped.clone());
+        looked_up
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -223,13 +256,17 @@ pub struct Metrics {
     provisioning: Family<ProvisioningLabels, Counter>,
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
+    audit_left_out: Counter,
+    turned_away: Counter,
     log_dropped: Counter,
     incidents_dropped: Counter,
     policy_loaded: Family<AppLabels, Gauge>,
     policy_stale: Family<AppLabels, Gauge>,
+    breaker_state: Family<AppLabels, Gauge>,
     reload_successful: Gauge,
     reload_success_timestamp_s: Gauge,
     accounts: Accounts,
+    looked_up: LookedUp,
     sign_in_rejected: Family<RejectedLabels, Counter>,
 }
 
@@ -254,6 +291,10 @@ impl Default for Metrics {
         registry.register("vestibule_logins", "Sign-ins by provider and result", Family::clone(&logins));
         registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
+        let audit_left_out = Counter::default();
+        registry.register("vestibule_audit_left_out", "Audit lines that strangers caused beyond ten a minute of a kind and address", audit_left_out.clone());
+        let turned_away = Counter::default();
+        registry.register("vestibule_connections_turned_away", "Connections beyond [server] max_connections and max_connections_per_client", turned_away.clone());
         registry.register("vestibule_audit_dropped", "Audit events that could not be written", Family::clone(&audit_dropped));
         let log_dropped = Counter::default();
         registry.register("vestibule_log_dropped", "Log lines that could not be written", log_dropped.clone());
@@ -262,12 +303,16 @@ impl Default for Metrics {
         registry.register("vestibule_policy_loaded", "1 for every policy in force, 0 for one with errors", Family::clone(&policy_loaded));
         let text = "1 for every policy of which an older version is in force, because what the file says now is not in order";
         registry.register("vestibule_policy_stale", text, Family::clone(&policy_stale));
+        let breaker_state = Family::<AppLabels, Gauge>::default();
+        let text = "How the admin API is: 0 asked, 1 about to be probed, 2 left alone for a while, 3 left alone because it refuses the credential";
+        registry.register("vestibule_admin_api_breaker_state", text, Family::clone(&breaker_state));
         let text = "1 when all that was loaded last was in order";
         registry.register("vestibule_config_last_reload_successful", text, reload_successful.clone());
         let text = "When all that was loaded was in order for the last time";
         registry.register("vestibule_config_last_reload_success_timestamp_seconds", text, reload_success_timestamp_s.clone());
         registry.register_collector(Box::new(Collected(Arc::clone(&requests))));
         let accounts = Accounts::register(&mut registry);
+        let looked_up = LookedUp::register(&mut registry);
         let sign_in_rejected = Family::default();
         let text = "Answers by which an app did not know the person: looked at, limited, working, refused; then healed or still";
         registry.register("vestibule_sign_in_rejected", text, Family::clone(&sign_in_rejected));
@@ -278,19 +323,59 @@ impl Default for Metrics {
             provisioning,
             audit_events,
             audit_dropped,
+            audit_left_out,
+            turned_away,
             log_dropped,
             incidents_dropped,
             policy_loaded,
             policy_stale,
+            breaker_state,
             reload_successful,
             reload_success_timestamp_s,
             accounts,
+            looked_up,
             sign_in_rejected,
         }
     }
 }
 
 impl Metrics {
+    /// Takes over how many sign-ons there are, by provider.
+    pub fn sessions(&self, by_idp: &BTreeMap<String, usize>) {
+        self.looked_up.sessions.clear();
+        for (idp, count) in by_idp {
+            self.looked_up.sessions.get_or_create(&IdpLabels { idp: idp.clone() }).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Takes over of each provider whether it answered when it was last asked, and the age of its keys in seconds, where either is known.
+    pub fn providers(&self, idps: &[(String, Option<bool>, Option<i64>)]) {
+        self.looked_up.idp_up.clear();
+        self.looked_up.idp_age_s.clear();
+        for (idp, up, age_s) in idps {
+            let labels = IdpLabels { idp: idp.clone() };
+            if let Some(up) = up {
+                self.looked_up.idp_up.get_or_create(&labels).set((*up).into());
+            }
+            if let Some(age_s) = age_s {
+                self.looked_up.idp_age_s.get_or_create(&labels).set(*age_s);
+            }
+        }
+    }
+
+    /// Takes over when the certificates that are served end, seconds since the epoch, by their first names.
+    pub fn certificates(&self, ends: &[(String, i64)]) {
+        self.looked_up.certificates.clear();
+        for (name, until_s) in ends {
+            self.looked_up.certificates.get_or_create(&CertificateLabels { subject: format!("tls:{name}") }).set(*until_s);
+        }
+    }
+
+    /// Counts spans that were lost.
+    pub(super) fn spans_dropped(&self, count: usize) {
+        self.looked_up.spans_dropped.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
     /// Names apps, by policy name and host; returns the `metrics` index of the route of each. An index is an app's for as long as the process runs: what
     /// cores have counted before a reload is not given to another app after it.
     pub fn name_apps(&self, apps: &[(&str, &str)]) -> Vec<usize> {
@@ -409,6 +494,24 @@ impl Metrics {
                 | AccountState::Deprovisioned => {}
             }
         }
+    }
+
+    /// How the admin API of each app is.
+    pub fn admin_apis<'a>(&self, states: impl IntoIterator<Item = (&'a str, i64)>) {
+        self.breaker_state.clear();
+        for (app, state) in states {
+            self.breaker_state.get_or_create(&AppLabels { app: app.to_owned() }).set(state);
+        }
+    }
+
+    /// Counts a connection that was one too many.
+    pub fn turned_away(&self) {
+        self.turned_away.inc();
+    }
+
+    /// Counts an audit line that was one too many of its kind.
+    pub(super) fn audit_left_out(&self) {
+        self.audit_left_out.inc();
     }
 
     /// Counts an audit event that could not be written.

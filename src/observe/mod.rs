@@ -1,23 +1,26 @@
-//! What operators see from outside: logs, audit events, metrics.
+//! What operators see from outside: logs, audit events, metrics, traces.
 //!
 //! Code emits `tracing` events and knows nothing of this module: events with target `audit` become audit lines (`audit.rs`) and
 //! counters, everything else becomes log lines. What stood behind a refusal is kept under its code (`incidents.rs`). The hot path counts into a tally of its own core, which is flushed here
-//! once a second (`metrics.rs`).
+//! once a second (`metrics.rs`). Spans are sent to a collector (`traces.rs`).
 
 pub mod audit;
 mod incidents;
 mod level;
 mod lines;
 mod metrics;
+mod traces;
 
 pub use audit::Pseudonyms;
-pub use incidents::{Incidents, Keeping};
+pub use incidents::{Incidents, Keep, Keeping};
 pub use level::Level;
 pub use lines::Flush;
 pub use metrics::{Counted, Metrics, Tally};
+pub use traces::{Exporter, ExporterError};
 
 use crate::clock::Clock;
 use crate::config::{Audit, AuditSink, Telemetry};
+use crate::state::seal::Sealer;
 use audit::AuditLayer;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -64,14 +67,15 @@ fn opened(sink: &AuditSink, cause: std::io::Error) -> ObserveError {
 }
 
 /// Sends logs to standard error and audit events to their sink, for the whole process. Nobody who logs waits for them: see `lines.rs`. The last lines are
-/// written when the [`Flush`] is dropped; [`Level`] changes how much is logged. With `pseudonyms`, audit events name nobody.
+/// written when the [`Flush`] is dropped; [`Level`] changes how much is logged. Of `sealer`'s key come the chain of an audit file and, with
+/// `[audit] pii = "hash"`, pseudonyms.
 ///
 /// # Errors
 /// [`ObserveError`] by cause.
 pub fn install(
     telemetry: &Telemetry,
     audit: &Audit,
-    pseudonyms: Option<Pseudonyms>,
+    sealer: &Sealer,
     metrics: &Arc<Metrics>,
     clock: Arc<dyn Clock>,
 ) -> Result<(Flush, Level), ObserveError> {
@@ -84,7 +88,7 @@ pub fn install(
     let not_audit = tracing_subscriber::filter::filter_fn(|event| event.target() != audit::TARGET);
     let write = |line: &[u8]| std::io::stderr().lock().write_all(line);
     let log = lines::Queue::open("log", lines::LINES_MAX, metrics, Metrics::log_dropped, write).map_err(ObserveError::Thread)?;
-    let layer = AuditLayer::open(audit, pseudonyms, log.clone(), json, Arc::clone(metrics), clock).map_err(|error| opened(&audit.sink, error))?;
+    let layer = AuditLayer::open(audit, sealer, log.clone(), json, Arc::clone(metrics), clock).map_err(|error| opened(&audit.sink, error))?;
     let flush = Flush(vec![layer.lines().clone(), log.clone()]);
     let writer = move || log.clone();
     let lines = if json {

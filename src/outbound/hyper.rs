@@ -9,7 +9,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,14 @@ const POOL_IDLE_PER_HOST: usize = 8;
 
 /// Certificates could not be verified at all: nothing was set up.
 #[derive(Debug, thiserror::Error)]
-#[error("outgoing TLS cannot be set up: {0}")]
-pub struct TlsSetupError(#[from] rustls::Error);
+pub enum TlsSetupError {
+    /// No root at all is usable, or key and certificate do not fit.
+    #[error("outgoing TLS cannot be set up: {0}")]
+    Setup(#[from] rustls::Error),
+    /// A file that is not what it should be; never what is in it.
+    #[error("{0}")]
+    Pem(&'static str),
+}
 
 /// [`Transport`] over hyper. Its pool belongs to the runtime that first sends on it.
 #[derive(Debug, Clone)]
@@ -36,13 +43,44 @@ impl HyperTransport {
     /// # Errors
     /// [`TlsSetupError`]: no root at all is usable, on the system or among `extra_roots`.
     pub fn new(extra_roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Result<Self, TlsSetupError> {
+        Self::build(extra_roots, None)
+    }
+
+    /// The same from PEM: further authorities, and the chain and private key that are shown to a server that asks who calls.
+    ///
+    /// # Errors
+    /// [`TlsSetupError::Pem`]: no certificate, or no key, where one should be; [`TlsSetupError::Setup`]: they do not fit each other.
+    pub fn with_tls(authorities: Option<&[u8]>, client: Option<(&[u8], &[u8])>) -> Result<Self, TlsSetupError> {
+        let chain = |pem: &[u8], what: &'static str| {
+            let read: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(pem).collect();
+            read.ok().filter(|chain| !chain.is_empty()).ok_or(TlsSetupError::Pem(what))
+        };
+        let roots = authorities.map(|pem| chain(pem, "ca: there is no certificate in it (PEM)")).transpose()?.unwrap_or_default();
+        let client = match client {
+            None => None,
+            Some((pem, key)) => {
+                let key =
+                    PrivateKeyDer::from_pem_slice(key).map_err(|_hidden| TlsSetupError::Pem("client_key: there is no private key in it (PEM)"))?;
+                Some((chain(pem, "client_cert: there is no certificate in it (PEM)")?, key))
+            }
+        };
+        Self::build(roots, client)
+    }
+
+    fn build(
+        extra_roots: impl IntoIterator<Item = CertificateDer<'static>>,
+        client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    ) -> Result<Self, TlsSetupError> {
         let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots, Arc::clone(&crypto))?;
         let tls = rustls::ClientConfig::builder_with_provider(crypto)
             .with_safe_default_protocol_versions()?
             .dangerous() // rustls' word for "a verifier of our own"; ours is the platform's
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let tls = match client {
+            Some((chain, key)) => tls.with_client_auth_cert(chain, key)?,
+            None => tls.with_no_client_auth(),
+        };
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);

@@ -19,11 +19,13 @@ const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remov
 #[derive(Debug)]
 pub(super) struct Addresses {
     auth_origin: String,
+    /// A host that is served at an origin of its own.
+    elsewhere: Option<(String, String)>,
 }
 
 impl Addresses {
     pub(super) fn new(auth_origin: &str) -> Self {
-        Self { auth_origin: auth_origin.trim_end_matches('/').to_owned() }
+        Self { auth_origin: auth_origin.trim_end_matches('/').to_owned(), elsewhere: None }
     }
 
     pub(super) fn is_https(&self) -> bool {
@@ -35,8 +37,15 @@ impl Addresses {
         format!("{}/problems/{slug}", self.auth_origin)
     }
 
+    pub(super) fn place(&mut self, host: &str, origin: &str) {
+        self.elsewhere = Some((host.to_owned(), origin.to_owned()));
+    }
+
     /// `https://HOST[:PORT]`, scheme and port as on the auth host.
     pub(super) fn origin_of(&self, host: &str) -> String {
+        if let Some((_, origin)) = self.elsewhere.as_ref().filter(|(elsewhere, _)| elsewhere == host) {
+            return origin.clone();
+        }
         let (scheme, rest) = self.auth_origin.split_once("://").unwrap_or(("https", &self.auth_origin));
         match rest.rsplit_once(':') {
             Some((_, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => format!("{scheme}://{host}:{port}"),

@@ -8,6 +8,7 @@
 //! sheet. Apart from the pipelines so that none of them can put text of its own in front of a person. It must never know
 //! why something happened: only the closed [`PublicMessage`] gets in.
 
+pub mod console;
 mod html;
 mod links;
 mod logo;
@@ -139,7 +140,8 @@ impl Told {
         (!matches!(message, PublicMessage::SignedIn | PublicMessage::SignedOut)).then(|| Self {
             message,
             app: context.app.map(|app| (app.name.clone(), app.revision.clone())),
-            person: context.person.cloned().map(Box::new),
+            // Of whom it is about, what the answer hung on: for an app what its policy reads, elsewhere no claims at all.
+            person: context.person.map(|person| Box::new(context.app.map_or_else(|| person.with_claims(serde_json::Map::new()), |app| app.needed(person)))),
             wanted: context.continue_to.and_then(|to| to.split('?').next()).map(str::to_owned),
             idp: None,
             reason: reason.to_owned(),
@@ -199,6 +201,13 @@ impl Pages {
             addresses: links::Addresses::new(auth_origin),
             security_policy: html::security_policy(&[html::STYLE]),
         }
+    }
+
+    /// Links to `host` go to `origin`: it is not served where the apps are.
+    #[must_use]
+    pub fn with(mut self, host: &str, origin: &str) -> Self {
+        self.addresses.place(host, origin);
+        self
     }
 
     /// From now on with these settings.

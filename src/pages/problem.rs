@@ -93,6 +93,7 @@ pub(super) const fn slug(message: PublicMessage) -> &'static str {
         PublicMessage::AppClosed => "app-closed",
         PublicMessage::AppUnreachable => "app-unreachable",
         PublicMessage::AppTimeout => "app-timeout",
+        PublicMessage::TooManyConnections => "too-many-connections",
         PublicMessage::AppRejected => "app-rejected",
         PublicMessage::AppUnavailable => "app-unavailable",
         PublicMessage::SignedOut => "signed-out",

@@ -124,6 +124,7 @@ pub(super) const fn status(message: PublicMessage, kind: RequestKind) -> StatusC
         | PublicMessage::StoreDown
         | PublicMessage::AccountFailed
         | PublicMessage::AccountUnavailable
+        | PublicMessage::TooManyConnections
         | PublicMessage::AppUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         PublicMessage::AccountExists => StatusCode::CONFLICT,
         // Only a page can wait in place; everybody else has to come again.
@@ -142,10 +143,9 @@ pub(super) const fn status(message: PublicMessage, kind: RequestKind) -> StatusC
 pub(super) const fn retry_after_s(message: PublicMessage) -> Option<u16> {
     match message {
         PublicMessage::Waiting => Some(2),
-        PublicMessage::StoreDown | PublicMessage::AppUnreachable => Some(10),
+        PublicMessage::StoreDown | PublicMessage::AppUnreachable | PublicMessage::TooManyConnections => Some(10),
         PublicMessage::ProviderDown | PublicMessage::AccountFailed | PublicMessage::AccountUnavailable | PublicMessage::AppTimeout => Some(30),
-        PublicMessage::AppRejected => Some(60),
-        PublicMessage::AppUnavailable => Some(60),
+        PublicMessage::AppUnavailable | PublicMessage::AppRejected => Some(60),
         PublicMessage::BadRequest
         | PublicMessage::BodyTooLarge
         | PublicMessage::HeadersTooLarge
@@ -251,7 +251,7 @@ pub(super) fn of_message(message: PublicMessage, context: PageContext<'_>, names
             again(&mut sheet, context, names, words.start_again);
             ask(&mut sheet, context, names, Contact::SignIn);
         }
-        PublicMessage::ProviderDown | PublicMessage::StoreDown => {
+        PublicMessage::ProviderDown | PublicMessage::StoreDown | PublicMessage::TooManyConnections => {
             again(&mut sheet, context, names, words.try_again);
             ask(&mut sheet, context, names, Contact::SignIn);
         }

@@ -62,6 +62,7 @@ fn messages() -> Vec<PublicMessage> {
         M::AppClosed,
         M::AppUnreachable,
         M::AppTimeout,
+        M::TooManyConnections,
         M::AppRejected,
         M::AppUnavailable,
         M::SignedOut,
@@ -403,6 +404,7 @@ fn statuses_are_those_of_the_table() {
         check(M::StoreDown, kind, 503);
         check(M::AccountFailed, kind, 503);
         check(M::AppTimeout, kind, 504);
+        check(M::TooManyConnections, kind, 503);
         check(M::AppRejected, kind, 502);
     }
     check(M::Waiting, RequestKind::Page, 200);

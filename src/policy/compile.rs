@@ -180,7 +180,7 @@ fn login(reader: &mut Reader<'_>, tree: &Table, idps: Option<&[String]>) -> Logi
 }
 
 /// Whether the provider that `node` names is one of the gateway's, as far as they are known.
-fn known_idp(reader: &mut Reader<'_>, node: &Node, idps: Option<&[String]>) {
+pub(crate) fn known_idp(reader: &mut Reader<'_>, node: &Node, idps: Option<&[String]>) {
     let written = node.as_text().unwrap_or_default();
     if let Some(known) = idps.filter(|known| !known.iter().any(|id| id == written)) {
         let near = nearest(written, known.iter().map(String::as_str)).map(|near| format!("did you mean \"{near}\"?"));

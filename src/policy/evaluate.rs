@@ -10,7 +10,7 @@ use crate::expr::{Condition, EvalError, Lookup};
 use crate::fault::DenyReason;
 use crate::identity::{Groups, Identity, Way, email};
 use crate::policy::path::CanonicalPath;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
 
@@ -189,8 +189,7 @@ impl Refusal {
                     Rule::Path(index) => policy.paths.get(*index).map(|section| &section.gate),
                     Rule::Access | Rule::Login => Some(&policy.access),
                 };
-                let of_request = |name: &String| name == "request" || name.starts_with("request.");
-                gate.and_then(|gate| gate.when.as_ref()).is_some_and(|when| !when.names().iter().all(of_request))
+                gate.and_then(|gate| gate.when.as_ref()).is_some_and(|when| !when.names().iter().all(|name| is_of_request(name)))
             }
             DenyReason::Networks
             | DenyReason::MaxAge
@@ -310,10 +309,24 @@ pub(super) fn groups_hold(gate: &Gate, groups: &Groups) -> Result<(), DenyReason
     Ok(())
 }
 
-/// Whether a person may still be in the app, as far as that rests on who they are alone: for answers under way when a policy changes. Requests are decided by
-/// [`evaluate`].
-pub fn may_stay(policy: &Policy, identity: &Identity, way: Way) -> bool {
-    idp_fits(policy, identity, way) && not_denied(&policy.access, &identity.groups).is_ok() && person_holds(&policy.access, identity).is_ok()
+/// Why `[login]` and `[access]` refuse a person whatever they ask for; `None`: whether they may enter rests on the request. For plans, which are about people:
+/// requests are decided by [`evaluate`], and a public page says nothing of who gets an account.
+pub fn refuses_everywhere(policy: &Policy, identity: &Identity, way: Way) -> Option<(DenyReason, Rule)> {
+    if !idp_fits(policy, identity, way) {
+        return Some((DenyReason::Idp, Rule::Login));
+    }
+    let gate = &policy.access;
+    if let Err(reason) = not_denied(gate, &identity.groups).and_then(|()| person_holds(gate, identity)) {
+        return Some((reason, Rule::Access));
+    }
+    let when = gate.when.as_ref().filter(|when| !when.names().iter().any(|name| is_of_request(name)))?;
+    let path = CanonicalPath::parse("/").ok()?;
+    let facts = Facts { method: "GET", path: &path, peer: IpAddr::V4(Ipv4Addr::UNSPECIFIED), host: &policy.host };
+    (when_holds(when, &Names::new(identity, &facts)) != Ok(true)).then_some((DenyReason::When, Rule::Access))
+}
+
+fn is_of_request(name: &str) -> bool {
+    name == "request" || name.starts_with("request.")
 }
 
 /// `networks` and `methods`.

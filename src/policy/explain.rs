@@ -8,7 +8,7 @@ use super::evaluate::{
     Admitted, Facts, Matches, Names, Refusal, Rule, SignedIn, domains_hold, evaluate_by, groups_hold, idp_fits, is_blocked, is_fresh,
     may_break_glass, methods_hold, networks_hold, not_denied, when_holds,
 };
-use super::{Gate, Glob, Policy, Ways};
+use super::{Gate, Glob, PathSection, Policy, Ways};
 use crate::clock::Timestamp;
 use crate::expr::EvalError;
 use crate::fault::DenyReason;
@@ -78,7 +78,7 @@ pub fn explain(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way, facts
     let mut matched = Vec::new();
     asked.block_paths(policy, way);
     if !public {
-        asked.way(sections.ways(), way, policy.bearer.is_some());
+        asked.way(&sections, way, policy.bearer.is_some());
         asked.login(policy, way);
         matched.push(Rule::Access);
         asked.gate(Rule::Access, &policy.access);
@@ -141,15 +141,22 @@ impl Asked<'_> {
     }
 
     /// `auth`, of all sections that match together; nothing to say where tokens are nothing and none was shown.
-    fn way(&mut self, accepted: Ways, way: Way, takes_tokens: bool) {
+    /// Told of the section that says so: `auth` is a key of `[[path]]`; where none has it, of `[login]`, where sessions come from.
+    fn way(&mut self, sections: &Matches<'_>, way: Way, takes_tokens: bool) {
         if self.signed_in.is_none() || (!takes_tokens && way == Way::Session) {
             return;
         }
+        let accepted = sections.ways();
         let named = |way: Way| if way == Way::Session { "a session" } else { "an access token" };
         let ways: Vec<&str> = [Way::Session, Way::Bearer].into_iter().filter(|way| accepted.accept(*way)).map(named).collect();
-        let outcome = if accepted.accept(way) { Outcome::Holds } else { Outcome::OtherWay };
+        let holds = accepted.accept(way);
+        let outcome = if holds { Outcome::Holds } else { Outcome::OtherWay };
+        let tells = |section: &PathSection| !section.public && section.auth.accept(way) == holds;
+        let written = sections.sections().find(|(_, section)| section.auth != Ways::SESSION && tells(section));
+        let says = written.or_else(|| sections.sections().find(|(_, section)| !holds && tells(section)));
+        let rule = says.map_or(Rule::Login, |(index, _)| Rule::Path(index));
         let accepted = if ways.is_empty() { "nothing".to_owned() } else { ways.join(" or ") };
-        self.tell(Rule::Access, "auth", outcome, format!("{}; accepted here: {accepted}", named(way)));
+        self.tell(rule, "auth", outcome, format!("{}; accepted here: {accepted}", named(way)));
     }
 
     fn login(&mut self, policy: &Policy, way: Way) {

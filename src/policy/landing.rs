@@ -53,8 +53,12 @@ impl Landing {
     /// Paths that are the same for everybody, without query.
     pub fn fixed(&self) -> Vec<String> {
         let path = |template: &Template| template.shape("").split(['?', '#']).next().unwrap_or_default().to_owned();
-        let pages = self.0.iter().filter_map(|place| if let Place::Page(template) = place { Some(template) } else { None });
-        pages.filter(|template| template.names().is_empty()).map(path).collect()
+        self.templates().filter(|template| template.names().is_empty()).map(path).collect()
+    }
+
+    /// Its candidates that are pages.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.0.iter().filter_map(|place| if let Place::Page(template) = place { Some(template) } else { None })
     }
 
     /// The path and query; `None`: the page that was asked for, also when no candidate can be rendered for this person.

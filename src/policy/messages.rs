@@ -83,6 +83,7 @@ pub const fn key(message: PublicMessage) -> Option<&'static str> {
         | PublicMessage::Waiting
         | PublicMessage::AppUnreachable
         | PublicMessage::AppTimeout
+        | PublicMessage::TooManyConnections
         | PublicMessage::AppRejected
         | PublicMessage::AppUnavailable
         | PublicMessage::SignedOut

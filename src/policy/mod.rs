@@ -14,6 +14,7 @@ pub mod leavers;
 pub mod mapping;
 pub mod messages;
 pub mod path;
+mod reads;
 pub mod schema;
 pub mod sections;
 pub mod sign_in;
@@ -416,6 +417,21 @@ pub struct Provision {
     pub steps: Option<Steps>,
     /// What becomes of the password of a new account.
     pub initial_password: InitialPassword,
+    /// An authority or a certificate of its own, for the connection to the admin API.
+    pub tls: Option<AdminTls>,
+    /// Calls under way at once while somebody waits.
+    pub concurrency: usize,
+    /// Calls a second; `None`: as fast as it answers.
+    pub rate: Option<u32>,
+}
+
+/// `[provision] ca`, `client_cert`, `client_key`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminTls {
+    /// Authorities besides those of the system.
+    pub ca: Option<std::path::PathBuf>,
+    /// What this gateway shows of itself: chain and private key.
+    pub client: Option<(std::path::PathBuf, SecretRef)>,
 }
 
 /// `on_existing`.

@@ -22,17 +22,20 @@ pub struct PathSections {
     beginnings: Vec<Beginning>,
 }
 
-/// What patterns begin with, up to the first `*`, in lower case.
+/// What patterns begin with, up to the first `*`.
 #[derive(Debug)]
 struct Beginning {
-    text: Box<[u8]>,
+    text: Text,
     /// The longest other beginning that this one begins with.
     within: Option<usize>,
     /// Patterns that are this text and no more.
     whole: Vec<Place>,
     /// Patterns that go on with a `*`, with what they end in behind the last one.
-    open: Vec<(Box<[u8]>, Place)>,
+    open: Vec<(Text, Place)>,
 }
+
+/// In lower case.
+type Text = Box<[u8]>;
 
 /// A pattern: the number of its section, and its own in there.
 type Place = (usize, usize);
@@ -126,7 +129,7 @@ fn ends_in(reading: &[u8], ending: &[u8]) -> bool {
 impl From<Vec<PathSection>> for PathSections {
     fn from(sections: Vec<PathSection>) -> Self {
         // A pattern without a `*` has no ending.
-        let mut found: Vec<(Box<[u8]>, Option<Box<[u8]>>, Place)> = Vec::new();
+        let mut found: Vec<(Text, Option<Text>, Place)> = Vec::new();
         for (index, section) in sections.iter().enumerate().take(MARKED_MAX) {
             for (number, pattern) in section.patterns.iter().enumerate() {
                 found.extend(pattern.forms().map(|form| {

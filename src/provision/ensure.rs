@@ -18,6 +18,7 @@ use crate::identity::Identity;
 use crate::plan::{Account, Applied, DiffRules, Step, diff};
 use crate::policy::mapping::{Mapped, MappingError, desire};
 use crate::policy::{Drift, OnExisting, Policy, Provision, Sync};
+use crate::trace;
 use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Fence, Lease, Origin, SecretHash, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -317,7 +318,7 @@ impl Job {
             job: &self,
             policy: &self.order.policy,
             provision,
-            connector: self.counter.connector.as_ref(),
+            connector: if self.order.background { self.counter.quiet.as_ref() } else { self.counter.connector.as_ref() },
             external_id: external_id(&self.order.key),
             ledger: Ledger::of(&record),
             fresh: record.origin == Some(Origin::Created) && record.account_id.is_some() && record.verified_at.is_none(),
@@ -363,23 +364,7 @@ impl Job {
 }
 
 fn blank(order: &Order) -> AccountRecord {
-    AccountRecord {
-        key: order.key.clone(),
-        state: AccountState::Provisioning,
-        origin: None,
-        account_id: None,
-        login: None,
-        applied: Ledger::default().write(),
-        desired_fp: None,
-        policy_revision: order.policy.revision.clone(),
-        in_doubt: None,
-        attempts: 0,
-        last_error: None,
-        verified_at: None,
-        awaiting: None,
-        approved_at: None,
-        failed_at: None,
-    }
+    AccountRecord { applied: Ledger::default().write(), ..AccountRecord::empty(order.key.clone(), &order.policy.revision) }
 }
 
 /// What operators call a person.
@@ -411,6 +396,7 @@ impl Work<'_> {
             if let Stop::Again { why, retry_after_ms } = &stop
                 && attempt < retries
                 && retry_after_ms.unwrap_or(0) <= BACKOFF_MS_MAX
+                && self.connector.may_retry()
             {
                 let wait_ms = self.job.backoff_ms(attempt, *retry_after_ms);
                 tracing::info!(app = %self.record.key.upstream, incident = %self.job.order.incident, attempt, wait_ms, error = %why, "account: trying again");
@@ -577,7 +563,7 @@ impl Work<'_> {
             self.joined = Joined::No("mode = \"passthrough\"".to_owned());
             return never(mapped);
         }
-        self.joined = joins(&self.provision.switches, origin, self.record.approved_at.is_some(), &mapped.scope, account);
+        self.joined = joins(&self.provision.switches, origin, self.record.join_approved_at.is_some(), &mapped.scope, account);
         match &self.joined {
             Joined::Yes => mapped.sync.clone(),
             Joined::No(why) => {
@@ -714,10 +700,10 @@ impl Work<'_> {
     }
 
     /// As [`Self::save`], for a record that takes a seat of `max_accounts`; false, and nothing written, when there is none left. Whom a human has
-    /// approved needs none.
+    /// approved for one needs none; a yes to memberships is no yes to a seat.
     pub(super) async fn save_seated(&mut self) -> Result<bool, StoreError> {
         match self.provision.switches.max_accounts {
-            Some(seats) if self.record.approved_at.is_none() => {
+            Some(seats) if self.record.seat_approved_at.is_none() => {
                 self.write_ledger();
                 self.job.parts.accounts.save_within(&self.record, self.fence, seats).await
             }
@@ -753,7 +739,10 @@ impl Work<'_> {
 
     /// Notes what a step took that began at `begun`.
     pub(super) fn took(&mut self, step: impl Into<String>, begun: Timestamp) {
-        let ms = self.now().since_ms(begun);
+        let (ms, step) = (self.now().since_ms(begun), step.into());
+        // What it was, not about whom: a label has logins and groups in it.
+        let name = step.split(' ').next().unwrap_or_default().to_owned();
+        trace::past("vestibule.provision.step", ms, [("vestibule.step", name.into())]);
         self.timings.note(step, ms);
     }
 

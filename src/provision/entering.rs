@@ -155,10 +155,11 @@ impl Desk {
                 // Apps ask for letters of several kinds; what is random has them, and these make sure.
                 let password = SecretString::from(format!("{}-aA1", self.parts.entropy.as_ref().token()));
                 let set = counter.connector.set_password(context, &password).await;
-                match set.map_err(|trouble| (PublicMessage::AccountUnavailable, trouble.to_string()))? {
-                    Outcome::Updated | Outcome::Done | Outcome::Unchanged => password,
-                    outcome => return Err((PublicMessage::AccountFailed, format!("set_password: {outcome:?}"))),
+                let outcome = set.map_err(|trouble| (PublicMessage::AccountUnavailable, trouble.to_string()))?;
+                if !matches!(outcome, Outcome::Updated | Outcome::Done | Outcome::Unchanged) {
+                    return Err((PublicMessage::AccountFailed, format!("set_password: {outcome:?}")));
                 }
+                password
             }
             Mode::TokenExchange => self.exchange_token(order, &mapped)?,
             Mode::Header | Mode::Basic => return Err((PublicMessage::Internal, "this app is told who somebody is on every request".to_owned())),

@@ -275,8 +275,8 @@ impl Desk {
         let Some(left) = &mut ledger.left else { return Ok(()) };
         let (scope, mark) = (Map::new(), external_id(&record.key));
         let context = of_record(record, &scope, &mark, ledger.email.as_deref());
-        let result = counter.connector.disable(context, false).await;
-        let sessions = counter.connector.revoke_sessions(context).await;
+        let result = counter.quiet.disable(context, false).await;
+        let sessions = counter.quiet.revoke_sessions(context).await;
         if let Err(trouble) = sessions
             && !matches!(trouble.outcome, Outcome::Unsupported | Outcome::Gone)
         {
@@ -322,7 +322,7 @@ impl Desk {
         let Ok(_permit) = counter.background.acquire().await else { return Ok(()) };
         let mut ledger = Ledger::of(record);
         let (scope, mark) = (Map::new(), external_id(&record.key));
-        let result = counter.connector.delete(of_record(record, &scope, &mark, ledger.email.as_deref())).await;
+        let result = counter.quiet.delete(of_record(record, &scope, &mark, ledger.email.as_deref())).await;
         match result {
             Err(trouble) if trouble.outcome != Outcome::Gone => {
                 let why = trouble.to_string();

@@ -32,7 +32,7 @@ pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
 pub use leaving::{Cause, Departure, Left, Off};
 pub use meter::{Meter, NoMeter};
-pub use people::{Listed, People, PeopleError, Which};
+pub use people::{Leaf, Listed, People, PeopleError, Which};
 pub use reconcile::Reconciled;
 
 use crate::clock::{Clock, Timestamp};
@@ -261,6 +261,8 @@ pub fn seat(policy: &Policy) -> String {
 #[derive(Debug)]
 struct Counter {
     connector: Arc<dyn Connector>,
+    /// The same for what nobody waits for.
+    quiet: Arc<dyn Connector>,
     permits: Semaphore,
     /// For what nobody waits for: a lane of its own, so that it delays nobody.
     background: Semaphore,
@@ -332,6 +334,7 @@ impl Desk {
         let counter = |(app, connector): (String, Arc<dyn Connector>)| {
             let known = before.get(&app).filter(|counter| Arc::ptr_eq(&counter.connector, &connector)).cloned();
             let new = || Counter {
+                quiet: connector.background().unwrap_or_else(|| Arc::clone(&connector)),
                 connector,
                 permits: Semaphore::new(JOBS_MAX),
                 background: Semaphore::new(BACKGROUND_MAX),
@@ -469,7 +472,7 @@ impl Desk {
                     pilot.land(end, clock.now());
                 });
                 // Nobody waits for the handle: whoever waits, waits for the end.
-                drop(self.parts.runtime.spawn(flight));
+                drop(self.parts.runtime.spawn(crate::trace::carried(flight)));
                 wait
             }
         };

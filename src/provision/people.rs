@@ -7,6 +7,7 @@ use super::ensure::{Doubt, Ledger};
 use super::flights::Flights;
 use super::leaving::{self, Left};
 use crate::clock::{Clock, Timestamp};
+use crate::identity::SubjectId;
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Awaiting, Fence, Lease, Origin, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 
 /// Records read at a time.
 const PAGE: u32 = 500;
+/// Records looked at for one screen.
+const LOOKED_AT_MAX: usize = 20_000;
 /// What is done to a record takes no longer.
 const LEASE_MS: i64 = 5_000;
 
@@ -37,6 +40,25 @@ pub enum Which {
     Failed,
     /// Who waits for an approval.
     Waiting,
+}
+
+impl Which {
+    const fn takes(self, record: &AccountRecord) -> bool {
+        match self {
+            Self::All => true,
+            Self::Failed => matches!(record.state, AccountState::Conflict | AccountState::Pending),
+            Self::Waiting => record.awaiting.is_some(),
+        }
+    }
+}
+
+/// A screen of a list.
+#[derive(Debug, Default)]
+pub struct Leaf {
+    /// Who is on it.
+    pub listed: Vec<Listed>,
+    /// Where the next one begins; `None`: there is none.
+    pub next: Option<AccountKey>,
 }
 
 /// One person at one app: names and states, no attributes and no secrets.
@@ -78,8 +100,10 @@ pub struct Listed {
     pub left: Option<Left>,
     /// When the account was last seen to be as wanted, seconds since the epoch.
     pub verified_at: Option<i64>,
-    /// When a human approved, seconds since the epoch.
-    pub approved_at: Option<i64>,
+    /// When a human approved an account beyond `max_accounts`, seconds since the epoch.
+    pub seat_approved_at: Option<i64>,
+    /// When a human approved memberships for an account that was there before, seconds since the epoch.
+    pub join_approved_at: Option<i64>,
     /// Since when nothing has worked, seconds since the epoch.
     pub failed_at: Option<i64>,
 }
@@ -133,12 +157,62 @@ impl People {
     /// # Errors
     /// [`PeopleError::Store`].
     pub async fn list(&self, app: Option<&str>, which: Which) -> Result<Vec<Listed>, PeopleError> {
-        let fits = |record: &AccountRecord| match which {
-            Which::All => true,
-            Which::Failed => matches!(record.state, AccountState::Conflict | AccountState::Pending),
-            Which::Waiting => record.awaiting.is_some(),
+        Ok(self.records(app, |record| which.takes(record)).await?.iter().map(Listed::of).collect())
+    }
+
+    /// A screen of a list: at most `limit` people of `app`, or of all apps, who come after `after`, go by `called` (a part of their login, of their subject or of
+    /// what they are called, letter case aside) and fit `which`. Looks at no more than [`LOOKED_AT_MAX`] records.
+    ///
+    /// # Errors
+    /// [`PeopleError::Store`].
+    pub async fn leaf(
+        &self,
+        app: Option<&str>,
+        which: Which,
+        called: Option<&str>,
+        after: Option<AccountKey>,
+        limit: usize,
+    ) -> Result<Leaf, PeopleError> {
+        let called = called.map(str::to_lowercase);
+        let has = |text: Option<&str>| called.as_ref().is_none_or(|called| text.is_some_and(|text| text.to_lowercase().contains(called)));
+        let fits = |record: &AccountRecord, listed: &Listed| {
+            which.takes(record) && (has(Some(&listed.subject)) || has(listed.login.as_deref()) || has(listed.who.as_deref()))
         };
-        Ok(self.records(app, fits).await?.iter().map(Listed::of).collect())
+        let (mut leaf, mut after, mut seen) = (Leaf::default(), after, 0);
+        loop {
+            let page = self.accounts.accounts_after(app, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last().map(|record| record.key.clone()) else { return Ok(leaf) };
+            seen += page.len();
+            for record in page {
+                if leaf.listed.len() == limit {
+                    leaf.next = after;
+                    return Ok(leaf);
+                }
+                after = Some(record.key.clone());
+                let listed = Listed::of(&record);
+                if fits(&record, &listed) {
+                    leaf.listed.push(listed);
+                }
+            }
+            after = Some(last);
+            if seen >= LOOKED_AT_MAX {
+                leaf.next = after;
+                return Ok(leaf);
+            }
+        }
+    }
+
+    /// One person at these apps, where they have a record.
+    ///
+    /// # Errors
+    /// [`PeopleError::Store`].
+    pub async fn everywhere(&self, subject: &SubjectId, apps: &[String]) -> Result<Vec<Listed>, PeopleError> {
+        let mut found = Vec::new();
+        for app in apps {
+            let key = AccountKey { upstream: app.clone(), subject: subject.clone() };
+            found.extend(self.accounts.account(&key).await?.as_ref().map(Listed::of));
+        }
+        Ok(found)
     }
 
     /// One person: by subject, or else by login at the app or by what they are called, letter case aside.
@@ -156,16 +230,12 @@ impl People {
     pub async fn approve(&self, app: &str, person: &str, by: &str) -> Result<Listed, PeopleError> {
         self.change(app, person, by, "approval.granted", |record, now| {
             let Some(awaiting) = record.awaiting.take() else { return Err(PeopleError::NothingToApprove { person: person.to_owned() }) };
-            let before = record.approved_at.replace(now);
             match awaiting {
-                Awaiting::Account => record.state = AccountState::Pending,
+                Awaiting::Account => (record.state, record.seat_approved_at) = (AccountState::Pending, Some(now)),
                 // Not an approval of anything that the person gets.
-                Awaiting::Leave => {
-                    record.approved_at = before;
-                    leaving::release(record, now);
-                }
+                Awaiting::Leave => leaving::release(record, now),
                 // Looked at anew, and joined, by the next request that asks.
-                Awaiting::Join => record.desired_fp = None,
+                Awaiting::Join => (record.desired_fp, record.join_approved_at) = (None, Some(now)),
             }
             Ok(())
         })
@@ -334,7 +404,8 @@ impl Listed {
             drift: ledger.drift,
             left: ledger.left,
             verified_at: seconds(record.verified_at),
-            approved_at: seconds(record.approved_at),
+            seat_approved_at: seconds(record.seat_approved_at),
+            join_approved_at: seconds(record.join_approved_at),
             failed_at: seconds(record.failed_at),
         }
     }

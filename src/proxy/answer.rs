@@ -9,8 +9,9 @@ use crate::fault::{Incident, PublicMessage};
 use crate::login::{Ask, HostRole, OwnRequest, SAML_ACS};
 use crate::pages::{PageContext, Told, Wish};
 use crate::policy::leavers::has_left;
-use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, walk};
+use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, kind_of, walk};
 use crate::state::AccountKey;
+use crate::trace::{self, Kind, Open, Parent, TRACESTATE};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -21,6 +22,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// Our own pages take small forms only.
 const OWN_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -38,11 +40,15 @@ pub(super) struct Connection {
     pub(super) peer_text: HeaderValue,
     /// Name it was opened for, lower case.
     pub(super) sni: Option<Arc<str>>,
+    /// Whether it is one too many: then that is all it is told.
+    pub(super) turned_away: bool,
+    /// Told when it takes nothing of an answer any more: it is closed then.
+    pub(super) stalled: Rc<Notify>,
 }
 
 impl Connection {
-    pub(super) fn new(peer: IpAddr, sni: Option<Arc<str>>) -> Self {
-        Self { peer, peer_text: address_text(peer), sni }
+    pub(super) fn new(peer: IpAddr, sni: Option<Arc<str>>, turned_away: bool) -> Self {
+        Self { peer, peer_text: address_text(peer), sni, turned_away, stalled: Rc::default() }
     }
 }
 
@@ -55,8 +61,60 @@ struct Ending {
 
 /// Answers a request.
 pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request: Request<Incoming>) -> Response<DownBody> {
+    let Some(recorder) = &worker.shared.traces else { return answered(worker, connection, request).await.0 };
+    // Who is not trusted to say who a client is, is not trusted to say what a request belongs to either.
+    let trusted = worker.shared.limits.load().trusted_proxies.iter().any(|net| net.contains(&connection.peer));
+    let parent = if trusted { Parent::read(request.headers()) } else { None };
+    let mut span = recorder.begin(parent);
+    let context = span.context().clone();
+    let mut request = request;
+    if parent.is_none() {
+        // The state of somebody else's trace.
+        request.headers_mut().remove(TRACESTATE);
+    }
+    // Boxed: a request that nobody traces is not to carry the room for it.
+    let (response, ended) = Box::pin(trace::under(Some(context), answered(worker, connection, request))).await;
+    ended.tell(&mut span, response.status());
+    response
+}
+
+/// What a span says of a request.
+struct Ended {
+    method: &'static str,
+    incident: Incident,
+    ending: Ending,
+}
+
+impl Ended {
+    fn tell(self, span: &mut Open, status: StatusCode) {
+        let Self { method, incident, ending: Ending { app, decision, reason } } = self;
+        let verb = if method == "_OTHER" { "HTTP" } else { method };
+        match &app {
+            Some(route) => {
+                span.rename(format!("{verb} /{}", route.policy.name));
+                span.note("server.address", route.policy.host.clone());
+                span.note("vestibule.app", route.policy.name.clone());
+            }
+            None => span.rename(verb.to_owned()),
+        }
+        span.note("http.request.method", method);
+        span.note("http.response.status_code", status.as_u16());
+        span.note("vestibule.decision", decision);
+        span.note("vestibule.reason", reason);
+        span.note("vestibule.incident", incident.to_string());
+        if status.is_server_error() {
+            span.fail(status.as_u16().to_string());
+        }
+    }
+}
+
+async fn answered(worker: &Rc<Worker>, connection: &Connection, request: Request<Incoming>) -> (Response<DownBody>, Ended) {
     let begun = Instant::now();
     let incident = worker.incident();
+    if connection.turned_away {
+        let ending = Ending { app: None, decision: "refused", reason: "too_many_connections" };
+        return (too_many(worker, incident, &request), Ended { method: known(request.method()), incident, ending });
+    }
     let (head, body) = request.into_parts();
     let line = Line::of(&head, connection.peer, &worker.shared.limits.load().trusted_proxies);
     let body_bytes = http_body::Body::size_hint(&body).exact();
@@ -72,8 +130,8 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
             let language = upstream.accept_language().cloned();
             let decision = if upstream.is_announced() { "allowed" } else { "public" };
             let forwarded = match upstream.signs_out() {
-                None => forward(worker, upstream).await,
-                Some(asked_for) => sign_out::through_the_app(worker, upstream, asked_for).await,
+                None => forward(worker, upstream, &connection.stalled).await,
+                Some(asked_for) => sign_out::through_the_app(worker, upstream, asked_for, &connection.stalled).await,
             };
             match forwarded {
                 Ok(response) => (response, Ending { app, decision, reason: "" }, None),
@@ -101,6 +159,18 @@ pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request
     }
     worker.tally(ending.app.as_deref(), line.method, response.status(), begun.elapsed(), ending.decision, ending.reason);
     line.write(incident, &ending, response.status(), begun, connection.peer);
+    (response, Ended { method: line.method, incident, ending })
+}
+
+/// To whoever is one too many: that, and the end of the connection.
+fn too_many(worker: &Worker, incident: Incident, request: &Request<Incoming>) -> Response<DownBody> {
+    let is_h1 = request.version() < http::Version::HTTP_2;
+    let kind = kind_of(request.method(), request.headers());
+    let mut response = page(worker, PublicMessage::TooManyConnections, incident, kind, None, request.headers().get(http::header::ACCEPT_LANGUAGE));
+    drop(response.extensions_mut().remove::<Told>());
+    if is_h1 {
+        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -209,7 +279,9 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
     let return_to = sign_out::never_back_to(&route, &bearings).unwrap_or_else(|| bearings.path_and_query());
     let request = own_request(bearings, HostRole::App(Arc::clone(&route.policy)), Bytes::new());
     let desk = Arc::clone(&worker.shared.login);
-    let asked = worker.shared.control.spawn(async move { desk.send_to_sign_in(request, return_to, ask).await }).await;
+    let span = worker.span("vestibule.login.begin", Kind::Internal);
+    let work = async move { desk.send_to_sign_in(request, return_to, ask).await };
+    let asked = worker.shared.control.spawn(trace::under(span.as_ref().map(|span| span.context().clone()), work)).await;
     asked.map_or_else(|died| died_page(worker, incident, kind, &died), |response| response.map(DownBody::ours))
 }
 
@@ -259,8 +331,21 @@ async fn ours(worker: &Rc<Worker>, own: Own<Incoming>) -> Response<DownBody> {
     let role = route.map_or(HostRole::Auth, |route| HostRole::App(Arc::clone(&route.policy)));
     let request = own_request(bearings, role, body);
     let desk = Arc::clone(&worker.shared.login);
-    let asked = worker.shared.control.spawn(async move { desk.serve(request).await }).await;
+    let span = page_name(&request.path).and_then(|name| worker.span(name, Kind::Internal));
+    let context = span.as_ref().map_or_else(trace::current, |span| Some(span.context().clone()));
+    let asked = worker.shared.control.spawn(trace::under(context, async move { desk.serve(request).await })).await;
     asked.map_or_else(|died| died_page(worker, incident, kind, &died), |response| response.map(DownBody::ours))
+}
+
+/// The part of a sign-in that a page of ours is.
+fn page_name(path: &str) -> Option<&'static str> {
+    Some(match path {
+        "/.vestibule/login" => "vestibule.login.begin",
+        "/.vestibule/callback" => "vestibule.login.callback",
+        "/.vestibule/wait" => "vestibule.provision",
+        "/.vestibule/logout" => "vestibule.logout",
+        _ => return None,
+    })
 }
 
 fn own_request(bearings: Bearings, role: HostRole, body: Bytes) -> OwnRequest {

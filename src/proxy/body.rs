@@ -1,8 +1,7 @@
 //! Bodies on their way through: never collected, never copied.
 
 use super::pool::Lease;
-use super::streams::{Streams, Watched};
-use crate::session::AppSession;
+use super::streams::{Stream, Streams, Watched};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
@@ -12,7 +11,6 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
@@ -129,22 +127,24 @@ pub(super) enum DownBody {
 }
 
 /// An application's body. Its upstream connection goes back to the pool with the last byte; a body that is dropped before takes the
-/// connection with it. One that has to be waited for ends, with an error, when its session does.
+/// connection with it. One that has to be waited for ends, with an error, when its session does, or when a reload closes its way.
 pub(super) struct Streamed {
     /// What was read of it already.
     ahead: VecDeque<Bytes>,
     inner: Incoming,
     lease: Option<Lease>,
     bound: Bound,
+    /// Whether a piece of it has been taken.
+    begun: bool,
 }
 
-/// What binds a stream to its session.
+/// What binds a stream to what it was let through on.
 enum Bound {
-    /// Nothing: a public path, or all has been said.
+    /// Nothing: all has been said.
     Free,
-    /// A session, once the stream has to be waited for.
-    Will(Rc<Streams>, Arc<AppSession>),
-    /// A session that is watched.
+    /// It is put on the list once it has to be waited for.
+    Will(Rc<Streams>, Stream),
+    /// It is on the list.
     Is(Watched),
 }
 
@@ -155,9 +155,9 @@ impl DownBody {
     }
 
     /// An application's body, of which `ahead` was read already; it ends with its session.
-    pub(super) fn theirs(ahead: VecDeque<Bytes>, inner: Incoming, lease: Lease, session: Option<(Rc<Streams>, Arc<AppSession>)>) -> Self {
-        let bound = session.map_or(Bound::Free, |(streams, session)| Bound::Will(streams, session));
-        let mut streamed = Streamed { ahead, inner, lease: Some(lease), bound };
+    pub(super) fn theirs(ahead: VecDeque<Bytes>, inner: Incoming, lease: Lease, streams: Rc<Streams>, stream: Stream) -> Self {
+        let bound = Bound::Will(streams, stream);
+        let mut streamed = Streamed { ahead, inner, lease: Some(lease), bound, begun: false };
         if streamed.inner.is_end_stream() {
             streamed.done();
         }
@@ -174,17 +174,34 @@ impl Streamed {
         self.bound = Bound::Free;
     }
 
-    /// Whether the session has ended while this was on its way.
+    /// Whether it had to end while it was on its way.
     fn cut_off(&self) -> bool {
         matches!(&self.bound, Bound::Is(watched) if watched.has_ended())
     }
 
-    /// From now on, `context` is woken as well when the session ends.
-    fn watch(&mut self, context: &Context<'_>) {
-        if let Bound::Will(streams, session) = &self.bound {
-            self.bound = Bound::Is(streams.watch(Arc::clone(session)));
+    /// A piece of it goes to the client, which has to come for the next one.
+    fn moved(&mut self) {
+        if std::mem::replace(&mut self.begun, true) {
+            self.listed();
         }
         if let Bound::Is(watched) = &self.bound {
+            watched.moved(true);
+        }
+    }
+
+    /// Puts it on the list.
+    fn listed(&mut self) {
+        self.bound = match std::mem::replace(&mut self.bound, Bound::Free) {
+            Bound::Will(streams, stream) => Bound::Is(streams.watch(stream)),
+            bound @ (Bound::Free | Bound::Is(_)) => bound,
+        };
+    }
+
+    /// From now on, `context` is woken as well when it has to end.
+    fn watch(&mut self, context: &Context<'_>) {
+        self.listed();
+        if let Bound::Is(watched) = &self.bound {
+            watched.waits_for_application();
             watched.wake(context.waker());
             // It may have ended before it was watched, and then nobody else will say so.
             if watched.has_ended() {
@@ -207,7 +224,7 @@ impl Body for DownBody {
             streamed.lease = None;
             streamed.bound = Bound::Free;
             // An error, not an end: the client must not take half an answer for a whole one (H16).
-            return Poll::Ready(Some(Err("the session ended".into())));
+            return Poll::Ready(Some(Err("the session ended, or may not be here any more, or nothing moved".into())));
         }
         if let Some(read) = streamed.ahead.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(read))));
@@ -217,7 +234,7 @@ impl Body for DownBody {
             Poll::Ready(None) => streamed.done(),
             Poll::Ready(Some(Ok(_))) if streamed.inner.is_end_stream() => streamed.done(),
             Poll::Ready(Some(Err(_))) => streamed.lease = None,
-            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(Some(Ok(_))) => streamed.moved(),
             Poll::Pending => streamed.watch(context),
         }
         polled.map_err(Into::into)

@@ -7,6 +7,7 @@
 use super::body::{DownBody, UpBody, UpBodyFate};
 use super::heal::{self, Healed};
 use super::pool::{ConnectError, Lease, Pool};
+use super::streams::Stream;
 use super::tunnel;
 use super::worker::Worker;
 use crate::fault::PublicMessage;
@@ -14,6 +15,7 @@ use crate::pages::RequestKind;
 use crate::policy::SignIn;
 use crate::request::app_cookies::CookieOwner;
 use crate::request::{Doors as _, Route, Spare, UpstreamRequest, Wire, clean_response, entrance};
+use crate::trace::{Kind, Open, TRACEPARENT};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
@@ -23,6 +25,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Why there is no answer from the application. The address and the cause are for the log.
 #[derive(Debug, thiserror::Error)]
@@ -90,8 +93,8 @@ impl ForwardError {
 }
 
 /// Sends a request to its application and starts the answer on its way back.
-pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>) -> Result<Response<DownBody>, ForwardError> {
-    let Wire { mut head, body, route, session, upgrade, downstream, incident, kind, owner, binding, back, signs_out } = request.into_wire();
+pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incoming>, stalled: &Rc<Notify>) -> Result<Response<DownBody>, ForwardError> {
+    let Wire { mut head, body, route, session, asked, upgrade, downstream, incident, kind, owner, binding, back, signs_out } = request.into_wire();
     if !http_body::Body::is_end_stream(&body) && http_body::Body::size_hint(&body).exact().is_none() {
         // Otherwise hyper takes a GET to have no body, and the application would answer another question.
         head.headers.insert(header::TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
@@ -103,13 +106,15 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
     let page = (kind == RequestKind::Page && head.method == Method::GET).then(|| head.uri.path_and_query().cloned()).flatten();
     let (body, fate) = UpBody::new(body, worker.shared.limits.load().body_bytes_max);
     let keep = watched.is_some() && fate.finished() && matches!(head.method, Method::GET | Method::HEAD);
-    let mut reply = send(&worker.pool, &route, head, body, fate, keep).await?;
+    let up = fate.clone();
+    let mut reply = send(worker, &route, head, body, fate, keep).await?;
     if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
         let Some(client_side) = upgrade.and_then(|mut extensions| extensions.remove::<hyper::upgrade::OnUpgrade>()) else {
             return Err(ForwardError::UnaskedUpgrade { address: address(&route) });
         };
         let Some(upstream_side) = reply.upgraded.take() else { return Err(ForwardError::UnaskedUpgrade { address: address(&route) }) };
-        tunnel::open(worker, client_side, upstream_side, session);
+        let stream = Stream { route: Arc::clone(&route), session, asked, up: None, may_be_silent: true, stalled: Rc::clone(stalled) };
+        tunnel::open(worker, client_side, upstream_side, stream);
         return Ok(switching(&reply.head.headers, &worker.shared.limits.load().cookie, &owner));
     }
     if let Some(person) = &watched
@@ -137,7 +142,7 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
                 if let Some(spare) = reply.spare.take() {
                     drop(reply);
                     let (body, fate) = (UpBody::empty(), UpBodyFate::finished_at_once());
-                    reply = send(&worker.pool, &route, Spare(spare).anew(&pass, &route, binding.as_deref()), body, fate, false).await?;
+                    reply = send(worker, &route, Spare(spare).anew(&pass, &route, binding.as_deref()), body, fate, false).await?;
                     let still = reply.is_rejection(sign_in).await;
                     heal::tell_again(worker, &seen, !still);
                     if still && kind.is_read_by_a_person() {
@@ -162,9 +167,17 @@ pub(super) async fn forward(worker: &Rc<Worker>, request: UpstreamRequest<Incomi
             return Ok(see_other(head.headers, &back));
         }
     }
-    let bound = session.map(|session| (Rc::clone(&worker.streams), session));
+    let may_be_silent = head.headers.get(header::CONTENT_TYPE).is_some_and(is_event_stream);
+    let up = (!up.finished()).then_some(up);
+    let stream = Stream { route: Arc::clone(&route), session, asked, up, may_be_silent, stalled: Rc::clone(stalled) };
     head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
-    Ok(Response::from_parts(head, DownBody::theirs(ahead, body, lease, bound)))
+    Ok(Response::from_parts(head, DownBody::theirs(ahead, body, lease, Rc::clone(&worker.streams), stream)))
+}
+
+/// Server-sent events (HTML 9.2.5): silence is part of it.
+fn is_event_stream(content_type: &http::HeaderValue) -> bool {
+    let kind = content_type.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 fn address(route: &Route) -> String {
@@ -202,10 +215,24 @@ impl Reply {
 }
 
 /// Sends a request and waits for the head of the answer; keeps the request if it is to be kept.
-async fn send(pool: &Pool, route: &Arc<Route>, head: Parts, body: UpBody, fate: UpBodyFate, keep: bool) -> Result<Reply, ForwardError> {
+async fn send(
+    worker: &Worker,
+    route: &Arc<Route>,
+    mut head: Parts,
+    body: UpBody,
+    fate: UpBodyFate,
+    keep: bool,
+) -> Result<Reply, ForwardError> {
+    let mut span = worker.span("", Kind::Client);
+    if let Some(span) = &mut span {
+        announce(span, &mut head, route);
+    }
     let timeout_ms = route.policy.upstream.response_timeout_ms;
-    let exchange = exchange(pool, route, head, body, fate.clone(), keep);
+    let exchange = exchange(&worker.pool, route, head, body, fate.clone(), keep);
     let answered = in_time(exchange, &fate, Duration::from_millis(timeout_ms)).await;
+    if let Some(span) = span {
+        tell(span, answered.as_ref());
+    }
     let (mut response, lease, spare) = match answered {
         Some(Ok(answer)) => answer,
         Some(Err(_)) if fate.too_large() => return Err(ForwardError::BodyTooLarge),
@@ -232,6 +259,32 @@ fn see_other(mut headers: HeaderMap, to: &str) -> Response<DownBody> {
     response.headers_mut().insert(header::LOCATION, place);
     response.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     response
+}
+
+/// Says in the request where it belongs, and in the span what it is. No path: who asked for what is the access log's.
+fn announce(span: &mut Open, head: &mut Parts, route: &Route) {
+    head.headers.insert(TRACEPARENT, span.context().header());
+    span.rename(head.method.as_str().to_owned());
+    span.note("http.request.method", head.method.as_str().to_owned());
+    span.note("server.address", route.policy.upstream.host.clone());
+    span.note("server.port", route.policy.upstream.port);
+    span.note("vestibule.app", route.policy.name.clone());
+    span.note("vestibule.purpose", "upstream");
+}
+
+/// What came of it, by the time the head of the answer was there.
+fn tell(mut span: Open, answered: Option<&Result<Exchanged, Broken>>) {
+    match answered {
+        Some(Ok((response, ..))) => {
+            span.note("http.response.status_code", response.status().as_u16());
+            if response.status().is_client_error() || response.status().is_server_error() {
+                span.fail(response.status().as_u16().to_string());
+            }
+        }
+        Some(Err(Broken::Connect(_))) => span.fail("connect"),
+        Some(Err(Broken::Exchange(_))) => span.fail("exchange"),
+        None => span.fail("timeout"),
+    }
 }
 
 /// Waits for the head of the answer. An application is not late while its request is still on the way: the time runs from the last piece of it.

@@ -42,7 +42,7 @@ pub(super) enum Healed {
 pub(super) async fn look_again(worker: &Worker, session: &Arc<AppSession>, seen: &Rejection<'_>) -> Healed {
     let Rejection { incident, route, status } = *seen;
     let (desk, person, policy) = (Arc::clone(&worker.shared.provision), Arc::clone(session), Arc::clone(&route.policy));
-    let asked = worker.shared.control.spawn(async move { desk.look_again(&person, &policy, incident).await }).await;
+    let asked = worker.shared.control.spawn(crate::trace::carried(async move { desk.look_again(&person, &policy, incident).await })).await;
     let looked = asked.unwrap_or_else(|died| {
         tracing::error!(%incident, error = %died, "the provisioning desk panicked");
         Looked::Refused(PublicMessage::Internal)

@@ -20,6 +20,8 @@ mod sign_out;
 mod streams;
 pub mod tls;
 mod tunnel;
+mod visitors;
 pub mod worker;
 
+pub use visitors::Visitors;
 pub use worker::{Shared, Worker};

@@ -91,6 +91,7 @@ impl Seen {
             person: told.person.map(|person| *person),
             auth_time_ms: self.auth_time.map(Timestamp::millis),
             bearer: self.way == Way::Bearer,
+            cut: false,
         };
         IncidentRecord { code, at, facts }
     }

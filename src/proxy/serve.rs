@@ -1,6 +1,7 @@
 //! Accepting and running connections.
 
 use super::answer::{self, Connection};
+use super::visitors::{Admitted, Seat};
 use super::worker::Worker;
 use super::{streams, tls};
 use hyper::server::conn::{http1, http2};
@@ -25,6 +26,8 @@ const HEAD_MS: u64 = 30_000;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Header lines, at most; then 431.
 const HEADERS_MAX: usize = 128;
+/// Whoever is one too many is told so within this time, handshake included.
+const TOLD_MS: u64 = 5_000;
 /// Concurrent HTTP/2 streams on a connection.
 const STREAMS_MAX: u32 = 128;
 
@@ -102,8 +105,17 @@ async fn accept(
         };
         match accepted {
             Ok((tcp, peer)) => {
-                let counted = Counted::new(&open);
-                drop(tokio::task::spawn_local(connection(Rc::clone(&worker), tcp, peer.ip(), acceptor.clone(), stop.clone(), counted)));
+                let Some((seat, turned_away)) = seat(&worker, peer.ip()) else { continue };
+                let held = (Counted::new(&open), seat);
+                let visit = connection(Rc::clone(&worker), tcp, peer.ip(), acceptor.clone(), stop.clone(), turned_away);
+                drop(tokio::task::spawn_local(async move {
+                    if turned_away {
+                        drop(tokio::time::timeout(Duration::from_millis(TOLD_MS), visit).await);
+                    } else {
+                        visit.await;
+                    }
+                    drop(held);
+                }));
             }
             Err(error) => {
                 // Out of descriptors, most likely (D8): let some close instead of spinning.
@@ -114,23 +126,39 @@ async fn accept(
     }
 }
 
+/// A place for a connection, and whether it is one too many; `None`: it is closed at once.
+fn seat(worker: &Worker, peer: IpAddr) -> Option<(Seat, bool)> {
+    let limits = worker.shared.limits.load();
+    let limited = !limits.trusted_proxies.iter().any(|network| network.contains(&peer.to_canonical()));
+    let admitted = worker.shared.visitors.admit(peer, limited, limits.bounds);
+    if !matches!(admitted, Admitted::In(_)) {
+        worker.shared.metrics.turned_away();
+        tracing::debug!(%peer, "more connections than [server] max_connections or max_connections_per_client: turned away");
+    }
+    match admitted {
+        Admitted::In(seat) => Some((seat, false)),
+        Admitted::Told(seat) => Some((seat, true)),
+        Admitted::Out => None,
+    }
+}
+
 async fn connection(
     worker: Rc<Worker>,
     tcp: TcpStream,
     peer: IpAddr,
     acceptor: Option<Arc<tls::Acceptor>>,
     stop: watch::Receiver<bool>,
-    counted: Counted,
+    turned_away: bool,
 ) {
     if let Err(error) = tcp.set_nodelay(true) {
         return tracing::debug!(%error, "connection closed at once");
     }
     let served = match acceptor {
-        None => one(worker, TokioIo::new(tcp), Connection::new(peer.to_canonical(), None), stop).await,
+        None => one(worker, TokioIo::new(tcp), Connection::new(peer.to_canonical(), None, turned_away), stop).await,
         Some(acceptor) => match tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(tcp)).await {
             Ok(Ok(stream)) => {
                 let (sni, h2) = tls::Acceptor::facts(&stream);
-                let facts = Connection::new(peer.to_canonical(), sni);
+                let facts = Connection::new(peer.to_canonical(), sni, turned_away);
                 let io = TokioIo::new(stream);
                 if h2 { many(worker, io, facts, stop).await } else { one(worker, io, facts, stop).await }
             }
@@ -141,7 +169,6 @@ async fn connection(
     if let Err(error) = served {
         tracing::debug!(%error, %peer, "connection closed");
     }
-    drop(counted);
 }
 
 /// HTTP/1.1.
@@ -150,6 +177,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let facts = Rc::new(facts);
+    let stalled = Rc::clone(&facts.stalled);
     let service = service_fn(move |request| {
         let (worker, facts) = (Rc::clone(&worker), Rc::clone(&facts));
         async move { Ok::<_, Infallible>(answer::answer(&worker, &facts, request).await) }
@@ -164,9 +192,13 @@ where
     let mut connection = pin!(http.serve_connection(io, service).with_upgrades());
     tokio::select! {
         served = connection.as_mut() => return served,
+        () = stalled.notified() => return Ok(()),
         _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    tokio::select! {
+        served = connection => served,
+        () = stalled.notified() => Ok(()),
+    }
 }
 
 /// HTTP/2.
@@ -175,6 +207,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let facts = Rc::new(facts);
+    let stalled = Rc::clone(&facts.stalled);
     let service = service_fn(move |request| {
         let (worker, facts) = (Rc::clone(&worker), Rc::clone(&facts));
         async move { Ok::<_, Infallible>(answer::answer(&worker, &facts, request).await) }
@@ -189,9 +222,13 @@ where
     let mut connection = pin!(http.serve_connection(io, service));
     tokio::select! {
         served = connection.as_mut() => return served,
+        () = stalled.notified() => return Ok(()),
         _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    tokio::select! {
+        served = connection => served,
+        () = stalled.notified() => Ok(()),
+    }
 }
 
 /// Runs HTTP/2 streams on the core of their connection.

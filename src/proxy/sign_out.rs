@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// Our own page that asks whether it is meant.
 const ASK: &str = "/.vestibule/logout";
@@ -26,14 +27,15 @@ pub(super) async fn through_the_app(
     worker: &Rc<Worker>,
     upstream: UpstreamRequest<Incoming>,
     asked_for: bool,
+    stalled: &Rc<Notify>,
 ) -> Result<Response<DownBody>, ForwardError> {
     let incident = upstream.incident();
-    let Some(session) = upstream.session().cloned() else { return forward(worker, upstream).await };
+    let Some(session) = upstream.session().cloned() else { return forward(worker, upstream, stalled).await };
     if !asked_for {
         return Ok(worker.shared.pages.see_other(ASK, incident).map(DownBody::ours));
     }
     let (kind, request) = (upstream.kind(), own_request(&upstream));
-    let answered = forward(worker, upstream).await;
+    let answered = forward(worker, upstream, stalled).await;
     if let Ok(refused) = &answered
         && refused.status().is_client_error()
     {

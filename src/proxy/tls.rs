@@ -1,5 +1,6 @@
 //! Certificates and TLS settings. rustls stops here.
 
+use crate::clock::Timestamp;
 use crate::config::TlsVersion;
 use arc_swap::ArcSwap;
 use rustls::client::WebPkiServerVerifier;
@@ -40,6 +41,8 @@ pub enum TlsError {
 pub struct Certificates {
     by_name: HashMap<String, Arc<CertifiedKey>>,
     first: Option<Arc<CertifiedKey>>,
+    /// Names and end of each, in the order of the file.
+    ends: Vec<(Vec<String>, Timestamp)>,
 }
 
 impl Certificates {
@@ -53,11 +56,20 @@ impl Certificates {
         let leaf = chain.first().cloned().ok_or_else(|| TlsError::Pem { what: "certificate", cause: "no certificate in the file".to_owned() })?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|cause| pem("key", cause))?;
         let pair = Arc::new(CertifiedKey::from_der(chain, key, &rustls::crypto::aws_lc_rs::default_provider())?);
-        for name in names(&leaf)? {
+        let names = names(&leaf)?;
+        if let Some((_, until)) = super::certificate::validity(&leaf) {
+            self.ends.push((names.clone(), until));
+        }
+        for name in names {
             self.by_name.insert(name, Arc::clone(&pair));
         }
         self.first.get_or_insert(pair);
         Ok(())
+    }
+
+    /// What is served, and until when.
+    pub fn ends(&self) -> &[(Vec<String>, Timestamp)] {
+        &self.ends
     }
 
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
@@ -112,6 +124,18 @@ impl Acceptor {
     /// # Errors
     /// rustls's, should its defaults not fit the provider.
     pub fn new(resolver: Arc<Resolver>, oldest: TlsVersion) -> Result<Self, TlsError> {
+        Self::speaking(&[b"h2", b"http/1.1"], resolver, oldest)
+    }
+
+    /// The same for a listener that speaks HTTP/1.1 only.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn http1(resolver: Arc<Resolver>, oldest: TlsVersion) -> Result<Self, TlsError> {
+        Self::speaking(&[b"http/1.1"], resolver, oldest)
+    }
+
+    fn speaking(protocols: &[&[u8]], resolver: Arc<Resolver>, oldest: TlsVersion) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let versions: &[&rustls::SupportedProtocolVersion] = match oldest {
             TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -119,7 +143,7 @@ impl Acceptor {
         };
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         config.max_early_data_size = 0;
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
@@ -128,12 +152,12 @@ impl Acceptor {
     ///
     /// # Errors
     /// The client's or the network's.
-    pub(super) async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.0.accept(tcp).await
     }
 
     /// The name the connection was opened for, and whether HTTP/2 was agreed on.
-    pub(super) fn facts(stream: &TlsStream<TcpStream>) -> (Option<Arc<str>>, bool) {
+    pub(crate) fn facts(stream: &TlsStream<TcpStream>) -> (Option<Arc<str>>, bool) {
         let (_, connection) = stream.get_ref();
         let sni = connection.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase().into());
         (sni, connection.alpn_protocol() == Some(b"h2"))

@@ -1,5 +1,6 @@
-//! `WebSocket`s: two byte streams joined, until either side or the session ends.
+//! `WebSocket`s: two byte streams joined, until either side or the session ends, or a reload closes the way they came by.
 
+use super::streams::{Stream, Watched};
 use super::worker::Worker;
 use crate::session::AppSession;
 use hyper::upgrade::OnUpgrade;
@@ -10,26 +11,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Joins the two sides once both have switched protocols; on a public path there is no session to end with. Nothing of either side is read before that (H20: no frames before the 101).
-pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, session: Option<Arc<AppSession>>) {
+/// Joins the two sides once both have switched protocols. Nothing of either side is read before that (H20: no frames before the 101).
+pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, stream: Stream) {
     let worker = Rc::clone(worker);
     drop(tokio::task::spawn_local(async move {
         let (client, upstream) = match tokio::try_join!(client, upstream) {
             Ok(sides) => sides,
             Err(error) => return tracing::debug!(%error, "a WebSocket never opened"),
         };
-        let watched = session.clone().map(|session| worker.streams.watch(session));
-        let ended = async {
-            match &watched {
-                Some(watched) => watched.ended().await,
-                None => std::future::pending().await,
-            }
-        };
-        let mut client = Noted { inner: TokioIo::new(client), worker: Rc::clone(&worker), session };
-        let mut upstream = TokioIo::new(upstream);
+        let session = stream.session.clone();
+        let watched = Rc::new(worker.streams.watch(stream));
+        let mut client = Noted { inner: TokioIo::new(client), worker: Rc::clone(&worker), session, watched: Rc::clone(&watched) };
+        let mut upstream = Noted { inner: TokioIo::new(upstream), worker: Rc::clone(&worker), session: None, watched: Rc::clone(&watched) };
         tokio::select! {
             // Dropping both sides closes both connections: no close frame, for a proxy that speaks frames would have to parse them.
-            () = ended => tracing::debug!("a WebSocket ended with its session"),
+            () = watched.ended() => tracing::debug!("a WebSocket ended with its session, or with the way it came by"),
             joined = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {
                 if let Err(error) = joined {
                     tracing::debug!(%error, "a WebSocket broke");
@@ -39,20 +35,23 @@ pub(super) fn open(worker: &Rc<Worker>, client: OnUpgrade, upstream: OnUpgrade, 
     }));
 }
 
-/// The client's side: what a person sends counts as use of the session.
+/// One side: whatever it sends keeps the other open, and what a person sends counts as use of the session.
 struct Noted {
     inner: TokioIo<hyper::upgrade::Upgraded>,
     worker: Rc<Worker>,
     session: Option<Arc<AppSession>>,
+    watched: Rc<Watched>,
 }
 
 impl AsyncRead for Noted {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        if buffer.filled().len() > before
-            && let Some(session) = &self.session
-        {
+        if buffer.filled().len() == before {
+            return Poll::Ready(Ok(()));
+        }
+        self.watched.moved(false);
+        if let Some(session) = &self.session {
             let shared = &self.worker.shared;
             let now = shared.clock.now();
             // What comes after the session has run out does not bring it back.

@@ -5,6 +5,7 @@
 
 use super::pool::Pool;
 use super::streams::Streams;
+use super::visitors::Visitors;
 use super::{serve, tls};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -16,11 +17,12 @@ use crate::provision::{self, Asking, Ensured};
 use crate::request::{Doors, Limits, Route, Routes};
 use crate::session::{AppSession, LiveSessions, LocalSessions, Pass, TokenSessions};
 use crate::state::{SecretHash, StoreError};
+use crate::trace::{self, Kind, Open, Recorder};
 use arc_swap::ArcSwap;
 use http::StatusCode;
 use rustls::ClientConfig;
 use std::cell::RefCell;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,8 +61,12 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Where what stood behind a refusal goes.
     pub incidents: Incidents,
+    /// Where spans go; absent without `[telemetry] otlp`.
+    pub traces: Option<Recorder>,
     /// What applications' certificates are checked against.
     pub upstream_tls: Arc<ClientConfig>,
+    /// Open connections.
+    pub visitors: Arc<Visitors>,
     /// How long in-flight requests may take after a stop.
     pub drain_ms: u64,
 }
@@ -126,6 +132,11 @@ impl Worker {
         self.tally.borrow_mut().count(app, method, status.as_u16(), elapsed, decision, reason);
     }
 
+    /// Begins a part of the request that this task works at, where requests are traced.
+    pub(super) fn span(&self, name: &'static str, kind: Kind) -> Option<Open> {
+        self.shared.traces.as_ref().and_then(|_| trace::child(name, kind))
+    }
+
     /// Hands this core's counts over.
     pub(super) fn flush_tally(&self) {
         let mut tally = self.tally.borrow_mut();
@@ -149,6 +160,7 @@ impl Worker {
 
 impl Doors for Worker {
     async fn session(&self, cookie: SecretHash) -> Result<Option<Arc<AppSession>>, StoreError> {
+        let _span = self.span("vestibule.session", Kind::Internal);
         let generation = self.shared.live.generation();
         // One that has run out is asked about once more, so that it is ended for good: a clock set back must not revive it (C9).
         let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.load().idle_ms);
@@ -156,7 +168,7 @@ impl Doors for Worker {
             return Ok(Some(known));
         }
         let live = Arc::clone(&self.shared.live);
-        let loaded = self.shared.control.spawn(async move { live.app_session(cookie).await }).await;
+        let loaded = self.shared.control.spawn(trace::carried(async move { live.app_session(cookie).await })).await;
         let found = loaded.map_err(|died| StoreError::Unavailable(died.into()))??;
         if let Some(session) = &found {
             self.sessions.borrow_mut().insert(cookie, generation, Arc::clone(session));
@@ -164,7 +176,8 @@ impl Doors for Worker {
         Ok(found)
     }
 
-    async fn token(&self, token: &str, route: &Arc<Route>, incident: Incident) -> Result<Arc<AppSession>, PublicMessage> {
+    async fn token(&self, token: &str, route: &Arc<Route>, incident: Incident, client: IpAddr) -> Result<Arc<AppSession>, PublicMessage> {
+        let _span = self.span("vestibule.session", Kind::Internal);
         let policy = &route.policy;
         let key = TokenSessions::key(&policy.name, &policy.revision, token);
         let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.load().idle_ms);
@@ -173,7 +186,7 @@ impl Doors for Worker {
             return Ok(known);
         }
         let (desk, policy, token) = (Arc::clone(&self.shared.tokens), Arc::clone(policy), token.to_owned());
-        let verified = self.shared.control.spawn(async move { desk.session(key, &token, &policy, incident).await }).await;
+        let verified = self.shared.control.spawn(trace::carried(async move { desk.session(key, &token, &policy, incident, client).await })).await;
         let session = verified.unwrap_or_else(|died| {
             tracing::error!(%incident, error = %died, "the verification of an access token panicked");
             Err(PublicMessage::Internal)
@@ -182,13 +195,27 @@ impl Doors for Worker {
         Ok(session)
     }
 
+    fn decide<T>(&self, decide: impl FnOnce() -> T) -> T {
+        let _span = self.span("vestibule.access", Kind::Internal);
+        decide()
+    }
+
     async fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, asking: Asking) -> Ensured {
         let (desk, session, policy) = (Arc::clone(&self.shared.provision), Arc::clone(session), Arc::clone(&route.policy));
-        let asked = self.shared.control.spawn(async move { desk.ensure(&session, &policy, incident, asking).await });
-        asked.await.unwrap_or_else(|died| {
+        let mut span = self.span("vestibule.provision", Kind::Internal);
+        if let Some(span) = &mut span {
+            span.note("vestibule.app", route.policy.name.clone());
+        }
+        let work = async move { desk.ensure(&session, &policy, incident, asking).await };
+        let asked = self.shared.control.spawn(trace::under(span.as_ref().map(|span| span.context().clone()), work));
+        let ensured = asked.await.unwrap_or_else(|died| {
             tracing::error!(%incident, error = %died, "the provisioning desk panicked");
             Ensured::Refused(PublicMessage::Internal)
-        })
+        });
+        if let (Some(span), Ensured::Refused(message)) = (&mut span, &ensured) {
+            span.fail(message.words());
+        }
+        ensured
     }
 
     async fn enter(&self, session: &Arc<AppSession>, route: &Arc<Route>, pass: &Arc<Pass>, incident: Incident) -> Result<(), PublicMessage> {

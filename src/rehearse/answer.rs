@@ -117,7 +117,12 @@ fn by_rule(cue: &Cue<'_>, wanted: impl Fn(Outcome) -> bool, body: impl Fn(&Rule)
         if let (Some(regex), true) = (&rule.body, whole.is_object()) {
             put(&mut whole, &Pointer(vec!["message".to_owned()]), Value::from(example(regex)));
         }
-        let response = respond(status, &whole);
+        let mut response = respond(status, &whole);
+        for (name, regex) in &rule.headers {
+            if let Ok(value) = http::HeaderValue::from_str(example(regex).trim_start_matches('^')) {
+                response.headers.insert(name.clone(), value);
+            }
+        }
         wanted(cue.means(&response)).then_some(response)
     })
 }

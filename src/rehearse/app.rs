@@ -140,8 +140,8 @@ impl App {
         match (kind, cue.call.effect) {
             ("token" | "session", _) => good(cue, &with_saves(cue, json!({}), "for-show")),
             ("find" | "lookup" | "get", Effect::Read) => state.look(cue, request),
-            ("members", Effect::Read) => state.members(cue, request),
-            ("resolve", _) => {
+            ("members", Effect::Read) if cue.verb.rsplit('.').next() != Some("name") => state.members(cue, request),
+            ("resolve", _) | ("members", Effect::Read) => {
                 let member = member(cue, with_wanted(cue, json!({})));
                 if cue.call.effect == Effect::Read && list_of(cue.call).is_some() {
                     listing(cue, &[member])
@@ -415,8 +415,10 @@ fn is_named(request: &OutboundRequest, account: &Value) -> bool {
 
 /// What a request carries, as a table.
 fn sent(request: &OutboundRequest) -> Value {
-    if let Ok(value @ Value::Object(_)) = serde_json::from_slice(&request.body) {
-        return value;
+    if let Ok(mut value @ Value::Object(_)) = serde_json::from_slice::<Value>(&request.body) {
+        // What is inside a call by JSON-RPC or GraphQL.
+        let inside = if value.get("jsonrpc").is_some() { value.get_mut("params") } else { None };
+        return inside.map(Value::take).filter(Value::is_object).unwrap_or(value);
     }
     let is_form =
         request.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));

@@ -16,6 +16,7 @@ pub mod perform;
 pub mod person;
 pub mod plan;
 pub mod records;
+mod sent;
 pub mod show;
 pub mod test;
 

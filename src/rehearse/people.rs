@@ -44,13 +44,19 @@ pub trait People: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`StoreError`].
     async fn by_email(&self, app: &str, email: &str) -> Result<Vec<Known>, StoreError>;
+    /// Every record at `app`: seats are counted by them, and no two people own one account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn records(&self, app: &str) -> Result<Vec<AccountRecord>, StoreError>;
 }
 
 /// People of the gateway's own records.
 #[derive(Debug, Clone)]
 pub struct Recorded(pub Arc<dyn Store>);
 
-impl Recorded {
+#[async_trait]
+impl People for Recorded {
     async fn records(&self, app: &str) -> Result<Vec<AccountRecord>, StoreError> {
         let mut records: Vec<AccountRecord> = Vec::new();
         loop {
@@ -63,10 +69,7 @@ impl Recorded {
             }
         }
     }
-}
 
-#[async_trait]
-impl People for Recorded {
     async fn everybody(&self, app: &str) -> Result<Everybody, StoreError> {
         let records = self.records(app).await?;
         let mut people = Vec::new();

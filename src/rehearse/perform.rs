@@ -226,6 +226,10 @@ impl Connector for Witness {
         self.engine.ways()
     }
 
+    fn can(&self, what: &str) -> bool {
+        self.engine.can(what)
+    }
+
     async fn probe(&self) -> Result<(), Trouble> {
         self.engine.probe().await
     }

@@ -6,7 +6,7 @@
 //! Three forms: the keys of `[[test]] user`; the payload of an ID token (it has `iss` and `sub`); a recorded sign-in (it has `subject` and `idp`).
 
 use crate::config::Idp;
-use crate::identity::Identity;
+use crate::identity::{Identity, Way};
 use crate::policy::schema::SIGN_IN_NAMES;
 use crate::policy::{ANY_IDP, Policy};
 use crate::source::value::nearest;
@@ -54,15 +54,23 @@ pub enum PersonProblem {
 /// # Errors
 /// [`PersonProblem`].
 pub fn read(text: &str, idps: &[Idp], policy: &Policy) -> Result<Identity, PersonProblem> {
-    let value: Value = serde_json::from_str(text).map_err(|error| PersonProblem::NotJson(error.to_string()))?;
-    let Value::Object(fields) = value else { return Err(PersonProblem::NotAnObject) };
-    of_fields(fields, idps, policy)
+    read_by(text, idps, policy, Way::Session)
 }
 
-fn of_fields(mut fields: Map<String, Value>, idps: &[Idp], policy: &Policy) -> Result<Identity, PersonProblem> {
+/// As [`read`], for somebody who shows who they are in this way: a token is of the provider that `[bearer]` names, where the file names none.
+///
+/// # Errors
+/// [`PersonProblem`].
+pub fn read_by(text: &str, idps: &[Idp], policy: &Policy, way: Way) -> Result<Identity, PersonProblem> {
+    let value: Value = serde_json::from_str(text).map_err(|error| PersonProblem::NotJson(error.to_string()))?;
+    let Value::Object(fields) = value else { return Err(PersonProblem::NotAnObject) };
+    of_fields(fields, idps, policy, way)
+}
+
+fn of_fields(mut fields: Map<String, Value>, idps: &[Idp], policy: &Policy, way: Way) -> Result<Identity, PersonProblem> {
     // A recorded sign-in, by itself or in what it was recorded with.
     if let Some(Value::Object(inner)) = fields.remove("identity") {
-        return of_fields(inner, idps, policy);
+        return of_fields(inner, idps, policy, way);
     }
     if fields.contains_key("subject") {
         return serde_json::from_value(Value::Object(fields)).map_err(|error| PersonProblem::NotASignIn(error.to_string()));
@@ -72,7 +80,7 @@ fn of_fields(mut fields: Map<String, Value>, idps: &[Idp], policy: &Policy) -> R
         let idp = idps.iter().find(|idp| idp.issuer == issuer).ok_or(PersonProblem::UnknownIssuer(issuer))?;
         return Ok(identity_of(idp, subject, fields));
     }
-    of_test_user(&fields, idps, policy)
+    of_user(&fields, idps, policy, way)
 }
 
 /// The `user` of a `[[test]]`: what is left out is absent from the sign-in, but that the person is in no groups, and that their address is vouched for.
@@ -80,6 +88,10 @@ fn of_fields(mut fields: Map<String, Value>, idps: &[Idp], policy: &Policy) -> R
 /// # Errors
 /// [`PersonProblem::UnknownKey`], [`PersonProblem::WrongType`].
 pub fn of_test_user(user: &Map<String, Value>, idps: &[Idp], policy: &Policy) -> Result<Identity, PersonProblem> {
+    of_user(user, idps, policy, Way::Session)
+}
+
+fn of_user(user: &Map<String, Value>, idps: &[Idp], policy: &Policy, way: Way) -> Result<Identity, PersonProblem> {
     for key in user.keys() {
         if !SIGN_IN_NAMES.contains(&key.as_str()) {
             let near = nearest(key, SIGN_IN_NAMES.iter().copied()).map(|near| format!("did you mean `{near}`?"));
@@ -94,7 +106,11 @@ pub fn of_test_user(user: &Map<String, Value>, idps: &[Idp], policy: &Policy) ->
             Err(PersonProblem::WrongType { key, takes: "a text" })
         }
     };
-    let id = text("idp")?.or_else(|| policy.login.idp.first().cloned()).unwrap_or_else(|| ANY_IDP.to_owned());
+    let usual = match way {
+        Way::Session => policy.login.idp.first(),
+        Way::Bearer => policy.bearer.as_ref().map(|bearer| &bearer.idp),
+    };
+    let id = text("idp")?.or_else(|| usual.cloned()).unwrap_or_else(|| ANY_IDP.to_owned());
     let idp = idps.iter().find(|idp| idp.id == id).cloned().unwrap_or_else(|| stand_in(id));
     let subject = text("sub")?.unwrap_or_else(|| "rehearsal".to_owned());
     let mut claims = match user.get("claims") {

@@ -9,12 +9,13 @@ use super::perform::{Performance, Real, Scene, perform};
 use super::records::Records;
 use super::test::because;
 use crate::clock::Timestamp;
-use crate::identity::Identity;
+use crate::identity::{Identity, Way};
 use crate::plan::{Step, Wanted};
-use crate::policy::evaluate::{Facts, Refusal, Rule, SignedIn, evaluate};
-use crate::policy::{CanonicalPath, Policy};
+use super::sent::Sent;
+use crate::policy::{Org, Policy};
+use crate::policy::evaluate::refuses_everywhere;
+use crate::policy::mapping::desire;
 use crate::state::{AccountRecord, Origin};
-use core::net::{IpAddr, Ipv4Addr};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,7 +86,7 @@ impl Count {
 /// Plays a sign-in of `known` now.
 pub fn look_ahead(policy: &Arc<Policy>, known: &Known, records: &Arc<Records>, at: At, now: Timestamp) -> Outlook {
     let identity = Arc::new(known.identity.clone());
-    let (refused, real) = (refused(policy, &identity, now), matches!(at, At::Real(_)));
+    let (refused, real) = (refused(policy, &identity), matches!(at, At::Real(_)));
     let mut outlook =
         Outlook { policy: Arc::clone(policy), identity: Arc::clone(&identity), refused, performance: None, before: known.record.clone(), real };
     let Some(base) = policy.provision.as_ref().map(|provision| provision.url.clone()).filter(|_| outlook.refused.is_none()) else { return outlook };
@@ -100,15 +101,9 @@ pub fn look_ahead(policy: &Arc<Policy>, known: &Known, records: &Arc<Records>, a
 }
 
 /// Whether `[login]` and `[access]` let the person in; what hangs on the request is another question (`explain`).
-fn refused(policy: &Policy, identity: &Identity, now: Timestamp) -> Option<(&'static str, String)> {
-    let path = CanonicalPath::parse("/").ok()?;
-    let facts = Facts { method: "GET", path: &path, peer: IpAddr::V4(Ipv4Addr::LOCALHOST), host: &policy.host };
-    match evaluate(policy, Some(SignedIn { identity, auth_time: now }), &facts, now) {
-        Err(Refusal::Denied { reason, rule: rule @ (Rule::Login | Rule::Access) }) if !matches!(reason.key(), "networks" | "methods") => {
-            Some((reason.key(), policy.place(rule).to_owned()))
-        }
-        _ => None,
-    }
+fn refused(policy: &Policy, identity: &Identity) -> Option<(&'static str, String)> {
+    let (reason, rule) = refuses_everywhere(policy, identity, Way::Session)?;
+    Some((reason.key(), policy.place(rule).to_owned()))
 }
 
 impl Outlook {
@@ -136,11 +131,13 @@ impl Outlook {
 
     /// Numbers of [`Self::lines`].
     pub fn count(&self) -> Count {
+        let sent = Sent::in_calls(self.writes());
         let mut count = Count::default();
         for (step, _) in self.performance.iter().flat_map(|performance| &performance.steps) {
             match step {
                 Step::Create(_) => count.create += 1,
-                Step::Update(changes) => count.change += changes.len(),
+                // A policy's own steps may run for a change that they do not send: that is one change, of whatever they do.
+                Step::Update(changes) => count.change += changes.values().filter(|value| sent.has(value)).count().max(1),
                 Step::Enable => count.change += 1,
                 Step::Add { .. } => count.add += 1,
                 Step::Remove { .. } => count.remove += 1,
@@ -185,13 +182,16 @@ impl Outlook {
 
     fn step(&self, performance: &Performance, step: &Step, lines: &mut Vec<Line>) {
         let line = |sign, what: &str, value: String, why: String| Line { sign, inner: false, what: what.to_owned(), value, why };
+        // What is wanted and what is sent are two things: a policy's own steps, and a connector's, send what they name.
+        let sent = Sent::in_calls(self.writes());
         match step {
             Step::Create(desired) => {
                 let why = if performance.found.is_some() { "the one that is there is not theirs" } else { "no account found" };
                 lines.push(line('+', "account", desired.login.clone(), why.to_owned()));
                 let inner = |what: &str, value: String, why: String| Line { sign: '+', inner: true, what: what.to_owned(), value, why };
-                lines.push(inner("login", Value::from(desired.login.as_str()).to_string(), "[user] name".to_owned()));
-                lines.extend(desired.attributes.iter().map(|(name, value)| inner(short(name), value.to_string(), self.source(name))));
+                lines.push(inner("login", Value::from(desired.login.as_str()).to_string(), self.source_of_login(&desired.login)));
+                let known = desired.attributes.iter().filter(|(_, value)| sent.has(value));
+                lines.extend(known.map(|(name, value)| inner(short(name), value.to_string(), self.source(name))));
                 let unset =
                     self.policy.user.extra.iter().filter(|(name, _)| {
                         !desired.attributes.contains_key(name) && !desired.attributes.contains_key(&format!("user.extra.{name}"))
@@ -202,7 +202,11 @@ impl Outlook {
                 }));
             }
             Step::Update(changes) => {
-                for (name, value) in changes {
+                if !changes.values().any(|value| sent.has(value)) {
+                    let names = changes.keys().map(|name| short(name)).collect::<Vec<_>>().join(", ");
+                    lines.push(line('~', "account", format!("{names} changed"), "the update steps run, and do not send it".to_owned()));
+                }
+                for (name, value) in changes.iter().filter(|(_, value)| sent.has(value)) {
                     let was = performance
                         .found
                         .as_ref()
@@ -251,21 +255,46 @@ impl Outlook {
             });
             return choice.map_or_else(|| format!("[user.extra] {bare}"), |at| format!("[user.extra] {bare}, choice {}", at + 1));
         }
-        match bare {
-            "email" | "user.email" => "[user] email".to_owned(),
-            "display" | "user.display" => "[user] display".to_owned(),
-            "given_name" | "family_name" | "name" | "username" => "the sign-in".to_owned(),
-            _ => "the connector's default".to_owned(),
+        let read = self.policy.provision.as_ref().and_then(|provision| provision.connector.attribute(name));
+        let Some(attribute) = read else {
+            // Of a policy with its own steps: named as templates name it.
+            return match name {
+                "user.email" => "[user] email".to_owned(),
+                "user.display" => "[user] display".to_owned(),
+                _ => "the sign-in".to_owned(),
+            };
+        };
+        let scope = self.performance.as_ref().and_then(|performance| performance.mapped.as_ref().ok()).map(|mapped| &mapped.scope);
+        let names = scope.and_then(|scope| attribute.default.chosen(scope)).map(|(template, _)| template.names()).unwrap_or_default();
+        let of_user = |name: &String| name.strip_prefix("user.").filter(|key| !key.starts_with("extra")).map(|key| format!("[user] {key}"));
+        match names.as_slice() {
+            [] => "the connector's default".to_owned(),
+            [one] if of_user(one).is_some() => of_user(one).unwrap_or_default(),
+            several => format!("the connector's default, of {}", several.join(", ")),
         }
     }
 
-    /// Groups of the person that give this role.
+    /// Where a login comes from; one that somebody else has is given an ending.
+    fn source_of_login(&self, login: &str) -> String {
+        let fresh = desire(&self.policy, &self.identity, None).ok().map(|mapped| mapped.desired.login);
+        match fresh {
+            Some(fresh) if fresh != login => format!("[user] name is {fresh}, which is taken"),
+            _ => "[user] name".to_owned(),
+        }
+    }
+
+    /// Groups of the person that give this role or organisation, or the key that gives it to everybody.
     fn groups_behind(&self, member: &str) -> String {
+        let groups = self.identity.groups.listed();
+        let named = |org: &&Org| org.id.as_str().map_or_else(|| org.id.to_string(), str::to_owned) == member;
+        if let Some(org) = self.policy.orgs.iter().find(named) {
+            let behind: Vec<&str> = groups.iter().filter(|group| org.groups.iter().any(|pattern| pattern.fits(group))).map(String::as_str).collect();
+            return if behind.is_empty() { "[[org]]".to_owned() } else { behind.join(", ") };
+        }
         let Some(roles) = &self.policy.roles else { return String::new() };
-        let groups = self.identity.groups.listed().iter();
-        let behind: Vec<&str> =
-            groups.filter(|group| roles.map.iter().any(|(pattern, role)| role == member && pattern.fits(group))).map(String::as_str).collect();
-        behind.join(", ")
+        let gives = |group: &&String| roles.map.iter().any(|(pattern, role)| role == member && pattern.fits(group));
+        let behind: Vec<&str> = groups.iter().filter(gives).map(String::as_str).collect();
+        if behind.is_empty() && roles.default.as_deref() == Some(member) { "[roles] default".to_owned() } else { behind.join(", ") }
     }
 }
 

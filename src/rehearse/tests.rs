@@ -328,7 +328,8 @@ fn blank(key: AccountKey) -> AccountRecord {
         last_error: None,
         verified_at: None,
         awaiting: None,
-        approved_at: None,
+        seat_approved_at: None,
+        join_approved_at: None,
         failed_at: None,
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn to_app(headers: &HeaderMap, ours: &str, owner: &CookieOwner, scrip
     let mut lines = headers.get_all(header::COOKIE).iter().peekable();
     match owner {
         CookieOwner::Bound(binding) if binding.got().is_some() => {
-            binding.left_of(lines, || with_got(sift(headers, ours, Some(binding), scripts), binding))
+            binding.left_of(lines, || with_got(sift(headers, ours, Some(binding), scripts).as_ref(), binding))
         }
         _ if lines.peek().is_none() => None,
         CookieOwner::Unbound => cookies::without_ours(headers, ours),
@@ -74,9 +74,9 @@ pub(super) fn from_app(headers: &mut HeaderMap, owner: &CookieOwner) {
 }
 
 /// With what the gateway got for this session at the app, where the browser has no cookie of that name yet.
-fn with_got(left: Option<HeaderValue>, binding: &Binding) -> Option<HeaderValue> {
+fn with_got(left: Option<&HeaderValue>, binding: &Binding) -> Option<HeaderValue> {
     let got = binding.got()?;
-    let mut all: Vec<u8> = left.as_ref().map(|left| left.as_bytes().to_vec()).unwrap_or_default();
+    let mut all: Vec<u8> = left.map(|left| left.as_bytes().to_vec()).unwrap_or_default();
     let has = |all: &[u8], name: &[u8]| all.split(|&b| b == b';').any(|pair| pair.trim_ascii().split(|&b| b == b'=').next() == Some(name));
     for line in &got.cookies {
         let pair = line.as_bytes().split(|&b| b == b';').next().unwrap_or_default().trim_ascii();

@@ -40,13 +40,14 @@ pub use response::clean_response;
 pub use routed::{ForApp, Own, Routed};
 pub use routes::{AppCookies, Route, Routes, SharedSecrets};
 pub use stopped::{Stop, Stopped};
-pub use upstream::{Spare, UpstreamRequest, Wire};
+pub use upstream::{Asked, Spare, UpstreamRequest, Wire};
 
 use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};
 use crate::provision::{Asking, Ensured};
 use crate::session::{AppSession, Pass};
 use crate::state::{SecretHash, StoreError};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a request may ask for on its way. The hot path answers from memory; only when memory has no answer does it leave the core.
@@ -54,8 +55,13 @@ pub trait Doors {
     /// The live app session behind a cookie.
     fn session(&self, cookie: SecretHash) -> impl Future<Output = Result<Option<Arc<AppSession>>, StoreError>>;
 
-    /// The session that an access token stands for, by the `[bearer]` of the route's policy. The message says why there is none.
-    fn token(&self, token: &str, route: &Arc<Route>, incident: Incident) -> impl Future<Output = Result<Arc<AppSession>, PublicMessage>>;
+    /// The session that an access token of `client` stands for, by the `[bearer]` of the route's policy. The message says why there is none.
+    fn token(&self, token: &str, route: &Arc<Route>, incident: Incident, client: IpAddr) -> impl Future<Output = Result<Arc<AppSession>, PublicMessage>>;
+
+    /// Has the policy decide. Whoever measures may measure it; the answer is `decide`'s.
+    fn decide<T>(&self, decide: impl FnOnce() -> T) -> T {
+        decide()
+    }
 
     /// A pass for this session at its app.
     fn ensure(&self, session: &Arc<AppSession>, route: &Arc<Route>, incident: Incident, asking: Asking) -> impl Future<Output = Ensured>;
@@ -91,7 +97,7 @@ pub async fn walk<B, D: Doors>(arrival: Arrival<B>, routes: &Routes, limits: &Li
         Ok(Routed::Own(own)) => return Walked::Own(own),
         Err(stopped) => return Walked::Stopped(stopped),
     };
-    let decided = for_app.authenticate(limits, doors, now).await.and_then(|authenticated| authenticated.authorize(now));
+    let decided = for_app.authenticate(limits, doors, now).await.and_then(|authenticated| doors.decide(|| authenticated.authorize(now)));
     let provisioned = match decided {
         Ok(authorized) => authorized.provision(doors, now).await,
         Err(stopped) => Err(stopped),

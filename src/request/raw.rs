@@ -2,6 +2,7 @@
 
 use super::kind::is_foreign;
 use super::{Routed, Routes, Stop, Stopped, kind_of};
+use crate::config::Bounds;
 use crate::fault::{Incident, PublicMessage};
 use crate::pages::RequestKind;
 use crate::policy::path::{CanonicalPath, EncodedSlashes};
@@ -25,6 +26,8 @@ pub struct Limits {
     pub idle_ms: i64,
     /// Scheme people's browsers use: `https`, in the demo `http`.
     pub scheme: &'static str,
+    /// Connections, and time in which nothing moves.
+    pub bounds: Bounds,
 }
 
 /// A request with what its connection knows.

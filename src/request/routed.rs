@@ -75,7 +75,7 @@ impl<B> ForApp<B> {
     pub async fn authenticate<D: Doors>(self, limits: &Limits, doors: &D, now: Timestamp) -> Result<Authenticated<B>, Box<Stopped>> {
         if let Some(shown) = bearer::shown(&self.bearings, &self.route) {
             let known = match shown {
-                Shown::Token(token) => doors.token(token, &self.route, self.bearings.incident).await,
+                Shown::Token(token) => doors.token(token, &self.route, self.bearings.incident, self.bearings.client).await,
                 Shown::Malformed => Err(PublicMessage::TokenInvalid),
             };
             return self.by_token(known, now);

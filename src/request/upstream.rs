@@ -8,17 +8,51 @@ use super::app_cookies::{self, CookieOwner};
 use super::kind::is_websocket;
 use super::reserved::Reserved;
 use super::{Bearings, Limits, Route, entrance};
+use crate::clock::Timestamp;
 use crate::fault::Incident;
+use crate::identity::Way;
 use crate::pages::RequestKind;
 use crate::policy::CanonicalPath;
+use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate_by};
+use crate::policy::switches::WhenDisabled;
 use crate::session::{AppSession, Binding, Pass};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a decision rested on besides the person: kept while the answer is under way, so that it can be decided anew when the policy changes.
+#[derive(Debug)]
+pub struct Asked {
+    method: Method,
+    /// Canonical, without query.
+    path: String,
+    client: IpAddr,
+}
+
+impl Asked {
+    /// Whether the request would still be let through by the policy of `route`, on this session or, on public paths, on none. A sign-in that has become too old
+    /// stays: it was not when the answer began, and pages ask for a new one.
+    pub fn may_stay(&self, route: &Route, session: Option<&AppSession>, now: Timestamp) -> bool {
+        let policy = &route.policy;
+        let Ok(path) = CanonicalPath::parse_as(&self.path, policy.encoded_slashes) else { return false };
+        let facts = Facts { method: self.method.as_str(), path: &path, peer: self.client, host: &policy.host };
+        let signed_in = session.map(|session| SignedIn { identity: &session.sign_on.identity, auth_time: now });
+        let way = session.map_or(Way::Session, |session| session.way);
+        // An app that is closed to everybody is closed to whoever is in it.
+        let switches = policy.provision.as_ref().map(|provision| &provision.switches);
+        let closed = switches.is_some_and(|switches| !switches.enabled && switches.when_disabled == WhenDisabled::DenyAll);
+        match evaluate_by(policy, signed_in, way, &facts, now) {
+            Ok(admitted) => admitted.public || !closed,
+            Err(Refusal::FreshLogin { .. }) => !closed,
+            Err(Refusal::LoginRequired | Refusal::TokenRequired | Refusal::Denied { .. }) => false,
+        }
+    }
+}
 
 /// On whose behalf a request is sent.
 #[derive(Debug)]
@@ -40,6 +74,7 @@ pub struct UpstreamRequest<B> {
     kind: RequestKind,
     downstream: Version,
     upgrade: Option<Extensions>,
+    asked: Asked,
     owner: CookieOwner,
     binding: Option<Arc<Binding>>,
     back: Option<String>,
@@ -59,6 +94,8 @@ pub struct Wire<B> {
     pub session: Option<Arc<AppSession>>,
     /// Names the request.
     pub incident: Incident,
+    /// What it was decided on.
+    pub asked: Asked,
     /// Version the client spoke.
     pub downstream: Version,
     /// The client's side of an upgrade, where it asked for a WebSocket.
@@ -144,8 +181,9 @@ impl<B> UpstreamRequest<B> {
         head.uri = Uri::from(target);
         head.headers = headers;
         let upgrade = socket.then_some(bearings.extensions);
+        let asked = Asked { method: head.method.clone(), path: bearings.path, client: bearings.client };
         let (incident, kind, downstream) = (bearings.incident, bearings.kind, bearings.version);
-        Self { head, body, route, session, incident, kind, downstream, upgrade, owner, binding, back, signs_out }
+        Self { head, body, route, session, incident, kind, downstream, upgrade, owner, binding, back, signs_out, asked }
     }
 
     /// Whether the app signs the person out here; `Some(false)`: it would, but not because they asked for it.
@@ -190,8 +228,8 @@ impl<B> UpstreamRequest<B> {
 
     /// Takes it apart, to send it. Only the forwarder has a client to send it with.
     pub(crate) fn into_wire(self) -> Wire<B> {
-        let Self { head, body, route, session, incident, downstream, upgrade, kind, owner, binding, back, signs_out } = self;
-        Wire { head, body, route, session, incident, downstream, upgrade, kind, owner, binding, back, signs_out: signs_out.is_some() }
+        let Self { head, body, route, session, incident, downstream, upgrade, kind, owner, binding, back, signs_out, asked } = self;
+        Wire { head, body, route, session, incident, downstream, upgrade, kind, owner, binding, back, signs_out: signs_out.is_some(), asked }
     }
 }
 

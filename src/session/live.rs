@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::state::{SecretHash, SessionStore, SignOn, SignOnId, StoreError};
 use moka::future::Cache;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -76,6 +77,11 @@ impl LiveSessions {
     /// Sign-ons in memory: those of people who come by, and those lately used.
     pub fn count(&self) -> usize {
         self.registry.count()
+    }
+
+    /// The same, by the provider that vouched.
+    pub fn count_by_idp(&self) -> BTreeMap<String, usize> {
+        self.registry.count_by_idp()
     }
 
     /// Moves whenever anything cached outside may have become wrong. Read it *before* [`Self::app_session`], and keep the answer under what was read.

@@ -11,6 +11,7 @@
 mod binding;
 mod live;
 mod local;
+pub mod operators;
 mod registry;
 mod tokens;
 

@@ -9,7 +9,7 @@ use super::{AppSession, LiveSignOn};
 use crate::clock::Timestamp;
 use crate::identity::Way;
 use crate::state::{SecretHash, SignOn, SignOnId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -143,6 +143,14 @@ impl Registry {
     /// How many sign-ons are in memory.
     pub(super) fn count(&self) -> usize {
         self.lock().live.len()
+    }
+
+    pub(super) fn count_by_idp(&self) -> BTreeMap<String, usize> {
+        let mut counted = BTreeMap::new();
+        for live in self.lock().live.values() {
+            *counted.entry(live.sign_on.identity.idp.clone()).or_default() += 1;
+        }
+        counted
     }
 
     /// Holds every sign-on in memory to another absolute limit.

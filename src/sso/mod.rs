@@ -173,6 +173,11 @@ pub trait Provider: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Whether the provider answers now; `None`: there is nothing to ask. For operators: nobody's sign-in depends on it.
+    async fn answers(&self) -> Option<bool> {
+        None
+    }
+
     /// A provider asks, through this browser, that a session of `signed_on` be ended: what its assertion gave for logout, if the browser has a sign-on of it. `query` is as it came.
     ///
     /// # Errors

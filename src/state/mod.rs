@@ -11,7 +11,7 @@ pub mod seal;
 mod sign_ins;
 pub mod sqlite;
 
-pub use incidents::{IncidentBounds, IncidentFacts, IncidentRecord, IncidentStore};
+pub use incidents::{IncidentBounds, IncidentFacts, IncidentRecord, IncidentStore, OF_ONE_PERSON_MAX, ROW_BYTES_MAX};
 pub use sign_ins::{RecordedSignIn, SignInStore, newest_of_each};
 
 use crate::clock::Timestamp;
@@ -114,6 +114,10 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     async fn create_app_session(&self, cookie: SecretHash, sign_on: SignOnId, app: &str, at: Timestamp) -> Result<(), StoreError>;
     /// The app session with this cookie: app name and its sign-on, when neither has ended.
     async fn app_session(&self, cookie: SecretHash) -> Result<Option<(String, SignOn)>, StoreError>;
+    /// Every sign-on that has not been ended, run out or not.
+    async fn live_sign_ons(&self) -> Result<Vec<SignOn>, StoreError>;
+    /// Sign-ons that have not ended, in the order of their ids: at most `limit` of those after `after`. Whether one has run out is told by its times.
+    async fn sign_ons_after(&self, after: Option<SignOnId>, limit: u32) -> Result<Vec<SignOn>, StoreError>;
     /// Names of the apps this sign-on has sessions in.
     async fn apps_of(&self, id: SignOnId) -> Result<Vec<String>, StoreError>;
     /// Ends a sign-on and all its app sessions; false when it had ended already. An ended one never comes back.
@@ -303,13 +307,37 @@ pub struct AccountRecord {
     pub verified_at: Option<Timestamp>,
     /// What a human is asked to approve.
     pub awaiting: Option<Awaiting>,
-    /// When a human has approved; for good.
-    pub approved_at: Option<Timestamp>,
+    /// When a human has approved an account beyond `max_accounts`; for good.
+    pub seat_approved_at: Option<Timestamp>,
+    /// When a human has approved memberships for an account that was there before; for good. Another yes than the one above: neither stands for the other.
+    pub join_approved_at: Option<Timestamp>,
     /// Since when nothing has worked; `None` after a success.
     pub failed_at: Option<Timestamp>,
 }
 
 impl AccountRecord {
+    /// Of somebody of whom nothing is known yet, under this revision of the policy.
+    pub fn empty(key: AccountKey, policy_revision: &str) -> Self {
+        Self {
+            key,
+            state: AccountState::Provisioning,
+            origin: None,
+            account_id: None,
+            login: None,
+            applied: Value::Null,
+            desired_fp: None,
+            policy_revision: policy_revision.to_owned(),
+            in_doubt: None,
+            attempts: 0,
+            last_error: None,
+            verified_at: None,
+            awaiting: None,
+            seat_approved_at: None,
+            join_approved_at: None,
+            failed_at: None,
+        }
+    }
+
     /// Whether it takes one of the seats that `max_accounts` counts: an account that this gateway made or took over, or is about to make.
     pub fn takes_a_seat(&self) -> bool {
         match (&self.account_id, self.origin) {

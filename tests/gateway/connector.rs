@@ -754,7 +754,7 @@ fn what_must_not_be_said_in_a_policy_s_steps_is_a_problem_where_it_stands() {
     check("where = \"lower(item.mail) == user.email\"", "", "never trusted to be exact");
     check("where = \"lower(item.mail) == user.email\"", "where = \"lower(itme.mail) == user.email\"", "itme");
     check("save = { id", "saev = { id", "did you mean `save`?");
-    check("on   = \"create\"", "on   = \"login\"", "create, update or both");
+    check("on   = \"create\"", "on   = \"login\"", "`on` cannot be `login`");
     check("on   = [\"create\", \"update\"]", "on   = \"create\"", "sync = \"create\"");
     check("ok   = [204, 422]", "ok   = [204, 403]", "never a success");
     check("{ user_id = \"{id}\" }", "{ user_id = \"{ide}\" }", "ide");

@@ -162,7 +162,7 @@ async fn what_cannot_be_explained_says_the_way_out() {
         store.record(&signed_in("ada@example.com", subject, &[], ago_s)).await.unwrap();
     }
     store.close().await;
-    check(&["7kq4m2xd"], &["no incident 7KQ4-M2XD", "30 days", "--config"]);
+    check(&["7kq4m2xd"], &["no incident 7KQ4-M2XD", "30d", "--config"]);
     check(&["7KQ4-M2XD", "--user", "ada@example.com"], &["leave --user and --subject out"]);
     check(&["https://redmine.vestibule.test/", "--user", "bo@example.com"], &["nobody called bo@example.com", "--user FILE"]);
     check(
@@ -325,7 +325,8 @@ async fn somebody_who_has_signed_in_is_found_with_their_account_while_the_gatewa
         last_error: None,
         verified_at: None,
         awaiting: None,
-        approved_at: None,
+        seat_approved_at: None,
+        join_approved_at: None,
         failed_at: None,
     };
     store.save(&record, fence).await.unwrap();
@@ -369,6 +370,7 @@ fn refused(code: u64, sign_in: &RecordedSignIn, message: PublicMessage, detail: 
         person: Some(sign_in.identity.clone()),
         auth_time_ms: Some(sign_in.auth_time.millis()),
         bearer: false,
+        cut: false,
     };
     IncidentRecord { code: Incident::from_number(code), at: sign_in.at.plus_ms(1000), facts }
 }
@@ -490,10 +492,12 @@ async fn what_the_log_said_of_an_account_and_where_somebody_waited_for_are_recor
     assert_eq!((failed.message, failed.path.as_deref()), (PublicMessage::AccountUnavailable, Some("/issues")));
     let log = failed.detail.unwrap();
     assert!(log.contains("lookup") && !log.contains(ADMIN_TOKEN), "what the account record has: {log}");
-    assert_eq!(failed.person.unwrap().email.as_deref(), Some("ada@example.com"));
+    let kept = failed.person.unwrap();
+    assert_eq!((kept.email.as_deref(), kept.claims.len()), (Some("ada@example.com"), 0), "claims that the policy does not read are not kept");
     assert_eq!((waited.message, waited.path.as_deref()), (PublicMessage::Denied(DenyReason::Groups), Some("/admins")));
     let recorded = store.last_by_email("ada@example.com").await.unwrap();
     assert_eq!(recorded.len(), 1, "the sign-in is recorded");
+    assert!(!recorded[0].identity.claims.is_empty());
 }
 
 #[test]
@@ -505,11 +509,67 @@ fn a_token_is_explained_as_a_token() {
     let ask = |words: &[&str]| explain(made.path(), &[words, &["--user", &ada]].concat()).out;
     let session = ask(&["https://redmine.vestibule.test/api/x"]);
     assert!(session.starts_with("DENY   auth") && session.contains("policies/redmine.toml:"), "{session}");
-    assert!(session.contains("FAIL  [access] auth") && session.contains("a session; accepted here: an access token"), "{session}");
+    assert!(session.contains("FAIL  [[path]] auth") && session.contains("a session; accepted here: an access token"), "{session}");
     let token = ask(&["https://redmine.vestibule.test/api/x", "--bearer"]);
     assert!(token.starts_with("ALLOW  [[path]] /api/*"), "{token}");
     assert!(token.contains("X-Api-User: ada-lovelace") && token.contains("x-api-key: [redacted]"), "{token}");
     let elsewhere = ask(&["https://redmine.vestibule.test/issues", "--bearer"]);
     assert!(elsewhere.starts_with("SIGN-IN no access token is accepted here"), "{elsewhere}");
     assert!(!elsewhere.contains("X-Api-User"), "{elsewhere}");
+    assert!(!format!("{session}{token}{elsewhere}").contains("[access] auth"), "`auth` is no key of [access]: {token}");
+}
+
+// Tokens are of the provider that [bearer] names, whoever signs people in.
+#[test]
+fn a_token_is_of_the_provider_of_bearer_and_not_of_login() {
+    let made = house();
+    edit(made.path(), "vestibule.toml", "[[idp]]", "[[idp]]\nid = \"robots\"\nissuer = \"http://127.0.0.1:7\"\nclient_id = \"v\"\n[[idp]]");
+    let scripts = "\n[bearer]\nidp = \"robots\"\naudience = \"api\"\n[[path]]\nmatch = [\"/api/*\"]\nauth = [\"bearer\"]\n";
+    fs::write(made.path().join("policies/redmine.toml"), format!("{REDMINE}{scripts}")).unwrap();
+    let ada = person(made.path(), &ada());
+    let token = explain(made.path(), &["https://redmine.vestibule.test/api/x", "--bearer", "--user", &ada]).out;
+    assert!(token.starts_with("ALLOW  [[path]] /api/*") && token.contains("via robots"), "{token}");
+    assert!(token.contains("ok    [bearer] idp") && token.contains("ok    [[path]] auth"), "{token}");
+    let mut corp = self::ada();
+    corp["idp"] = json!("corp");
+    let corp = person(made.path(), &corp);
+    let elsewhere = explain(made.path(), &["https://redmine.vestibule.test/api/x", "--bearer", "--user", &corp]).out;
+    let line = format!("{REDMINE}{scripts}").lines().position(|line| line == "idp = \"robots\"").unwrap() + 1;
+    assert!(elsewhere.starts_with("DENY   idp") && elsewhere.contains(&format!("policies/redmine.toml:{line}")), "{elsewhere}");
+    assert!(elsewhere.contains("FAIL  [bearer] idp") && elsewhere.contains("fix       use a token of robots"), "{elsewhere}");
+}
+
+// [provision] enabled and when_disabled decide after [access] does.
+#[test]
+fn who_is_kept_out_while_accounts_are_switched_off_is_told_so() {
+    let made = house();
+    let ada = person(made.path(), &ada());
+    let check = |switches: &str, expected: &[&str]| {
+        let provision = format!("\n[provision]\nconnector = \"scim\"\nurl = \"http://127.0.0.1:9/scim\"\ntoken = \"env:SHARED\"\n{switches}\n");
+        // Roles are groups there, and organisations nothing.
+        let redmine = REDMINE.split("[roles]").next().unwrap();
+        fs::write(made.path().join("policies/redmine.toml"), format!("{redmine}{provision}")).unwrap();
+        let said = explain(made.path(), &["https://redmine.vestibule.test/issues", "--user", &ada]);
+        assert!(expected.iter().all(|part| said.out.contains(part)), "{expected:?}: {}{}", said.out, said.err);
+    };
+    check("", &["ALLOW  [access]", "no account is recorded"]);
+    check("enabled = false", &["DENY   accounts off", "FAIL  [provision] enabled", "when_disabled = \"allow_linked\"", "policies/redmine.toml:"]);
+    check("enabled = false\nwhen_disabled = \"deny_all\"", &["DENY   app closed", "FAIL  [provision] enabled", "nobody is let in", "fix       "]);
+    check("enabled = false\nwhen_disabled = \"passthrough\"", &["ALLOW  [access]"]);
+}
+
+// Live traffic answers 400; a reader of addresses makes them whole, and would say something else.
+#[test]
+fn an_address_that_is_not_whole_is_refused_as_it_is_written() {
+    let made = house();
+    for path in ["/public/../admin", "/./x", "/a/..", "/%2e%2E/admin", "/a/.%2e/b", "/a\\b", "/projects/%2e"] {
+        let said = explain(made.path(), &[&format!("https://redmine.vestibule.test{path}")]);
+        assert!(said.code == 2 && said.err.contains("the gateway answers 400, whoever asks"), "{path}: {}{}", said.out, said.err);
+        let said = explain(made.path(), &[&format!("redmine.vestibule.test{path}?x=/../y#/..")]);
+        assert!(said.code == 2 && said.err.contains("the gateway answers 400"), "{path}: {}{}", said.out, said.err);
+    }
+    for path in ["/a/b?next=/../x", "/a...b", "/caf\u{e9}/x", "/a/b#/../c", ""] {
+        let said = explain(made.path(), &[&format!("https://redmine.vestibule.test{path}")]);
+        assert_eq!(said.code, 0, "{path}: {}{}", said.out, said.err);
+    }
 }

@@ -151,7 +151,7 @@ impl House {
         let logins: Arc<dyn LoginStore> = store.clone();
         let sessions = Arc::new(LiveSessions::new(Arc::clone(&session_store), Arc::clone(&time), session.clone()));
         let transport: Arc<dyn Transport> = Arc::new(Hasty(HyperTransport::new([]).unwrap()));
-        let addresses = Addresses { scheme: options.scheme, auth_host: AUTH.into(), port: options.port };
+        let addresses = Addresses { scheme: options.scheme, auth_host: AUTH.into(), port: options.port, elsewhere: None };
         let metadata = folder.path().join("idp.xml");
         std::fs::write(&metadata, crate::fake_saml::metadata("https://idp.test", &["saml-idp.pem"])).unwrap();
         let provider = |id: &str| {

@@ -3,9 +3,12 @@
 mod access;
 mod admin;
 mod bearer;
+mod bounds;
 mod check;
 mod cli;
 mod connector;
+mod console;
+mod engine;
 mod explain;
 mod fake_admin;
 mod fake_op;
@@ -30,4 +33,5 @@ mod settings;
 mod sign_in;
 mod state;
 mod tools;
+mod traces;
 mod whole;

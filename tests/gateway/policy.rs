@@ -184,7 +184,7 @@ fn every_code_has_a_case() {
 fn a_slip_is_told_what_was_meant() {
     let check = |case: &str, expected: &[&str]| {
         let (_, text, _) = cases().into_iter().find(|(name, ..)| name == case).unwrap_or_else(|| panic!("{case}"));
-        let (_, problems) = compile(if case.ends_with(".json") { "app.json" } else { "app.toml" }, &text);
+        let (_, problems) = compile(&if case.contains('.') { case.to_owned() } else { format!("{case}.toml") }, &text);
         let said: String = problems.iter().map(Problem::render).collect();
         for part in expected {
             assert!(said.contains(part), "{case}: {part} is not in {said}");

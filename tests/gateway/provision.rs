@@ -4,6 +4,7 @@
 mod apps;
 mod engines;
 mod faults;
+mod kills;
 mod leaving;
 mod people;
 mod rehearsal;

@@ -34,6 +34,7 @@ fn incident(n: u64, at: Timestamp, person: bool) -> IncidentRecord {
         person: person.then(|| sign_on(n, at).identity),
         auth_time_ms: Some(at.millis()),
         bearer: false,
+        cut: false,
     };
     IncidentRecord { code: Incident::from_number(n), at, facts }
 }
@@ -155,6 +156,39 @@ async fn what_strangers_cause_pushes_out_nothing_of_people() {
     assert_eq!(store.sweep_incidents(bounds).await.unwrap(), 0);
 }
 
+// Whoever reloads a page that refuses them does not fill the file, and takes nobody else's place.
+#[tokio::test]
+async fn of_one_person_the_newest_hundred_are_kept_and_of_others_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let at = |n: u64| T0.plus_ms(i64::try_from(n).unwrap());
+    let of = |n: u64, person: u64| {
+        let mut one = incident(n, at(n), true);
+        one.facts.person = Some(sign_on(person, T0).identity);
+        one
+    };
+    store.keep_incidents(&[of(1, 7), of(2, 8)]).await.unwrap();
+    for batch in 0..5 {
+        let many: Vec<_> = (0..50).map(|n| of(10 + batch * 50 + n, 7)).collect();
+        store.keep_incidents(&many).await.unwrap();
+    }
+    let left = store.incidents_since(T0, 999).await.unwrap();
+    let theirs = |person: &str| {
+        let is = |incident: &&IncidentRecord| incident.facts.person.as_ref().unwrap().subject.subject == person;
+        left.iter().filter(is).map(|incident| incident.code.number()).collect::<Vec<_>>()
+    };
+    assert_eq!(theirs("person-7"), (160..260).rev().collect::<Vec<_>>());
+    assert_eq!(theirs("person-8"), [2]);
+    let mut large = of(500, 9);
+    large.facts.person.as_mut().unwrap().claims.insert("photo".to_owned(), "x".repeat(100_000).into());
+    store.keep_incidents(&[large]).await.unwrap();
+    let kept = store.incident(Incident::from_number(500)).await.unwrap().unwrap();
+    assert!(kept.facts.cut && kept.facts.person.unwrap().claims.is_empty());
+    let mut shell = shell(folder.path()).await;
+    let longest: i64 = sqlx::query_scalar("select max(length(sealed)) from incident").fetch_one(&mut shell).await.unwrap();
+    assert!(longest < 9_000, "{longest}");
+}
+
 // ---- older files and looking -----------------------------------------------------------------------------------------------------
 
 /// A file as version 1 made it.
@@ -220,6 +254,29 @@ async fn an_older_file_is_brought_up_to_date_and_keeps_what_it_has() {
     let mut shell = self::shell(old.path()).await;
     let kept: i64 = sqlx::query_scalar("select count(*) from seen_once").fetch_one(&mut shell).await.unwrap();
     assert_eq!(kept, 1);
+}
+
+// One yes stood for both: it goes to what it can have been about.
+#[tokio::test]
+async fn an_approval_of_version_2_stands_for_one_thing_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    version_1(folder.path()).await;
+    let mut shell = shell(folder.path()).await;
+    sqlx::raw_sql(include_str!("../../src/state/sqlite/steps/2.sql")).execute(&mut shell).await.unwrap();
+    sqlx::query("update vestibule_store set version = 2").execute(&mut shell).await.unwrap();
+    for (subject, origin, approved_at) in
+        [("new", None, Some(7)), ("made", Some("created"), Some(7)), ("taken", Some("adopted"), Some(7)), ("left", Some("preexisting"), Some(7)), ("never", Some("adopted"), None)]
+    {
+        let row = sqlx::query("insert into account (upstream, issuer, subject, origin, approved_at, leased_at, fence) values ('wiki', 'i', $1, $2, $3, 0, 0)");
+        row.bind(subject).bind(origin).bind(approved_at).execute(&mut shell).await.unwrap();
+    }
+    shell.close().await.unwrap();
+    open(folder.path()).await.close().await;
+    let mut shell = self::shell(folder.path()).await;
+    let rows = sqlx::query("select subject, seat_approved_at, join_approved_at from account order by subject").fetch_all(&mut shell).await.unwrap();
+    let found: Vec<(String, Option<i64>, Option<i64>)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    let expected = [("left", None, None), ("made", Some(7), None), ("never", None, None), ("new", Some(7), None), ("taken", None, Some(7))];
+    assert_eq!(found, expected.map(|(subject, seat, join)| (subject.to_owned(), seat, join)));
 }
 
 #[tokio::test]

@@ -236,7 +236,8 @@ async fn known(store: &Store, subject: &str, groups: Option<&[&str]>, granted: &
         last_error: None,
         verified_at: Some(Timestamp::from_seconds(1)),
         awaiting: None,
-        approved_at: None,
+        seat_approved_at: None,
+        join_approved_at: None,
         failed_at: None,
     };
     store.save(&record, fence).await.unwrap();
@@ -281,6 +282,59 @@ async fn everybody_who_has_an_account_is_held_against_a_changed_policy() {
     assert!(plan(&["--user", "cy@example.com", "--exit-code"], 0).contains("Plan: no changes."));
     let (code, _, said) = run(here, &["plan", "jup", "--config", "vestibule.toml", "--user", "eve@example.com"]);
     assert!(code == 2 && said.contains("no sign-in with the address eve@example.com is recorded"), "{said}");
+}
+
+/// A policy of a hub that has two seats, and a front page for everybody.
+fn hub_with(here: &Path, switches: &str) -> String {
+    let policy = fs::read_to_string(here.join("policies/jupyterhub.toml")).unwrap();
+    policy.replacen("[provision]", &format!("[[path]]\nmatch = [\"/\"]\npublic = true\n\n[provision]\n{switches}"), 1)
+}
+
+// Whether somebody may enter does not hang on what the front page shows to strangers.
+#[test]
+fn a_public_front_page_does_not_let_anybody_in() {
+    let made = folder();
+    let here = made.path();
+    fs::write(here.join("new.toml"), hub_with(here, "")).unwrap();
+    let plan = |file: &str| out(here, &["plan", "jup", "--config", "vestibule.toml", "--policy", "new.toml", "--user", file], 0);
+    assert!(plan("eve.json").contains("They do not enter: groups, "), "{}", plan("eve.json"));
+    assert!(plan("bob.json").contains("+ account            bob"), "{}", plan("bob.json"));
+}
+
+// One person's plan counts the others: seats that are taken, and logins that are somebody's.
+#[tokio::test]
+async fn one_persons_plan_counts_the_others() {
+    let made = folder();
+    let here = made.path();
+    let sealer = Sealer::new(&SecretString::from("a key for tests that is long enough to be one"), Arc::new(OsEntropy::default())).unwrap();
+    let store = Store::open(&format!("sqlite:{}", here.join("v.db").display()), sealer).await.unwrap();
+    known(&store, "ada", None, &[]).await;
+    known(&store, "cy", Some(&["research"]), &["research"]).await;
+    store.close().await;
+    let plan = |switches: &str, file: &str| {
+        fs::write(here.join("new.toml"), hub_with(here, switches)).unwrap();
+        out(here, &["plan", "jup", "--config", "vestibule.toml", "--policy", "new.toml", "--user", file], 0)
+    };
+    let full = plan("max_accounts = 2\n", "bob.json");
+    assert!(full.contains("Plan: not possible: ") && !full.contains("+ account"), "{full}");
+    assert!(plan("max_accounts = 3\n", "bob.json").contains("+ account            bob"));
+    // Who has a seat keeps it.
+    assert!(plan("max_accounts = 2\n", "cy@example.com").contains("Plan: no changes."), "{}", plan("max_accounts = 2\n", "cy@example.com"));
+    // Somebody else of the name of an account that is another's.
+    fs::write(here.join("other.json"), r#"{"sub": "another", "email": "ada@example.org", "groups": ["research"]}"#).unwrap();
+    let taken = plan("", "other.json");
+    assert!(!taken.contains("+ account            ada "), "{taken}");
+}
+
+// What a plan lists is what its calls send, and where that comes from.
+#[test]
+fn a_plan_lists_what_is_sent_and_says_where_it_is_from() {
+    let made = folder();
+    let plan: Value = serde_json::from_str(&out(made.path(), &["plan", "--config", "vestibule.toml", "redmine", "--user", "ada.json", "--json"], 0)).unwrap();
+    let whats: Vec<&str> = plan["changes"].as_array().unwrap().iter().map(|line| line["what"].as_str().unwrap()).collect();
+    assert!(whats.contains(&"given_name") && whats.contains(&"department"), "{whats:?}");
+    // The steps of this policy send first and last name, and no display name.
+    assert!(!whats.contains(&"display"), "{whats:?}");
 }
 
 /// Tests make accounts in an application that is not there: auditors must not read that they were made.

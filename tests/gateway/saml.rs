@@ -105,7 +105,8 @@ async fn a_response_that_is_encrypted_is_opened_with_our_key() {
     for method in ["aes128-cbc", "aes256-cbc", "aes128-gcm", "aes256-gcm"] {
         let mut ada = Browser::default();
         let asked = to_provider(&house, &mut ada, false).await;
-        let draft = draft(&house, &asked);
+        let mut draft = draft(&house, &asked);
+        draft.assertion_id = format!("_{method}");
         let sealed = draft.around(&crate::fake_saml::encrypted(&draft.assertion(), method, true));
         let posted = post(&house, &form(&sealed, &asked.relay_state)).await;
         assert_eq!(posted.status, 303, "{method}: {} {}", posted.body, house.last_reason());

@@ -29,7 +29,7 @@ use url::Url;
 use vestibule::app::{self, Plan, Running};
 use vestibule::clock::{Clock as _, ManualClock, SystemClock};
 use vestibule::config::{
-    Admin, Audit, AuditSink, Certificate, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion,
+    Admin, Audit, AuditSink, Bounds, Certificate, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion,
 };
 use vestibule::connector::builtin::builtin;
 use vestibule::policy::{Policy, Surroundings, compile};
@@ -198,20 +198,22 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             body_bytes_max: 1 << 30,
             drain_ms: 3_000,
             workers: 1,
+            bounds: Bounds::default(),
         },
         certificates: vec![pair("vestibule.test.pem", "VESTIBULE_KEY"), pair("other.test.pem", "OTHER_KEY")],
         min_tls: TlsVersion::V1_2,
-        admin: Some(Admin { listen: anywhere, socket: None, socket_group: None, socket_viewers: None }),
+        admin: Some(Admin { listen: anywhere, console: None, socket: None, socket_group: None, socket_viewers: None }),
         state: State {
             url: format!("sqlite:{}", folder.path().join("v.db").display()),
             key: SecretRef::Env("STATE_KEY".into()),
             backup_keep: 0,
             sign_ins_keep_ms: 90 * 86_400_000,
+            incidents_keep_ms: 30 * 86_400_000,
         },
         session: Session { idle_ms: 30 * 60_000, max_ms: 12 * 3_600_000, cookie: COOKIE.into(), same_site: "Lax" },
         provisioning: Provisioning::default(),
         audit: Audit::to(AuditSink::Stdout),
-        telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true },
+        telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true, otlp: None },
         pages: Pages::default(),
         idps: vec![Idp {
             id: "corp".into(),

@@ -431,6 +431,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
             body_bytes_max: 1 << 20,
             drain_ms: 200,
             workers: 1,
+            bounds: vestibule::config::Bounds::default(),
         },
         certificates: if options.tls { vec![certificate()] } else { Vec::new() },
         min_tls: TlsVersion::V1_2,
@@ -440,6 +441,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
             key: SecretRef::Env("STATE_KEY".into()),
             backup_keep: 0,
             sign_ins_keep_ms: 90 * 86_400_000,
+            incidents_keep_ms: 30 * 86_400_000,
         },
         session: Session {
             idle_ms: IDLE_MS,
@@ -449,7 +451,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
         },
         provisioning: Provisioning::default(),
         audit: Audit::to(AuditSink::Stdout),
-        telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: false },
+        telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: false, otlp: None },
         pages: Pages { name: "Example sign-in".into(), ..Pages::default() },
         idps: vec![Idp {
             id: "corp".into(),

@@ -19,7 +19,7 @@ have php || wanted+=(php-cli)
 for extension in xml mbstring curl; do
 	have php && php -m | grep -i "^$extension" >/dev/null || wanted+=("php-$extension")
 done
-[ -e /usr/share/redmine/config.ru ] && have puma || wanted+=(redmine redmine-sqlite puma)
+if ! [ -e /usr/share/redmine/config.ru ] || ! have puma; then wanted+=(redmine redmine-sqlite puma); fi
 [ ${#wanted[@]} = 0 ] || packages "the tests of real parts" "${wanted[@]}"
 
 # The database that Redmine's installation makes, for each test to have a copy of: only root and the web server may read it.

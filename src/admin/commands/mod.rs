@@ -4,11 +4,15 @@
 //! about; `app/` and `reload.rs` stand behind the ports. How to add one is in [`super::socket`].
 
 mod reconcile;
+mod keys;
 mod reload;
+mod sessions;
 mod status;
 mod users;
 
 pub use reconcile::{BeginReconcile, LookReconcile, OfApp, Progress, Reconcile, Reconciles};
+pub use keys::{ListKeys, RotateKeys};
 pub use reload::{Change, Entry, Reload, Reloaded, Reloads};
+pub use sessions::{ListSessions, RevokeSessions};
 pub use status::{AppStatus, Looks, Overview, PolicyState, ProviderStatus, Status, Statuses, UpstreamState};
 pub use users::{ActOnUser, Deed, ListUsers, Users, Whom};

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub trait Reloads: Send + Sync + fmt::Debug {
     /// Check, then swap what is in order; `operator` is who asked, for the audit log.
     async fn reload(&self, operator: &str) -> Reloaded;
+    /// The same for somebody at the console.
+    async fn reload_from_console(&self, operator: &str) -> Reloaded;
 }
 
 /// What a reload came to.

@@ -69,6 +69,9 @@ pub struct AppStatus {
     pub requests_per_s: f64,
     /// 95 of 100 requests of the last minute were answered within so many milliseconds; `None` without requests.
     pub p95_ms: Option<u64>,
+    /// Why its admin API is not asked at present: `half_open`, `open`, `quarantined`; `None` while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_api: Option<String>,
 }
 
 /// What an app's traffic says of it.

@@ -9,11 +9,12 @@ use crate::identity::{Groups, Identity, Way};
 use crate::pages::{PageContext, Pages, RequestKind, Wish};
 use crate::policy::evaluate::{Facts, Refusal, Rule, SignedIn};
 use crate::policy::explain::{Check, Explanation, Outcome, explain};
-use crate::policy::mapping::{Mapped, MappingError, desire};
+use crate::policy::mapping::{Mapped, MappingError, desire, recognise};
+use crate::policy::switches::WhenDisabled;
 use crate::policy::{Arrival, CanonicalPath, Glob, Policy};
 use crate::provision::preview;
 use crate::source::value::duration_text;
-use crate::state::{AccountState, Origin};
+use crate::state::{AccountRecord, AccountState, Origin};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr};
 use url::Url;
@@ -22,6 +23,8 @@ use url::Url;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Question<'a> {
     pub(super) url: &'a Url,
+    /// Its path, as it would be sent.
+    pub(super) path: &'a str,
     pub(super) method: &'a str,
     pub(super) ip: Option<IpAddr>,
     /// How the person shows who they are.
@@ -138,9 +141,9 @@ impl Answer {
 
 /// Asks.
 pub(super) fn ask(gateway: &Gateway, policy: &Policy, who: &Who, question: Question<'_>) -> Result<Answer, String> {
-    let Question { url, method, ip, way, now } = question;
-    let path = CanonicalPath::parse_as(url.path(), policy.encoded_slashes)
-        .map_err(|problem| format!("{url}: {problem}: the gateway answers 400, whoever asks"))?;
+    let Question { url, path, method, ip, way, now } = question;
+    let path = CanonicalPath::parse_as(path, policy.encoded_slashes)
+        .map_err(|problem| format!("{path}: {problem}: the gateway answers 400, whoever asks"))?;
     if path.as_str() == "/.vestibule" || path.as_str().starts_with("/.vestibule/") {
         return Err(format!("{url}: everything under /.vestibule/ is answered by the gateway itself: no policy decides there"));
     }
@@ -184,12 +187,15 @@ impl Asked<'_> {
                 if admitted.public {
                     answer.verdict = Verdict::Public;
                     answer.gets = Some(Gets { headers: shared(policy, self.path), account: String::new(), ..Gets::default() });
-                } else if let Some(person) = person {
-                    self.mapped(person, &mut answer);
+                } else if let Some(person) = person
+                    && let Some(login) = self.let_in(person, &mut answer)
+                {
+                    self.mapped(person, login.as_deref(), &mut answer);
                 }
             }
             Err(Refusal::Denied { reason, rule }) => {
-                let place = lines.of_key(policy, rule, reason.key());
+                let of_bearer = reason == DenyReason::Idp && self.way == Way::Bearer;
+                let place = if of_bearer { lines.of_section(policy, "bearer", "idp") } else { lines.of_key(policy, rule, reason.key()) };
                 answer.verdict = Verdict::Deny;
                 reason.key().clone_into(&mut answer.why);
                 answer.fix = Some(self.fix(reason, rule, &place));
@@ -231,10 +237,61 @@ impl Asked<'_> {
         answer
     }
 
+    /// Whether tokens make no accounts here: then only what is recorded counts.
+    fn only_recorded(&self) -> bool {
+        self.way == Way::Bearer && !self.policy.bearer.as_ref().is_some_and(|bearer| bearer.provision)
+    }
+
+    /// Admitted by `[access]`: whether `[provision]` lets the person in, as the desk of live traffic would say it (`provision/switched_off.rs`, `recorded.rs`). The
+    /// recorded login, where there is one; `None`: they are not let in, and the answer says why.
+    fn let_in(&self, person: &Person, answer: &mut Answer) -> Option<Option<String>> {
+        let record = person.account.as_ref();
+        let login = |record: &AccountRecord| record.login.clone();
+        let there = record.filter(|record| record.account_id.is_some());
+        let Some(switches) = self.policy.provision.as_ref().map(|provision| &provision.switches) else { return Some(there.and_then(login)) };
+        let linked = record.filter(|record| record.is_linked());
+        let off = |says: &str| Some(("enabled", format!("false, and {says}")));
+        let refused = match (switches.enabled, switches.when_disabled) {
+            (false, WhenDisabled::DenyAll) => off("when_disabled = \"deny_all\": nobody is let in").map(|line| (line, PublicMessage::AppClosed)),
+            _ if self.only_recorded() => {
+                let none = ("provision", "false in [bearer], and no account of this person is linked".to_owned());
+                linked.is_none().then_some((none, PublicMessage::TokenWithoutAccount))
+            }
+            (false, WhenDisabled::AllowLinked) if linked.is_none() => {
+                off("no account of this person is linked (when_disabled = \"allow_linked\")").map(|line| (line, PublicMessage::AccountsOff))
+            }
+            (false, _) if linked.is_none() && record.is_some_and(|record| record.state == AccountState::Conflict) => {
+                off("the account is a conflict").map(|line| (line, PublicMessage::AccountExists))
+            }
+            _ => None,
+        };
+        let Some(((key, says), message)) = refused else {
+            let known = if switches.enabled && !self.only_recorded() { there } else { linked };
+            return Some(known.and_then(login));
+        };
+        let (section, name) = if key == "enabled" { ("[provision]", "provision") } else { ("[bearer]", "bearer") };
+        let place = self.lines.of_section(self.policy, name, key);
+        answer.verdict = Verdict::Deny;
+        answer.why = message.words();
+        answer.checks.push(Line { state: State::Fail, section, key, place: place.text.clone(), says });
+        let line = place.line.map_or_else(|| place.text.clone(), |line| format!("line {line}"));
+        answer.fix = Some(match message {
+            PublicMessage::TokenWithoutAccount => "let the person sign in once in a browser, or set provision = true in [bearer]".to_owned(),
+            PublicMessage::AccountExists => "look at the account: `vestibule users show` says what is wrong".to_owned(),
+            _ => format!("switch accounts on again ({line}), or change when_disabled"),
+        });
+        answer.place = Some(place);
+        answer.sees = Some(self.sees(message));
+        None
+    }
+
     /// Admitted: what comes of the sign-in at the app, or why nothing can.
-    fn mapped(&self, person: &Person, answer: &mut Answer) {
-        let recorded = person.account.as_ref().filter(|record| record.account_id.is_some()).and_then(|record| record.login.as_deref());
-        let (key, why, fix) = match desire(self.policy, &person.identity, recorded) {
+    fn mapped(&self, person: &Person, recorded: Option<&str>, answer: &mut Answer) {
+        let wanted = match recorded {
+            Some(login) if self.only_recorded() => recognise(self.policy, &person.identity, login),
+            recorded => desire(self.policy, &person.identity, recorded),
+        };
+        let (key, why, fix) = match wanted {
             Ok(mapped) => match preview(self.policy, &mapped, self.path) {
                 Ok(headers) => {
                     answer.gets = Some(self.gets(person, &mapped, headers));
@@ -290,8 +347,13 @@ impl Asked<'_> {
             Outcome::Fails(_) | Outcome::OtherWay => State::Fail,
             Outcome::Open => State::Open,
         };
-        let place = self.lines.of_key(self.policy, check.rule, check.key).text;
-        Line { state, section: named(check.rule), key: check.key, place, says: check.says.clone() }
+        // What the policy says of tokens stands in sections of its own.
+        let (section, place) = match (check.rule, check.key) {
+            (Rule::Login, "idp") if self.way == Way::Bearer => ("[bearer]", self.lines.of_section(self.policy, "bearer", "idp")),
+            (Rule::Login, "auth") => ("[[path]]", Place::of(&self.policy.file)),
+            (rule, key) => (named(rule), self.lines.of_key(self.policy, rule, key)),
+        };
+        Line { state, section, key: check.key, place: place.text, says: check.says.clone() }
     }
 
     /// The page, as it is made for everybody.
@@ -320,6 +382,10 @@ impl Asked<'_> {
             DenyReason::MaxAge => "a new sign-in is all it takes".to_owned(),
             DenyReason::Required => format!("have the provider send what {line} asks for"),
             DenyReason::Methods => format!("widen {line}, if this method may be used here"),
+            DenyReason::Idp if self.way == Way::Bearer => {
+                let issuer = policy.bearer.as_ref().map(|bearer| bearer.idp.as_str()).unwrap_or_default();
+                format!("use a token of {issuer}, or change {line}")
+            }
             DenyReason::Idp => format!("sign in with {}, or widen {line}", policy.login.idp.join(" or ")),
             DenyReason::Origin => "open it from a page of the app itself".to_owned(),
             DenyReason::LocalSignIn => {

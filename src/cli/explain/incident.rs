@@ -8,7 +8,8 @@ use crate::fault::{Incident, PublicMessage};
 use crate::identity::Way;
 use crate::load::Loaded;
 use crate::policy::Policy;
-use crate::state::{AccountKey, IncidentFacts, IncidentRecord, Store, StoreError, newest_of_each};
+use crate::source::value::duration_text;
+use crate::state::{AccountKey, IncidentFacts, IncidentRecord, OF_ONE_PERSON_MAX, Store, StoreError, newest_of_each};
 use url::Url;
 
 /// Explains the incident with this code.
@@ -16,8 +17,9 @@ pub(super) async fn explain(code: Incident, loaded: &Loaded, store: &dyn Store, 
     let unread = |error: StoreError| format!("the state file cannot be read: {error}");
     let Some(IncidentRecord { at, facts, .. }) = store.incident(code).await.map_err(unread)? else {
         return Err(format!(
-            "no incident {code} is recorded in {}: they are kept for 30 days\n  is it of another gateway (--config)? The audit log has the code as well",
-            loaded.gateway.state.url
+            "no incident {code} is recorded in {}: they are kept for {} ([state] incidents_keep), the last {OF_ONE_PERSON_MAX} of a person\n  is it of another gateway (--config)? The audit log has the code as well",
+            loaded.gateway.state.url,
+            duration_text(loaded.gateway.state.incidents_keep_ms)
         ));
     };
     let policy = facts.app.as_deref().and_then(|app| loaded.policies.iter().map(AsRef::as_ref).find(|policy: &&Policy| policy.name == app));
@@ -25,7 +27,7 @@ pub(super) async fn explain(code: Incident, loaded: &Loaded, store: &dyn Store, 
     if let (Some(identity), Some(app)) = (&facts.person, &facts.app) {
         let account = store.account(&AccountKey { upstream: app.clone(), subject: identity.subject.clone() }).await.map_err(unread)?;
         let auth_time = facts.auth_time_ms.map_or(at, Timestamp::from_millis);
-        let known = "as asserted then".to_owned();
+        let known = if facts.cut { "as asserted then, shortened" } else { "as asserted then" }.to_owned();
         who.person = Some(Person { identity: identity.clone(), auth_time, known, note: "", account });
     }
     let mut answer = then(loaded, policy, &facts, &who, at)?;
@@ -104,7 +106,7 @@ fn asked_again(loaded: &Loaded, policy: &Policy, facts: &IncidentFacts, who: &Wh
         &loaded.gateway,
         policy,
         who,
-        Question { url: &url, method, ip: facts.peer, way: if facts.bearer { Way::Bearer } else { Way::Session }, now: at },
+        Question { url: &url, path: url.path(), method, ip: facts.peer, way: if facts.bearer { Way::Bearer } else { Way::Session }, now: at },
     )
     .map(Some)
 }
@@ -146,6 +148,7 @@ fn recorded(facts: &IncidentFacts) -> (Verdict, String) {
         | PublicMessage::AccountExists
         | PublicMessage::AppUnreachable
         | PublicMessage::AppTimeout
+        | PublicMessage::TooManyConnections
         | PublicMessage::AppRejected
         | PublicMessage::AppUnavailable
         | PublicMessage::SignedOut

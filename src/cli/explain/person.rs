@@ -3,7 +3,7 @@
 use super::answer::ago;
 use crate::clock::Timestamp;
 use crate::config::Gateway;
-use crate::identity::Identity;
+use crate::identity::{Identity, Way};
 use crate::policy::Policy;
 use crate::policy::schema::SIGN_IN_NAMES;
 use crate::rehearse;
@@ -38,9 +38,9 @@ impl Who {
 }
 
 /// Somebody made up, in any of the forms that `plan --user` takes: just signed in.
-pub(super) fn from_file(path: &str, gateway: &Gateway, policy: &Policy, now: Timestamp) -> Result<Who, String> {
+pub(super) fn from_file(path: &str, gateway: &Gateway, policy: &Policy, way: Way, now: Timestamp) -> Result<Who, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("--user {path}: {error}"))?;
-    let identity = rehearse::person::read(&text, &gateway.idps, policy).map_err(|problem| format!("--user {path}: {problem}"))?;
+    let identity = rehearse::person::read_by(&text, &gateway.idps, policy, way).map_err(|problem| format!("--user {path}: {problem}"))?;
     Ok(Who { person: Some(Person { identity, auth_time: now, known: "as if just now".to_owned(), note: "(made up in a file)", account: None }) })
 }
 

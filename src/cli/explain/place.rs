@@ -40,7 +40,12 @@ impl Lines {
 
     /// Where `key` of `[user]` stands, or `[user]`.
     pub(super) fn of_user(&self, policy: &Policy, key: &str) -> Place {
-        let entry = self.tree.get("user");
+        self.of_section(policy, "user", key)
+    }
+
+    /// Where `key` of `[section]` stands, or the section; the file, when that is not written either.
+    pub(super) fn of_section(&self, policy: &Policy, section: &str, key: &str) -> Place {
+        let entry = self.tree.get(section);
         let written = entry.and_then(|entry| entry.node.as_table()).and_then(|table| table.get(key));
         written.or(entry).map_or_else(|| Place::of(&policy.file), |entry| Place::of(&self.file.place(&entry.key_span)))
     }

@@ -90,7 +90,7 @@ pub(super) fn write(folder: &Path, answers: &Answers, entropy: &dyn Entropy, now
 /// Requirements 6.3.2: at most 398 days); from an hour ago, for machines whose clock is behind.
 fn self_signed(names: Vec<String>, now: Timestamp) -> Result<(String, String), rcgen::Error> {
     const DAYS: u32 = 397;
-    const HOUR: Duration = Duration::from_secs(3_600);
+    const HOUR: Duration = Duration::from_hours(1);
     let since_epoch = Duration::from_secs(u64::try_from(now.seconds()).unwrap_or_default());
     let mut parameters = rcgen::CertificateParams::new(names)?;
     parameters.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_epoch.saturating_sub(HOUR);

@@ -1,5 +1,5 @@
 use super::compile;
-use crate::config::{Audit, AuditFormat, AuditSink, SecretRef, TlsVersion};
+use crate::config::{Audit, AuditFormat, AuditSink, Bounds, SecretRef, TlsVersion};
 use crate::source::{Problem, Severity, SourceFile};
 use std::path::{Path, PathBuf};
 
@@ -71,6 +71,16 @@ fn everything_wrong_with_a_gateway_file_is_named() {
     check("", "[[idp]]\nid = \"corp\"\nissuer = \"https://b.example\"\nclient_id = \"x\"\n", &["duplicate-idp 16"]);
     check("", "[session]\nidle = \"0s\"\ncookie = \"sid\"\nsame_site = \"none\"\n", &["bad-value 16", "bad-value 17", "bad-value 18"]);
     check("", "[admin]\nlisten = \"0.0.0.0:9443\"\n", &["admin-exposed 16"]);
+    check("", "[admin]\nhost = \"ops.example.com\"\n", &["missing-key 16", "missing-key 16"]);
+    check("", "[admin]\nhost = \"ops.example.com\"\nidp = \"corp\"\nviewers = [\"helpdesk\"]\n", &["missing-key 16"]);
+    check("", "[admin]\nhost = \"ops.example.com\"\ngroups = [\"ops\"]\n", &["missing-key 16"]);
+    check("", "[admin]\nhost = \"ops.example.com\"\nidp = \"crop\"\ngroups = [\"ops\"]\n", &["unknown-idp 17"]);
+    check("", "[admin]\nhost = \"ops.example.com\"\nidp = \"corp\"\ngroups = []\nviewers = []\n", &["empty-list 18", "empty-list 19"]);
+    check("", "[admin]\nhost = \"AUTH.example.com\"\nidp = \"corp\"\ngroups = [\"ops\"]\n", &["duplicate-host 16"]);
+    check("", "[admin]\nidp = \"corp\"\ngroups = [\"ops\"]\n", &["no-effect 16", "no-effect 17"]);
+    check("", "[telemetry]\notlp = \"http://127.0.0.1:4318/v1/traces\"\n", &["bad-value 16"]);
+    check("", "[telemetry]\notlp = \"http://u:p@127.0.0.1:4318\"\n", &["bad-value 16"]);
+    check("", "[telemetry]\notlp = \"127.0.0.1:4318\"\n", &["bad-value 16"]);
     check("", "[admin]\nlisten = [\"127.0.0.1:9443\", \"[::1]:9443\"]\n", &["bad-value 16"]);
     check("", "[admin]\nlisten = []\n", &["bad-value 16"]);
     check("", "[session]\nmax = \"0s\"\n", &["bad-value 16"]);
@@ -81,9 +91,14 @@ fn everything_wrong_with_a_gateway_file_is_named() {
 }
 
 #[test]
-fn keys_of_later_issues_are_accepted_with_a_warning() {
-    check("", "[pages]\nlanguages = [\"en\"]\n[telemetry]\notlp = \"http://127.0.0.1:4318\"\n", &["not-yet 18"]);
-    check("", "[audit]\nformat = \"ocsf\"\n[admin]\nlisten = \"[::1]:9443\"\nidp = \"corp\"\n", &["not-yet 19"]);
+fn what_is_odd_and_harmless_is_accepted() {
+    check("", "[pages]\nlanguages = [\"en\"]\n[telemetry]\notlp = \"http://127.0.0.1:4318\"\n", &[]);
+    let console = "[admin]\nlisten = \"[::1]:9443\"\nhost = \"Ops.example.com\"\nidp = \"corp\"\ngroups = [\"ops\"]\nviewers = [\"helpdesk\"]\n";
+    check("", console, &[]);
+    let (gateway, _) = compile(&SourceFile::new("v.toml", format!("{BASE}{console}").as_str()), Path::new("/etc/v"));
+    let gateway = gateway.unwrap();
+    assert_eq!(gateway.own_hosts(), [("auth.example.com", "[server] auth_host"), ("ops.example.com", "[admin] host")]);
+    assert!(gateway.admin.unwrap().is_plain());
     check("[server]", "[server]\ndrain = \"0s\"", &[]);
     check("", "[admin]\nlisten = [\"127.0.0.1:9443\"]\n", &[]);
     check("", "[session]\nidle = \"13h\"\n", &["no-effect 16"]);
@@ -97,6 +112,8 @@ fn defaults_and_places_are_filled_in() {
     let server = &gateway.server;
     assert_eq!((server.auth_host.as_str(), server.public_port, server.workers), ("auth.example.com", 443, 0));
     assert_eq!((server.body_bytes_max, server.drain_ms, server.policies.as_path()), (100 << 20, 30_000, Path::new("/etc/v/policies")));
+    let Bounds { connections_max, connections_per_client_max, response_idle_ms, stream_idle_ms } = server.bounds;
+    assert_eq!((connections_max, connections_per_client_max, response_idle_ms, stream_idle_ms), (10_000, 1_000, 120_000, 3_600_000));
     assert_eq!(gateway.certificates[0].chain, PathBuf::from("/etc/v/c.pem"));
     assert_eq!(gateway.certificates[0].key, SecretRef::File("/etc/v/c.key".into()));
     assert_eq!(gateway.state.url, "sqlite:/etc/v/x.db");

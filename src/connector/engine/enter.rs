@@ -70,7 +70,7 @@ impl Engine {
             if !classify::is_success(verdict.outcome) && !call.go_on.contains(&verdict.outcome) {
                 let status = Some(response.status.as_u16());
                 let retry_after_ms = classify::retry_after_ms(&response.headers, self.clock.now());
-                return Err(Trouble { status, retry_after_ms, ..trouble(&step, verdict.outcome, verdict.reason) });
+                return Err(Trouble { retry_after_ms, status, ..trouble(&step, verdict.outcome, verdict.reason) });
             }
             let body = verdict.json.unwrap_or(Value::Null);
             let element = call.at.first(&body).cloned().unwrap_or(Value::Null);

@@ -19,10 +19,11 @@ pub(super) fn attribute(page: &str, place: &HtmlPlace) -> Option<String> {
         }
         let Some((tag, behind)) = tag(rest) else { continue };
         rest = behind;
-        if tag.name == place.element && place.with.as_ref().is_none_or(|(name, value)| tag.get(name) == Some(value)) {
-            if let Some(found) = tag.get(&place.attribute) {
-                return Some(found.clone());
-            }
+        if tag.name == place.element
+            && place.with.as_ref().is_none_or(|(name, value)| tag.get(name) == Some(value))
+            && let Some(found) = tag.get(&place.attribute)
+        {
+            return Some(found.clone());
         }
         if RAW.contains(&tag.name.as_str()) {
             rest = after_closing(rest, &tag.name)?;
@@ -95,15 +96,12 @@ fn decoded(text: &str) -> String {
     while let Some((before, behind)) = rest.split_once('&') {
         out.push_str(before);
         let named = behind.split_once(';').filter(|(name, _)| name.len() <= 8).and_then(|(name, after)| Some((entity(name)?, after)));
-        rest = match named {
-            Some((c, after)) => {
-                out.push(c);
-                after
-            }
-            None => {
-                out.push('&');
-                behind
-            }
+        rest = if let Some((c, after)) = named {
+            out.push(c);
+            after
+        } else {
+            out.push('&');
+            behind
         };
     }
     out.push_str(rest);

@@ -39,7 +39,7 @@ impl Jar {
 /// The value of a cookie that an answer sets.
 pub(super) fn set_by<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
     let lines = headers.get_all(header::SET_COOKIE).iter().filter_map(|line| parse(line.to_str().ok()?));
-    lines.filter(|(name, _, gone)| *name == wanted && !gone).map(|(_, value, _)| value).last()
+    lines.filter(|(name, _, gone)| *name == wanted && !gone).map(|(_, value, _)| value).fold(None, |_, value| Some(value))
 }
 
 /// Name, value, and whether it is taken back.

@@ -2,11 +2,12 @@
 //!
 //! Apart because nothing is decided from a part of a list: whoever walks it knows where it is, and that it came to its end.
 
-use super::run::{Page, Paged, trouble};
+use super::run::{Answer, Page, Paged, trouble};
 use super::{Engine, classify, select};
 use crate::connector::model::Verb;
 use crate::connector::{Listing, Outcome, PageMark, Trouble};
 use crate::expr::EvalError;
+use crate::plan::Account;
 use serde_json::{Value, json};
 
 impl Engine {
@@ -20,14 +21,14 @@ impl Engine {
             return Err(trouble("list", Outcome::Unsupported, "the connector cannot list accounts"));
         };
         let step = format!("list/{}", call.name);
+        self.admit(&step).await?;
         let Some(paginate) = &call.paginate else {
             let (answer, _) = self.one(&step, call, &names, &[]).await?;
             if !classify::is_success(answer.outcome) {
                 return Err(answer.trouble(&step));
             }
             let list = answer.element.as_array().ok_or_else(|| trouble(&step, Outcome::Retry, "the answer has no list"))?;
-            let accounts = list.iter().map(|element| select::account(&self.model, &self.model.account, element, &answer.headers)).collect();
-            return Ok(Listing { accounts, next: None });
+            return Ok(Listing { accounts: self.listed_accounts(list, &answer).await?, next: None });
         };
         let at = match from {
             None => Page::first(paginate),
@@ -39,11 +40,21 @@ impl Engine {
         match self.page(&step, call, paginate, &names, &at).await? {
             Paged::Ended(answer) => Err(answer.trouble(&step)),
             Paged::Page(answer, next) => {
-                let account = |element: &Value| select::account(&self.model, &self.model.account, element, &answer.headers);
-                let accounts = answer.elements.iter().map(account).collect();
+                let accounts = self.listed_accounts(&answer.elements, &answer).await?;
                 Ok(Listing { accounts, next: next.map(|next| mark_of(&next)) })
             }
         }
+    }
+
+    async fn listed_accounts(&self, elements: &[Value], answer: &Answer) -> Result<Vec<Account>, Trouble> {
+        let mut accounts = Vec::new();
+        for element in elements {
+            let mut account = select::account(&self.model, &self.model.account, element, &answer.headers);
+            self.name_memberships(&mut account).await?;
+            self.note_disabled(&mut account);
+            accounts.push(account);
+        }
+        Ok(accounts)
     }
 
     /// A mark may come from a record: it leads nowhere but below the admin base.

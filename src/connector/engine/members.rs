@@ -46,6 +46,13 @@ impl Engine {
             let members: &mut Members = account.memberships.entry(kind.clone()).or_default();
             members.extend(listed.into_iter().map(|member| (member.name, member.role)));
         }
+        self.name_memberships(account).await?;
+        self.note_disabled(account);
+        Ok(())
+    }
+
+    /// Names instead of ids, where an app shows ids only.
+    pub(super) async fn name_memberships(&self, account: &mut Account) -> Result<(), Trouble> {
         for kind in account.memberships.keys().cloned().collect::<Vec<_>>() {
             if !self.model.can(&Verb::Members(kind.clone(), MemberVerb::Name)) {
                 continue;
@@ -61,7 +68,6 @@ impl Engine {
             }
             account.memberships.insert(kind, named);
         }
-        self.note_disabled(account);
         Ok(())
     }
 
@@ -115,7 +121,8 @@ impl Engine {
         let Some(shape) = self.model.account.members.iter().find(|(known, _)| known == kind).map(|(_, shape)| shape) else {
             return Err(trouble(&format!("members.{kind}.set"), Outcome::Unsupported, "what there is cannot be read before it is replaced"));
         };
-        let Some(mut members) = select::members(shape, &answer.element) else {
+        let shown = select::members(shape, &answer.element).or_else(|| self.stage.is_some().then(Vec::new));
+        let Some(mut members) = shown else {
             // An answer that leaves the list out says nothing about it, and an empty one would take everything away.
             return Err(trouble("get", Outcome::Retry, format!("the answer does not show what {kind} the account has")));
         };
@@ -196,6 +203,8 @@ impl Engine {
                     None if !adding => return Ok(Outcome::Done),
                     None => return Err(lacks(kind, member)),
                 }
+            } else {
+                names.set("member", "id", Value::from(member));
             }
             let result = self.all(name, self.verb(&Verb::Members(kind.to_owned(), verb)), &mut names).await;
             let gone = matches!(&result, Err(trouble) if matches!(trouble.outcome, Outcome::Gone | Outcome::Absent | Outcome::Invalid));
@@ -318,6 +327,8 @@ impl Engine {
         }
         let mut names = self.names();
         names.set("member", "name", Value::from(role));
+        // Whoever asks wants to know now.
+        self.state.resolved.forget(kind, role);
         if self.resolve(kind, role, &mut names, false).await?.is_some() {
             return Ok(true);
         }

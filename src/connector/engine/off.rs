@@ -17,7 +17,7 @@ impl Engine {
         for way in &self.model.disable_by {
             let came = match way {
                 DisableBy::Flag => self.simple(context, &Verb::Disable, "disable").await.map(|_| SwitchedOff::Flag),
-                DisableBy::Group { kind, .. } => self.into_disabled_group(context, kind).await,
+                DisableBy::Group { kind, .. } => self.disable_by_group(context, kind).await,
                 DisableBy::MembersRemoved => self.without_members(context).await,
                 DisableBy::Delete if !may_delete => continue,
                 DisableBy::Delete => self.simple(context, &Verb::Delete, "delete").await.map(|_| SwitchedOff::Deleted),
@@ -33,7 +33,7 @@ impl Engine {
     }
 
     /// Exactly one membership is left: that of the group for which the app lets nobody in.
-    async fn into_disabled_group(&self, context: Context<'_>, kind: &str) -> Result<SwitchedOff, Trouble> {
+    async fn disable_by_group(&self, context: Context<'_>, kind: &str) -> Result<SwitchedOff, Trouble> {
         let Some(group) = self.disabled_group(kind) else {
             return Err(trouble("disable", Outcome::Unsupported, "no group is named for accounts that are switched off"));
         };

@@ -50,7 +50,7 @@ impl Engine {
         if let Some(known) = self.state.resolved.get(kind, key, self.clock.now()) {
             return Ok(Some(known));
         }
-        let _turn = self.state.resolving.take(&format!("{kind}\u{0}{key}")).await;
+        let _turn = self.state.resolving.take(&format!("{:?}\u{0}{kind}\u{0}{key}", self.lane)).await;
         if let Some(known) = self.state.resolved.get(kind, key, self.clock.now()) {
             return Ok(Some(known));
         }

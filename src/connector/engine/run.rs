@@ -57,6 +57,7 @@ impl Engine {
                 Err(error @ EvalError::Type(_)) => return Err(trouble(&step, Outcome::Invalid, format!("if: {error}"))),
             }
         }
+        self.admit(&step).await?;
         let mut answer = match (&call.paginate, &call.base) {
             (Some(paginate), _) => self.pages(&step, call, paginate, names).await?,
             (None, Some(_)) => self.over_base(&step, call, names).await?,
@@ -150,13 +151,11 @@ impl Engine {
                 Paged::Page(answer, next) => (answer, next),
             };
             elements.append(&mut answer.elements);
-            match next {
-                Some(next) => at = next,
-                None => {
-                    answer.elements = elements;
-                    return Ok(answer);
-                }
-            }
+            let Some(next) = next else {
+                answer.elements = elements;
+                return Ok(answer);
+            };
+            at = next;
         }
         Err(trouble(step, Outcome::Unsupported, format!("more than {} pages: the list cannot be looked through", paginate.pages_max)))
     }
@@ -214,6 +213,9 @@ impl Engine {
             if verdict.outcome == Outcome::Reauth && stale.is_none() && self.has_pre_steps() {
                 stale = Some(signed_in.generation);
                 continue;
+            }
+            if verdict.outcome == Outcome::Reauth {
+                self.quarantine(step);
             }
             let whole = verdict.json.unwrap_or(Value::Null);
             let answer = Answer {
@@ -275,7 +277,7 @@ impl Engine {
             return Ok(response);
         }
         let shown = self.stage.is_some().then(|| request.clone());
-        let response = self.transport.send(request).await.map_err(|error| classify::no_answer(step, call.effect, &error))?;
+        let response = self.through_the_gate(step, call.effect, self.lane, request).await?;
         signed_in.note(&response);
         if !classify::is_to(call, &response, id) {
             return Err(trouble(step, classify::unknown(call.effect), "the answer is to another request"));

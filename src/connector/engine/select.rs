@@ -129,7 +129,7 @@ pub(super) fn members(shape: &MemberShape, element: &Value) -> Option<Vec<Member
     let list = match shape.each.first(element)? {
         Value::Array(list) => list.as_slice(),
         Value::Null => return None,
-        one => std::slice::from_ref(one),
+        one @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => std::slice::from_ref(one),
     };
     let read = |pointer: &Pointer, one: &Value| pointer.first(one).and_then(|value| plain(value).ok());
     let member = |one: &Value| {

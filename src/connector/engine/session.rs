@@ -8,6 +8,7 @@ use super::request::{Authority, Names, build};
 use super::run::trouble;
 use super::{Engine, classify, html, select};
 use crate::clock::Timestamp;
+use crate::connector::gate::Lane;
 use crate::connector::model::{Call, Extract, Place, Verb, plain};
 use crate::connector::{Outcome, Trouble};
 use crate::expr::EvalError;
@@ -91,9 +92,12 @@ impl Engine {
             let verdict = classify::classify(call, &response);
             names.set("outcome", &call.name, Value::from(format!("{:?}", verdict.outcome).to_ascii_lowercase()));
             if !classify::is_success(verdict.outcome) && !call.go_on.contains(&verdict.outcome) {
+                if verdict.outcome == Outcome::Reauth {
+                    self.quarantine(&step);
+                }
                 let status = Some(response.status.as_u16());
                 let retry_after_ms = classify::retry_after_ms(&response.headers, self.clock.now());
-                return Err(Trouble { status, retry_after_ms, ..trouble(&step, verdict.outcome, verdict.reason) });
+                return Err(Trouble { retry_after_ms, status, ..trouble(&step, verdict.outcome, verdict.reason) });
             }
             let body = verdict.json.unwrap_or(Value::Null);
             let element = call.at.first(&body).cloned().unwrap_or(Value::Null);
@@ -109,6 +113,7 @@ impl Engine {
             }
         }
         if *verb == Verb::Token && into.token.is_none() {
+            self.quarantine(word);
             return Err(trouble(word, Outcome::Reauth, "the pre-step gave no token"));
         }
         let ttl_ms = if *verb == Verb::Token { self.model.http.token_ttl_ms } else { Some(self.model.http.session_ttl_ms) };
@@ -152,7 +157,8 @@ impl Engine {
         if let Some(response) = self.on_stage(step, call, names, &request)? {
             return Ok(response);
         }
-        self.transport.send(request).await.map_err(|error| classify::no_answer(step, call.effect, &error))
+        // Everybody waits for it: it is never queued behind what nobody waits for.
+        self.through_the_gate(step, call.effect, Lane::Interactive, request).await
     }
 
     fn credential_names(&self) -> Value {

@@ -4,6 +4,7 @@ use super::Engine;
 use super::resolved::Resolved;
 use super::session::SignedIn;
 use super::turns::Turns;
+use crate::connector::gate::{Bounds, Gate};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,8 +12,10 @@ use std::sync::{Mutex, PoisonError};
 /// Most `ETag`s remembered between looking and changing.
 const ETAGS_MAX: usize = 4096;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
+    /// What stands before the app.
+    pub(super) gate: Gate,
     /// What the pre-steps came to, until it ends or is refused.
     pub(super) signed_in: tokio::sync::Mutex<Option<SignedIn>>,
     /// Account id to the `ETag` it was last seen with.
@@ -28,6 +31,18 @@ pub(super) struct State {
 }
 
 impl State {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            gate: Gate::new(bounds),
+            signed_in: tokio::sync::Mutex::default(),
+            etags: Mutex::default(),
+            resolved: Resolved::default(),
+            resolving: Turns::default(),
+            changing: Turns::default(),
+            id: AtomicU64::new(0),
+        }
+    }
+
     /// A number for a request.
     pub(super) fn next_id(&self) -> u64 {
         self.id.fetch_add(1, Ordering::Relaxed) + 1

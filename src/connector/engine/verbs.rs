@@ -4,7 +4,7 @@ use super::classify::Look;
 use super::request::Names;
 use super::run::{Answer, trouble};
 use super::{Engine, classify, select};
-use crate::connector::model::{Call, Each, Effect, OwnFind, OwnStep, Verb, Way, plain, same_email};
+use crate::connector::model::{Call, Each, Effect, FOR_SHOW, OwnFind, OwnStep, Verb, Way, plain, same_email};
 use crate::connector::{Context, Observation, Outcome, Trouble};
 use crate::plan::{Account, Desired};
 use crate::policy::MatchBy;
@@ -18,6 +18,9 @@ impl Engine {
         own.insert("settings".to_owned(), Value::Object(self.settings.clone()));
         own.insert("saved".to_owned(), json!({}));
         own.insert("outcome".to_owned(), json!({}));
+        if self.stage.is_some() {
+            own.insert(FOR_SHOW.to_owned(), Value::Bool(true));
+        }
         Names { scope: None, own }
     }
 
@@ -54,7 +57,12 @@ impl Engine {
 
     pub(super) async fn probe_admin_api(&self) -> Result<(), Trouble> {
         let mut names = self.names();
-        self.all("probe", self.verb(&Verb::Probe), &mut names).await.map(|_| ())
+        let came = self.all("probe", self.verb(&Verb::Probe), &mut names).await.map(|_| ());
+        // Without a probe of its own nothing was asked, and nothing is known.
+        if self.model.can(&Verb::Probe) {
+            self.note_probe(&came);
+        }
+        came
     }
 
     /// Runs all steps; each must end well, or in an outcome it may go on from. The last answer.
@@ -230,6 +238,12 @@ impl Engine {
             if !made.id.is_empty() {
                 self.note_etag(&made.id, select::etag(&self.model.account, &answer.element, &answer.headers));
             }
+        }
+        if made.id.is_empty()
+            && let Some(id) = names.own.get("saved").and_then(|saved| saved.get("id")).and_then(|id| plain(id).ok())
+        {
+            // An answer that shows an id and no account (`Location`, a list of ids).
+            made.id = id;
         }
         made = self.create_own(context, made).await?;
         let login_differs = !made.login.is_empty() && !self.model.identity.fold.same(&made.login, &desired.login);

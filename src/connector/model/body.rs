@@ -57,7 +57,7 @@ fn json_rpc(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Body> {
         reader.error_help("missing-key", &node.span, "`jsonrpc` needs a `method`, as written", "jsonrpc = { method = \"user.get\", params = { … } }");
         return None;
     }
-    let params = tree_at(reader, table, "params", env)?;
+    let params = tree_at(reader, table, "params", env);
     Some(Body::JsonRpc { method, params })
 }
 
@@ -78,7 +78,7 @@ fn graphql(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Body> {
         reader.error_help("wrong-type", &entry.node.span, "a GraphQL document is constant: no template in it", "a value goes into `variables`");
         return None;
     }
-    let variables = tree_at(reader, table, "variables", env)?;
+    let variables = tree_at(reader, table, "variables", env);
     Some(Body::GraphQl { query, variables })
 }
 
@@ -112,12 +112,9 @@ fn signed(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Body> {
     })
 }
 
-/// `None` when what is there cannot be read; `Some(None)` when nothing is there.
-fn tree_at(reader: &mut Reader<'_>, table: &Table, key: &str, env: &Env) -> Option<Option<Tree>> {
-    match table.get(key) {
-        None => Some(None),
-        Some(entry) => reader.tree(&entry.node, env).map(Some),
-    }
+/// `None` when nothing is there, or what cannot be read: that is a problem by then.
+fn tree_at(reader: &mut Reader<'_>, table: &Table, key: &str, env: &Env) -> Option<Tree> {
+    table.get(key).and_then(|entry| reader.tree(&entry.node, env))
 }
 
 impl Body {

@@ -100,6 +100,7 @@ fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
     let shared = settings_env(&model);
     disable::parse(reader, table, &mut model, &shared);
     check_keys_of_signatures(reader, &model);
+    check_reads(reader, &model);
     if model.account.id.is_none() || model.account.login.is_none() {
         reader.error("missing-key", &(0..0), "`[account]` must say where `id` and `login` stand in an answer");
     }
@@ -331,6 +332,22 @@ fn check_keys_of_signatures(reader: &mut Reader<'_>, model: &Model) {
         if !model.settings.iter().any(|setting| setting.secret && setting.name == *key) {
             let help = format!("[settings.{key}] secret = true");
             reader.error_help("missing-key", &(0..0), format!("step `{}` signs with `{key}`, which is no secret setting", call.name), help);
+        }
+    }
+}
+
+/// What is laid over an account, or replaces its memberships, needs to be read first.
+fn check_reads(reader: &mut Reader<'_>, model: &Model) {
+    for (verb, calls) in &model.verbs {
+        let over = calls.iter().find(|call| call.base.is_some());
+        if let Some(call) = over.filter(|_| !model.can(&Verb::Get)) {
+            reader.error("missing-key", &(0..0), format!("step `{}` of `{verb}` has `base = \"get\"`, and there is no `[[get]]`", call.name));
+        }
+        let Verb::Members(kind, MemberVerb::Set) = verb else { continue };
+        let shown = model.can(&Verb::Get) && model.account.members.iter().any(|(known, _)| known == kind);
+        if !shown && !model.can(&Verb::Members(kind.clone(), MemberVerb::List)) {
+            let help = format!("[account] members = {{ {kind} = {{ each = … }} }} and [[get]], or [[members.{kind}.list]]");
+            reader.error_help("missing-key", &(0..0), format!("`{verb}` replaces what there is, and nothing says how that is read"), help);
         }
     }
 }

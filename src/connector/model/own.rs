@@ -82,7 +82,7 @@ fn own_find(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnFind> 
 /// What the search is made of says in which way it looks.
 fn guess_way(table: &Table) -> Way {
     let written = |key: &str| table.get(key).map(|entry| format!("{:?}", entry.node.value)).unwrap_or_default();
-    let text = written("get") + &written("query") + &written("where");
+    let text: String = ["get", "post", "query", "where", "body", "jsonrpc", "graphql"].iter().map(|key| written(key)).collect();
     if text.contains("email") { Way::Email } else { Way::Login }
 }
 

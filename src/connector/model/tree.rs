@@ -35,6 +35,9 @@ pub enum Tree {
     EachValue(Template, Box<Self>),
 }
 
+/// A name that no expression can have: set in a dry run.
+pub(in crate::connector) const FOR_SHOW: &str = "(for show)";
+
 /// Names that must be there: leaving out their key would change whom a request is about.
 const NEEDED: [&str; 8] = ["id", "item", "account", "member", "members", "vars", "want.login", "want.external_id"];
 
@@ -130,7 +133,10 @@ impl Tree {
             Self::Rison(template) => optional(template.render_escaped(names, &rison_string).map(Value::String)),
             Self::InfluxQl(template) => optional(template.render_escaped(names, &influxql_inside).map(Value::String)),
             Self::Json(tree) => Ok(tree.render(names)?.map(|value| Value::String(value.to_string()))),
-            Self::Number(template) => optional(template.render(names).and_then(|value| number(&value))),
+            Self::Number(template) => optional(template.render(names).and_then(|value| {
+                // What stands in for an id in a dry run is the name of what is meant.
+                if names.name(FOR_SHOW).is_some() { number(&value).or(Ok(value)) } else { number(&value) }
+            })),
             Self::EachValue(over, tree) => {
                 let mut out = Vec::new();
                 for item in each_of(over, names)? {
@@ -166,7 +172,9 @@ impl Tree {
 fn each_of(over: &Template, names: &dyn Lookup) -> Result<Vec<Value>, EvalError> {
     match over.render(names)? {
         Value::Array(list) => Ok(list),
-        _ => Err(EvalError::Type("`$each` needs a list".to_owned())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Err(EvalError::Type("`$each` needs a list".to_owned()))
+        }
     }
 }
 

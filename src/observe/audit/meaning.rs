@@ -150,14 +150,13 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
     use Status::{Failure, Success};
     let tried = if attempt == "create" { CREATE } else { Other };
     Some(match action {
-        "login.succeeded" => of(Authentication, LOGON, &["authentication"], &["start"], Success, Informational),
+        "login.succeeded" | "signin.bridged" => of(Authentication, LOGON, &["authentication"], &["start"], Success, Informational),
         // A token is a script's sign-in.
         "login.failed" | "token.refused" => of(Authentication, LOGON, &["authentication"], &["start"], Failure, Low),
         "logout" | "session.revoked" | "session.expired" => {
             of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Success, Informational)
         }
         // The app did not know somebody whom we know.
-        "signin.bridged" => of(Authentication, LOGON, &["authentication"], &["start"], Success, Informational),
         "signin.rejected" | "signin.failed" => of(Authentication, LOGON, &["authentication"], &["info"], Failure, Medium),
         "access.denied" => of(HttpActivity, Method, &["web"], &["denied"], Failure, Low),
         "account.created" => of(AccountChange, CREATE, &["iam"], &["user", "creation"], Success, Informational),

@@ -10,8 +10,21 @@ use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
 /// Fields that say nothing of a person. Every other text is hashed: a field that somebody adds to an event is private until it is listed here.
-const PLAIN: &[&str] =
-    &["action", "attempt", "incident", "trace_id", "app", "idp", "user.iss", "src.ip", "http.method", "policy.file", "policy.revision", "rule"];
+const PLAIN: &[&str] = &[
+    "action",
+    "attempt",
+    "incident",
+    "trace_id",
+    "app",
+    "idp",
+    "user.iss",
+    "src.ip",
+    "http.method",
+    "policy.file",
+    "policy.revision",
+    "rule",
+    "key.kid",
+];
 /// Free text, which may repeat what another field says.
 const REASON: &str = "reason";
 /// Shorter names are looked for as whole words only.

@@ -3,12 +3,12 @@
 //! Lives here: [`open`], which makes a writer for each kind of sink, and [`Frame`], which makes of an event what that sink takes: a line, a message of syslog
 //! (RFC 5424), an entry of journald's native protocol. Apart because the layer knows events only. It runs on the writer's thread: it may block.
 
+use super::chain::{ChainKey, Chained};
 use super::rfc3339;
 use crate::clock::Timestamp;
 use crate::config::AuditSink;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
@@ -23,16 +23,16 @@ const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 /// Writes one frame.
 pub(super) type Writer = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
 
-/// Opens the sink; a file is appended to, and made readable by its owner only.
+/// Opens the sink; a file is appended to, made readable by its owner only, and its lines are a chain.
 ///
 /// # Errors
 /// The operating system's. Of a socket: nothing listens there.
-pub(super) fn open(sink: &AuditSink) -> io::Result<(Writer, Frame)> {
+pub(super) fn open(sink: &AuditSink, key: &ChainKey) -> io::Result<(Writer, Frame)> {
     Ok(match sink {
         AuditSink::Stdout => (Box::new(|line| io::stdout().lock().write_all(line)), Frame::Line),
         AuditSink::File(path) => {
-            let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-            (Box::new(move |line| file.write_all(line)), Frame::Line)
+            let mut file = Chained::open(path, key.clone())?;
+            (Box::new(move |line| file.write(line)), Frame::Line)
         }
         AuditSink::Syslog(path) => (datagrams(path)?, Frame::Syslog { host: hostname(), process: std::process::id() }),
         AuditSink::Journald(path) => (datagrams(path)?, Frame::Journald),
@@ -144,11 +144,14 @@ fn entry(out: &mut Vec<u8>, name: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Frame, Label, hostname, open};
+    use super::{ChainKey, Frame, Label, hostname, open};
     use crate::clock::Timestamp;
     use crate::config::AuditSink;
+    use crate::entropy::OsEntropy;
+    use crate::state::seal::Sealer;
     use std::fs;
     use std::os::unix::net::UnixDatagram;
+    use std::sync::Arc;
 
     fn label<'a>(action: &'a str, app: &'a str) -> Label<'a> {
         Label { at: Timestamp::from_millis(1_795_299_617_123), priority: 5, action, incident: "7KQ4-M2XD", app }
@@ -182,9 +185,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         for sink in [AuditSink::Syslog(path.clone()), AuditSink::Journald(path.clone())] {
-            assert!(open(&sink).is_err(), "nothing listens");
+            let key = ChainKey::new(Sealer::new(&"a key for tests that is long enough to be one".into(), Arc::new(OsEntropy::default())).unwrap());
+            assert!(open(&sink, &key).is_err(), "nothing listens");
             let daemon = UnixDatagram::bind(&path).unwrap();
-            let (mut write, _) = open(&sink).unwrap();
+            let (mut write, _) = open(&sink, &key).unwrap();
             let mut buffer = [0; 64];
             write(b"one").unwrap();
             assert_eq!(daemon.recv(&mut buffer).map(|len| buffer[..len].to_vec()).unwrap(), b"one");

@@ -111,6 +111,7 @@ fn message(message: M) -> Said {
         M::AppClosed => ("{app} ist zurzeit geschlossen", &["Niemand wird eingelassen. Ihr Konto ist davon nicht betroffen."]),
         M::AppUnreachable => ("{app} antwortet nicht", &["Ihre Anmeldung funktioniert; die Anwendung dahinter ist nicht erreichbar."]),
         M::AppTimeout => ("{app} antwortet nicht", &["Ihre Anmeldung funktioniert; die Anwendung dahinter braucht zu lange."]),
+        M::TooManyConnections => ("Zu viele Verbindungen", &["Von Ihrem Standort oder insgesamt sind mehr offen als zulässig. Versuchen Sie es gleich noch einmal."]),
         M::AppRejected => ("{app} hat Ihre Anmeldung nicht angenommen", &["Ihre Anmeldung und Ihr Konto sind in Ordnung; die Anwendung dahinter kennt Sie nicht. Versuchen Sie es in einer Minute noch einmal."]),
         M::AppUnavailable => ("{app} ist nicht verfügbar", &["Die Einrichtung ist noch nicht abgeschlossen."]),
         M::SignedOut => ("Sie sind abgemeldet", &["Schließen Sie dieses Fenster, wenn andere diesen Computer benutzen."]),

@@ -146,6 +146,7 @@ fn english(message: PublicMessage) -> Said {
         PublicMessage::AppClosed => ("{app} is closed at the moment", &["Nobody is let in. Your account is not affected."]),
         PublicMessage::AppUnreachable => ("{app} is not answering", &["Your sign-in works; it is the app behind it that cannot be reached."]),
         PublicMessage::AppTimeout => ("{app} is not answering", &["Your sign-in works; it is the app behind it that takes too long."]),
+        PublicMessage::TooManyConnections => ("Too many connections", &["More are open from where you are, or in all, than may be. Try again in a moment."]),
         PublicMessage::AppRejected => (
             "{app} did not accept your sign-in",
             &["Your sign-in and your account are in order; it is the app behind them that does not know you. Try again in a minute."],

@@ -111,6 +111,7 @@ fn message(message: M) -> Said {
         M::AppClosed => ("{app} está fuera de servicio en este momento", &["No se permite la entrada a nadie. Su cuenta no se ve afectada."]),
         M::AppUnreachable => ("{app} no responde", &["Su inicio de sesión funciona; es la aplicación que hay detrás la que no está accesible."]),
         M::AppTimeout => ("{app} no responde", &["Su inicio de sesión funciona; es la aplicación que hay detrás la que tarda demasiado."]),
+        M::TooManyConnections => ("Demasiadas conexiones", &["Hay más abiertas desde su ubicación, o en total, de las permitidas. Vuelva a intentarlo en un momento."]),
         M::AppRejected => ("{app} no ha aceptado su inicio de sesión", &["Su inicio de sesión y su cuenta están en orden; es la aplicación que hay detrás la que no le reconoce. Vuelva a intentarlo dentro de un minuto."]),
         M::AppUnavailable => ("{app} no está disponible", &["La configuración todavía no está completa."]),
         M::SignedOut => ("Ha cerrado la sesión", &["Cierre esta ventana si otras personas usan este equipo."]),

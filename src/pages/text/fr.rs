@@ -111,6 +111,7 @@ fn message(message: M) -> Said {
         M::AppClosed => ("{app} est actuellement hors service", &["Personne n’est admis. Votre compte n’est pas concerné."]),
         M::AppUnreachable => ("{app} ne répond pas", &["Votre connexion fonctionne ; c’est l’application qui se trouve derrière qui est injoignable."]),
         M::AppTimeout => ("{app} ne répond pas", &["Votre connexion fonctionne ; c’est l’application qui se trouve derrière qui met trop de temps."]),
+        M::TooManyConnections => ("Trop de connexions", &["Il y en a plus d’ouvertes, de chez vous ou au total, que ce qui est permis. Réessayez dans un instant."]),
         M::AppRejected => ("{app} n’a pas accepté votre connexion", &["Votre connexion et votre compte sont en ordre ; c’est l’application qui se trouve derrière qui ne vous reconnaît pas. Réessayez dans une minute."]),
         M::AppUnavailable => ("{app} n’est pas disponible", &["La configuration n’est pas encore terminée."]),
         M::SignedOut => ("Vous êtes déconnecté", &["Fermez cette fenêtre si d’autres personnes utilisent cet ordinateur."]),

@@ -111,6 +111,7 @@ fn message(message: M) -> Said {
         M::AppClosed => ("{app} is op dit moment gesloten", &["Niemand wordt toegelaten. Uw account blijft ongewijzigd."]),
         M::AppUnreachable => ("{app} antwoordt niet", &["Uw aanmelding werkt; de toepassing erachter is niet bereikbaar."]),
         M::AppTimeout => ("{app} antwoordt niet", &["Uw aanmelding werkt; de toepassing erachter doet er te lang over."]),
+        M::TooManyConnections => ("Te veel verbindingen", &["Er staan er vanaf uw locatie, of in totaal, meer open dan is toegestaan. Probeer het zo meteen opnieuw."]),
         M::AppRejected => ("{app} heeft uw aanmelding niet geaccepteerd", &["Uw aanmelding en uw account zijn in orde; de toepassing erachter herkent u niet. Probeer het over een minuut opnieuw."]),
         M::AppUnavailable => ("{app} is niet beschikbaar", &["De inrichting is nog niet voltooid."]),
         M::SignedOut => ("U bent afgemeld", &["Sluit dit venster als anderen deze computer gebruiken."]),

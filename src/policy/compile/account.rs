@@ -6,7 +6,7 @@ use crate::config::SecretRef;
 use crate::connector::model::{Credential, Model, Steps};
 use crate::expr::{Env, FirstOf, Template};
 use crate::policy::schema::SIGN_IN_NAMES;
-use crate::policy::{Glob, MatchBy, OnCollision, OnSuspect, Org, Pick, Provision, Roles, Sync, UserMapping};
+use crate::policy::{AdminTls, Glob, MatchBy, OnCollision, OnSuspect, Org, Pick, Provision, Roles, Sync, UserMapping};
 use crate::source::value::nearest;
 use crate::source::{Node, Reader, Span, Table, Written};
 use std::sync::Arc;
@@ -169,7 +169,28 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
         retries: table.integer("retries").and_then(|retries| u32::try_from(retries).ok()).unwrap_or(2),
         steps,
         initial_password,
+        tls: admin_tls(reader, table),
+        concurrency: table.integer("concurrency").and_then(|many| usize::try_from(many).ok()).unwrap_or(8),
+        rate: table.integer("rate").and_then(|rate| u32::try_from(rate).ok()),
     })
+}
+
+/// `ca`, `client_cert`, `client_key`; relative paths begin beside this file.
+fn admin_tls(reader: &mut Reader<'_>, table: &Table) -> Option<AdminTls> {
+    let folder = std::path::Path::new(&*reader.file.name).parent().unwrap_or(std::path::Path::new("")).to_path_buf();
+    for (key, other) in [("client_cert", "client_key"), ("client_key", "client_cert")] {
+        if let (Some(entry), None) = (table.get(key), table.get(other)) {
+            reader.error("missing-key", &entry.key_span, format!("`provision.{other}` is missing"), "client_cert and client_key go together");
+        }
+    }
+    let plain = table.text("url").is_some_and(|url| url.starts_with("http://"));
+    if let Some(entry) = ["ca", "client_cert"].iter().find_map(|key| table.get(key)).filter(|_| plain) {
+        let message = format!("provision.{} has no effect: provision.url is not https", entry.key);
+        reader.warning("no-effect", &entry.key_span, message, "https://, or leave the key out");
+    }
+    let ca = table.text("ca").map(|path| folder.join(path));
+    let client = table.text("client_cert").map(|path| folder.join(path)).zip(table.node("client_key").and_then(|node| secret(reader, node)));
+    (ca.is_some() || client.is_some()).then_some(AdminTls { ca, client })
 }
 
 fn own_steps(reader: &mut Reader<'_>, find: Option<&Node>, step: Option<&Node>, env: &Env) -> Option<Steps> {

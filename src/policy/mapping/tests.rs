@@ -67,6 +67,9 @@ fn provisioned(model: Model) -> Policy {
         retries: 0,
         steps: None,
         initial_password: crate::connector::model::InitialPassword::None,
+        tls: None,
+        concurrency: 8,
+        rate: None,
     };
     Policy { provision: Some(provision), ..bare() }
 }

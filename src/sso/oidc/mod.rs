@@ -188,6 +188,10 @@ impl Provider for OidcProvider {
         self.keys.fetched_at()
     }
 
+    async fn answers(&self) -> Option<bool> {
+        Some(self.is_up().await)
+    }
+
     async fn logout_url(&self, id_token: Option<&str>, back_to: &str, state: &str) -> Option<Url> {
         let mut url = match self.discovery.metadata().await {
             Ok(metadata) => metadata.end_session_endpoint?,

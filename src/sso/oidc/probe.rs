@@ -4,6 +4,13 @@ use super::OidcProvider;
 use crate::sso::SsoFault;
 
 impl OidcProvider {
+    /// Whether the metadata are to be had now, whatever is known from before.
+    pub(super) async fn is_up(&self) -> bool {
+        let issuer = self.settings.issuer.strip_suffix('/').unwrap_or(&self.settings.issuer);
+        let Ok(url) = url::Url::parse(&format!("{issuer}/.well-known/openid-configuration")) else { return false };
+        super::http::get(self.transport.as_ref(), url, None).await.is_ok()
+    }
+
     /// Fetches metadata (whose issuer must be equal, byte for byte) and keys; the number of keys that could verify an ID token.
     ///
     /// # Errors

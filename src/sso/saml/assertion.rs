@@ -309,7 +309,7 @@ fn attributes(assertion: &Element) -> Result<Map<String, Value>, Refused> {
                     list.append(&mut values);
                     values = list;
                 }
-                one => values.insert(0, one),
+                one @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => values.insert(0, one),
             }
         }
         if values.len() > VALUES_MAX {
@@ -321,7 +321,7 @@ fn attributes(assertion: &Element) -> Result<Map<String, Value>, Refused> {
     Ok(found)
 }
 
-/// Text; what is nil is not there; a name in a value (eduPersonTargetedID) is its text.
+/// Text; what is nil is not there; a name in a value (`eduPersonTargetedID`) is its text.
 fn value(element: &Element) -> Option<Value> {
     const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
     let typed = |name: &str| {

@@ -70,8 +70,8 @@ fn content_key(wrapped: &Element, key: &SpKey, method: Method) -> Option<Zeroizi
     let digest = described.child(DSIG, "DigestMethod").map_or_else(|| SHA1.to_owned(), algorithm);
     let mask = described.child(XENC11, "MGF").map(algorithm);
     let digest = match (described.attribute("Algorithm")?, digest.as_str(), mask.as_deref()) {
-        ("http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p", SHA1, None) => OaepDigest::Sha1,
-        ("http://www.w3.org/2009/xmlenc11#rsa-oaep", SHA1, None | Some("http://www.w3.org/2009/xmlenc11#mgf1sha1")) => OaepDigest::Sha1,
+        ("http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p", SHA1, None)
+        | ("http://www.w3.org/2009/xmlenc11#rsa-oaep", SHA1, None | Some("http://www.w3.org/2009/xmlenc11#mgf1sha1")) => OaepDigest::Sha1,
         (
             "http://www.w3.org/2009/xmlenc11#rsa-oaep",
             "http://www.w3.org/2001/04/xmlenc#sha256",

@@ -47,10 +47,12 @@ impl SpKey {
     pub fn read(certificate: &[u8], key: &[u8]) -> Result<Self, KeyError> {
         let certificate = CertificateDer::from_pem_slice(certificate).map_err(|_no_pem| KeyError::Certificate)?.to_vec();
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_no_pem| KeyError::Key)?;
-        let signing = match &key {
-            PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-            _ => return Err(KeyError::Key),
+        let signing = if let PrivateKeyDer::Pkcs8(der) = &key {
+            RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())
+        } else if let PrivateKeyDer::Pkcs1(der) = &key {
+            RsaKeyPair::from_der(der.secret_pkcs1_der())
+        } else {
+            return Err(KeyError::Key);
         }
         .map_err(|_rejected| KeyError::Key)?;
         // The certificate holds the public key as it is: looked for rather than parsed.

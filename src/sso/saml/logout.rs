@@ -57,8 +57,8 @@ pub(super) fn asked(query: &str, sp: &SamlSp, metadata: &Metadata, now: Timestam
     }
     guard::identifiers(&root)?;
     let wrong = |check: &'static str, expected: &str| Refused::expected(check, expected, "another, or none");
-    let issuer = root.child(ASSERTION, "Issuer").map(super::xml::Element::text);
-    if issuer.as_deref().map(str::trim) != Some(metadata.entity_id.as_str()) {
+    let sender = root.child(ASSERTION, "Issuer").map(super::xml::Element::text);
+    if sender.as_deref().map(str::trim) != Some(metadata.entity_id.as_str()) {
         return Err(wrong("Issuer", &metadata.entity_id));
     }
     if root.attribute("Destination") != Some(sp.slo.as_str()) {

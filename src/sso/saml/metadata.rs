@@ -97,18 +97,18 @@ impl Metadata {
         if valid_until.is_some_and(|until| until <= rules.now) {
             return Err(MetadataError::Expired);
         }
-        let (sso_redirect, sso_post) = (endpoint(provider, "SingleSignOnService", REDIRECT)?, endpoint(provider, "SingleSignOnService", POST)?);
-        if sso_redirect.is_none() && sso_post.is_none() {
+        let (by_redirect, by_post) = (endpoint(provider, "SingleSignOnService", REDIRECT)?, endpoint(provider, "SingleSignOnService", POST)?);
+        if by_redirect.is_none() && by_post.is_none() {
             return Err(MetadataError::NoAddress);
         }
         let slo = provider.all(METADATA, "SingleLogoutService").find(|service| service.attribute("Binding") == Some(REDIRECT));
-        let slo_redirect = slo.and_then(|service| address(service.attribute("Location")?));
-        let slo_response = slo.and_then(|service| address(service.attribute("ResponseLocation")?)).or_else(|| slo_redirect.clone());
+        let logout = slo.and_then(|service| address(service.attribute("Location")?));
+        let slo_response = slo.and_then(|service| address(service.attribute("ResponseLocation")?)).or_else(|| logout.clone());
         Ok(Self {
             entity_id: entity.attribute("entityID").unwrap_or_default().to_owned(),
-            sso_redirect,
-            sso_post,
-            slo_redirect,
+            sso_redirect: by_redirect,
+            sso_post: by_post,
+            slo_redirect: logout,
             slo_response,
             certificates: certificates(provider, rules)?,
             valid_until,

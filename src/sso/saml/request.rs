@@ -39,7 +39,7 @@ pub(super) struct AuthnRequest<'a> {
 impl SamlSp {
     /// Core 3.4.1.
     pub(super) fn authn_request(&self, asked: &AuthnRequest<'_>) -> String {
-        let mut xml = self.head("AuthnRequest", asked.id, asked.destination, asked.now);
+        let mut xml = head("AuthnRequest", asked.id, asked.destination, asked.now);
         let _infallible = write!(xml, " AssertionConsumerServiceURL=\"{}\" ProtocolBinding=\"{POST}\"", escaped(&self.acs));
         if asked.force {
             xml.push_str(" ForceAuthn=\"true\"");
@@ -50,15 +50,6 @@ impl SamlSp {
         }
         xml.push_str("</samlp:AuthnRequest>");
         xml
-    }
-
-    fn head(&self, name: &str, id: &str, destination: &Url, now: Timestamp) -> String {
-        format!(
-            "<samlp:{name} xmlns:samlp=\"{PROTOCOL}\" xmlns:saml=\"{ASSERTION}\" ID=\"{}\" Version=\"2.0\" IssueInstant=\"{}\" Destination=\"{}\"",
-            escaped(id),
-            write_time(now),
-            escaped(destination.as_str()),
-        )
     }
 
     /// Metadata 2.4.4: what a provider needs to know of us.
@@ -98,7 +89,7 @@ impl SamlSp {
 impl SamlSp {
     /// Core 3.7.1.
     pub(super) fn logout_request(&self, id: &str, destination: &Url, now: Timestamp, name: &super::assertion::NameId) -> String {
-        let mut xml = self.head("LogoutRequest", id, destination, now);
+        let mut xml = head("LogoutRequest", id, destination, now);
         let _infallible = write!(xml, "><saml:Issuer>{}</saml:Issuer><saml:NameID", escaped(&self.entity_id));
         let attributes = [("Format", &name.format), ("NameQualifier", &name.name_qualifier), ("SPNameQualifier", &name.sp_name_qualifier)];
         for (attribute, value) in attributes {
@@ -116,7 +107,7 @@ impl SamlSp {
 
     /// Core 3.7.2.
     pub(super) fn logout_response(&self, id: &str, destination: &Url, now: Timestamp, in_response_to: &str) -> String {
-        let mut xml = self.head("LogoutResponse", id, destination, now);
+        let mut xml = head("LogoutResponse", id, destination, now);
         let _infallible = write!(
             xml,
             " InResponseTo=\"{}\"><saml:Issuer>{}</saml:Issuer><samlp:Status><samlp:StatusCode Value=\"{SUCCESS}\"/></samlp:Status></samlp:LogoutResponse>",
@@ -125,6 +116,16 @@ impl SamlSp {
         );
         xml
     }
+}
+
+/// What every message begins with.
+fn head(name: &str, id: &str, destination: &Url, now: Timestamp) -> String {
+    format!(
+        "<samlp:{name} xmlns:samlp=\"{PROTOCOL}\" xmlns:saml=\"{ASSERTION}\" ID=\"{}\" Version=\"2.0\" IssueInstant=\"{}\" Destination=\"{}\"",
+        escaped(id),
+        write_time(now),
+        escaped(destination.as_str()),
+    )
 }
 
 /// Which parameter a message travels in.

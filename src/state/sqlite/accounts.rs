@@ -84,7 +84,7 @@ impl AccountStore for Store {
         let forgotten = sqlx::query(
             "update account set state = null, origin = null, account_id = null, login = null, login_folded = null, applied_sealed = null,
                desired_fp = null, policy_revision = null, in_doubt = null, attempts = 0, last_error = null, verified_at = null, awaiting = null,
-               approved_at = null, failed_at = null, seat = 0
+               seat_approved_at = null, join_approved_at = null, failed_at = null, seat = 0
              where upstream = $1 and issuer = $2 and subject = $3 and fence = $4",
         );
         let forgotten = forgotten.bind(key.upstream.as_str()).bind(key.subject.issuer.as_str()).bind(key.subject.subject.as_str()).bind(fence.0);
@@ -160,8 +160,8 @@ impl Store {
         let applied = self.sealer.seal(Purpose::Applied, &row_name(key)?, &plain)?;
         let saved = sqlx::query(
             "update account set state = $1, origin = $2, account_id = $3, login = $4, login_folded = $5, applied_sealed = $6, desired_fp = $7,
-               policy_revision = $8, in_doubt = $9, attempts = $10, last_error = $11, verified_at = $12, awaiting = $17, approved_at = $18,
-               failed_at = $19, seat = $20
+               policy_revision = $8, in_doubt = $9, attempts = $10, last_error = $11, verified_at = $12, awaiting = $17, seat_approved_at = $18,
+               join_approved_at = $22, failed_at = $19, seat = $20
              where upstream = $13 and issuer = $14 and subject = $15 and fence = $16
                and ($21 is null or $21 > (select count(*) from account as other
                  where other.upstream = $13 and other.seat = 1 and not (other.issuer = $14 and other.subject = $15)))",
@@ -184,10 +184,11 @@ impl Store {
             .bind(key.subject.subject.as_str())
             .bind(fence.0)
             .bind(record.awaiting.as_ref().map(word).transpose()?)
-            .bind(record.approved_at.map(Timestamp::millis))
+            .bind(record.seat_approved_at.map(Timestamp::millis))
             .bind(record.failed_at.map(Timestamp::millis))
             .bind(i64::from(record.takes_a_seat()))
-            .bind(seats.map(|seats| i64::try_from(seats).unwrap_or(i64::MAX)));
+            .bind(seats.map(|seats| i64::try_from(seats).unwrap_or(i64::MAX)))
+            .bind(record.join_approved_at.map(Timestamp::millis));
         match saved.execute(&self.writer).await {
             Ok(done) => Ok(done.rows_affected() == 1),
             Err(error) if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) => Err(StoreError::OwnedByAnother),
@@ -218,7 +219,8 @@ impl Store {
             last_error: text("last_error")?,
             verified_at: moment("verified_at")?,
             awaiting: text("awaiting")?.map(read_word).transpose()?,
-            approved_at: moment("approved_at")?,
+            seat_approved_at: moment("seat_approved_at")?,
+            join_approved_at: moment("join_approved_at")?,
             failed_at: moment("failed_at")?,
         }))
     }

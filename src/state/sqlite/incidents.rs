@@ -7,27 +7,44 @@ use super::{Store, garbled, time, unavailable};
 use crate::clock::Timestamp;
 use crate::fault::Incident;
 use crate::state::seal::Purpose;
-use crate::state::{IncidentBounds, IncidentRecord, IncidentStore, StoreError};
+use crate::state::{IncidentBounds, IncidentRecord, IncidentStore, OF_ONE_PERSON_MAX, StoreError};
 use async_trait::async_trait;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
-use zeroize::Zeroizing;
+use std::collections::BTreeSet;
 
 #[async_trait]
 impl IncidentStore for Store {
     async fn keep_incidents(&self, incidents: &[IncidentRecord]) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin_with("begin immediate").await.map_err(unavailable)?;
+        let mut people = BTreeSet::new();
         for incident in incidents {
             let code = number(incident.code)?;
-            let plain = Zeroizing::new(serde_json::to_vec(&incident.facts).map_err(garbled)?);
+            let plain = incident.facts.row().map_err(garbled)?;
+            let subject = incident.facts.person.as_ref().map(|person| &person.subject);
+            let person_key = subject.map(|subject| self.sealer.lookup("incident person", &[&subject.issuer, &subject.subject]).to_vec());
+            people.extend(person_key.clone());
             sqlx::query(
-                "insert into incident (code, at, person, sealed) values ($1, $2, $3, $4)
-                 on conflict (code) do update set at = excluded.at, person = excluded.person, sealed = excluded.sealed",
+                "insert into incident (code, at, person, person_key, sealed) values ($1, $2, $3, $4, $5)
+                 on conflict (code) do update set at = excluded.at, person = excluded.person, person_key = excluded.person_key, sealed = excluded.sealed",
             )
             .bind(code)
             .bind(incident.at.millis())
             .bind(i64::from(incident.facts.person.is_some()))
+            .bind(person_key)
             .bind(self.sealer.seal(Purpose::Incident, &code.to_be_bytes(), &plain)?)
+            .execute(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
+        }
+        for person_key in people {
+            // As in the sweep below, at once: whoever reloads a page that refuses does not push out what happened to others.
+            sqlx::query(
+                "delete from incident where person_key = $1
+                 and at <= (select at from incident where person_key = $1 order by at desc limit 1 offset $2)",
+            )
+            .bind(person_key)
+            .bind(i64::from(OF_ONE_PERSON_MAX))
             .execute(&mut *transaction)
             .await
             .map_err(unavailable)?;

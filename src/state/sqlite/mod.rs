@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Version of `schema.sql` that this build reads and writes.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// How long a writer waits for another one before it says that the store is not available.
 const BUSY: Duration = Duration::from_secs(5);
 /// Reads under way at a time; memory answers nearly all of them.

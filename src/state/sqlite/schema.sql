@@ -1,4 +1,4 @@
--- The store, version 2, for new files; steps/ has what brings an older one here. Times are milliseconds since the epoch. `sealed` columns are
+-- The store, version 3, for new files; steps/ has what brings an older one here. Times are milliseconds since the epoch. `sealed` columns are
 -- AES-256-GCM under [state] key (state/seal.rs).
 -- Small rows that are looked up by a hash are kept in the index itself (without rowid); rows with a sealed body are not, as
 -- SQLite wants such rows below a twentieth of a page.
@@ -71,7 +71,8 @@ create table account (
   last_error text,
   verified_at integer,
   awaiting text,
-  approved_at integer,
+  seat_approved_at integer,
+  join_approved_at integer,
   failed_at integer,
   seat integer not null default 0, -- 1: counts against max_accounts
   lease_owner text,
@@ -106,12 +107,15 @@ create index sign_in_subject on sign_in (subject_key);
 create index sign_in_email on sign_in (email_key) where email_key is not null;
 create index sign_in_at on sign_in (at);
 
--- What stood behind a page that said no. `code` is the incident code as a number of forty bits; `person` is 1 when somebody was signed in.
+-- What stood behind a page that said no. `code` is the incident code as a number of forty bits; `person` is 1 when somebody was signed in,
+-- and `person_key` then a keyed hash of issuer and subject.
 create table incident (
   code integer not null primary key,
   at integer not null,
   person integer not null,
+  person_key blob,
   sealed blob not null
 );
 create index incident_at on incident (at);
 create index incident_person on incident (person, at);
+create index incident_person_key on incident (person_key, at) where person_key is not null;

@@ -59,6 +59,14 @@ impl SessionStore for Store {
         found.fetch_optional(&self.readers).await.map_err(unavailable)?.map(|row| self.sign_on_from(&row)).transpose()
     }
 
+    async fn sign_ons_after(&self, after: Option<SignOnId>, limit: u32) -> Result<Vec<SignOn>, StoreError> {
+        let found = sqlx::query("select * from sign_on where id > $1 and ended_at is null order by id limit $2");
+        // Every id is longer than none.
+        let after = after.map_or_else(Vec::new, |id| id.0.to_vec());
+        let rows = found.bind(after).bind(i64::from(limit)).fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().map(|row| self.sign_on_from(row)).collect()
+    }
+
     async fn create_app_session(&self, cookie: SecretHash, sign_on: SignOnId, app: &str, at: Timestamp) -> Result<(), StoreError> {
         // From the live row, so that nothing is hung from a sign-on that has ended or was swept.
         sqlx::query(
@@ -84,6 +92,11 @@ impl SessionStore for Store {
             return Ok(None);
         };
         Ok(Some((row.try_get("app").map_err(unavailable)?, self.sign_on_from(&row)?)))
+    }
+
+    async fn live_sign_ons(&self) -> Result<Vec<SignOn>, StoreError> {
+        let found = sqlx::query("select * from sign_on where ended_at is null").fetch_all(&self.readers).await.map_err(unavailable)?;
+        found.iter().map(|row| self.sign_on_from(row)).collect()
     }
 
     async fn apps_of(&self, id: SignOnId) -> Result<Vec<String>, StoreError> {

@@ -172,7 +172,8 @@ async fn too_many_at_once_wait_for_a_human() {
     assert_eq!(world.record("p5").await.unwrap().awaiting, None);
     // A yes for one, then for all; it is no approval of anything else.
     world.desk.people().approve("wiki", "p3", "test").await.unwrap();
-    assert_eq!(world.record("p3").await.unwrap().approved_at, None);
+    let record = world.record("p3").await.unwrap();
+    assert_eq!((record.seat_approved_at, record.join_approved_at), (None, None));
     world.desk.tend(&[Arc::clone(&policy)], false).await;
     assert_eq!(world.app.count("disable"), 4);
     assert_eq!(world.desk.people().approve_leavers("wiki", "test").await.unwrap().len(), 1);

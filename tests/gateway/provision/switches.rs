@@ -297,7 +297,7 @@ async fn row_10_beyond_the_seats_a_human_may_approve() {
     assert_eq!(ready(&world.ensure(&session, &policy).await).login, "bob");
     assert_eq!(world.app.logins(), ["ada", "bob"]);
     let bob = people.show("wiki", "bob").await.unwrap();
-    assert_eq!((bob.state, bob.awaiting, bob.approved_at.is_some()), (AccountState::Active, None, true));
+    assert_eq!((bob.state, bob.awaiting, bob.seat_approved_at.is_some(), bob.join_approved_at), (AccountState::Active, None, true, None));
     assert!(people.list(None, Which::Waiting).await.unwrap().is_empty());
     // One was approved, not everybody.
     assert_eq!(refused(&world.sign_in(&person("cy", "cy", &[]), &policy).await), PublicMessage::AwaitingApproval);
@@ -306,6 +306,55 @@ async fn row_10_beyond_the_seats_a_human_may_approve() {
     world.clock.advance_ms(2_000);
     ready(&world.sign_in(&person("cy", "cy", &[]), &wider).await);
     assert_eq!(world.record("cy").await.unwrap().awaiting, None);
+}
+
+// A yes to a seat is no yes to memberships of an account that was there before.
+#[tokio::test]
+async fn row_34_who_was_given_a_seat_still_waits_to_join() {
+    let world = World::new().await;
+    let seats = |switches: &mut Switches| (switches.max_accounts, switches.on_exceed, switches.join) = (Some(1), OnExceed::Approve, Join::Approval);
+    let policy = recognising(OnExisting::Adopt, seats);
+    ready(&world.sign_in(&ada(), &policy).await);
+    let bob = person("bob", "bob", &["g-devs"]);
+    assert_eq!(refused(&world.sign_in(&bob, &policy).await), PublicMessage::AwaitingApproval);
+    let people = world.desk.people();
+    people.approve("wiki", "bob", "op").await.unwrap();
+    // Before he comes back, somebody makes the account at the app by hand.
+    world.app.put("bob", |_| {});
+    ready(&world.sign_in(&bob, &policy).await);
+    assert!(world.app.groups("bob").is_empty(), "nobody has approved that");
+    let record = world.record("bob").await.unwrap();
+    assert_eq!((record.state, record.awaiting), (AccountState::LinkedUnmanaged, Some(Awaiting::Join)));
+    assert_eq!((record.seat_approved_at.is_some(), record.join_approved_at), (true, None));
+    people.approve("wiki", "bob", "op").await.unwrap();
+    ready(&world.sign_in(&bob, &policy).await);
+    assert_eq!(world.app.groups("bob"), ["devs"]);
+}
+
+// Nor the other way round.
+#[tokio::test]
+async fn row_10_who_was_allowed_to_join_still_waits_for_a_seat() {
+    let world = World::new().await;
+    world.app.put("bob", |_| {});
+    let with = |seats: u64| {
+        let switches = move |switches: &mut Switches| {
+            (switches.max_accounts, switches.on_exceed, switches.join) = (Some(seats), OnExceed::Approve, Join::Approval);
+        };
+        recognising(OnExisting::Adopt, switches)
+    };
+    let bob = person("bob", "bob", &["g-devs"]);
+    ready(&world.sign_in(&bob, &with(2)).await);
+    world.desk.people().approve("wiki", "bob", "op").await.unwrap();
+    ready(&world.sign_in(&bob, &with(2)).await);
+    assert_eq!(world.app.groups("bob"), ["devs"]);
+    let record = world.record("bob").await.unwrap();
+    assert_eq!((record.seat_approved_at, record.join_approved_at.is_some()), (None, true));
+    // The account is removed at the app, and the seats are taken by others meanwhile.
+    world.app.accounts.lock().unwrap().clear();
+    ready(&world.sign_in(&ada(), &with(2)).await);
+    world.clock.advance_ms(2 * HOUR_MS);
+    assert_eq!(refused(&world.sign_in(&bob, &with(1)).await), PublicMessage::AwaitingApproval);
+    assert_eq!(world.app.logins(), ["ada"]);
 }
 
 #[tokio::test]
@@ -389,7 +438,7 @@ async fn row_34_who_was_there_before_joins_once_a_human_has_approved() {
     ready(&world.ensure(&session, &policy).await);
     assert_eq!(world.app.groups("ada"), ["devs"]);
     let record = world.record("ada").await.unwrap();
-    assert_eq!((record.state, record.awaiting, record.approved_at.is_some()), (AccountState::Active, None, true));
+    assert_eq!((record.state, record.awaiting, record.join_approved_at.is_some(), record.seat_approved_at), (AccountState::Active, None, true, None));
     // For good: no second yes for other groups.
     ready(&world.sign_in(&person("ada", "ada", &["g-ops"]), &policy).await);
     assert_eq!(world.app.groups("ada"), ["ops"]);

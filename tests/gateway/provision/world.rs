@@ -38,6 +38,42 @@ pub(crate) enum Fault {
     Hang,
 }
 
+/// Where a gateway is killed: at the n-th place from now on, before or after something is done. Whoever comes there goes no further.
+#[derive(Debug, Default)]
+pub(crate) struct Reaper {
+    /// Places left; nobody is killed at 0.
+    left: AtomicU64,
+    struck: AtomicBool,
+}
+
+impl Reaper {
+    pub(crate) fn arm(&self, places: u64) {
+        self.struck.store(false, Ordering::SeqCst);
+        self.left.store(places, Ordering::SeqCst);
+    }
+
+    pub(crate) fn disarm(&self) {
+        self.left.store(0, Ordering::SeqCst);
+        self.struck.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_struck(&self) -> bool {
+        self.struck.load(Ordering::SeqCst)
+    }
+
+    /// A place to die at.
+    async fn pass(&self) {
+        if self.has_struck() {
+            return std::future::pending().await;
+        }
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left == Ok(1) {
+            self.struck.store(true, Ordering::SeqCst);
+            std::future::pending().await
+        }
+    }
+}
+
 /// An app with an admin API: unique logins, compared without ASCII case.
 #[derive(Debug, Default)]
 pub(crate) struct App {
@@ -54,6 +90,7 @@ pub(crate) struct App {
     pub(crate) hung: AtomicBool,
     /// Whether it keeps the gateway's id.
     pub(crate) without_external_ids: AtomicBool,
+    reaper: Arc<Reaper>,
     next: AtomicI64,
 }
 
@@ -96,6 +133,7 @@ impl App {
     }
 
     async fn arrive(&self, call: &str) -> Result<Option<Fault>, Trouble> {
+        self.reaper.pass().await;
         self.calls.lock().unwrap().push(call.to_owned());
         if self.slow.load(Ordering::SeqCst) {
             self.go.notified().await;
@@ -228,7 +266,9 @@ impl Connector for App {
             }
             None => {}
         }
-        match self.does(context, step) {
+        let done = self.does(context, step);
+        self.reaper.pass().await;
+        match done {
             (outcome @ (Outcome::Exists | Outcome::Gone), _) => Err(trouble(&call, outcome)),
             done => Ok(done),
         }
@@ -256,6 +296,7 @@ impl App {
 pub(crate) struct Watched {
     inner: Arc<Store>,
     reads: AtomicU64,
+    reaper: Arc<Reaper>,
 }
 
 #[async_trait]
@@ -266,12 +307,19 @@ impl AccountStore for Watched {
         record
     }
     async fn lease(&self, key: &AccountKey, owner: &str, now: Timestamp, until: Timestamp) -> Result<Lease, StoreError> {
-        self.inner.lease(key, owner, now, until).await
+        self.reaper.pass().await;
+        let leased = self.inner.lease(key, owner, now, until).await;
+        self.reaper.pass().await;
+        leased
     }
     async fn save(&self, record: &AccountRecord, fence: Fence) -> Result<(), StoreError> {
-        self.inner.save(record, fence).await
+        self.reaper.pass().await;
+        let saved = self.inner.save(record, fence).await;
+        self.reaper.pass().await;
+        saved
     }
     async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError> {
+        self.reaper.pass().await;
         self.inner.release(key, fence).await
     }
     async fn save_within(&self, record: &AccountRecord, fence: Fence, seats: u64) -> Result<bool, StoreError> {
@@ -401,6 +449,9 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             retries: 2,
             steps: None,
             initial_password: vestibule::connector::model::InitialPassword::None,
+            tls: None,
+            concurrency: 8,
+            rate: None,
         }),
         headers: vec![
             Header {
@@ -452,6 +503,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<Watched>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) app: Arc<App>,
+    pub(crate) reaper: Arc<Reaper>,
     pub(crate) signer: Arc<Says>,
     pub(crate) slept_ms: Arc<AtomicU64>,
     pub(crate) counted: Arc<Counted>,
@@ -467,11 +519,13 @@ impl World {
         let clock = Arc::new(ManualClock::new(T0));
         let limits = config::Session { idle_ms: 400 * 3_600_000, max_ms: 400 * 3_600_000, cookie: "c".into(), same_site: "Lax" };
         let sessions = LiveSessions::new(store.clone(), clock.clone(), limits);
-        let store = Arc::new(Watched { inner: store, reads: AtomicU64::new(0) });
-        let (app, signer, slept_ms) = (Arc::new(App::default()), Arc::new(Says::default()), Arc::new(AtomicU64::new(0)));
+        let reaper = Arc::new(Reaper::default());
+        let store = Arc::new(Watched { inner: store, reads: AtomicU64::new(0), reaper: reaper.clone() });
+        let app = Arc::new(App { reaper: reaper.clone(), ..App::default() });
+        let (signer, slept_ms) = (Arc::new(Says::default()), Arc::new(AtomicU64::new(0)));
         let counted = Arc::new(Counted::default());
         let desk = desk_on(&tokio::runtime::Handle::current(), "gateway-1", &store, &clock, &app, &signer, &slept_ms, &counted);
-        Self { _folder: folder, store, clock, app, signer, slept_ms, counted, sessions, people: AtomicU64::new(0), desk }
+        Self { _folder: folder, store, clock, app, reaper, signer, slept_ms, counted, sessions, people: AtomicU64::new(0), desk }
     }
 
     /// Another gateway on the same store, or the same one after a restart.

@@ -2,7 +2,7 @@
 
 use super::Followed;
 use crate::fake_admin::{FakeAdmin, Flavour};
-use crate::whole::{APP, AUTH, Person, Tls, WIKI, cert, get, leaf, policy, policy_with, within};
+use crate::whole::{APP, AUTH, Person, Tls, WIKI, Wire, cert, get, leaf, policy, policy_with, within};
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -123,6 +123,82 @@ async fn who_may_not_enter_any_more_is_out_at_once_and_so_are_their_streams() {
     followed.edit("policies/app.toml", "everyone = true", "groups = [\"nobody\"]");
     assert_eq!(followed.reloaded().await, ["app.toml changed loaded"]);
     assert_eq!(followed.get(&person, APP, "/").await.status(), 403);
+    assert_eq!(wire.chunk().await, None);
+}
+
+/// A stream that has begun; the application's end of it stays open as long as it is held.
+async fn streaming(followed: &Followed, person: &Person, host: &str, path: &str) -> (Wire, Wire) {
+    let mut wire = followed.street.connect(host).await;
+    wire.send(get(person, host, path, "")).await;
+    let (mut upstream, _) = followed.app.accept_request().await;
+    upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n").await;
+    assert_eq!(wire.head().await.unwrap().status(), 200);
+    assert_eq!(wire.chunk().await.as_deref(), Some(&b"first"[..]));
+    (wire, upstream)
+}
+
+/// Whatever it is of a policy that closes the way: streams that came by it end, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_and_sockets_end_by_whatever_key_closes_their_way_and_stay_by_any_other() {
+    let followed = Followed::new().await;
+    let (person, other) = (followed.street.sign_in(APP).await, followed.street.sign_in(WIKI).await);
+    followed.app.by_hand();
+    let [app, wiki] = ["policies/app.toml", "policies/wiki.toml"].map(|file| fs::read_to_string(followed.path(file)).unwrap());
+    let everyone = |keys: &str| app.replacen("everyone = true", &format!("everyone = true\n{keys}"), 1);
+    let section = |keys: &str| format!("{app}\n[[path]]\nmatch = [\"/stream\"]\n{keys}\n");
+    let closed = wiki.replacen("everyone = true", "groups = [\"nobody\"]", 1);
+    for (text, stays) in [
+        (everyone("when = \"email != 'ada@example.com'\""), false),
+        (everyone("when = \"request.path == '/elsewhere'\""), false),
+        (everyone("when = \"request.path == '/stream'\""), true),
+        (everyone("networks = [\"192.0.2.0/24\"]"), false),
+        (everyone("networks = [\"127.0.0.0/8\"]"), true),
+        (section("groups = [\"nobody\"]"), false),
+        (section("networks = [\"192.0.2.0/24\"]"), false),
+        (section("methods = [\"GET\"]\nmax_age = \"1s\""), true),
+        (format!("{app}\n[[path]]\nmatch = [\"/elsewhere\"]\ngroups = [\"nobody\"]\n"), true),
+    ] {
+        let (mut wire, mut upstream) = streaming(&followed, &person, APP, "/stream").await;
+        let (mut ends, _held) = streaming(&followed, &other, WIKI, "/stream").await;
+        let mut socket = followed.street.connect(APP).await;
+        let ask = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        socket.send(get(&person, APP, "/stream", ask)).await;
+        let (mut far, _) = followed.app.accept_request().await;
+        far.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+        assert_eq!(socket.head().await.unwrap().status(), 101);
+
+        followed.write("policies/app.toml", &text);
+        followed.write("policies/wiki.toml", &closed);
+        assert_eq!(followed.reloaded().await, ["app.toml changed loaded", "wiki.toml changed loaded"], "{text}");
+        // They are all looked at together: when this one has ended, the others have been decided.
+        assert_eq!(ends.chunk().await, None);
+        if stays {
+            upstream.send("6\r\nsecond\r\n0\r\n\r\n").await;
+            assert_eq!(wire.chunk().await.as_deref(), Some(&b"second"[..]), "{text}");
+            far.send("frames").await;
+            assert_eq!(socket.exactly(6).await, b"frames", "{text}");
+        } else {
+            assert_eq!(wire.chunk().await, None, "{text}");
+            assert!(socket.is_over().await, "{text}");
+        }
+        followed.write("policies/app.toml", &app);
+        followed.write("policies/wiki.toml", &wiki);
+        assert_eq!(followed.reloaded().await, ["app.toml changed loaded", "wiki.toml changed loaded"]);
+    }
+}
+
+/// Nobody is signed in on a public page; when it is public no longer, its streams end too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_a_public_page_ends_when_the_page_is_public_no_longer() {
+    let followed = Followed::new().await;
+    followed.app.by_hand();
+    let plain = fs::read_to_string(followed.path("policies/app.toml")).unwrap();
+    let public = format!("{plain}\n[[path]]\nmatch = [\"/news\"]\npublic = true\n");
+    followed.write("policies/app.toml", &public);
+    assert_eq!(followed.reloaded().await, ["app.toml changed loaded"]);
+    let (mut wire, _upstream) = streaming(&followed, &Person::default(), APP, "/news").await;
+    followed.write("policies/app.toml", &plain);
+    assert_eq!(followed.reloaded().await, ["app.toml changed loaded"]);
     assert_eq!(wire.chunk().await, None);
 }
 

@@ -346,7 +346,8 @@ async fn users_are_listed_approved_and_forgotten_by_the_command_line() {
         last_error: None,
         verified_at: None,
         awaiting: Some(Awaiting::Account),
-        approved_at: None,
+        seat_approved_at: None,
+        join_approved_at: None,
         failed_at: None,
     };
     store.save(&record, fence).await.unwrap();
@@ -367,4 +368,63 @@ async fn users_are_listed_approved_and_forgotten_by_the_command_line() {
     assert_eq!(users(&["list"]).1, "nobody\n");
     served.audited(|event| event["action"] == "approval.granted");
     store.close().await;
+}
+
+/// Keys and sessions, by the command line; what acts is audited, and the file in which it is vouches for itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_are_ended_and_keys_rotated_by_the_command_line_and_the_audit_file_is_whole() {
+    use vestibule::clock::{Clock as _, SystemClock};
+    use vestibule::entropy::{Entropy, OsEntropy};
+    use vestibule::state::{SessionStore as _, seal::Sealer, sqlite};
+    let served = Served::start();
+    let ask = |words: &[&str]| said(&served.command(words).env("STATE_KEY", "a key for tests that is long enough to be one").output().unwrap());
+    assert_eq!(ask(&["sessions", "list"]), (Some(0), "nobody\n".to_owned()));
+    let (code, text) = ask(&["sessions", "revoke"]);
+    assert!(code == Some(64) && text.contains("--user"), "{text}");
+    assert_eq!(ask(&["sessions", "revoke", "--user", "zelda-1@example.org"]), (Some(1), "There was none.\n".to_owned()));
+
+    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::default());
+    let sealer = Sealer::new(&"a key for tests that is long enough to be one".into(), entropy).unwrap();
+    let store = sqlite::Store::open(&format!("sqlite:{}", served.folder.path().join("v.db").display()), sealer).await.unwrap();
+    for n in 1..=3 {
+        store.create_sign_on(crate::state::hash(&n.to_string()), &crate::state::sign_on(n, SystemClock.now())).await.unwrap();
+    }
+    let over = crate::state::sign_on(4, SystemClock.now().plus_ms(-9 * 3_600_000));
+    store.create_sign_on(crate::state::hash("4"), &over).await.unwrap();
+    let (code, text) = ask(&["sessions", "list"]);
+    assert!(code == Some(0) && text.lines().count() == 4 && text.contains("zelda-2@example.org") && !text.contains("zelda-4"), "{text}");
+    let (_, text) = ask(&["sessions", "revoke", "--user", "ZELDA-1@example.org", "--dry-run"]);
+    assert!(text.contains("zelda-1@example.org") && !text.contains("zelda-2"), "{text}");
+    let (code, text) = ask(&["sessions", "revoke", "--user", "ZELDA-1@example.org"]);
+    assert!(code == Some(0) && text.starts_with("Ended 1 session. "), "{text}");
+    assert!(store.sign_on_by_cookie(crate::state::hash("1")).await.unwrap().is_none());
+    assert!(store.sign_on_by_cookie(crate::state::hash("2")).await.unwrap().is_some());
+    assert!(ask(&["sessions", "revoke", "--all"]).1.starts_with("Ended 2 sessions. "));
+    store.close().await;
+
+    let (code, text) = ask(&["keys", "list"]);
+    assert!(code == Some(0) && text.lines().count() == 2 && text.contains("signs"), "{text}");
+    // The first key is younger than an hour.
+    let (code, text) = ask(&["keys", "rotate"]);
+    assert!(code == Some(2) && text.contains("wait until it is an hour old"), "{text}");
+    served.audited(|event| event["action"] == "session.revoked" && event["user"]["email"] == "zelda-2@example.org");
+
+    // The log as it was written, and as somebody would like it to have been.
+    let verify = || ask(&["audit", "verify"]);
+    let (code, text) = verify();
+    assert!(code == Some(0) && text.contains("every one as it was written"), "{text}");
+    let (code, text) = ask(&["audit", "search", "--user", "zelda-2@example.org", "--since", "1h"]);
+    assert!(code == Some(0) && text.lines().count() == 2 && text.contains("session.revoked"), "{text}");
+    let (code, text) = ask(&["audit", "search", "--user", "nobody@example.org"]);
+    assert_eq!((code, text.as_str()), (Some(1), "no event fits\n"));
+    let path = served.folder.path().join("audit.jsonl");
+    let whole = fs::read_to_string(&path).unwrap();
+    let at = whole.lines().position(|line| line.contains("zelda-2@example.org")).unwrap() + 1;
+    fs::write(served.folder.path().join("forged.jsonl"), whole.replace("zelda-2@example.org", "zelda-3@example.org")).unwrap();
+    let (code, text) = ask(&["audit", "verify", "forged.jsonl"]);
+    assert!(code == Some(1) && text.contains(&format!("forged.jsonl:{at}: was changed after it was written")), "{text}");
+    let without: String = whole.lines().filter(|line| !line.contains("zelda-2@example.org")).map(|line| format!("{line}\n")).collect();
+    fs::write(served.folder.path().join("forged.jsonl"), without).unwrap();
+    let (code, text) = ask(&["audit", "verify", "forged.jsonl"]);
+    assert!(code == Some(1) && text.contains(&format!("forged.jsonl:{at}: one or more lines are missing before this one")), "{text}");
 }

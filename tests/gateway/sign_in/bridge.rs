@@ -326,7 +326,7 @@ async fn a_token_of_the_gateway_is_exchanged_for_one_of_the_app_s() {
     let (world, app) = bridged("[provision.settings]\nby = \"token\"\n[sign_in]\nmode = \"token_exchange\"\n[jwt]\naudience = \"formy\"\n").await;
     let mut ada = Person::default();
     world.sign_in(&mut ada, "ada").await;
-    app.seen();
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
     let own = format!("GET /api/sync HTTP/1.1\r\nHost: {APP}\r\nAuthorization: Bearer forged\r\n{}\r\n", ada.cookies(APP));
     assert_eq!(world.whole.ask(APP, own).await.text(), "you are ada");
     assert_eq!(world.whole.get(&ada, APP, "/api/sync").await.text(), "you are ada");

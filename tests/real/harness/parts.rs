@@ -222,7 +222,10 @@ impl SimpleSaml {
     /// Starts it. People have their name as password.
     pub(crate) async fn start(site: &Site) -> Self {
         const CODE: &str = "/usr/share/simplesamlphp/www";
-        assert!(std::path::Path::new(CODE).exists(), "{CODE} is missing: the real parts are not installed. Run `make setup-lab` first (`make test` does)");
+        assert!(
+            std::path::Path::new(CODE).exists(),
+            "{CODE} is missing: the real parts are not installed. Run `make setup-lab` first (`make test` does)"
+        );
         let port = free_port();
         let folder = site.folder().join("simplesamlphp");
         fs::create_dir_all(folder.join("tmp")).expect("the test's folder takes folders");

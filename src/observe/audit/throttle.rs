@@ -1,0 +1,187 @@
+//! Lines that strangers can cause, and how many of them are written.
+//!
+//! Lives here: [`Throttle`]. Whoever shows a wrong token ten thousand times a second must not fill the audit log with it: of each action, reason and address ten
+//! lines a minute are written, and the next one that is written says how many were left out (`left_out`). Apart because it goes before every shape. Lines about
+//! somebody who is known are never left out, nor are those about what the gateway or an operator did: it knows strangers by what an event lacks.
+
+use super::fields::Fields;
+use super::meaning::{Class, Meaning, Status};
+use crate::clock::Timestamp;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+/// Lines a minute, of one kind and address.
+const LINES_MAX: u32 = 10;
+/// …which is so long.
+const MINUTE_MS: i64 = 60_000;
+/// Kinds and addresses that are told apart at a time; beyond that, all others of an action share ten lines.
+const TOLD_APART_MAX: usize = 4096;
+
+/// Counts.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(Mutex<HashMap<Kind, Seen>>);
+
+/// What is alike.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Kind {
+    action: String,
+    reason: String,
+    source: String,
+}
+
+#[derive(Debug)]
+struct Seen {
+    since: Timestamp,
+    lines: u32,
+    left_out: u64,
+}
+
+/// What becomes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// It is written, and says how many like it were not.
+    Written {
+        /// Lines like it since the last one.
+        left_out: u64,
+    },
+    /// It is counted.
+    LeftOut,
+}
+
+impl Throttle {
+    /// Whether the event is written.
+    pub(super) fn admit(&self, event: &Fields, meaning: &Meaning, now: Timestamp) -> Admitted {
+        if !is_by_a_stranger(event, meaning) {
+            return Admitted::Written { left_out: 0 };
+        }
+        let text = |name: &str| event.text(name).to_owned();
+        let mut kind = Kind { action: text("action"), reason: text("reason"), source: source(event) };
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seen.contains_key(&kind) && seen.len() >= TOLD_APART_MAX {
+            seen.retain(|_, one| one.left_out > 0 || !one.is_over(now));
+            if seen.len() >= TOLD_APART_MAX {
+                (kind.reason, kind.source) = (String::new(), String::new());
+            }
+        }
+        let one = seen.entry(kind).or_insert_with(|| Seen { since: now, lines: 0, left_out: 0 });
+        if one.is_over(now) {
+            (one.since, one.lines) = (now, 0);
+        }
+        if one.lines >= LINES_MAX {
+            one.left_out += 1;
+            return Admitted::LeftOut;
+        }
+        one.lines += 1;
+        Admitted::Written { left_out: std::mem::take(&mut one.left_out) }
+    }
+}
+
+impl Seen {
+    /// A clock that was set back ends a minute too.
+    fn is_over(&self, now: Timestamp) -> bool {
+        !(0..MINUTE_MS).contains(&now.since_ms(self.since))
+    }
+}
+
+/// A no to somebody of whom nothing is known.
+fn is_by_a_stranger(event: &Fields, meaning: &Meaning) -> bool {
+    let refusal = meaning.status == Status::Failure && matches!(meaning.class, Class::Authentication | Class::HttpActivity);
+    (refusal && event.text("user.sub").is_empty()) || event.text("action") == "admin.refused"
+}
+
+/// The address; of IPv6 the first 64 bits, for the others are the stranger's to choose. At the operators' socket, the user.
+fn source(event: &Fields) -> String {
+    let written = event.text("src.ip");
+    match written.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => address.segments().iter().take(4).map(|part| format!("{part:x}:")).collect(),
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Err(_not_one) => event.text("operator").to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Admitted, LINES_MAX, TOLD_APART_MAX, Throttle};
+    use crate::clock::Timestamp;
+    use crate::observe::audit::fields::fields;
+    use crate::observe::audit::meaning::{UNKNOWN, meaning};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(1_795_299_617 + seconds)
+    }
+
+    fn told(throttle: &Throttle, event: &[(&str, &str)], seconds: i64) -> Option<u64> {
+        let event = fields(event);
+        let means = meaning(event.text("action"), "").unwrap_or(UNKNOWN);
+        match throttle.admit(&event, &means, at(seconds)) {
+            Admitted::Written { left_out } => Some(left_out),
+            Admitted::LeftOut => None,
+        }
+    }
+
+    #[test]
+    fn of_a_flood_ten_lines_a_minute_are_written_and_the_next_says_how_many_were_not() {
+        let check = |flood: &[(&str, &str)]| {
+            let throttle = Throttle::default();
+            let written: Vec<_> = (0..1000).map(|_| told(&throttle, flood, 0)).collect();
+            assert_eq!(written.iter().filter(|line| **line == Some(0)).count(), 10, "{flood:?}");
+            assert_eq!(written.iter().filter(|line| line.is_none()).count(), 990, "{flood:?}");
+            assert_eq!(told(&throttle, flood, 59), None);
+            assert_eq!(told(&throttle, flood, 60), Some(991));
+            assert_eq!(told(&throttle, flood, 61), Some(0), "said once");
+        };
+        check(&[("action", "token.refused"), ("reason", "signature"), ("src.ip", "192.0.2.7")]);
+        check(&[("action", "token.refused")]);
+        check(&[("action", "login.failed"), ("reason", "state_unknown"), ("src.ip", "192.0.2.7")]);
+        check(&[("action", "access.denied"), ("reason", "networks"), ("src.ip", "192.0.2.7")]);
+        check(&[("action", "admin.refused"), ("operator", "eve")]);
+    }
+
+    #[test]
+    fn one_stranger_takes_nobody_elses_lines() {
+        let throttle = Throttle::default();
+        let one = |reason: &str, ip: &str, seconds| told(&throttle, &[("action", "token.refused"), ("reason", reason), ("src.ip", ip)], seconds);
+        for _ in 0..50 {
+            one("signature", "192.0.2.7", 0);
+            one("signature", "2001:db8::1", 0);
+        }
+        assert_eq!(one("signature", "192.0.2.7", 0), None);
+        assert_eq!(one("signature", "2001:db8::ffff:2", 0), None, "the same network is the same stranger");
+        assert_eq!(one("signature", "192.0.2.8", 0), Some(0));
+        assert_eq!(one("signature", "2001:db8:0:1::1", 0), Some(0));
+        assert_eq!(one("expired", "192.0.2.7", 0), Some(0));
+        assert_eq!(one("signature", "192.0.2.7", -10), Some(41), "a clock that was set back leaves nothing out for long");
+    }
+
+    #[test]
+    fn what_is_known_and_what_the_gateway_does_is_always_written() {
+        let throttle = Throttle::default();
+        for event in [
+            &[("action", "access.denied"), ("user.sub", "s-1"), ("src.ip", "192.0.2.7")][..],
+            &[("action", "login.succeeded"), ("src.ip", "192.0.2.7")],
+            &[("action", "config.rejected")],
+            &[("action", "account.failed"), ("user.sub", "s-1")],
+            &[("action", "admin.command"), ("operator", "root")],
+            &[("action", "something.new")],
+        ] {
+            assert!((0..100).all(|_| told(&throttle, event, 0) == Some(0)), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn any_number_of_addresses_has_bounded_room_and_bounded_lines() {
+        let throttle = Throttle::default();
+        let flood = |seconds| {
+            let one = |n: u32| {
+                let ip = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
+                usize::from(told(&throttle, &[("action", "token.refused"), ("src.ip", &ip)], seconds).is_some())
+            };
+            (0..20_000).map(one).sum::<usize>()
+        };
+        let most = TOLD_APART_MAX + usize::try_from(LINES_MAX).unwrap();
+        assert_eq!(flood(0), most);
+        assert!(throttle.0.lock().unwrap().len() <= TOLD_APART_MAX + 1);
+        assert!(flood(61) <= most);
+    }
+}
