@@ -249,6 +249,10 @@ impl State {
                 set(account, extract, value);
             }
         }
+        // What the step itself wants to see of the account that it made.
+        for (at, value) in cue.wanted() {
+            put(account, &at, value);
+        }
         for attribute in cue.attributes() {
             if let (Some(read), Some(value)) = (&attribute.read, cue.value(&format!("want.{}", attribute.name)).cloned()) {
                 set(account, read, value);

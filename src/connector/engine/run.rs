@@ -58,17 +58,17 @@ impl Engine {
             }
         }
         self.admit(&step).await?;
+        if call.select.is_some() && self.has_pre_steps() {
+            // What is looked for may be made of what the pre-step saved, such as the server's own name.
+            let values = self.signed_in(None).await?.values;
+            names.own.insert("session".to_owned(), Value::Object(values));
+        }
         let mut answer = match (&call.paginate, &call.base) {
             (Some(paginate), _) => self.pages(&step, call, paginate, names).await?,
             (None, Some(_)) => self.over_base(&step, call, names).await?,
             (None, None) => self.one(&step, call, names, &[]).await?.0,
         };
         if classify::is_success(answer.outcome) {
-            if call.select.is_some() && self.has_pre_steps() {
-                // What is looked for may be made of what the pre-step saved, such as the server's own name.
-                let values = self.signed_in(None).await?.values;
-                names.own.insert("session".to_owned(), Value::Object(values));
-            }
             self.choose(&step, call, names, &mut answer)?;
         }
         if classify::is_success(answer.outcome) {

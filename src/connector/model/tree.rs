@@ -19,7 +19,7 @@ pub enum Tree {
     Scim(Template),
     /// `{ "$rison" = "(filters:!((col:username,opr:eq,value:{want.login})))" }`: values become quoted strings of Rison.
     Rison(Template),
-    /// `{ "$influxql" = "DROP USER \"{account.id}\"" }`: values become the inside of a quoted name or string of InfluxQL.
+    /// `{ "$influxql" = "DROP USER \"{account.id}\"" }`: values become the inside of a quoted name or string of `InfluxQL`.
     InfluxQl(Template),
     /// `{ "$json" = { … } }`: the tree as one text, for an app that takes JSON in a parameter.
     Json(Box<Self>),
@@ -236,7 +236,7 @@ fn influxql(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Tree> {
     Some(Tree::InfluxQl(template))
 }
 
-/// A value between quotes of InfluxQL, where `\` escapes itself, both quotes and the line break (InfluxQL specification, "Strings").
+/// A value between quotes of `InfluxQL`, where `\` escapes itself, both quotes and the line break (`InfluxQL` specification, "Strings").
 fn influxql_inside(value: &Value) -> Result<String, EvalError> {
     let text = plain(value)?;
     if text.chars().any(|c| c.is_control() && c != '\n') {
