@@ -53,6 +53,7 @@ setup-lint: setup-build
 
 setup-lab:
 	@tests/setup/lab.sh
+	@tests/setup/apps.sh
 
 setup-bench:
 	@tests/setup/bench.sh

@@ -5,10 +5,14 @@ use crate::source::{Problem, SourceFile};
 use std::sync::{Arc, LazyLock};
 
 /// Name and text of each file of `policies/connectors/`.
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 19] = [
     ("policies/connectors/scim.toml", include_str!("../../policies/connectors/scim.toml")),
     ("policies/connectors/grafana.toml", include_str!("../../policies/connectors/grafana.toml")),
     ("policies/connectors/jupyterhub.toml", include_str!("../../policies/connectors/jupyterhub.toml")),
+    ("policies/connectors/redmine.toml", include_str!("../../policies/connectors/redmine.toml")),
+    ("policies/connectors/zabbix.toml", include_str!("../../policies/connectors/zabbix.toml")),
+    ("policies/connectors/synapse.toml", include_str!("../../policies/connectors/synapse.toml")),
+    ("policies/connectors/influxdb.toml", include_str!("../../policies/connectors/influxdb.toml")),
     ("policies/connectors/gitea.toml", include_str!("../../policies/connectors/gitea.toml")),
     ("policies/connectors/gitlab.toml", include_str!("../../policies/connectors/gitlab.toml")),
     ("policies/connectors/keycloak.toml", include_str!("../../policies/connectors/keycloak.toml")),

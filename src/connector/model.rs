@@ -216,6 +216,17 @@ pub struct Auth {
     pub prefix: String,
     /// When the credential goes with a request.
     pub presented: Presented,
+    /// JSON-RPC of before the header: a member of the request that carries the token instead.
+    pub member: Option<AuthMember>,
+}
+
+/// `auth = { jsonrpc = "auth", if = "settings.token_in_body" }`.
+#[derive(Debug, Clone)]
+pub struct AuthMember {
+    /// Its name.
+    pub name: String,
+    /// Over `settings`; left out: always.
+    pub condition: Option<Condition>,
 }
 
 /// When the policy's credential goes with a request. Headers of `[provision.headers]` always do.

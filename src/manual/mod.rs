@@ -14,6 +14,9 @@ pub mod words;
 #[doc = include_str!("writing.md")]
 pub mod writing {}
 
+#[doc = include_str!("first_policy.md")]
+pub mod first_policy {}
+
 #[doc = include_str!("policy.md")]
 pub mod policy {}
 

@@ -249,6 +249,10 @@ impl State {
                 set(account, extract, value);
             }
         }
+        // What the step itself wants to see of the account that it made.
+        for (at, value) in cue.wanted() {
+            put(account, &at, value);
+        }
         for attribute in cue.attributes() {
             if let (Some(read), Some(value)) = (&attribute.read, cue.value(&format!("want.{}", attribute.name)).cloned()) {
                 set(account, read, value);
@@ -267,7 +271,9 @@ impl State {
             let lone =
                 || sent.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.values().next()).filter(|inner| inner.is_object());
             let mut account = inner.or_else(lone).unwrap_or(&sent).clone();
-            if let Some(extract) = &cue.shape.id {
+            // At some applications the login is the id.
+            let [at_id, at_login] = [&cue.shape.id, &cue.shape.login].map(|extract| extract.as_ref().and_then(place).map(|at| &at.0));
+            if let (Some(extract), false) = (&cue.shape.id, at_id == at_login) {
                 set(&mut account, extract, Value::from(MADE_ID));
             }
             for (extract, name) in [(&cue.shape.login, "user.name"), (&cue.shape.email, "user.email")] {

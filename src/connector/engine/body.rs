@@ -5,7 +5,7 @@ use crate::connector::model::{Body, Call, Http, Tree, plain};
 use crate::expr::{EvalError, Lookup};
 use aws_lc_rs::hmac;
 use bytes::Bytes;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -21,6 +21,9 @@ pub(super) fn encode(call: &Call, names: &dyn Lookup, http: &Http, authority: &A
             let mut request = json!({ "jsonrpc": "2.0", "method": method, "id": authority.id });
             if let (Some(tree), Some(request)) = (params, request.as_object_mut()) {
                 request.insert("params".to_owned(), tree.render(names)?.unwrap_or_else(|| Value::Object(Map::new())));
+            }
+            if let (Some((name, token)), Some(request)) = (member(http, names, authority)?, request.as_object_mut()) {
+                request.insert(name.to_owned(), Value::from(token.expose_secret()));
             }
             json(&request)
         }
@@ -45,6 +48,13 @@ pub(super) fn encode(call: &Call, names: &dyn Lookup, http: &Http, authority: &A
             (Bytes::from(out.finish()), Some(FORM.to_owned()))
         }
     })
+}
+
+/// The token, where it goes into a member of the request.
+pub(super) fn member<'a>(http: &'a Http, names: &dyn Lookup, authority: &'a Authority<'_>) -> Result<Option<(&'a str, &'a SecretString)>, EvalError> {
+    let Some(member) = http.auth.member.as_ref().filter(|_| !authority.is_pre_step) else { return Ok(None) };
+    let applies = member.condition.as_ref().map_or(Ok(true), |condition| condition.holds(names))?;
+    Ok(authority.token.or(authority.credential.token.as_ref()).filter(|_| applies).map(|token| (member.name.as_str(), token)))
 }
 
 fn form(fields: &[(String, Tree)], names: &dyn Lookup) -> Result<String, EvalError> {

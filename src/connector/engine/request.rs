@@ -4,7 +4,7 @@
 //! shape a value could change is refused before anything is sent.
 
 use super::body;
-use crate::connector::model::{Auth, Call, Http, Presented, plain};
+use crate::connector::model::{Auth, Body, Call, Http, Presented, plain};
 use crate::connector::{Outcome, Trouble};
 use crate::expr::{EvalError, Lookup};
 use crate::outbound::OutboundRequest;
@@ -86,7 +86,8 @@ pub(super) fn build(
     let url = below(base, &path, &query).ok_or_else(|| refuse("the address would leave its place".to_owned()))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, value(&http.accept).map_err(&refuse)?);
-    authorize(&mut headers, authority, &http.auth).map_err(&refuse)?;
+    let in_body_already = matches!(call.body, Body::JsonRpc { .. }) && body::member(http, names, authority).is_ok_and(|member| member.is_some());
+    authorize(&mut headers, authority, &http.auth, in_body_already).map_err(&refuse)?;
     for (name, template) in http.headers.iter().chain(&call.headers) {
         match template.render(names) {
             Ok(Value::Null) | Err(EvalError::Absent(_)) => {}
@@ -103,7 +104,7 @@ pub(super) fn build(
     Ok(OutboundRequest { method: call.method.clone(), url, headers, body, timeout_ms: 0, response_bytes_max: 0 })
 }
 
-fn authorize(headers: &mut HeaderMap, authority: &Authority<'_>, auth: &Auth) -> Result<(), String> {
+fn authorize(headers: &mut HeaderMap, authority: &Authority<'_>, auth: &Auth, in_body_already: bool) -> Result<(), String> {
     let credential = authority.credential;
     let secret = |text: String| {
         // The message must not show what could not be sent.
@@ -126,7 +127,7 @@ fn authorize(headers: &mut HeaderMap, authority: &Authority<'_>, auth: &Auth) ->
         let name = http::HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
         headers.insert(name, secret(hidden.expose_secret().to_owned())?);
     }
-    if let (Some(token), true) = (authority.token.or(credential.token.as_ref()), shows_token) {
+    if let (Some(token), true) = (authority.token.or(credential.token.as_ref()), shows_token && !in_body_already) {
         headers.insert(auth.header.clone(), secret(format!("{}{}", auth.prefix, token.expose_secret()))?);
     }
     if let Some(cookies) = &authority.cookies {

@@ -58,6 +58,11 @@ impl Engine {
             }
         }
         self.admit(&step).await?;
+        if call.select.is_some() && self.has_pre_steps() {
+            // What is looked for may be made of what the pre-step saved, such as the server's own name.
+            let values = self.signed_in(None).await?.values;
+            names.own.insert("session".to_owned(), Value::Object(values));
+        }
         let mut answer = match (&call.paginate, &call.base) {
             (Some(paginate), _) => self.pages(&step, call, paginate, names).await?,
             (None, Some(_)) => self.over_base(&step, call, names).await?,

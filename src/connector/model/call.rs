@@ -87,7 +87,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
     if classify.len() == defaults.classify.len() {
         reader.error_help("missing-key", &node.span, "a step must `classify` its answers", "classify = [{ status = 200, outcome = \"found\" }]");
     }
-    let select = table.get("select").and_then(|entry| select(reader, &entry.node, env));
+    let select = table.get("select").and_then(|entry| select(reader, &entry.node, env, expect));
     if matches!(expect, Expect::Lookup | Expect::Resolve) && select.is_none() && effect == Effect::Read {
         let help = "select = { where = { \"/login\" = \"{want.login}\" }, fold = \"login\" }";
         reader.error_help("missing-key", &node.span, "a lookup must say what it takes for an exact match: `select`", help);
@@ -385,8 +385,14 @@ fn tests(reader: &mut Reader<'_>, node: &Node) -> Vec<(Pointer, Test)> {
     out
 }
 
-fn select(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Select> {
+fn select(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Expect) -> Option<Select> {
     let table = reader.table(node)?;
+    // A list may leave elements out by a condition; whoever looks for one account or one name compares.
+    if let (Expect::Read, Some(entry)) = (expect, table.get("when")) {
+        reader.keys(table, "`select`", &["items", "when"]);
+        let condition = reader.condition(&entry.node, &env.clone().with("item", Type::Dynamic, false))?;
+        return Some(Select { items: reader.pointer_at(table, "items"), filter: Filter::When(condition) });
+    }
     reader.keys(table, "`select`", &["items", "where", "fold"]);
     let same = [
         ("exact", SameAs::Folded(Fold::Exact)),

@@ -3,7 +3,7 @@
 use super::call::{self, Expect};
 use super::read::{Reader, literal};
 use super::{
-    AccountShape, Attribute, Auth, Body, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit, Pointer,
+    AccountShape, Attribute, Auth, AuthMember, Body, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit, Pointer,
     Presented, Rejected, Setting, SignIn, Verb, Way,
 };
 use super::{defaults, disable};
@@ -154,7 +154,7 @@ pub(super) fn rest() -> Model {
         summary: "A policy's own steps".to_owned(),
         tested_with: Vec::new(),
         http: Http {
-            auth: Auth { header: http::header::AUTHORIZATION, prefix: "Bearer ".to_owned(), presented: Presented::Usual },
+            auth: Auth { header: http::header::AUTHORIZATION, prefix: "Bearer ".to_owned(), presented: Presented::Usual, member: None },
             accept: "application/json".to_owned(),
             content_type: "application/json".to_owned(),
             headers: Vec::new(),
@@ -279,7 +279,7 @@ fn http(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Http {
     reader.keys(table, "`[http]`", &["auth", "accept", "content_type", "headers", "session_ttl", "token_ttl"]);
     let mut out = rest().http;
     if let Some(entry) = table.get("auth") {
-        auth(reader, &entry.node, &mut out.auth);
+        auth(reader, &entry.node, &mut out.auth, env);
     }
     out.accept = reader.text_at(table, "accept").unwrap_or(out.accept);
     out.content_type = reader.text_at(table, "content_type").unwrap_or(out.content_type);
@@ -305,13 +305,20 @@ fn http(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Http {
 }
 
 /// `{ header = "X-API-KEY", prefix = "" }`, `"basic"` or `"none"`.
-fn auth(reader: &mut Reader<'_>, node: &Node, out: &mut Auth) {
+fn auth(reader: &mut Reader<'_>, node: &Node, out: &mut Auth, env: &Env) {
     let Some(given) = node.as_table() else {
         let words = [("basic", Presented::Basic), ("none", Presented::Nowhere)];
         out.presented = reader.choice(node, &words).unwrap_or(out.presented);
         return;
     };
-    reader.keys(given, "`auth`", &["header", "prefix"]);
+    reader.keys(given, "`auth`", &["header", "prefix", "jsonrpc", "if"]);
+    if let Some(name) = reader.text_at(given, "jsonrpc") {
+        let condition = given.get("if").and_then(|entry| reader.condition(&entry.node, env));
+        out.member = Some(AuthMember { name, condition });
+        if given.get("header").is_none() {
+            return;
+        }
+    }
     if let Some(name) = reader.text_at(given, "header").and_then(|text| http::HeaderName::from_bytes(text.as_bytes()).ok()) {
         out.header = name;
     }

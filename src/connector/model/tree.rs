@@ -19,6 +19,8 @@ pub enum Tree {
     Scim(Template),
     /// `{ "$rison" = "(filters:!((col:username,opr:eq,value:{want.login})))" }`: values become quoted strings of Rison.
     Rison(Template),
+    /// `{ "$influxql" = "DROP USER \"{account.id}\"" }`: values become the inside of a quoted name or string of `InfluxQL`.
+    InfluxQl(Template),
     /// `{ "$json" = { … } }`: the tree as one text, for an app that takes JSON in a parameter.
     Json(Box<Self>),
     /// `{ "$number" = "{account.id}" }`: a text of digits as a number, for an app whose ids are numbers.
@@ -56,6 +58,7 @@ fn compile_table(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Option<Tr
         return match sink.key.as_str() {
             "$scim" => reader.template(&sink.node, env).map(Tree::Scim),
             "$rison" => reader.template(&sink.node, env).map(Tree::Rison),
+            "$influxql" => influxql(reader, &sink.node, env),
             "$number" => reader.template(&sink.node, env).map(Tree::Number),
             "$json" => compile(reader, &sink.node, env).map(|tree| Tree::Json(Box::new(tree))),
             _ => unknown(reader, sink),
@@ -85,7 +88,7 @@ fn compile_table(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Option<Tr
 }
 
 fn unknown(reader: &mut Reader<'_>, entry: &Entry) -> Option<Tree> {
-    let help = "known: $scim, $rison, $number, $json (each alone), $each, $item (with $each, instead of fields)";
+    let help = "known: $scim, $rison, $influxql, $number, $json (each alone), $each, $item (with $each, instead of fields)";
     reader.error_help("unknown-key", &entry.key_span, format!("`{}` is not known here", entry.key), help);
     None
 }
@@ -109,7 +112,7 @@ impl Tree {
         let reads = |template: &Template| template.names().iter().any(|read| read.split(['.', '[']).next() == Some(name));
         match self {
             Self::Literal(_) => false,
-            Self::Template(template) | Self::Scim(template) | Self::Rison(template) | Self::Number(template) => reads(template),
+            Self::Template(template) | Self::Scim(template) | Self::Rison(template) | Self::InfluxQl(template) | Self::Number(template) => reads(template),
             Self::Json(tree) => tree.reads(name),
             Self::EachValue(over, tree) => reads(over) || tree.reads(name),
             Self::List(items) => items.iter().any(|item| item.reads(name)),
@@ -128,6 +131,7 @@ impl Tree {
             Self::Template(template) => optional(template.render(names)),
             Self::Scim(template) => optional(template.render_escaped(names, &scim_string).map(Value::String)),
             Self::Rison(template) => optional(template.render_escaped(names, &rison_string).map(Value::String)),
+            Self::InfluxQl(template) => optional(template.render_escaped(names, &influxql_inside).map(Value::String)),
             Self::Json(tree) => Ok(tree.render(names)?.map(|value| Value::String(value.to_string()))),
             Self::Number(template) => optional(template.render(names).and_then(|value| {
                 // What stands in for an id in a dry run is the name of what is meant.
@@ -220,6 +224,27 @@ fn rison_string(value: &Value) -> Result<String, EvalError> {
     }
 }
 
+/// Every value stands in quotes, so that it is a name or a string and never a word of the language.
+fn influxql(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Tree> {
+    let template = reader.template(node, env)?;
+    let shape = template.shape("\u{0}");
+    let bare = shape.replace("\"\u{0}\"", "").replace("'\u{0}'", "");
+    if bare.contains('\u{0}') {
+        reader.error_help("wrong-type", &node.span, "every value in InfluxQL stands in quotes of its own", "\"{want.login}\" for a name, '{random}' for a string");
+        return None;
+    }
+    Some(Tree::InfluxQl(template))
+}
+
+/// A value between quotes of `InfluxQL`, where `\` escapes itself, both quotes and the line break (`InfluxQL` specification, "Strings").
+fn influxql_inside(value: &Value) -> Result<String, EvalError> {
+    let text = plain(value)?;
+    if text.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(EvalError::Type("InfluxQL takes no control characters here".to_owned()));
+    }
+    Ok(text.replace('\\', "\\\\").replace('"', "\\\"").replace('\'', "\\'").replace('\n', "\\n"))
+}
+
 /// A whole number, also from its text.
 fn number(value: &Value) -> Result<Value, EvalError> {
     let number = match value {
@@ -238,5 +263,57 @@ pub(in crate::connector) fn plain(value: &Value) -> Result<String, EvalError> {
         Value::String(text) => Ok(text.clone()),
         Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => Err(EvalError::Type("a text, number or boolean is needed here".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::connector::model::{Body, Model, Verb};
+    use crate::source::SourceFile;
+    use serde_json::{Map, Value, json};
+
+    const MINE: &str = r#"
+connector = "mine"
+version   = 1
+[account]
+id    = "/0"
+login = "/0"
+[[create]]
+name     = "create"
+effect   = "write"
+post     = "/query"
+form     = { q = { "$influxql" = '''STATEMENT''' } }
+classify = [{ status = 200, outcome = "created" }]
+"#;
+
+    fn parsed(statement: &str) -> (Option<Model>, Vec<&'static str>) {
+        let text = MINE.replace("STATEMENT", statement);
+        let (model, problems) = Model::parse(&SourceFile { name: "mine.toml".into(), text: text.into() });
+        (model, problems.iter().map(|problem| problem.code).collect())
+    }
+
+    #[test]
+    fn a_value_in_influxql_is_never_a_word_of_the_language() {
+        let check = |statement: &str, expected: &[&str]| assert_eq!(parsed(statement).1, expected, "{statement}");
+        check("DROP USER {want.login}", &["wrong-type"]);
+        check("DROP USER \"my {want.login}\"", &["wrong-type"]);
+        check("DROP USER \"{want.login}'", &["wrong-type"]);
+        check("DROP USER \"{want.login}\"", &[]);
+        check("SHOW USERS", &[]);
+    }
+
+    #[test]
+    fn a_value_in_influxql_does_not_end_its_quotes() {
+        let model = parsed("CREATE USER \"{want.login}\" WITH PASSWORD '{random}'").0.unwrap();
+        let Body::Form(fields) = &model.verbs[&Verb::Create][0].body else { panic!("a form") };
+        let render = |login: &str, random: &str| {
+            let names = Map::from_iter([("want".to_owned(), json!({ "login": login })), ("random".to_owned(), Value::from(random))]);
+            fields[0].1.render(&names)
+        };
+        assert!(render("a\u{0}b", "x").is_err(), "control characters");
+        let said = |login: &str, random: &str| render(login, random).unwrap().unwrap();
+        assert_eq!(said(r#"a" WITH ALL PRIVILEGES --"#, "x"), r#"CREATE USER "a\" WITH ALL PRIVILEGES --" WITH PASSWORD 'x'"#);
+        assert_eq!(said(r"a\", "it's\n"), r#"CREATE USER "a\\" WITH PASSWORD 'it\'s\n'"#);
+        assert_eq!(said("ada", "x"), r#"CREATE USER "ada" WITH PASSWORD 'x'"#);
     }
 }

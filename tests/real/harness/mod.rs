@@ -5,12 +5,14 @@
 //! what it needs on ports of its own and shares nothing. A part that cannot run fails the test and says what to do.
 
 mod app;
+mod apps;
 mod gateway;
 mod part;
 mod parts;
 mod person;
 
 pub(crate) use app::{App, Road};
+pub(crate) use apps::{InfluxDb, OctoPrint, Radicale, RealApp, Seen, Synapse, Zabbix, redmine_groups, toml_of_page, until_shown};
 pub(crate) use gateway::{Gateway, Site};
 pub(crate) use part::Part;
 pub(crate) use parts::{Client, Hub, OidcProvider, Redmine, ScimServer, SimpleSaml};
