@@ -53,7 +53,9 @@ impl Reconciles for Rounds {
         drop(self.runtime.spawn(async move {
             let ended = Ended(progress);
             for policy in policies {
-                ended.change(|progress| progress.apps.push(OfApp { app: policy.name.clone(), counted: crate::provision::Reconciled::default(), error: None }));
+                ended.change(|progress| {
+                    progress.apps.push(OfApp { app: policy.name.clone(), counted: crate::provision::Reconciled::default(), error: None });
+                });
                 let tell = |counted| ended.last(|app| app.counted = counted);
                 if let Err(error) = desk.reconcile(&policy, &sign_ins, changed_only, &tell).await {
                     tracing::error!(app = %policy.name, %error, "reconcile: given up");

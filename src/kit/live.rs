@@ -53,7 +53,7 @@ pub struct Played {
 /// The policy makes no accounts, or makes none of the kit's people; in words.
 pub async fn play(live: &Live) -> Result<Played, String> {
     let provision = live.policy.provision.as_ref().ok_or("the policy has no [provision]")?;
-    let stamp: String = live.entropy.bytes::<4>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let stamp = format!("{:08x}", u32::from_be_bytes(live.entropy.bytes::<4>()));
     let mut scene =
         Scene { live, engine: engine(live, provision, false), bad: engine(live, provision, true), stamp, rows: Vec::new(), made: Vec::new() };
     scene.all().await?;

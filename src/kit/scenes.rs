@@ -46,14 +46,17 @@ pub(super) async fn play(stage: &Backstage) -> Vec<Row> {
     rows
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a scene ends with")]
 fn no(what: &str) -> Played {
     Ok(NotApplicable(what.to_owned()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a scene ends with")]
 fn held(what: impl Into<String>) -> Played {
     Ok(Held(what.into()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a scene ends with")]
 fn failed(what: impl Into<String>) -> Played {
     Ok(Failed(what.into()))
 }

@@ -111,7 +111,7 @@ impl Server {
         let (Some(payload), Some(tag)) = (at(names, "body.sso").map(text), at(names, "body.sig").map(text)) else { return };
         let is_ours = |secret: &String| {
             let tag_of = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), payload.as_bytes());
-            tag_of.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>() == tag
+            tag_of.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat() == tag
         };
         let is_valid = self.dialect.credential.settings.values().any(is_ours);
         if let Some(signed) = names.get_mut("signed").and_then(Value::as_object_mut) {
@@ -325,7 +325,7 @@ fn named<'w>(whole: &'w Whole, names: &Map<String, Value>) -> Option<(&'w Whole,
         Value::Null => return None,
         // Several names in one text: `a,b`.
         Value::String(text) => text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Value::from).collect(),
-        other => vec![other.clone()],
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Object(_)) => vec![other.clone()],
     };
     let id = |value: &Value| match &whole.id {
         Some(key) => value.get(key).map(text).unwrap_or_default(),
@@ -475,7 +475,7 @@ pub(super) fn at<'n>(names: &'n Map<String, Value>, dotted: &str) -> Option<&'n 
     for part in parts {
         here = match here {
             Value::Array(list) => list.get(part.parse::<usize>().ok()?)?,
-            other => other.get(part)?,
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => other.get(part)?,
         };
     }
     Some(here)

@@ -25,10 +25,13 @@ pub(super) struct Membership {
     pub(super) role: Option<String>,
 }
 
+/// A group: its id, its name, its other fields.
+pub(super) type Group = (Value, String, Map<String, Value>);
+
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) users: Vec<User>,
-    pub(super) groups: BTreeMap<String, Vec<(Value, String, Map<String, Value>)>>,
+    pub(super) groups: BTreeMap<String, Vec<Group>>,
     pub(super) members: Vec<Membership>,
     next: u64,
 }

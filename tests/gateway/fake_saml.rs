@@ -134,7 +134,7 @@ pub(crate) fn certificate(name: &str) -> String {
 
 /// Metadata of a provider at `origin` with these certificates.
 pub(crate) fn metadata(origin: &str, certificates: &[&str]) -> String {
-    let keys: String = certificates
+    let keys = certificates
         .iter()
         .map(|name| {
             format!(
@@ -143,7 +143,8 @@ pub(crate) fn metadata(origin: &str, certificates: &[&str]) -> String {
                 certificate(name)
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     format!(
         "<?xml version=\"1.0\"?>\n<md:EntityDescriptor xmlns:md=\"urn:oasis:names:tc:SAML:2.0:metadata\" entityID=\"{IDP}\"><md:IDPSSODescriptor \
          protocolSupportEnumeration=\"urn:oasis:names:tc:SAML:2.0:protocol\">{keys}<md:SingleLogoutService \

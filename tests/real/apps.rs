@@ -85,6 +85,7 @@ verify    = "1s"
     }
 }
 
+#[expect(clippy::future_not_send, reason = "awaited by the test itself, never spawned")]
 async fn journey(site: &Site, app: &impl RealApp, facts: Facts) {
     let behind = App::start().await;
     let mut provider = OidcProvider::start(site).await;

@@ -103,7 +103,19 @@ async fn s1_s20_what_is_unsigned_changed_used_or_another_browsers_signs_nobody_i
     assert_eq!(action, house.site.url("auth", "/.vestibule/saml/acs"));
     // A letter in the middle of the base64 changes what is signed, or what it is written in.
     let at = body.len() / 2;
-    let changed = format!("{}{}{}", &body[..at], if &body[at..=at] == "A" { "B" } else { "A" }, &body[at + 1..]);
+    let changed: String = body
+        .chars()
+        .enumerate()
+        .map(|(n, letter)| {
+            if n != at {
+                letter
+            } else if letter == 'A' {
+                'B'
+            } else {
+                'A'
+            }
+        })
+        .collect();
     let answer = house.post(&mut ada, changed).await;
     assert_eq!(answer.status, 403, "{}", answer.body);
 

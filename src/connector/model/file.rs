@@ -3,8 +3,8 @@
 use super::call::{self, Expect};
 use super::read::{Reader, literal};
 use super::{
-    AccountShape, Attribute, Auth, AuthMember, Body, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit, Pointer,
-    Presented, Rejected, Setting, SignIn, Verb, Way,
+    AccountShape, Attribute, Auth, AuthMember, Body, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit,
+    Pointer, Presented, Rejected, Setting, SignIn, Verb, Way,
 };
 use super::{defaults, disable};
 use crate::config::SecretRef;

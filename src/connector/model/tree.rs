@@ -112,7 +112,9 @@ impl Tree {
         let reads = |template: &Template| template.names().iter().any(|read| read.split(['.', '[']).next() == Some(name));
         match self {
             Self::Literal(_) => false,
-            Self::Template(template) | Self::Scim(template) | Self::Rison(template) | Self::InfluxQl(template) | Self::Number(template) => reads(template),
+            Self::Template(template) | Self::Scim(template) | Self::Rison(template) | Self::InfluxQl(template) | Self::Number(template) => {
+                reads(template)
+            }
             Self::Json(tree) => tree.reads(name),
             Self::EachValue(over, tree) => reads(over) || tree.reads(name),
             Self::List(items) => items.iter().any(|item| item.reads(name)),
@@ -230,7 +232,12 @@ fn influxql(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Tree> {
     let shape = template.shape("\u{0}");
     let bare = shape.replace("\"\u{0}\"", "").replace("'\u{0}'", "");
     if bare.contains('\u{0}') {
-        reader.error_help("wrong-type", &node.span, "every value in InfluxQL stands in quotes of its own", "\"{want.login}\" for a name, '{random}' for a string");
+        reader.error_help(
+            "wrong-type",
+            &node.span,
+            "every value in InfluxQL stands in quotes of its own",
+            "\"{want.login}\" for a name, '{random}' for a string",
+        );
         return None;
     }
     Some(Tree::InfluxQl(template))

@@ -424,6 +424,7 @@ pub(crate) fn toml_of_page(page: &str) -> String {
 }
 
 /// Asks until the app shows the account so.
+#[expect(clippy::future_not_send, reason = "awaited by the test itself, never spawned")]
 pub(crate) async fn until_shown(app: &impl RealApp, login: &str, wanted: Option<&Seen>) {
     let begun = std::time::Instant::now();
     let mut last = app.show(login).await;
