@@ -76,6 +76,11 @@ pub struct Trouble {
 }
 
 impl Trouble {
+    /// `step` cannot be done.
+    pub fn unsupported(step: &str, detail: &str) -> Self {
+        Self { step: step.to_owned(), outcome: Outcome::Unsupported, retry_after_ms: None, status: None, detail: detail.to_owned() }
+    }
+
     /// Whether nothing can have happened at the app: no connection came about before anything was written, or the app served nothing (RFC 6585 §4).
     pub fn is_unsent(&self) -> bool {
         self.outcome == Outcome::Retry && self.status.is_none_or(|status| status == 429)

@@ -32,6 +32,7 @@ pub(super) const NAMES: &[&str] = &[
     LOGOUT,
     ONWARD,
     "bad-request",
+    "too-many-connections",
     "body-too-large",
     "headers-too-large",
     "method-refused",

@@ -292,7 +292,12 @@ const LEAVERS: Section = Section {
         Key::new("account", Kind::Enum(&["keep", "disable"]), "what is done at the application; whoever is let in again is switched on again")
             .default("keep"),
         Key::new("after", Kind::DurationOrZero, "how long after they left it is switched off").default("0s"),
-        Key::new("idle", Kind::Duration, "whoever has not come for so long has left").default("never"),
+        Key::new(
+            "idle",
+            Kind::Duration,
+            "whoever has not come for so long has left; not told where [bearer] lets people in, for who comes by token alone is not seen to come",
+        )
+        .default("never"),
         Key::new("delete_after", Kind::Duration, "an account that the gateway made is removed so long after it was switched off").default("never"),
         Key::new(
             "max",

@@ -83,7 +83,8 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
     if policy.paths.iter().any(|section| !section.headers.is_empty()) {
         path_headers = policy.paths.iter().map(|section| rendered(&section.headers, mapped)).collect::<Result<_, _>>()?;
     }
-    let told = told(mapped, &headers, &path_headers);
+    let claims = policy.jwt.as_ref().map(|jwt| Value::Object(claims(jwt, mapped)).to_string()).unwrap_or_default();
+    let told = told(mapped, &claims, &headers, &path_headers);
     let mut life_ms = terms.life_ms;
     if let Some(jwt) = policy.jwt.as_ref().filter(|_| policy.sign_in.mode != Mode::TokenExchange) {
         headers.push((jwt.header.clone(), token(jwt, mapped, signer)?));
@@ -107,11 +108,11 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
     })
 }
 
-/// A print of what the app is told of the person and of the account that it has for them; not of tokens, which are made anew all the time.
-fn told(mapped: &Mapped, headers: &[(HeaderName, HeaderValue)], path_headers: &[Vec<(HeaderName, HeaderValue)>]) -> [u8; 32] {
+/// A print of what the app is told of the person and of the account that it has for them; of a token what it claims, not the token, which is made anew all the time.
+fn told(mapped: &Mapped, claims: &str, headers: &[(HeaderName, HeaderValue)], path_headers: &[Vec<(HeaderName, HeaderValue)>]) -> [u8; 32] {
     let account = mapped.desired.canonical("", "");
     let roles = mapped.scope.get("roles").map(Value::to_string).unwrap_or_default();
-    let mut parts: Vec<&[u8]> = vec![account.as_bytes(), roles.as_bytes()];
+    let mut parts: Vec<&[u8]> = vec![account.as_bytes(), roles.as_bytes(), claims.as_bytes()];
     for (name, value) in headers.iter().chain(path_headers.iter().flatten()) {
         parts.extend([name.as_str().as_bytes(), value.as_bytes()]);
     }
@@ -135,10 +136,15 @@ fn token(jwt: &Jwt, mapped: &Mapped, signer: &dyn TokenSigner) -> Result<HeaderV
 
 /// The token of `[jwt]` for this person.
 pub(super) fn signed(jwt: &Jwt, mapped: &Mapped, signer: &dyn TokenSigner) -> Result<String, AnnounceError> {
+    signer.sign(&jwt.audience, jwt.ttl_ms, &claims(jwt, mapped)).map_err(AnnounceError::Signer)
+}
+
+/// What that token claims, but for what the signer sets.
+fn claims(jwt: &Jwt, mapped: &Mapped) -> Map<String, Value> {
     let mut claims = Map::from_iter([("sub".to_owned(), Value::from(mapped.desired.login.as_str()))]);
     let own = jwt.claims.iter().filter(|(name, _)| !REGISTERED.contains(&name.as_str()));
     claims.extend(own.filter_map(|(name, value): &(String, FirstOf)| Some((name.clone(), value.render(&mapped.scope)?))));
-    signer.sign(&jwt.audience, jwt.ttl_ms, &claims).map_err(AnnounceError::Signer)
+    claims
 }
 
 /// The value as bytes; `None`: there is nothing to say, so the header is left out.

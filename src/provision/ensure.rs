@@ -369,7 +369,8 @@ fn blank(order: &Order) -> AccountRecord {
 
 /// What operators call a person.
 fn called(identity: &Identity) -> Option<String> {
-    identity.email.clone().or_else(|| identity.username.clone()).or_else(|| identity.name.clone())
+    let vouched = identity.email.clone().filter(|_| identity.email_verified);
+    vouched.or_else(|| identity.username.clone()).or_else(|| identity.email.clone()).or_else(|| identity.name.clone())
 }
 
 impl Work<'_> {

@@ -7,9 +7,9 @@
 use super::ensure::{Ledger, external_id};
 use super::{Counter, Desk, seat};
 use crate::clock::Timestamp;
-use crate::connector::{Context, Outcome, SwitchedOff};
+use crate::connector::{Context, Observation, Outcome, SwitchedOff, Trouble};
 use crate::fault::Incident;
-use crate::plan::Applied;
+use crate::plan::{Account, Applied};
 use crate::policy::{Leavers, Policy};
 use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Census, Fence, Lease, Origin, StoreError};
 use serde::{Deserialize, Serialize};
@@ -58,8 +58,11 @@ pub enum Off {
 /// Why somebody is taken to have left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// `[access]` does not let them in any more.
-    Access,
+    /// `[access]` does not let them in any more, by a sign-in of this moment. One that is older than what the account was last brought in step with says nothing.
+    Access {
+        /// When it was asserted.
+        as_of: Timestamp,
+    },
     /// They have not come for longer than `idle`.
     Idle,
 }
@@ -67,9 +70,14 @@ pub enum Cause {
 impl Cause {
     const fn word(self) -> &'static str {
         match self {
-            Self::Access => "access",
+            Self::Access { .. } => "access",
             Self::Idle => "idle",
         }
+    }
+
+    /// Whether the record rests on a newer sign-in.
+    fn is_outdated(self, record: &AccountRecord) -> bool {
+        matches!(self, Self::Access { as_of } if Ledger::of(record).as_of_ms > as_of.millis())
     }
 }
 
@@ -98,20 +106,17 @@ pub(super) fn release(record: &mut AccountRecord, now: Timestamp) {
 impl Desk {
     /// Somebody whom `[access]` refuses by what is known of them comes by: their account is switched off, if the policy says so. At most once in a few minutes for each
     /// person; returns at once, the work is done where jobs are.
-    pub fn turned_away(self: &Arc<Self>, key: AccountKey, policy: &Arc<Policy>, incident: Incident) {
-        let leaves = policy.provision.as_ref().is_some_and(|provision| provision.leavers.disable);
-        if !leaves || !self.turned.is_news(&key, &policy.revision, "left", self.parts.clock.now()) {
+    pub fn turned_away(self: &Arc<Self>, key: AccountKey, policy: &Arc<Policy>, as_of: Timestamp, incident: Incident) {
+        if leavers(policy).is_none() || !self.turned.is_news(&key, &policy.revision, "left", self.parts.clock.now()) {
             return;
         }
         let (desk, policy) = (Arc::clone(self), Arc::clone(policy));
-        drop(self.parts.runtime.spawn(async move { desk.leaves(&key, &policy, Cause::Access, Some(incident)).await }));
+        drop(self.parts.runtime.spawn(async move { desk.leaves(&key, &policy, Cause::Access { as_of }, Some(incident)).await }));
     }
 
     /// A person has left. The record says so from now on, and when nobody has to be asked and `after` is over, the account is switched off.
     pub async fn leaves(&self, key: &AccountKey, policy: &Policy, cause: Cause, incident: Option<Incident>) -> Departure {
-        let Some(leavers) = policy.provision.as_ref().map(|provision| provision.leavers).filter(|leavers| leavers.disable) else {
-            return Departure::Nothing;
-        };
+        let Some(leavers) = leavers(policy) else { return Departure::Nothing };
         // One at a time: the guard counts.
         let _turn = self.leaving.lock().await;
         match self.depart(key, policy, leavers, cause, incident).await {
@@ -132,11 +137,15 @@ impl Desk {
         incident: Option<Incident>,
     ) -> Result<Departure, StoreError> {
         let known = self.parts.accounts.account(key).await?;
-        if !known.as_ref().is_some_and(may_leave) {
+        if !known.as_ref().is_some_and(|record| may_leave(record) && !cause.is_outdated(record)) {
             return Ok(Departure::Nothing);
         }
         let Some((fence, mut record)) = self.hold(key).await? else { return Ok(Departure::Later) };
-        let left = if may_leave(&record) { self.mark(policy, leavers, cause, incident, fence, &mut record).await } else { Ok(Departure::Nothing) };
+        let left = if may_leave(&record) && !cause.is_outdated(&record) {
+            self.mark(policy, leavers, cause, incident, fence, &mut record).await
+        } else {
+            Ok(Departure::Nothing)
+        };
         let due = matches!(left, Ok(Departure::Left)) && leavers.after_ms == 0;
         let done = if due { self.switch_off(policy, &mut record, fence).await } else { Ok(()) };
         self.let_go(key, fence).await;
@@ -159,6 +168,10 @@ impl Desk {
         let allowed = leavers.guard(self.accounts_of(&record.key.upstream).await?);
         let is_staged = lately >= allowed;
         let mut ledger = Ledger::of(record);
+        if let Cause::Access { as_of } = cause {
+            // An older sign-in, still open in another browser, does not bring them back.
+            ledger.as_of_ms = ledger.as_of_ms.max(as_of.millis());
+        }
         ledger.left = Some(Left { at_ms: now.millis(), why: cause.word().to_owned(), off: None, next_ms: now.plus_ms(leavers.after_ms).millis() });
         record.applied = ledger.write();
         record.state = AccountState::Suspending;
@@ -200,7 +213,7 @@ impl Desk {
     /// removed. One after the other, beside whatever people wait for.
     pub async fn tend(&self, policies: &[Arc<Policy>], is_long_look: bool) {
         for policy in policies {
-            let Some(leavers) = policy.provision.as_ref().map(|provision| provision.leavers).filter(|leavers| leavers.disable) else { continue };
+            let Some(leavers) = leavers(policy) else { continue };
             if let Err(error) = self.tend_one(policy, leavers, is_long_look).await {
                 tracing::warn!(app = %policy.name, %error, "people who have left are not looked after at this moment");
             }
@@ -222,7 +235,7 @@ impl Desk {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.key.clone());
             for record in &page {
-                if self.is_idle(record, leavers) {
+                if policy.bearer.is_none() && self.is_idle(record, leavers) {
                     let _departure = self.leaves(&record.key, policy, Cause::Idle, None).await;
                 } else if self.is_to_go(record, leavers) {
                     self.do_under_lease(policy, &record.key, Task::Delete).await?;
@@ -332,7 +345,25 @@ impl Desk {
         let Ok(_permit) = counter.background.acquire().await else { return Ok(()) };
         let mut ledger = Ledger::of(record);
         let (scope, mark) = (Map::new(), external_id(&record.key));
-        let result = counter.quiet.delete(of_record(record, &scope, &mark, ledger.email.as_deref())).await;
+        let context = of_record(record, &scope, &mark, ledger.email.as_deref());
+        let seen = counter.quiet.get(context).await;
+        if let Ok(Observation::Found(account, _)) = &seen
+            && !is_still_off(account, record, &mark)
+        {
+            // Whoever switched it on at the app had a reason: it is theirs now.
+            ledger.left = ledger.left.map(|left| Left { off: Some(Off::Refused), ..left });
+            record.last_error = Some("not removed: it is not switched off at the app any more, or not the account that it was".to_owned());
+            record.applied = ledger.write();
+            self.parts.accounts.save(record, fence).await?;
+            tell(policy, record, None, "drift.detected", "switched on at the app after its person had left");
+            return Ok(());
+        }
+        let result = match seen {
+            Ok(Observation::Found(..)) => counter.quiet.delete(context).await,
+            Ok(Observation::Absent) => Ok(Outcome::Gone),
+            Ok(Observation::Ambiguous) => Err(Trouble::unsupported("get", "several accounts answer to the recorded id")),
+            Err(trouble) => Err(trouble),
+        };
         match result {
             Err(trouble) if trouble.outcome != Outcome::Gone => {
                 let why = trouble.to_string();
@@ -391,10 +422,23 @@ enum Task {
     Delete,
 }
 
-/// Whether there is an account that this gateway keeps, and whose person has not left yet.
+/// What becomes of leavers, where accounts are kept at all.
+fn leavers(policy: &Policy) -> Option<Leavers> {
+    let provision = policy.provision.as_ref().filter(|provision| provision.switches.enabled)?;
+    Some(provision.leavers).filter(|leavers| leavers.disable)
+}
+
+/// Whether there is an account that this gateway keeps, and whose person has not left yet. One that an operator has named, and nobody has looked at yet, may be an
+/// administrator's.
 fn may_leave(record: &AccountRecord) -> bool {
-    let ours = matches!(record.origin, Some(Origin::Created | Origin::Adopted));
+    let ours = matches!(record.origin, Some(Origin::Created | Origin::Adopted)) && record.login.is_some() && !Ledger::of(record).relinked;
     ours && record.account_id.is_some() && !record.state.has_left() && record.state != AccountState::Conflict
+}
+
+/// Whether an account that is to be removed is the one that was switched off, and is off.
+fn is_still_off(account: &Account, record: &AccountRecord, mark: &str) -> bool {
+    let same = Some(&account.id) == record.account_id.as_ref() && account.external_id.as_deref().is_none_or(|carried| carried == mark);
+    same && account.disabled && !account.admin
 }
 
 /// What a connector is told of somebody who is not here.

@@ -60,8 +60,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Jobs at once for one app: the herd at nine on a Monday queues here, not at the app.
-const JOBS_MAX: usize = 8;
+/// Jobs at once for one app: the herd at nine on a Monday queues here. How many calls the app gets at once is the connector's affair (`[provision] concurrency`).
+const JOBS_MAX: usize = 64;
 /// Jobs at once for one app that nobody waits for.
 const BACKGROUND_MAX: usize = 2;
 /// How long a pass is good that rests on an earlier look.
@@ -580,7 +580,7 @@ fn takes_nothing_back(ledger: &Ledger, mapped: &Mapped) -> bool {
 
 /// Whether `order` wants something else than what a newer sign-in of the same person has brought about.
 fn is_outdated(order: &Order, record: &AccountRecord, mapped: &Mapped) -> bool {
-    let superseded = Ledger::of(record).as_of_ms > order.as_of.millis() && record.verified_at.is_some();
+    let superseded = Ledger::of(record).as_of_ms > order.as_of.millis() && (record.verified_at.is_some() || record.state.has_left());
     superseded && record.desired_fp.as_deref() != Some(&*fingerprint(&order.policy, mapped))
 }
 

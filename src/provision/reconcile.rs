@@ -130,7 +130,7 @@ impl Desk {
             return Ok(One::Unknown);
         };
         if has_left(policy, &sign_in.identity).is_some() {
-            return Ok(match self.leaves(&record.key, policy, Cause::Access, None).await {
+            return Ok(match self.leaves(&record.key, policy, Cause::Access { as_of: sign_in.at }, None).await {
                 Departure::Left => One::Left,
                 Departure::Staged => One::Staged,
                 // Nothing of ours: it is left as it is.

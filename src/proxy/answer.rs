@@ -4,8 +4,10 @@ use super::body::DownBody;
 use super::forward::forward;
 use super::seen::Seen;
 use super::sign_out;
+use super::visitors::{Leash, Seat};
 use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
+use crate::identity::Way;
 use crate::login::{Ask, HostRole, OwnRequest, SAML_ACS};
 use crate::pages::{PageContext, Told, Wish};
 use crate::policy::leavers::has_left;
@@ -22,7 +24,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 
 /// Our own pages take small forms only.
 const OWN_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -43,12 +44,12 @@ pub(super) struct Connection {
     /// Whether it is one too many: then that is all it is told.
     pub(super) turned_away: bool,
     /// Told when it takes nothing of an answer any more: it is closed then.
-    pub(super) stalled: Rc<Notify>,
+    pub(super) stalled: Rc<Leash>,
 }
 
 impl Connection {
-    pub(super) fn new(peer: IpAddr, sni: Option<Arc<str>>, turned_away: bool) -> Self {
-        Self { peer, peer_text: address_text(peer), sni, turned_away, stalled: Rc::default() }
+    pub(super) fn new(peer: IpAddr, sni: Option<Arc<str>>, turned_away: bool, seat: Seat) -> Self {
+        Self { peer, peer_text: address_text(peer), sni, turned_away, stalled: Rc::new(Leash::new(seat)) }
     }
 }
 
@@ -287,12 +288,13 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
 
 /// Whoever is refused by what is certain of them has left: the desk looks after their account.
 fn turn_away(worker: &Rc<Worker>, stopped: &Stopped) {
-    if let (Some(route), Some(person)) = (stopped.route(), stopped.person())
+    // A token says what its client asked for: less than a sign-in, and nothing of who has left.
+    if let (Some(route), Some(person), Some(as_of), Way::Session) = (stopped.route(), stopped.person(), stopped.as_of(), stopped.way())
         && route.policy.provision.as_ref().is_some_and(|provision| provision.leavers.disable)
         && has_left(&route.policy, person).is_some()
     {
         let key = AccountKey { upstream: route.policy.name.clone(), subject: person.subject.clone() };
-        worker.shared.provision.turned_away(key, &route.policy, stopped.incident());
+        worker.shared.provision.turned_away(key, &route.policy, as_of, stopped.incident());
     }
 }
 

@@ -9,6 +9,7 @@ use super::heal::{self, Healed};
 use super::pool::{ConnectError, Lease, Pool};
 use super::streams::Stream;
 use super::tunnel;
+use super::visitors::Leash;
 use super::worker::Worker;
 use crate::fault::PublicMessage;
 use crate::pages::RequestKind;
@@ -25,7 +26,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// Why there is no answer from the application. The address and the cause are for the log.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +96,7 @@ impl ForwardError {
 pub(super) async fn forward(
     worker: &Rc<Worker>,
     request: UpstreamRequest<Incoming>,
-    stalled: &Rc<Notify>,
+    stalled: &Rc<Leash>,
 ) -> Result<Response<DownBody>, ForwardError> {
     let Wire { mut head, body, route, session, asked, upgrade, downstream, incident, kind, owner, binding, back, signs_out } = request.into_wire();
     if !http_body::Body::is_end_stream(&body) && http_body::Body::size_hint(&body).exact().is_none() {

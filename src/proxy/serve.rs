@@ -106,8 +106,8 @@ async fn accept(
         match accepted {
             Ok((tcp, peer)) => {
                 let Some((seat, turned_away)) = seat(&worker, peer.ip()) else { continue };
-                let held = (Counted::new(&open), seat);
-                let visit = connection(Rc::clone(&worker), tcp, peer.ip(), acceptor.clone(), stop.clone(), turned_away);
+                let held = Counted::new(&open);
+                let visit = connection(Rc::clone(&worker), tcp, peer.ip(), acceptor.clone(), stop.clone(), (seat, turned_away));
                 drop(tokio::task::spawn_local(async move {
                     if turned_away {
                         drop(tokio::time::timeout(Duration::from_millis(TOLD_MS), visit).await);
@@ -148,17 +148,17 @@ async fn connection(
     peer: IpAddr,
     acceptor: Option<Arc<tls::Acceptor>>,
     stop: watch::Receiver<bool>,
-    turned_away: bool,
+    (seat, turned_away): (Seat, bool),
 ) {
     if let Err(error) = tcp.set_nodelay(true) {
         return tracing::debug!(%error, "connection closed at once");
     }
     let served = match acceptor {
-        None => one(worker, TokioIo::new(tcp), Connection::new(peer.to_canonical(), None, turned_away), stop).await,
+        None => one(worker, TokioIo::new(tcp), Connection::new(peer.to_canonical(), None, turned_away, seat), stop).await,
         Some(acceptor) => match tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(tcp)).await {
             Ok(Ok(stream)) => {
                 let (sni, h2) = tls::Acceptor::facts(&stream);
-                let facts = Connection::new(peer.to_canonical(), sni, turned_away);
+                let facts = Connection::new(peer.to_canonical(), sni, turned_away, seat);
                 let io = TokioIo::new(stream);
                 if h2 { many(worker, io, facts, stop).await } else { one(worker, io, facts, stop).await }
             }

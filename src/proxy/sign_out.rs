@@ -5,6 +5,7 @@
 
 use super::body::DownBody;
 use super::forward::{ForwardError, forward};
+use super::visitors::Leash;
 use super::worker::Worker;
 use crate::login::{HostRole, OwnRequest};
 use crate::policy::CanonicalPath;
@@ -16,7 +17,6 @@ use hyper::body::Incoming;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 /// Our own page that asks whether it is meant.
 const ASK: &str = "/.vestibule/logout";
@@ -27,7 +27,7 @@ pub(super) async fn through_the_app(
     worker: &Rc<Worker>,
     upstream: UpstreamRequest<Incoming>,
     asked_for: bool,
-    stalled: &Rc<Notify>,
+    stalled: &Rc<Leash>,
 ) -> Result<Response<DownBody>, ForwardError> {
     let incident = upstream.incident();
     let Some(session) = upstream.session().cloned() else { return forward(worker, upstream, stalled).await };

@@ -8,6 +8,7 @@
 //! A body also gets onto the list with its second piece, so that a client that takes one and never another is seen.
 
 use super::body::UpBodyFate;
+use super::visitors::Leash;
 use super::worker::Worker;
 use crate::config::Bounds;
 use crate::request::{Asked, Route};
@@ -20,7 +21,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
@@ -62,7 +62,7 @@ pub(super) struct Stream {
     /// Whether the application may be silent for long: an event stream, a `WebSocket`.
     pub(super) may_be_silent: bool,
     /// Closes the client's connection, when it takes nothing any more.
-    pub(super) stalled: Rc<Notify>,
+    pub(super) stalled: Rc<Leash>,
 }
 
 /// A place on the list; dropped, it is given up.

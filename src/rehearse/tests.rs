@@ -223,10 +223,11 @@ fn every_built_in_connector_can_be_played() {
     for model in builtin().iter().filter(|model| model.name != "rest") {
         let text = format!(
             "host = \"app.example.com\"\nupstream = \"http://127.0.0.1:1\"\n[access]\neveryone = true\n[user]\nname = \"{{slug(given_name)}}\"\n\
-             [roles]\nmap = {{ staff = \"{}\" }}\n[[org]]\nid = 4\nrole = \"{{role}}\"\n[provision]\nconnector = \"{}\"\nurl = \"http://127.0.0.1:1/api\"\nusername = \"x\"\npassword = \"env:X\"\n\
+             [roles]\nmap = {{ staff = \"{}\" }}\n[[org]]\nid = 4\nrole = \"{{role}}\"\n[provision]\nconnector = \"{}\"\nurl = \"http://127.0.0.1:1/api\"\nusername = \"x\"\npassword = \"env:X\"\n{}\
              [[test]]\nname = \"t\"\nuser = {{ given_name = \"Ada\", email = \"ada@example.com\", groups = [\"staff\"] }}\nget = \"/\"\nexpect = {{}}\ncalls = []\n",
             model.role_order.last().map_or("devs", String::as_str),
-            model.name
+            model.name,
+            if model.settings.iter().any(|setting| setting.name == "org") { "[provision.settings]\norg = \"acme\"\n" } else { "" }
         );
         let (file, policy) = compile(&text);
         let ran = run(&policy, &file);

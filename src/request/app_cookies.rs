@@ -31,6 +31,13 @@ pub enum CookieOwner {
     Unknown,
 }
 
+impl CookieOwner {
+    /// Whether the browser is to be given something that the gateway got for it.
+    pub(super) fn is_owed(&self) -> bool {
+        matches!(self, Self::Bound(binding) if binding.is_owed())
+    }
+}
+
 /// The `Cookie` header for the app: without ours, and without what is not its owner's. `scripts` are names that pass without a tag.
 pub(super) fn to_app(headers: &HeaderMap, ours: &str, owner: &CookieOwner, scripts: &[Glob]) -> Option<HeaderValue> {
     let mut lines = headers.get_all(header::COOKIE).iter().peekable();
@@ -76,14 +83,16 @@ pub(super) fn from_app(headers: &mut HeaderMap, owner: &CookieOwner) {
 /// With what the gateway got for this session at the app, where the browser has no cookie of that name yet.
 fn with_got(left: Option<&HeaderValue>, binding: &Binding) -> Option<HeaderValue> {
     let got = binding.got()?;
-    let mut all: Vec<u8> = left.map(|left| left.as_bytes().to_vec()).unwrap_or_default();
-    let has = |all: &[u8], name: &[u8]| all.split(|&b| b == b';').any(|pair| pair.trim_ascii().split(|&b| b == b'=').next() == Some(name));
-    for line in &got.cookies {
-        let pair = line.as_bytes().split(|&b| b == b';').next().unwrap_or_default().trim_ascii();
-        let name = pair.split(|&b| b == b'=').next().unwrap_or_default();
-        if name.is_empty() || has(&all, name) {
-            continue;
-        }
+    let mut all: Vec<u8> = Vec::new();
+    let own = left.into_iter().flat_map(|left| left.as_bytes().split(|&b| b == b';')).map(<[u8]>::trim_ascii);
+    let theirs = got.cookies.iter().map(|line| line.as_bytes().split(|&b| b == b';').next().unwrap_or_default().trim_ascii());
+    // Until the browser has what was got, what it sends is of the session before.
+    let (own, theirs): (Vec<&[u8]>, Vec<&[u8]>) = (own.collect(), theirs.collect());
+    let (first, second) = if binding.is_owed() { (theirs, own) } else { (own, theirs) };
+    let name = |pair: &[u8]| pair.split(|&b| b == b'=').next().unwrap_or_default().to_vec();
+    let known: Vec<Vec<u8>> = first.iter().map(|pair| name(pair)).collect();
+    let further = second.into_iter().filter(|pair| !known.contains(&name(pair)));
+    for pair in first.iter().copied().chain(further).filter(|pair| !pair.is_empty()) {
         if !all.is_empty() {
             all.extend_from_slice(b"; ");
         }

@@ -53,6 +53,7 @@ impl<B> Authenticated<B> {
             Ok(admitted) => Ok(Authorized::new(bearings, body, route, session, admitted)),
             Err(refusal) => {
                 let auth_time = session.as_ref().map(|session| session.sign_on.auth_time);
+                let as_of = session.as_ref().map(|session| session.sign_on.created_at);
                 let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule).to_owned()) } else { None };
                 let stop = match refusal {
                     Refusal::Denied { reason, .. } if is_worth_a_recheck(bearings.kind, refusal, &route, session.as_deref(), now) => {
@@ -63,7 +64,7 @@ impl<B> Authenticated<B> {
                     }
                 };
                 let person = session.map(|session| Arc::clone(&session.sign_on.identity));
-                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).shown(auth_time, way)))
+                Err(Box::new(Stopped::new(bearings, Some(route), person, stop).by(place).shown(auth_time, as_of, way)))
             }
         }
     }

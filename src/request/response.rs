@@ -12,7 +12,7 @@ const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 /// nor delete them, `Clear-Site-Data` included), and headers that only we may send; and says whose the app's own cookies are. An answer that needs no change
 /// is looked through once and left alone.
 pub fn clean_response(headers: &mut HeaderMap, our_cookies: &str, owner: &CookieOwner) {
-    if !headers.keys().any(needs_care) {
+    if !headers.keys().any(needs_care) && !owner.is_owed() {
         return;
     }
     let connection: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();

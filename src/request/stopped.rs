@@ -38,6 +38,7 @@ pub struct Stopped {
     stop: Stop,
     rule: Option<String>,
     auth_time: Option<Timestamp>,
+    as_of: Option<Timestamp>,
     accept_language: Option<HeaderValue>,
     way: Way,
 }
@@ -54,6 +55,7 @@ impl Stopped {
             stop: Stop::Say(message),
             rule: None,
             auth_time: None,
+            as_of: None,
             way: Way::Session,
             accept_language,
         }
@@ -70,6 +72,7 @@ impl Stopped {
             stop,
             rule: None,
             auth_time: None,
+            as_of: None,
             way: Way::Session,
             accept_language: None,
         }
@@ -82,11 +85,16 @@ impl Stopped {
         self
     }
 
-    /// With when the person signed in, and how they showed it, for whoever explains it later.
+    /// With when the person signed in, as of when it is known what is known of them, and how they showed it, for whoever explains it later.
     #[must_use]
-    pub(super) const fn shown(mut self, auth_time: Option<Timestamp>, way: Way) -> Self {
-        (self.auth_time, self.way) = (auth_time, way);
+    pub(super) const fn shown(mut self, auth_time: Option<Timestamp>, as_of: Option<Timestamp>, way: Way) -> Self {
+        (self.auth_time, self.as_of, self.way) = (auth_time, as_of, way);
         self
+    }
+
+    /// As of when it is known what is known of the person; absent without one.
+    pub const fn as_of(&self) -> Option<Timestamp> {
+        self.as_of
     }
 
     /// Names the request.

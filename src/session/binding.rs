@@ -158,6 +158,11 @@ impl Binding {
         self.got.load_full()
     }
 
+    /// Whether there is something that the browser does not have yet.
+    pub fn is_owed(&self) -> bool {
+        self.due.load(Ordering::Relaxed)
+    }
+
     /// What the browser does not have yet, once.
     pub fn take_due(&self) -> Option<Arc<Got>> {
         if self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed) { self.got() } else { None }

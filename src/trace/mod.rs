@@ -307,7 +307,7 @@ mod tests {
         assert_eq!((spans[3].parent, spans[3].kind), (None, Kind::Server));
         assert_eq!(spans[3].values, [("http.response.status_code", Value::Number(200))], "an empty text is none");
         assert!(spans[1].ended.saturating_sub(spans[1].begun) >= Duration::from_millis(250));
-        assert!(spans[3].begun == Duration::from_secs(1_000) && spans[3].ended < Duration::from_mins(17));
+        assert!(spans[3].begun >= Duration::from_secs(1_000) && spans[3].ended < Duration::from_mins(17));
     }
 
     #[test]

@@ -373,7 +373,7 @@ async fn what_operators_do_is_done_and_audited_with_who_and_why() {
     assert!(ops.record("kim").await.unwrap().awaiting.is_some(), "not without a reason");
     let answer = ops.press(&mut operator, "/approve", &[("app", "app"), ("subject", "kim"), ("why", "ticket 4711\r\nnew colleague")]).await;
     assert_eq!(answer.status(), 303, "{answer:?}");
-    assert!(ops.record("kim").await.unwrap().approved_at.is_some());
+    assert!(ops.record("kim").await.unwrap().seat_approved_at.is_some());
     assert_eq!(ops.audited(&["admin.command", "olga@example.com", "ticket 4711  new colleague", "/approve", "source=\"console\""]).len(), 1);
     assert_eq!(ops.somebody("kim").await.1, 200);
 

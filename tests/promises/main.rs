@@ -10,7 +10,13 @@ mod fake_admin;
 #[expect(dead_code, reason = "shared with the tests of the parts, which need more of it")]
 #[path = "../gateway/fake_op.rs"]
 mod fake_op;
-#[expect(dead_code, reason = "shared with the tests of the parts, which need more of it")]
+#[expect(
+    dead_code,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "shared with the tests of the parts, which need more of it"
+)]
 #[path = "../gateway/fake_saml.rs"]
 mod fake_saml;
 mod house;

@@ -79,7 +79,7 @@ fn everything_wrong_with_a_gateway_file_is_named() {
     check("", "[admin]\nhost = \"AUTH.example.com\"\nidp = \"corp\"\ngroups = [\"ops\"]\n", &["duplicate-host 16"]);
     check("", "[admin]\nidp = \"corp\"\ngroups = [\"ops\"]\n", &["no-effect 16", "no-effect 17"]);
     check("", "[telemetry]\notlp = \"http://127.0.0.1:4318/v1/traces\"\n", &["bad-value 16"]);
-    check("", "[telemetry]\notlp = \"http://u:p@127.0.0.1:4318\"\n", &["bad-value 16"]);
+    check("", "[telemetry]\notlp = \"http://u:p@127.0.0.1:4318\"\n", &["bad-value 16", "bad-value 16"]);
     check("", "[telemetry]\notlp = \"127.0.0.1:4318\"\n", &["bad-value 16"]);
     check("", "[admin]\nlisten = [\"127.0.0.1:9443\", \"[::1]:9443\"]\n", &["bad-value 16"]);
     check("", "[admin]\nlisten = []\n", &["bad-value 16"]);

@@ -59,7 +59,18 @@ impl Throttle {
         let mut kind = Kind { action: text("action"), reason: text("reason"), source: source(event) };
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !seen.contains_key(&kind) && seen.len() >= TOLD_APART_MAX {
-            seen.retain(|_, one| one.left_out > 0 || !one.is_over(now));
+            let mut over = HashMap::new();
+            seen.retain(|kind, one| {
+                if one.is_over(now) && one.left_out > 0 {
+                    *over.entry(kind.action.clone()).or_insert(0) += one.left_out;
+                }
+                !one.is_over(now)
+            });
+            // What was left out of theirs is told with the next line of its action.
+            for (action, left_out) in over {
+                let shared = Kind { action, reason: String::new(), source: String::new() };
+                seen.entry(shared).or_insert_with(|| Seen { since: now, lines: 0, left_out: 0 }).left_out += left_out;
+            }
             if seen.len() >= TOLD_APART_MAX {
                 (kind.reason, kind.source) = (String::new(), String::new());
             }

@@ -33,7 +33,7 @@ fn ada() -> Identity {
 }
 
 async fn leaves(world: &World, subject: &str, policy: &Arc<Policy>) -> Departure {
-    world.desk.leaves(&key(subject), policy, Cause::Access, None).await
+    world.desk.leaves(&key(subject), policy, Cause::Access { as_of: world.clock.now() }, None).await
 }
 
 async fn state(world: &World, subject: &str) -> AccountState {
@@ -82,6 +82,58 @@ async fn who_leaves_is_switched_off_and_who_comes_back_is_switched_on() {
     assert_eq!((world.app.account("ada").disabled, world.app.logins().len(), state(&world, "ada").await), (false, 1, AccountState::Active));
     let listed = world.desk.people().show("wiki", "ada").await.unwrap();
     assert_eq!(listed.left, None);
+}
+
+#[tokio::test]
+async fn an_older_sign_in_neither_takes_away_nor_brings_back() {
+    let world = World::new().await;
+    let policy = leavers(|_| {});
+    // In one browser she is let in ...
+    let before = world.session(&ada()).await;
+    ready(&world.ensure(&before, &policy).await);
+    let let_in_at = world.clock.now();
+    // ... later, in another one, she is not any more: the account is off, and the session before does not switch it on.
+    world.clock.advance_ms(60_000);
+    assert_eq!(leaves(&world, "ada", &policy).await, Departure::Left);
+    world.clock.advance_ms(2 * HOUR_MS);
+    assert_eq!(refused(&world.ensure(&before, &policy).await), PublicMessage::SignInRequired);
+    assert!(world.app.account("ada").disabled);
+    // Let in by a new sign-in, a page that is still open from before takes nothing away.
+    ready(&world.sign_in(&ada(), &policy).await);
+    assert_eq!(world.desk.leaves(&key("ada"), &policy, Cause::Access { as_of: let_in_at }, None).await, Departure::Nothing);
+    assert!(!world.app.account("ada").disabled);
+}
+
+#[tokio::test]
+async fn while_accounts_are_switched_off_nobody_is() {
+    let world = World::new().await;
+    let policy = leavers(|_| {});
+    ready(&world.sign_in(&ada(), &policy).await);
+    let off = policy_like(&policy, |provision| provision.switches.enabled = false);
+    assert_eq!(leaves(&world, "ada", &off).await, Departure::Nothing);
+    world.clock.advance_ms(400 * DAY_MS);
+    world.desk.tend(&[off], true).await;
+    assert_eq!(world.app.count("disable"), 0);
+}
+
+#[tokio::test]
+async fn what_was_switched_on_at_the_app_is_not_removed_and_what_nobody_has_looked_at_is_not_switched_off() {
+    let world = World::new().await;
+    let policy = leavers(|leavers| leavers.delete_after_ms = Some(DAY_MS));
+    ready(&world.sign_in(&ada(), &policy).await);
+    leaves(&world, "ada", &policy).await;
+    world.app.change("ada", |account| account.disabled = false);
+    world.clock.advance_ms(2 * DAY_MS);
+    for _ in 0..2 {
+        world.desk.tend(&[Arc::clone(&policy)], true).await;
+    }
+    assert_eq!((world.app.logins(), world.app.count("delete")), (vec!["ada".to_owned()], 0));
+    // An account that an operator has named may be anybody's until it has been looked at.
+    ready(&world.sign_in(&person("bob", "bob", &[]), &policy).await);
+    world.app.put("root", |account| account.admin = true);
+    world.desk.people().relink("wiki", "bob", &world.app.account("root").id, "test").await.unwrap();
+    assert_eq!(leaves(&world, "bob", &policy).await, Departure::Nothing);
+    assert!(!world.app.account("root").disabled);
 }
 
 #[tokio::test]
