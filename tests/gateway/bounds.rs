@@ -1,5 +1,7 @@
 //! What clients may take of the gateway: connections, and time in which nothing moves.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 use crate::whole::{APP, Person, Whole, Wire, get, policy};
 use vestibule::config::Bounds;
 

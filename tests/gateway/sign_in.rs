@@ -262,11 +262,8 @@ async fn an_app_that_reads_the_header_at_its_login_address_is_entered_there_and_
 
 #[tokio::test]
 async fn an_app_that_does_not_let_the_person_in_at_its_login_address_does_not_send_them_round() {
-    let world = world(
-        Manners { reads_at: Some("/enter"), denies: Denies::Unauthorized, ..Manners::default() },
-        "login_url = \"/enter\"\nrejected_when = [{ status = 401 }]",
-    )
-    .await;
+    let world =
+        world(Manners { reads_at: Some("/enter"), denies: Denies::Unauthorized }, "login_url = \"/enter\"\nrejected_when = [{ status = 401 }]").await;
     world.keeper.forget("ada");
     let mut browser = Person::default();
     world.sign_in(&mut browser, "ada").await;
@@ -474,7 +471,7 @@ fn combinations_that_cannot_work_are_found_when_the_policy_is_read() {
     let check = |rest: &str, expected: &[&str]| {
         let text = format!("host = \"a.example.com\"\nupstream = \"http://127.0.0.1:1\"\n[access]\neveryone = true\n{rest}");
         let (_, problems) = compile(&SourceFile::new("policies/a.toml", &*text), Surroundings { idps: None, connectors: builtin() });
-        let shown: Vec<String> = problems.iter().map(|problem| problem.render()).collect();
+        let shown: Vec<String> = problems.iter().map(vestibule::source::Problem::render).collect();
         assert_eq!(shown.len(), expected.len(), "{rest}: {shown:#?}");
         for (shown, expected) in shown.iter().zip(expected) {
             assert!(shown.contains(expected), "{rest}: {shown}");

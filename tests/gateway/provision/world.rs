@@ -69,7 +69,7 @@ impl Reaper {
         let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if left == Ok(1) {
             self.struck.store(true, Ordering::SeqCst);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -238,7 +238,7 @@ fn json_answer(status: &str, body: &serde_json::Value) -> String {
 
 fn policy(app: &FormApp, rest: &str) -> Policy {
     let (model, problems) = Model::parse(&SourceFile::new("connectors/formy.toml", CONNECTOR));
-    let model = model.unwrap_or_else(|| panic!("{}", problems.iter().map(|problem| problem.render()).collect::<String>()));
+    let model = model.unwrap_or_else(|| panic!("{}", problems.iter().map(vestibule::source::Problem::render).collect::<String>()));
     let text = format!(
         "host = \"{APP}\"\nupstream = \"http://{at}\"\n[access]\neveryone = true\n[user]\nname = \"{{lower(username)}}\"\n\
          [provision]\nconnector = \"formy\"\nurl = \"http://{at}/admin\"\ntoken = \"env:ADMIN_TOKEN\"\nretries = 0\n{rest}",
@@ -246,7 +246,7 @@ fn policy(app: &FormApp, rest: &str) -> Policy {
     );
     let file = SourceFile::new("policies/app.toml", &*text);
     let (policy, problems) = compile(&file, Surroundings { idps: Some(&["corp".to_owned()]), connectors: &[Arc::new(model)] });
-    policy.unwrap_or_else(|| panic!("{}", problems.iter().map(|problem| problem.render()).collect::<String>()))
+    policy.unwrap_or_else(|| panic!("{}", problems.iter().map(vestibule::source::Problem::render).collect::<String>()))
 }
 
 async fn bridged(rest: &str) -> (World, FormApp) {

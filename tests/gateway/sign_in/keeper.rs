@@ -166,6 +166,7 @@ impl State {
     }
 
     /// Whom the headers name, and their role.
+    #[expect(clippy::unused_self, reason = "reads like its siblings")]
     fn told(&self, request: &Answer) -> Option<(String, String)> {
         let role = request.get("x-role").unwrap_or_default();
         let basic = request.get("authorization").and_then(|value| {
