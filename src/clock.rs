@@ -1,7 +1,7 @@
 //! Time as a value.
 //!
 //! Lives here: [`Timestamp`], the [`Clock`] that hands them out, and the two clocks there are. It is apart so that no
-//! other module can read the time: core takes a [`Timestamp`] as an argument, pipelines hold a `dyn Clock` from `app.rs`,
+//! other module can read the time: core takes a [`Timestamp`] as an argument, pipelines hold a `dyn Clock` from `app/`,
 //! and a test holds a [`ManualClock`]. Never in here: sleeping, timers, dates for people.
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -44,7 +44,7 @@ impl Timestamp {
     }
 }
 
-/// Where the time comes from. One per process, chosen in `app.rs`.
+/// Where the time comes from. One per process, chosen in `app/`.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The present moment.
     fn now(&self) -> Timestamp;

@@ -22,7 +22,7 @@
 //!
 //! # The rooms, from the inside out
 //!
-//! Modules are declared in this order, and none looks outward.
+//! Modules are declared in this order; who must not look at whom stands under the invariants.
 //!
 //! | | modules |
 //! |---|---|

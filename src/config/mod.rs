@@ -1,7 +1,7 @@
 //! What `vestibule.toml` means.
 //!
 //! Lives here: [`Gateway`] and its sections, defaults filled in. `compile.rs` makes it from the file as written. Pure: secrets are still
-//! references ([`SecretRef`]), certificates still paths; `app.rs` reads both.
+//! references ([`SecretRef`]), certificates still paths; `app/` reads both.
 
 pub mod change;
 pub mod compile;

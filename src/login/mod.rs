@@ -92,7 +92,7 @@ impl fmt::Debug for OwnRequest {
     }
 }
 
-/// What a desk works with; `app.rs` fills it in.
+/// What a desk works with; `app/` fills it in.
 pub struct DeskParts {
     /// Where we are.
     pub addresses: Addresses,

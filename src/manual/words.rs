@@ -67,9 +67,11 @@ pub fn written_default(key: &Key) -> Option<serde_json::Value> {
         Kind::Duration | Kind::DurationOrZero => crate::source::value::duration_ms(text).map(|_| text.into()),
         Kind::Size => crate::source::value::size_bytes(text).map(|_| text.into()),
         // One word or path is a value; a phrase with spaces is prose.
-        Kind::Text if !text.contains(' ') || text.contains('/') => Some(text.into()),
-        Kind::Addresses | Kind::Url | Kind::Host | Kind::Secret => Some(text.into()),
+        Kind::Text if !text.contains(' ') => Some(text.into()),
+        Kind::Secret if ["cred:", "file:", "env:"].iter().any(|kind| text.starts_with(kind)) => Some(text.into()),
+        Kind::Addresses | Kind::Url | Kind::Host => Some(text.into()),
         Kind::Text
+        | Kind::Secret
         | Kind::TextOrList
         | Kind::Templates
         | Kind::Expression

@@ -134,6 +134,10 @@ impl<'r> CanonicalPath<'r> {
         }
         let encoded = encode(raw, slashes)?;
         let bytes = if encoded == raw { Cow::Borrowed(raw) } else { Cow::Owned(encoded) };
+        if is_plain(&bytes) {
+            // `%30` was a long way to write `0`: the path is what it would be without it.
+            return Ok(Self { bytes, folded: None, split: None, may_open: true });
+        }
         segments_hold(&bytes)?;
         let folded = fold(&bytes)?;
         // `;`, and characters whose decoding makes another path of it, could mean something else to the app.

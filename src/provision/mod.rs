@@ -9,8 +9,7 @@
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
 //! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header, `leaving.rs` looks after those
 //! who may not come any more, `reconcile.rs` goes through all who have one, `people.rs` is for operators: who waits, and for what. It never knows how a session came
-//! about (`login/`) or what a request may do
-//! (`policy/evaluate.rs`).
+//! about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
 mod announce;
 mod ensure;

@@ -144,7 +144,8 @@ impl App {
             ("resolve", _) | ("members", Effect::Read) => {
                 let member = member(cue, with_wanted(cue, json!({})));
                 if cue.call.effect == Effect::Read && list_of(cue.call).is_some() {
-                    listing(cue, &[member])
+                    let elements = if is_later_page(cue, request) { Vec::new() } else { vec![member] };
+                    listing(cue, &elements)
                 } else {
                     good(cue, &in_items(cue, member))
                 }

@@ -442,7 +442,7 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
     async fn add_signing_key(&self, key: &SigningKey) -> Result<bool, StoreError>;
 }
 
-/// Everything a store does, for `app.rs` to hand out in parts.
+/// Everything a store does, for `app/` to hand out in parts.
 pub trait Store: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + IncidentStore {}
 impl<T: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + IncidentStore> Store for T {}
 

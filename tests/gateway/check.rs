@@ -3,7 +3,10 @@
 
 use crate::fake_admin::{FakeAdmin, Fault, Flavour};
 use crate::fake_op::{Answer, FakeOp};
+use crate::fake_saml;
 use crate::whole::cert;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -357,4 +360,25 @@ async fn row_40_one_app_is_looked_at_from_switch_to_required_attributes() {
     }
     edit(made.path(), "policies/wiki.toml", "connector = \"scim\"", "connector = \"none\"");
     online(&made, &["wiki"], &[], 0, &["accounts: none are made"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metadata_of_a_saml_provider_is_looked_at_and_held_against_its_pin() {
+    let (_op, _app, _admin, made) = world().await;
+    let sha256 = |name: &str| {
+        let der = STANDARD.decode(fake_saml::certificate(name)).unwrap();
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    };
+    let saml = |pin: &str| format!("[[idp]]\nid = \"partner\"\ntype = \"saml\"\nmetadata = \"partner.xml\"\npin = \"sha256:{pin}\"\n");
+    let before = fs::read_to_string(made.path().join("vestibule.toml")).unwrap();
+    let with = |pin: &str| put(made.path(), "vestibule.toml", &(before.clone() + &saml(pin)));
+    edit(made.path(), "policies/wiki.toml", "[access]", "[login]\nidp = [\"corp\"]\n[access]");
+    // Not there, then another key than the pinned one, then as it should be.
+    with(&sha256("saml-idp.pem"));
+    online(&made, &[], &[], 1, &["error[provider]: ", "partner.xml"]).await;
+    put(made.path(), "partner.xml", &fake_saml::metadata("https://sso.partner.example", &["saml-idp.pem"]));
+    with(&sha256("saml-sp.pem"));
+    online(&made, &[], &[], 1, &["error[provider]: ", &sha256("saml-idp.pem")]).await;
+    with(&sha256("saml-idp.pem"));
+    online(&made, &[], &[], 0, &["provider partner: ", "matches the pin, expires in "]).await;
 }

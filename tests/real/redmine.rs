@@ -1,12 +1,8 @@
 //! Redmine behind the gateway: it reads no header, so the gateway fills in its form.
 
-use crate::harness::{Gateway, OidcProvider, Person, Redmine, Site, repository};
-use std::fs;
+use crate::harness::{Gateway, OidcProvider, Person, Redmine, Site};
 
 fn policy(site: &Site, redmine: &Redmine) -> String {
-    let connectors = site.folder().join("policies/connectors");
-    fs::create_dir_all(&connectors).expect("the test's folder takes folders");
-    fs::copy(repository().join("tests/real/redmine.toml"), connectors.join("redmine.toml")).expect("the connector");
     let key = site.secret("redmine-key", Redmine::KEY);
     format!(
         r#"
@@ -21,7 +17,7 @@ groups = ["staff"]
 name = "{{lower(username)}}"
 
 [provision]
-connector = "./connectors/redmine.toml"
+connector = "redmine"
 url       = "http://127.0.0.1:{port}"
 headers   = {{ X-Redmine-API-Key = {{ secret = "{key}" }} }}
 "#,
