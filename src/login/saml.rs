@@ -64,11 +64,6 @@ impl Desk {
         if let Err(fault) = provider.finish(finish).await {
             return Ok(self.sso_fault(request, &fault, &idp, app.as_deref(), None));
         }
-        // Whoever posts it again keeps no second one: the first is still to be fetched.
-        let until = now.plus_ms(ANSWER_MS);
-        if !self.parts.logins.once(key(Purpose::Answer, &response.state), until).await? {
-            return Ok(self.redirect(&continue_path(&response.state, None)));
-        }
         let code = self.token();
         let answer = PendingLogin { nonce: Some(response.state.clone()), code_verifier: Some(STANDARD.encode(&response.document)), ..pending };
         self.keep(Purpose::Answer, &code, &answer, ANSWER_MS).await?;

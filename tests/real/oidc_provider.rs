@@ -84,8 +84,9 @@ async fn a_person_who_cancels_at_the_provider_is_told_so_and_may_start_again() {
     assert_eq!((page.status, page.heading()), (403, "You are not signed in"), "{:?}", ada.trail);
     assert!(house.provider.events("granted").is_empty());
     assert!(house.app.seen().is_empty());
-    let failed: Vec<_> = house.gateway.audit().into_iter().filter(|event| event["action"] == "login.failed").collect();
-    assert!(failed.iter().any(|event| event["incident"] == page.header("x-vestibule-incident")), "{failed:?}");
+    let incident = page.header("x-vestibule-incident");
+    let told = |event: serde_json::Value| event["action"] == "login.failed" && event["incident"] == incident;
+    until("the audit log says that it failed, with the code of the page", async || house.gateway.audit().into_iter().any(&told)).await;
     assert_eq!(ada.sign_in(&house.site.url("wiki", "/deep"), "ada").await.status, 200, "the answer used nothing up that is still needed");
 }
 
