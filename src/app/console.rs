@@ -75,7 +75,7 @@ impl Site {
             origin: self.origin,
             policy: self.policy,
             desk,
-            live: Arc::clone(&handles.live),
+            sessions: handles.sessions.clone(),
             store: Arc::clone(&handles.store),
             pages: Arc::clone(&handles.pages),
             people: swap.people(),

@@ -117,7 +117,11 @@ impl Swap {
     fn providers(&self, now: Timestamp) -> Vec<ProviderStatus> {
         let age_s = |at: Timestamp| now.since_ms(at).max(0) / 1000;
         let force = self.force();
-        let status = |provider: &dyn Provider| ProviderStatus { id: provider.id().to_owned(), keys_age_s: provider.keys_fetched_at().map(age_s) };
+        let status = |provider: &dyn Provider| ProviderStatus {
+            id: provider.id().to_owned(),
+            issuer: provider.issuer(),
+            keys_age_s: provider.keys_fetched_at().map(age_s),
+        };
         force.idps.iter().map(|known| status(known.provider.as_ref())).collect()
     }
 }

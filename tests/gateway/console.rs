@@ -12,8 +12,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 use vestibule::admin::commands::{Reloaded, Reloads};
+use vestibule::clock::Clock as _;
 use vestibule::config::{Console, Gateway};
+use vestibule::identity::SubjectId;
 use vestibule::provision::{Listed, Which};
+use vestibule::state::sqlite::Store;
+use vestibule::state::{AccountKey, AccountRecord, AccountState, AccountStore as _, Lease};
 
 const OPS: &str = "ops.vestibule.test";
 const CONSOLE_COOKIE: &str = "__Host-vestibule-admin";
@@ -197,8 +201,24 @@ impl Ops {
         self.post(person, path, &format!("Origin: {}\r\nSec-Fetch-Site: same-origin\r\n", self.origin()), &body).await
     }
 
+    /// What a form about the account of `subject` carries.
+    fn form_of<'a>(&'a self, subject: &'a str, further: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        [&[("app", "app"), ("issuer", self.whole.op.issuer.as_str()), ("subject", subject)], further].concat()
+    }
+
     async fn record(&self, subject: &str) -> Option<Listed> {
         self.whole.running.swap().people().list(Some("app"), Which::All).await.unwrap().into_iter().find(|listed| listed.subject == subject)
+    }
+
+    /// Keeps a record as if a job had.
+    async fn write(&self, record: &AccountRecord) {
+        let url = format!("sqlite:{}", self.whole.folder.path().join("v.db").display());
+        let store = Store::open(&url, crate::state::sealer("a key for tests that is long enough to be one")).await.unwrap();
+        let now = self.whole.clock.now();
+        let Lease::Held(fence, _) = store.lease(&record.key, "test", now, now.plus_ms(1_000)).await.unwrap() else { panic!("held") };
+        store.save(record, fence).await.unwrap();
+        store.release(&record.key, fence).await.unwrap();
+        store.close().await;
     }
 
     fn issuer(&self) -> String {
@@ -355,7 +375,7 @@ async fn what_operators_do_is_done_and_audited_with_who_and_why() {
     assert!(failed.last_error.is_some() && failed.failed_at.is_some());
 
     // Retry: the failure is forgotten, and the next page of the person makes the account.
-    let answer = ops.press(&mut operator, "/retry", &[("app", "app"), ("subject", "bo")]).await;
+    let answer = ops.press(&mut operator, "/retry", &ops.form_of("bo", &[])).await;
     assert_eq!(answer.status(), 303, "{answer:?}");
     assert!(ops.visit(&mut operator, &ops.url(&answer.get("location").unwrap())).await.text().contains("tries again"));
     assert_eq!(ops.record("bo").await.unwrap().last_error, None);
@@ -367,11 +387,10 @@ async fn what_operators_do_is_done_and_audited_with_who_and_why() {
     assert_eq!(ops.somebody("kim").await.1, 403);
     let page = ops.page(&mut operator, "/people?which=waiting").await;
     assert!(page.contains("kim@example.com") && !page.contains("bo@example.com"), "{page}");
-    let fields = [("app", "app"), ("subject", "kim")];
-    let answer = ops.press(&mut operator, "/approve", &fields).await;
+    let answer = ops.press(&mut operator, "/approve", &ops.form_of("kim", &[])).await;
     assert!(answer.status() == 400 && answer.text().contains("say why"), "{answer:?}");
     assert!(ops.record("kim").await.unwrap().awaiting.is_some(), "not without a reason");
-    let answer = ops.press(&mut operator, "/approve", &[("app", "app"), ("subject", "kim"), ("why", "ticket 4711\r\nnew colleague")]).await;
+    let answer = ops.press(&mut operator, "/approve", &ops.form_of("kim", &[("why", "ticket 4711\r\nnew colleague")])).await;
     assert_eq!(answer.status(), 303, "{answer:?}");
     assert!(ops.record("kim").await.unwrap().seat_approved_at.is_some());
     assert_eq!(ops.audited(&["admin.command", "olga@example.com", "ticket 4711  new colleague", "/approve", "source=\"console\""]).len(), 1);
@@ -404,12 +423,79 @@ async fn what_operators_do_is_done_and_audited_with_who_and_why() {
     assert!(page.contains("Nobody is signed in.") && !page.contains("End all sessions"), "{page}");
 
     // Forgetting: the record goes, the account stays.
-    let answer = ops.press(&mut operator, "/forget", &[("app", "app"), ("subject", "bo"), ("why", "wrong person")]).await;
+    let answer = ops.press(&mut operator, "/forget", &ops.form_of("bo", &[("why", "wrong person")])).await;
     assert_eq!(answer.status(), 303, "{answer:?}");
     assert_eq!(ops.record("bo").await.map(|listed| listed.account_id), None);
     assert_eq!(ops.audited(&["account.forgotten", "olga@example.com"]).len(), 1);
-    let answer = ops.press(&mut operator, "/forget", &[("app", "app"), ("subject", "bo"), ("why", "again")]).await;
+    let answer = ops.press(&mut operator, "/forget", &ops.form_of("bo", &[("why", "again")])).await;
     assert!(answer.status() == 404 && answer.text().contains("nobody called `bo` has a record"), "{answer:?}");
+}
+
+/// Two providers say `bo`: what is done about the one is not done about the other, and words alone do nothing.
+#[tokio::test]
+async fn a_form_is_about_one_person_whoever_else_is_called_the_same() {
+    let ops = Ops::new().await;
+    ops.admin.fail_next("POST /Users", Fault::Status(400));
+    assert_eq!(ops.somebody("bo").await.1, 503);
+    let namesake = SubjectId { issuer: "https://other.example".to_owned(), subject: "bo".to_owned() };
+    let key = AccountKey { upstream: "app".to_owned(), subject: namesake };
+    ops.write(&AccountRecord { state: AccountState::Conflict, last_error: Some("theirs".to_owned()), ..AccountRecord::empty(key.clone(), "r0") })
+        .await;
+    let people = ops.whole.running.swap().people();
+    let mut operator = ops.operator().await;
+    fresh(&ops, &mut operator).await;
+
+    let before = people.list(None, Which::All).await.unwrap();
+    assert_eq!(before.len(), 2);
+    for fields in [
+        vec![("app", "app"), ("subject", "bo"), ("why", "x")],
+        vec![("app", "app"), ("issuer", "https://third.example"), ("subject", "bo"), ("why", "x")],
+        vec![("app", "app"), ("issuer", "https://other.example"), ("subject", "bo@example.com"), ("why", "x")],
+        vec![("app", "crm"), ("issuer", "https://other.example"), ("subject", "bo"), ("why", "x")],
+    ] {
+        for path in ["/retry", "/approve", "/forget"] {
+            let answer = ops.press(&mut operator, path, &fields).await;
+            assert!(matches!(answer.status(), 400 | 404), "{path} {fields:?}: {answer:?}");
+        }
+    }
+    assert_eq!(people.list(None, Which::All).await.unwrap(), before);
+
+    // The first page and that of the person send the key; both are told apart by who vouches for them.
+    let overview = ops.page(&mut operator, "/").await;
+    for issuer in [ops.issuer().as_str(), "https://other.example"] {
+        assert!(overview.contains(&format!("name=\"issuer\" value=\"{issuer}\"")), "{overview}");
+    }
+    let page = ops.page(&mut operator, "/person?issuer=https://other.example&subject=bo").await;
+    assert!(page.contains("theirs") && page.contains("vestibule users retry app bo --issuer https://other.example"), "{page}");
+    let mine: Vec<(&str, &str)> = vec![("app", "app"), ("issuer", "https://other.example"), ("subject", "bo"), ("why", "another person")];
+    let answer = ops.press(&mut operator, "/retry", &mine).await;
+    assert_eq!(answer.get("location").as_deref(), Some("/person?issuer=https%3A%2F%2Fother.example&subject=bo&said=retried"), "{answer:?}");
+    assert_eq!(ops.press(&mut operator, "/forget", &mine).await.status(), 303);
+    let left = people.list(None, Which::All).await.unwrap();
+    assert_eq!(left, [before.into_iter().find(|listed| listed.issuer == ops.issuer()).unwrap()]);
+}
+
+/// What memory knows of a session's last use, the store is told before anybody looks for what has run out.
+#[tokio::test]
+async fn ending_all_sessions_ends_one_that_was_used_a_second_ago() {
+    let ops = Ops::new().await;
+    let mut operator = ops.operator().await;
+    let (bo, status) = ops.somebody("bo").await;
+    assert_eq!(status, 200);
+    // The store has last heard of it when it began, by now so long ago that it seems to be over.
+    for _ in 0..2 {
+        ops.whole.advance_s(29 * 60);
+        assert_eq!(ops.whole.get(&bo, APP, "/x").await.status(), 200);
+    }
+    fresh(&ops, &mut operator).await;
+    ops.whole.advance_s(1);
+    let issuer = ops.issuer();
+    let page = ops.page(&mut operator, &format!("/person?issuer={issuer}&subject=bo")).await;
+    assert!(page.contains("End all sessions"), "{page}");
+    let answer = ops.press(&mut operator, "/end-all", &[("issuer", &issuer), ("subject", "bo"), ("why", "left the company")]).await;
+    assert_eq!(answer.status(), 303, "{answer:?}");
+    assert_eq!(ops.whole.get(&bo, APP, "/x").await.status(), 401);
+    assert_eq!(ops.audited(&["session.revoked", "left the company", "source=\"console\""]).len(), 1);
 }
 
 /// Signs in once more, as the page that asks for it says.

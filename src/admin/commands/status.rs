@@ -105,6 +105,9 @@ pub enum PolicyState {
 pub struct ProviderStatus {
     /// `[[idp]] id`.
     pub id: String,
+    /// Issuer identifier or entity id; `None` while metadata that would say it has not been read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
     /// Age of its keys, seconds; `None` when none have been needed yet.
     pub keys_age_s: Option<i64>,
 }

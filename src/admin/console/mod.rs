@@ -25,7 +25,7 @@ use crate::pages::{PageContext, Pages, Wish};
 use crate::policy::{CanonicalPath, Policy};
 use crate::provision::People;
 use crate::request::kind_of;
-use crate::session::LiveSessions;
+use crate::session::operators::Sessions;
 use crate::state::{SecretHash, Store, StoreError};
 use bytes::Bytes;
 use door::{Door, Operator};
@@ -89,8 +89,8 @@ pub struct Parts {
     pub policy: Arc<Policy>,
     /// The desk of its own host.
     pub desk: Arc<Desk>,
-    /// Sessions, to end them.
-    pub live: Arc<LiveSessions>,
+    /// Who is signed in, and the end of it.
+    pub sessions: Sessions,
     /// Sign-ins, incidents, sign-ons.
     pub store: Arc<dyn Store>,
     /// Pages of people, for what is said before somebody is let in.

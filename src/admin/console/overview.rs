@@ -4,7 +4,7 @@ use super::door::Operator;
 use super::sessions::incident_rows;
 use super::words::{self, address, count, duration};
 use super::{Console, No, Shown};
-use crate::admin::commands::{AppStatus, PolicyState, Status, UpstreamState};
+use crate::admin::commands::{AppStatus, PolicyState, Status, UpstreamState, shell};
 use crate::pages::console::{Cell, Deed, Page, Part};
 use crate::provision::{Listed, PeopleError, Which};
 use http::StatusCode;
@@ -118,7 +118,7 @@ impl Console {
         latest.truncate(usize::try_from(LATEST_MAX).unwrap_or_default());
         parts.push(incident_rows(&latest, "None in the last seven days."));
         parts.push(Part::Heading("On a shell".to_owned()));
-        let shell = words::shell(&name);
+        let shell = shell(&name);
         parts.push(Part::Lines(format!(
             "vestibule check\nvestibule test {shell}\nvestibule users list {shell}\nvestibule explain https://{}/ --as ada@example.com\n",
             app.host
@@ -177,7 +177,7 @@ fn of_an_account(listed: &Listed) -> Vec<Cell> {
         Some(awaiting) => ("waits for a yes", format!("asked for: {}", words::word(&awaiting))),
         None => ("account failed", listed.last_error.clone().unwrap_or_else(|| words::word(&listed.state))),
     };
-    let fields = vec![("app", listed.app.clone()), ("subject", listed.subject.clone())];
+    let fields = super::people::whom(listed);
     let act = if listed.awaiting.is_none() {
         Cell::default().with(Deed { path: "/retry", fields, button: "Retry", why: None })
     } else {

@@ -2,11 +2,13 @@
 
 use super::words::{self, address, moment, parameter};
 use super::{Console, No, Shown};
+use crate::admin::commands::command;
 use crate::clock::Timestamp;
 use crate::fault::Incident;
 use crate::identity::{Groups, SubjectId};
 use crate::pages::console::{Cell, Deed, Field, Page, Part};
 use crate::provision::{Listed, Which};
+use crate::session::operators as sessions;
 use crate::state::{AccountKey, RecordedSignIn};
 use http::StatusCode;
 
@@ -72,7 +74,7 @@ impl Console {
         let apps: Vec<String> = self.parts.looking.in_force().into_iter().map(|app| app.app).collect();
         let accounts = self.parts.people.everywhere(&subject, &apps).await?;
         let sign_ins = self.parts.store.last_by_subject(Some(&subject.issuer), &subject.subject).await?;
-        let sessions = self.sign_ons(|sign_on| sign_on.identity.subject == subject, SCREEN).await?;
+        let sessions = self.parts.sessions.leaf(&sessions::Which::Person(subject.clone()), None, SCREEN).await?.found;
         if accounts.is_empty() && sign_ins.is_empty() && sessions.is_empty() {
             return Err(No::NotFound("Nothing is known of this person: no account, no sign-in, no session.".to_owned()));
         }
@@ -190,6 +192,11 @@ fn facts(subject: &SubjectId, latest: Option<&RecordedSignIn>) -> Vec<(&'static 
     facts
 }
 
+/// What a form says of whom it is about: this record, and no other.
+pub(super) fn whom(listed: &Listed) -> Vec<(&'static str, String)> {
+    vec![("app", listed.app.clone()), ("issuer", listed.issuer.clone()), ("subject", listed.subject.clone())]
+}
+
 /// A record, and what can be done about it.
 fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     let since = |at: Option<i64>| at.map(Timestamp::from_seconds).map(|at| format!("{} ({} ago)", moment(at), words::duration(now.since_ms(at))));
@@ -213,14 +220,13 @@ fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     fact("Account approved", since(listed.seat_approved_at));
     fact("Memberships approved", since(listed.join_approved_at));
     fact("Policy revision", Some(listed.policy_revision.clone()));
-    let fields = || vec![("app", listed.app.clone()), ("issuer", listed.issuer.clone()), ("subject", listed.subject.clone())];
+    let fields = || whom(listed);
     let mut deeds = Vec::new();
     if listed.awaiting.is_some() {
         deeds.push(Deed { path: "/approve", fields: fields(), button: "Approve", why: Some(true) });
     }
     deeds.push(Deed { path: "/retry", fields: fields(), button: "Retry", why: Some(false) });
     deeds.push(Deed { path: "/forget", fields: fields(), button: "Forget", why: Some(true) });
-    let (app, subject) = (words::shell(&listed.app), words::shell(&listed.subject));
-    let commands = format!("vestibule users show {app} {subject}\nvestibule users retry {app} {subject}\n");
+    let commands = ["show", "retry"].map(|deed| command(deed, listed, &[]) + "\n").concat();
     vec![Part::Facts(facts), Part::Deeds(deeds), Part::Lines(commands)]
 }

@@ -3,9 +3,7 @@
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::observe::audit::rfc3339;
-use crate::state::SignOnId;
 use serde::Serialize;
-use std::fmt::Write as _;
 
 /// A value of the query, decoded; `None` when it is absent, empty or there twice.
 pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
@@ -59,33 +57,6 @@ pub(super) fn said(message: PublicMessage) -> String {
     if matches!(message, PublicMessage::Denied(_)) { "denied".to_owned() } else { message.words() }
 }
 
-/// One word of a shell, quoted where it needs to be.
-pub(super) fn shell(word: &str) -> String {
-    let plain = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@:/+%".contains(&byte));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
-}
-
-/// The name of a sign-on in a form: 32 hex digits.
-pub(super) fn name_of(SignOnId(bytes): SignOnId) -> String {
-    bytes.iter().fold(String::with_capacity(32), |mut out, byte| {
-        // Writing to a String cannot fail.
-        write!(out, "{byte:02x}").unwrap_or_default();
-        out
-    })
-}
-
-/// The sign-on of that name.
-pub(super) fn sign_on_of(name: &str) -> Option<SignOnId> {
-    let mut bytes = [0; 16];
-    if name.len() != 32 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(name.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    Some(SignOnId(bytes))
-}
-
 /// `3 apps`, `1 app`.
 pub(super) fn count(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
@@ -93,17 +64,11 @@ pub(super) fn count(number: usize, one: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, moment, name_of, parameter, person, shell, sign_on_of};
+    use super::{duration, moment, parameter, person};
     use crate::clock::Timestamp;
-    use crate::state::SignOnId;
 
     #[test]
     fn what_is_written_reads_back_and_nothing_else_does() {
-        let id = SignOnId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 250, 251, 252, 253, 255]);
-        assert_eq!(sign_on_of(&name_of(id)), Some(id));
-        for no in ["", "0", "zz", &"0".repeat(31), &"0".repeat(33), &"+".repeat(32), "é".repeat(16).as_str()] {
-            assert_eq!(sign_on_of(no), None, "{no}");
-        }
         let query = person("https://idp/a?b&c", "ada \"&<");
         let query = query.strip_prefix("/person?").unwrap();
         assert_eq!(parameter(query, "issuer").as_deref(), Some("https://idp/a?b&c"));
@@ -115,6 +80,5 @@ mod tests {
     fn times_and_words_are_for_people() {
         assert_eq!(moment(Timestamp::from_millis(1_795_299_617_123)), "2026-11-21 22:20:17 UTC");
         assert_eq!([-5, 59_999, 3_599_000, 7_200_000, 900_000_000].map(duration), ["0 s", "59 s", "59 min", "2 h", "10 days"]);
-        assert_eq!([shell("a-b@c"), shell("a b"), shell("it's"), shell("")], ["a-b@c", "'a b'", "'it'\\''s'", "''"]);
     }
 }
