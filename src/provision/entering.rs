@@ -69,16 +69,7 @@ impl Desk {
         stale: Option<Arc<Got>>,
         incident: Incident,
     ) -> Result<Arc<Got>, PublicMessage> {
-        let order = Order {
-            key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
-            identity: Arc::clone(&session.sign_on.identity),
-            as_of: session.sign_on.created_at,
-            policy: Arc::clone(policy),
-            incident,
-            may_create: false,
-            look: false,
-            background: false,
-        };
+        let order = Order::of(session, policy, incident);
         let turn = self.entrances.turn(&order.key);
         let mut last = turn.lock().await;
         let now_ms = self.parts.clock.now().millis();

@@ -296,6 +296,22 @@ struct Order {
     background: bool,
 }
 
+impl Order {
+    /// Of whoever is here in this session: for the account that there is.
+    fn of(session: &AppSession, policy: &Arc<Policy>, incident: Incident) -> Self {
+        Self {
+            key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
+            identity: Arc::clone(&session.sign_on.identity),
+            as_of: session.sign_on.created_at,
+            policy: Arc::clone(policy),
+            incident,
+            may_create: false,
+            look: false,
+            background: false,
+        }
+    }
+}
+
 /// What a record is worth to an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -362,16 +378,7 @@ impl Desk {
         let switches = policy.provision.as_ref().map(|provision| &provision.switches);
         let may_create =
             asking.interactive || session.way == Way::Bearer || switches.is_some_and(|switches| switches.trigger == Trigger::FirstRequest);
-        let order = Order {
-            key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
-            identity: Arc::clone(&session.sign_on.identity),
-            as_of: session.sign_on.created_at,
-            policy: Arc::clone(policy),
-            incident,
-            may_create,
-            look,
-            background: false,
-        };
+        let order = Order { may_create, look, ..Order::of(session, policy, incident) };
         let pass = match switches {
             None => {
                 self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.soft_ms(&order), landing(policy, &mapped))).map(Some)

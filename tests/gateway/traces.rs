@@ -93,12 +93,8 @@ fn values(span: &Span) -> BTreeMap<String, String> {
     span.attributes.iter().map(|pair| (pair.key.clone(), text(pair.value.clone().unwrap().value.unwrap()))).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
-}
-
 fn header(span: &Span) -> String {
-    format!("00-{}-{}-01", hex(&span.trace_id), hex(&span.span_id))
+    format!("00-{}-{}-01", hex::encode(&span.trace_id), hex::encode(&span.span_id))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,9 +193,9 @@ async fn a_trace_is_continued_for_trusted_proxies_and_begun_for_everybody_else()
     let (told, _) = ask(&whole, &unseen).await;
     assert!(told.starts_with("00-0bf7651916cd43dd8448eb211c80319c-") && told.ends_with("-00"), "{told}");
     let spans = collector.after(whole).await;
-    let root = spans.iter().find(|span| span.name == "GET /app" && hex(&span.trace_id) == "0af7651916cd43dd8448eb211c80319c").unwrap();
-    assert_eq!(hex(&root.parent_span_id), "b7ad6b7169203331");
-    assert!(spans.iter().all(|span| !hex(&span.trace_id).starts_with("0bf7")), "the proxy did not want to see it");
+    let root = spans.iter().find(|span| span.name == "GET /app" && hex::encode(&span.trace_id) == "0af7651916cd43dd8448eb211c80319c").unwrap();
+    assert_eq!(hex::encode(&root.parent_span_id), "b7ad6b7169203331");
+    assert!(spans.iter().all(|span| !hex::encode(&span.trace_id).starts_with("0bf7")), "the proxy did not want to see it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

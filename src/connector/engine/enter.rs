@@ -5,12 +5,11 @@
 
 use super::jar::Jar;
 use super::request::{Authority, Names, build};
-use super::run::trouble;
+use super::run::{Answer, applies, trouble};
 use super::session::read;
 use super::{Engine, ResolvedCredential, classify};
 use crate::connector::model::{Call, Verb, plain};
 use crate::connector::{Context, Entered, Outcome, Trouble};
-use crate::expr::EvalError;
 use crate::outbound::OutboundResponse;
 use http::{HeaderValue, header};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -56,26 +55,18 @@ impl Engine {
         let mut way = Way::default();
         for call in self.verb(&Verb::Enter) {
             let step = format!("enter/{}", call.name);
-            if let Some(condition) = &call.condition {
-                match condition.holds(&names) {
-                    Ok(true) => {}
-                    Ok(false) | Err(EvalError::Absent(_)) => continue,
-                    Err(error @ EvalError::Type(_)) => return Err(trouble(&step, Outcome::Invalid, format!("if: {error}"))),
-                }
+            if !applies(&step, call, &names)? {
+                continue;
             }
             let response = self.at_the_app(&step, call, &names, at, &way).await?;
             way.note(&response);
-            let verdict = classify::classify(call, &response);
-            names.set("outcome", &call.name, Value::from(format!("{:?}", verdict.outcome).to_ascii_lowercase()));
-            if !classify::is_success(verdict.outcome) && !call.go_on.contains(&verdict.outcome) {
-                let status = Some(response.status.as_u16());
-                let retry_after_ms = classify::retry_after_ms(&response.headers, self.clock.now());
-                return Err(Trouble { retry_after_ms, status, ..trouble(&step, verdict.outcome, verdict.reason) });
+            let (answer, _) = Answer::of(call, &response, self.clock.now());
+            answer.note(call, &mut names);
+            if !classify::is_success(answer.outcome) && !call.go_on.contains(&answer.outcome) {
+                return Err(answer.trouble(&step));
             }
-            let body = verdict.json.unwrap_or(Value::Null);
-            let element = call.at.first(&body).cloned().unwrap_or(Value::Null);
             for (name, place) in &call.save {
-                let Some(value) = read(place, &element, &response) else {
+                let Some(value) = read(place, &answer.element, &response) else {
                     return Err(trouble(&step, Outcome::Retry, format!("the answer does not show `{name}`")));
                 };
                 if name == "token" {
