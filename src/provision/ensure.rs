@@ -384,6 +384,9 @@ impl Work<'_> {
                 return End::Done { record: Arc::new(self.record.clone()), made: false, steps: 0 };
             }
         }
+        if let Some(doubt) = Doubt::read(&self.record) {
+            self.audit("provision.resumed", &format!("{}: looked at before anything is sent again", doubt.label()));
+        }
         let was = self.record.state;
         let retries = self.provision.retries;
         let mut attempt = 0;

@@ -442,6 +442,7 @@ impl Desk {
                         return Err(message);
                     }
                     tracing::warn!(app = %order.key.upstream, incident = %order.incident, "the admin API does not answer: a known person goes on");
+                    self.audit_skipped(order, record.as_ref());
                     return self.pass(order, &mapped, STALE_MS, landing).map(Some);
                 }
                 Flown::Still if standing == Standing::Known => return self.pass(order, &mapped, STALE_MS, landing).map(Some),
@@ -514,6 +515,14 @@ impl Desk {
     fn audit_failed(&self, order: &Order, reason: &str) {
         if self.said.is_news(&order.key, &order.policy.revision, reason, self.parts.clock.now()) {
             Event { action: "account.failed", attempt: "ensure", reason }.tell(order, None);
+        }
+    }
+
+    /// As [`Self::audit_failed`], for an account that could not be looked at, and whose person went on.
+    fn audit_skipped(&self, order: &Order, record: Option<&AccountRecord>) {
+        let reason = "the admin API does not answer; known, and within `grace`";
+        if self.said.is_news(&order.key, &order.policy.revision, reason, self.parts.clock.now()) {
+            Event { action: "verify.skipped", attempt: "verify", reason }.tell(order, record);
         }
     }
 

@@ -392,6 +392,17 @@ async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values()
         world.app.put(login, |_| {});
         ready(&world.sign_in(&person(login, login, &[]), &linking(&[MatchBy::Login], on_existing)).await);
     }
+    // An answer lost and found at once; another one that never came, and was looked for by the next sign-in; a known person while the admin API is away.
+    world.app.fault("create", Fault::LostReply);
+    ready(&world.sign_in(&person("flo", "flo", &[]), &policy).await);
+    world.app.fault("create", Fault::Answer(Outcome::InDoubt));
+    let impatient = super::world::policy(|wiki| wiki.provision.as_mut().unwrap().retries = 0);
+    assert_eq!(refused(&world.sign_in(&person("gus", "gus", &[]), &impatient).await), PublicMessage::AccountUnavailable);
+    world.clock.advance_ms(60_000);
+    ready(&world.sign_in(&person("gus", "gus", &[]), &impatient).await);
+    world.clock.advance_ms(25 * 3_600_000);
+    world.app.fault("get", Fault::Answer(Outcome::Retry));
+    ready(&world.sign_in(&person("gus", "gus", &[]), &impatient).await);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).filter(|line: &Value| line["target"] == "audit").collect();
     let told: Vec<String> = events
@@ -415,6 +426,7 @@ async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values()
     assert_eq!(
         told,
         [
+            "provision.started ada create; add group devs",
             "account.created ada made",
             "role.granted ada add group devs",
             "role.revoked ada remove group devs",
@@ -423,9 +435,20 @@ async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values()
             "account.degraded ada add group ops: add group ops: Denied: as the test says",
             "account.failed eve find: Denied: as the test says",
             "account.vanished ada removed at the app",
+            "provision.started ada create",
             "account.created ada made",
             "account.adopted cy recognised",
             "account.adopted di left as it is",
+            "provision.started flo create",
+            "create.reconciled flo its answer was in doubt, and the account is there",
+            "account.created flo made; found after an answer in doubt",
+            "provision.started gus create",
+            "account.failed gus create: InDoubt: as the test says; looked for afterwards, and not there",
+            "provision.resumed gus create gus: looked at before anything is sent again",
+            "provision.started gus create",
+            "account.created gus made",
+            "account.failed gus get: Retry: as the test says",
+            "verify.skipped gus the admin API does not answer; known, and within `grace`",
         ]
     );
     // No attribute is logged, and who it was in the audit log's own field only.
