@@ -436,8 +436,9 @@ impl Desk {
                     }
                 }
                 Flown::Ended(End::Failed(message)) => {
-                    let excused = matches!(message, PublicMessage::AccountUnavailable)
-                        && matches!(standing, Standing::Known | Standing::Overdue | Standing::Behind);
+                    let behind = || record.as_ref().is_some_and(|record| has_required(&Ledger::of(record), &mapped));
+                    let known = matches!(standing, Standing::Known | Standing::Overdue) || standing == Standing::Behind && behind();
+                    let excused = matches!(message, PublicMessage::AccountUnavailable) && known;
                     if !excused {
                         return Err(message);
                     }
@@ -584,6 +585,12 @@ fn takes_nothing_back(ledger: &Ledger, mapped: &Mapped) -> bool {
         // Not managed any more, or not said: nothing is taken back either way.
         Some(Wanted::Unknown) | None => true,
     })
+}
+
+/// Whether the gateway has granted what nobody goes in without.
+fn has_required(ledger: &Ledger, mapped: &Mapped) -> bool {
+    let granted = |kind: &String, member: &String| ledger.applied.memberships.get(kind).is_some_and(|members| members.contains_key(member));
+    mapped.required.iter().all(|(kind, member)| granted(kind, member))
 }
 
 /// Whether `order` wants something else than what a newer sign-in of the same person has brought about.

@@ -361,6 +361,51 @@ async fn a_token_is_made_anew_at_half_its_life_without_an_admin_call() {
     assert_eq!((world.app.all_calls(), world.signer.0.load(Ordering::SeqCst)), (calls, 2));
 }
 
+/// Partial success by rule: without a membership that is required nobody goes in, with the others missing they do.
+#[tokio::test]
+async fn a_required_membership_that_cannot_be_given_keeps_its_person_out_and_another_one_does_not() {
+    for (fault, page) in [(Outcome::Denied, PublicMessage::AccountFailed), (Outcome::Retry, PublicMessage::AccountUnavailable)] {
+        let world = World::new().await;
+        let lenient = policy(|wiki| wiki.provision.as_mut().unwrap().retries = 0);
+        let strict = policy(|wiki| {
+            wiki.roles.as_mut().unwrap().required = true;
+            wiki.provision.as_mut().unwrap().retries = 0;
+        });
+        let ada = person("ada", "ada", &["g-devs", "g-ops"]);
+        world.app.fault("add group devs", Fault::Answer(fault));
+        assert_eq!(refused(&world.sign_in(&ada, &strict).await), page);
+        // The account and the other membership are there: the next attempt has less to do.
+        assert_eq!((world.app.count("create"), world.app.groups("ada")), (1, vec!["ops".to_owned()]));
+        world.clock.advance_ms(2_000);
+        ready(&world.sign_in(&ada, &strict).await);
+        assert_eq!(world.app.groups("ada"), ["devs", "ops"]);
+        assert_eq!((world.app.count("create"), world.record("ada").await.unwrap().state), (1, AccountState::Active));
+        let bob = person("bob", "bob", &["g-devs", "g-ops"]);
+        world.app.fault("add group devs", Fault::Answer(fault));
+        ready(&world.sign_in(&bob, &lenient).await);
+        assert_eq!((world.app.groups("bob"), world.record("bob").await.unwrap().state), (vec!["ops".to_owned()], AccountState::Degraded));
+    }
+}
+
+/// While the admin API is away, somebody known goes on, but not on a membership that they were only now to get and do not go in without.
+#[tokio::test]
+async fn a_required_membership_that_was_never_given_is_not_excused_by_an_outage() {
+    for (required, goes_on) in [(false, true), (true, false)] {
+        let world = World::new().await;
+        let policy = policy(|wiki| {
+            wiki.roles.as_mut().unwrap().required = required;
+            wiki.provision.as_mut().unwrap().retries = 0;
+        });
+        ready(&world.sign_in(&person("ada", "ada", &["g-devs"]), &policy).await);
+        world.app.fault("get", Fault::Answer(Outcome::Retry));
+        let more = world.sign_in(&person("ada", "ada", &["g-devs", "g-ops"]), &policy).await;
+        assert_eq!(matches!(more, Ensured::Ready(_)), goes_on, "{more:?}");
+        world.clock.advance_ms(61_000);
+        ready(&world.sign_in(&person("ada", "ada", &["g-devs", "g-ops"]), &policy).await);
+        assert_eq!(world.app.groups("ada"), ["devs", "ops"]);
+    }
+}
+
 /// What is told, and that it is told once: the log of one newcomer, one change and one refusal.
 #[tokio::test]
 async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values() {
