@@ -198,6 +198,8 @@ const ROLES: Section = Section {
             "when roles are applied: login, at every sign-in, and what the gateway granted is taken back; create, once; never",
         )
         .default("login"),
+        Key::new("required", Kind::Bool, "whether nobody goes in whose role could not be given; false: they go in without it, and it is tried again")
+            .default("false"),
     ],
 };
 
@@ -209,6 +211,12 @@ const ORG: Section = Section {
         Key::new("id", Kind::Free, "the application's id of it").required(),
         Key::new("groups", Kind::TextList, "for whom; left out: everyone"),
         Key::new("role", Kind::Templates, "role in it; one that comes to nothing: no membership").default("the connector's own"),
+        Key::new(
+            "required",
+            Kind::Bool,
+            "whether nobody goes in who could not be made a member; false: they go in without it, and it is tried again",
+        )
+        .default("false"),
     ],
 };
 

@@ -375,6 +375,9 @@ impl Work<'_> {
                 return End::Done { record: Arc::new(self.record.clone()), made: false, steps: 0 };
             }
         }
+        if let Some(doubt) = Doubt::read(&self.record) {
+            self.audit("provision.resumed", &format!("{}: looked at before anything is sent again", doubt.label()));
+        }
         let was = self.record.state;
         let retries = self.provision.retries;
         let mut attempt = 0;
@@ -525,17 +528,20 @@ impl Work<'_> {
         self.note_drift(plan.drift);
         self.ledger.as_of_ms = self.ledger.as_of_ms.max(self.job.order.as_of.millis());
         let mut missing: Vec<String> = Vec::new();
-        let mut later = None;
+        let (mut later, mut refused) = (None, None);
         for step in &plan.steps {
+            let required = matches!(step, Step::Add { kind, member, .. } if mapped.required.contains(&(kind.clone(), member.clone())));
             match self.step(mapped, account, step).await? {
                 Stepped::Done => {}
+                // The others are given all the same: the next attempt has less to do.
+                Stepped::Without(why) if required => refused = Some(Stop::failed(why)),
                 Stepped::Without(why) => missing.push(why),
-                Stepped::Later { why, .. } if last => missing.push(why),
+                Stepped::Later { why, .. } if last && !required => missing.push(why),
                 Stepped::Later { why, retry_after_ms } => later = Some(Stop::Again { why, retry_after_ms }),
             }
         }
-        match later {
-            Some(again) => Err(again),
+        match refused.or(later) {
+            Some(stop) => Err(stop),
             None => self.finish(mapped, &missing).await,
         }
     }

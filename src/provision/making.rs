@@ -273,6 +273,7 @@ impl Work<'_> {
         if finished {
             self.fresh = true;
             self.claim_joined(&account);
+            self.audit("create.reconciled", "an interrupted create had come through");
             self.audit("account.created", "found again after an interrupted create");
         } else {
             self.audit("account.adopted", if origin == Origin::Preexisting { "left as it is" } else { "recognised" });
@@ -308,6 +309,7 @@ impl Work<'_> {
         let rules = DiffRules { sync_memberships, ..DiffRules::default() };
         let plan = diff(&Applied::default(), &mapped.desired, None, &rules);
         let Some(create) = plan.steps.first() else { return Err(Stop::failed("there is nothing to make")) };
+        self.audit("provision.started", &plan.steps.iter().map(Step::label).collect::<Vec<_>>().join("; "));
         let begun = self.now();
         let answer = self.connector.apply(self.context(mapped, None), create).await;
         self.took("create", begun);
@@ -383,6 +385,9 @@ impl Work<'_> {
         self.record.origin = Some(Origin::Created);
         self.record.in_doubt = None;
         self.save().await?;
+        if doing != Doing::Done {
+            self.audit("create.reconciled", "its answer was in doubt, and the account is there");
+        }
         self.audit("account.created", if doing == Doing::Done { "made" } else { "made; found after an answer in doubt" });
         Ok(Made::Here(Box::new(account)))
     }
