@@ -138,7 +138,9 @@ impl Statuses for Swap {
         for Census { upstream, state, count, .. } in counted.unwrap_or_default() {
             let (all, failed) = accounts.entry(upstream).or_default();
             match state {
-                AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => *all += count,
+                AccountState::Active | AccountState::LinkedUnmanaged => *all += count,
+                // There, and yet not as wanted.
+                AccountState::Degraded => (*all, *failed) = (*all + count, *failed + count),
                 AccountState::Pending | AccountState::Conflict | AccountState::AwaitingApproval => *failed += count,
                 AccountState::Provisioning | AccountState::Suspending | AccountState::Suspended | AccountState::Deprovisioned => {}
             }

@@ -5,7 +5,7 @@ use super::table::Table;
 use super::{COULD_NOT, NO, print, tell};
 use crate::admin::commands::{LeaversOf, Status, Users, Whom, command};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::provision::Listed;
+use crate::provision::{Listed, Which};
 use crate::source::value::duration_text;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -19,12 +19,8 @@ pub(super) enum What {
     List {
         /// Only of this app (the policy's name).
         app: Option<String>,
-        /// Only those whose account could not be prepared.
-        #[arg(long, conflicts_with = "waiting")]
-        failed: bool,
-        /// Only those who wait for an approval.
-        #[arg(long)]
-        waiting: bool,
+        #[command(flatten)]
+        which: Narrowed,
         /// For programs.
         #[arg(long)]
         json: bool,
@@ -71,6 +67,32 @@ pub(super) enum What {
     },
 }
 
+/// What a list is narrowed down to.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "four flags of a command line, one at a time")]
+pub(super) struct Narrowed {
+    /// Only those whose account could not be prepared, or lacks something.
+    #[arg(long)]
+    failed: bool,
+    /// Only those who wait for an approval.
+    #[arg(long)]
+    waiting: bool,
+    /// Only those whose account somebody changed at the app.
+    #[arg(long)]
+    drifted: bool,
+    /// Only those who have left.
+    #[arg(long)]
+    left: bool,
+}
+
+impl Narrowed {
+    fn which(&self) -> Which {
+        let asked = [(self.failed, Which::Failed), (self.waiting, Which::Waiting), (self.drifted, Which::Drifted), (self.left, Which::Left)];
+        asked.iter().find(|(asked, _)| *asked).map(|(_, which)| *which).unwrap_or_default()
+    }
+}
+
 /// Who vouches for the person; where several people are called the same.
 #[derive(Debug, Args, Default)]
 #[group(multiple = false)]
@@ -114,7 +136,7 @@ struct Asked<'a> {
 /// Asks, prints; returns the exit code.
 pub(super) fn run(what: &What) -> u8 {
     match what {
-        What::List { app, failed, waiting, json, at } => list(app.as_deref(), *failed, *waiting, *json, at),
+        What::List { app, which, json, at } => list(app.as_deref(), which.which(), *json, at),
         What::Show(one) => match one.asked("show", &[]).found() {
             Ok(user) => show(&user, one.json),
             Err(code) => code,
@@ -203,14 +225,8 @@ fn candidates(deed: &str, app: &str, person: &str, users: &[Listed], further: &[
     format!("error: `{}` fits {} people at {app}; nothing was done. For exactly one of them:\n{lines}", person.escape_debug(), users.len())
 }
 
-fn list(app: Option<&str>, failed: bool, waiting: bool, as_json: bool, at: &Where) -> u8 {
-    let which = if failed {
-        "failed"
-    } else if waiting {
-        "waiting"
-    } else {
-        "all"
-    };
+fn list(app: Option<&str>, which: Which, as_json: bool, at: &Where) -> u8 {
+    let which = Which::ALL.iter().find(|(known, _)| *known == which).map_or("all", |(_, word)| word);
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("which", which);
     if let Some(app) = app {
@@ -234,7 +250,6 @@ fn text(users: &[Listed], now: Timestamp) -> String {
     table.row(["APP", "PERSON", "ACCOUNT", "STATE", "SINCE", "TRIES", "REASON"].map(str::to_owned));
     for user in users {
         let since = user.failed_at.map(|at| duration_text((now.seconds() - at).max(0).saturating_mul(1000))).unwrap_or_default();
-        let waits = user.awaiting.map(|what| format!("waits for a yes: {}", word(&json!(what)))).unwrap_or_default();
         table.row([
             user.app.clone(),
             user.who.clone().unwrap_or_else(|| user.subject.clone()),
@@ -242,10 +257,18 @@ fn text(users: &[Listed], now: Timestamp) -> String {
             word(&json!(user.state)),
             since,
             if user.attempts == 0 { String::new() } else { user.attempts.to_string() },
-            user.last_error.clone().unwrap_or(waits),
+            reason(user),
         ]);
     }
     table.render()
+}
+
+/// Why somebody should look: what failed, what waits, what was changed by others, why they have left.
+fn reason(user: &Listed) -> String {
+    let waits = user.awaiting.map(|what| format!("waits for a yes: {}", word(&json!(what))));
+    let drift = || (!user.drift.is_empty()).then(|| format!("changed at the app: {}", user.drift.join("; ")));
+    let left = || user.left.as_ref().map(|left| format!("left: {}", left.why));
+    user.last_error.clone().or(waits).or_else(drift).or_else(left).unwrap_or_default()
 }
 
 /// A state as people read it: `awaiting_approval` as `awaiting approval`.

@@ -265,7 +265,9 @@ struct Counter {
     permits: Semaphore,
     /// For what nobody waits for: a lane of its own, so that it delays nobody.
     background: Semaphore,
-    /// No call before this moment (milliseconds since the epoch): the admin credential was refused.
+    /// No job before this moment (milliseconds since the epoch): the admin credential was refused. The engine's gate counts calls and lets a probe through at once,
+    /// or, at an app without a probe, the next call; this keeps everybody else's jobs from beginning, which would show the credential again for each of them and
+    /// write each of them down as failed.
     closed_until_ms: AtomicI64,
 }
 

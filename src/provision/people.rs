@@ -39,18 +39,38 @@ pub enum Which {
     /// All.
     #[default]
     All,
-    /// Whose account could not be prepared: in need of a human, or to be tried again.
+    /// Whose account could not be prepared, or lacks something: in need of a human, of their yes, or to be tried again. By the state alone, as `status` counts them.
     Failed,
     /// Who waits for an approval.
     Waiting,
+    /// Whose account somebody changed at the app.
+    Drifted,
+    /// Who has left, switched off at the app or about to be.
+    Left,
 }
 
 impl Which {
-    const fn takes(self, record: &AccountRecord) -> bool {
+    /// All of them, each with the word that commands and pages use for it.
+    pub const ALL: [(Self, &str); 5] =
+        [(Self::All, "all"), (Self::Failed, "failed"), (Self::Waiting, "waiting"), (Self::Drifted, "drifted"), (Self::Left, "left")];
+
+    /// The one of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == word).map(|(which, _)| *which)
+    }
+}
+
+impl Which {
+    fn takes(self, record: &AccountRecord) -> bool {
         match self {
             Self::All => true,
-            Self::Failed => matches!(record.state, AccountState::Conflict | AccountState::Pending),
+            Self::Failed => {
+                use AccountState::{AwaitingApproval, Conflict, Degraded, Pending};
+                matches!(record.state, Conflict | Pending | AwaitingApproval | Degraded)
+            }
             Self::Waiting => record.awaiting.is_some(),
+            Self::Drifted => !Ledger::of(record).drift.is_empty(),
+            Self::Left => record.state.has_left(),
         }
     }
 }

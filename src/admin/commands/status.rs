@@ -63,7 +63,7 @@ pub struct AppStatus {
     pub errors: usize,
     /// Accounts on record.
     pub accounts: u64,
-    /// Records that wait for another try or for a person.
+    /// Records that wait for another try or for a person, and accounts that lack something.
     pub failed: u64,
     /// Requests a second, over the last minute.
     pub requests_per_s: f64,

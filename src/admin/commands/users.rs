@@ -108,11 +108,10 @@ impl Command for ListUsers {
         if let (Some(app), Some(person)) = (&app, call.parameter("person")) {
             return answer(self.0.called(app, &person, call.parameter("issuer").as_deref()).await);
         }
-        let which = match call.parameter("which").as_deref() {
-            Some("failed") => Which::Failed,
-            Some("waiting") => Which::Waiting,
-            None | Some("all") => Which::All,
-            Some(other) => return Reply::no(StatusCode::BAD_REQUEST, &format!("which: all, failed or waiting, not `{other}`")),
+        let written = call.parameter("which").unwrap_or_else(|| "all".to_owned());
+        let Some(which) = Which::of_word(&written) else {
+            let words = Which::ALL.map(|(_, word)| word).join(", ");
+            return Reply::no(StatusCode::BAD_REQUEST, &format!("which: one of {words}, not `{written}`"));
         };
         answer(self.0.list(app.as_deref(), which).await)
     }

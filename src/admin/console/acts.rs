@@ -27,6 +27,7 @@ const WHY_CHARS_MAX: usize = 200;
 enum Act {
     Retry,
     Approve,
+    ApproveLeavers,
     Forget,
     End,
     EndAll,
@@ -38,6 +39,7 @@ impl Act {
         Some(match path {
             "/retry" => Self::Retry,
             "/approve" => Self::Approve,
+            "/approve-leavers" => Self::ApproveLeavers,
             "/forget" => Self::Forget,
             "/end" => Self::End,
             "/end-all" => Self::EndAll,
@@ -51,6 +53,7 @@ impl Act {
         match self {
             Self::Retry => "retried",
             Self::Approve => "approved",
+            Self::ApproveLeavers => "approved-leavers",
             Self::Forget => "forgotten",
             Self::End => "ended",
             Self::EndAll => "ended-all",
@@ -60,7 +63,7 @@ impl Act {
 
     /// Whether somebody has to say why.
     const fn wants_a_reason(self) -> bool {
-        matches!(self, Self::Approve | Self::Forget | Self::End | Self::EndAll)
+        matches!(self, Self::Approve | Self::ApproveLeavers | Self::Forget | Self::End | Self::EndAll)
     }
 
     /// Whether the sign-in must be recent: it cannot be taken back.
@@ -73,7 +76,10 @@ impl Act {
 pub(super) fn said(key: &str) -> Option<&'static str> {
     Some(match key {
         "retried" => "The next page that this person opens tries again.",
-        "approved" => "Approved. It is done when this person next comes by.",
+        "approved" => "Approved. It is done when this person next comes by; whoever has left is switched off within a minute or two.",
+        "approved-leavers" => {
+            "Approved for everybody who had left. They are switched off within a minute or two; whoever was being worked on at that moment waits on."
+        }
         "forgotten" => "The record is forgotten. The account at the app is as it was.",
         "ended" => "The session has ended, in every app.",
         "ended-all" => "All sessions of this person have ended, in every app.",
@@ -201,9 +207,14 @@ impl Console {
                 match act {
                     Act::Approve => people.approve(&key, by).await?,
                     Act::Forget => people.forget(&key, by).await?,
-                    Act::Retry | Act::End | Act::EndAll | Act::Reload => people.retry(&key, by).await?,
+                    Act::Retry | Act::ApproveLeavers | Act::End | Act::EndAll | Act::Reload => people.retry(&key, by).await?,
                 };
                 Ok(back(&key.subject))
+            }
+            Act::ApproveLeavers => {
+                let app = form.get("app")?;
+                people.approve_leavers(app, by).await?;
+                Ok(Done::Back(words::address("/app", [("name", app), ("said", act.said())])))
             }
             Act::End => {
                 let id = SignOnId::of_name(form.get("session")?).ok_or(Not::Incomplete("session"))?;

@@ -20,11 +20,7 @@ impl Console {
     pub(super) async fn list_people(&self, query: &str) -> Result<Shown, No> {
         let (app, called) = (parameter(query, "app"), parameter(query, "q"));
         let written = parameter(query, "which").unwrap_or_default();
-        let which = match written.as_str() {
-            "failed" => Which::Failed,
-            "waiting" => Which::Waiting,
-            _ => Which::All,
-        };
+        let which = Which::of_word(&written).unwrap_or_default();
         let after = match (parameter(query, "after_app"), parameter(query, "after_issuer"), parameter(query, "after_subject")) {
             (Some(upstream), Some(issuer), Some(subject)) => Some(AccountKey { upstream, subject: SubjectId { issuer, subject } }),
             _ => None,
@@ -32,7 +28,13 @@ impl Console {
         let leaf = self.parts.people.leaf(app.as_deref(), which, called.as_deref(), after, SCREEN).await?;
         let mut options = vec![(String::new(), "all".to_owned())];
         options.extend(self.parts.looking.in_force().into_iter().map(|app| (app.app.clone(), app.app)));
-        let states = [("", "all"), ("failed", "failed"), ("waiting", "waiting for a yes")];
+        let states = [
+            ("", "all"),
+            ("failed", "failed, or in part"),
+            ("waiting", "waiting for a yes"),
+            ("drifted", "changed at the app"),
+            ("left", "has left"),
+        ];
         let app_written = app.clone().unwrap_or_default();
         let mut parts = vec![
             Part::Filter {
@@ -148,23 +150,41 @@ impl Console {
 }
 
 fn people(listed: &[Listed]) -> Part {
+    // Who vouches is said where it tells people apart.
+    let several = listed.iter().any(|one| listed.first().is_some_and(|first| first.issuer != one.issuer));
     let rows = listed.iter().map(|listed| {
         let who = listed.who.as_deref().unwrap_or(&listed.subject);
-        let wrong = listed.in_doubt.as_ref().map(|doubt| format!("in doubt: {doubt}")).or_else(|| listed.last_error.clone()).unwrap_or_default();
-        vec![
+        let mut row = vec![
             Cell::link(who, words::person(&listed.issuer, &listed.subject)),
+            Cell::text(listed.issuer.as_str()),
             Cell::link(listed.app.as_str(), address("/app", [("name", listed.app.as_str())])),
             Cell::text(listed.login.clone().unwrap_or_default()),
             state(listed),
-            Cell::text(wrong),
-        ]
+            Cell::text(why(listed)),
+        ];
+        if !several {
+            row.remove(1);
+        }
+        row
     });
-    Part::Table { head: vec!["Person", "App", "Login", "State", "Last error"], rows: rows.collect(), empty: "Nobody." }
+    let mut head = vec!["Person", "By provider", "App", "Login", "State", "Why"];
+    if !several {
+        head.remove(1);
+    }
+    Part::Table { head, rows: rows.collect(), empty: "Nobody." }
+}
+
+/// Why somebody should look at it: what is asked for, what is in doubt, what failed, what others changed.
+pub(super) fn why(listed: &Listed) -> String {
+    let waits = listed.awaiting.map(|awaiting| format!("asks for {}", words::asked_for(awaiting)));
+    let doubt = || listed.in_doubt.as_ref().map(|doubt| format!("in doubt: {doubt}"));
+    let drift = || (!listed.drift.is_empty()).then(|| format!("changed at the app: {}", listed.drift.join("; ")));
+    waits.or_else(doubt).or_else(|| listed.last_error.clone()).or_else(drift).unwrap_or_default()
 }
 
 fn state(listed: &Listed) -> Cell {
-    let word = words::word(&listed.state);
-    Cell::mark(word.as_str(), !matches!(word.as_str(), "active" | "linked unmanaged" | "provisioning"))
+    let (word, bad) = words::state(listed.state);
+    Cell::mark(word, bad || listed.awaiting.is_some())
 }
 
 fn facts(subject: &SubjectId, latest: Option<&RecordedSignIn>) -> Vec<(&'static str, Cell)> {
@@ -202,7 +222,7 @@ fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     let since = |at: Option<i64>| at.map(Timestamp::from_seconds).map(|at| format!("{} ({} ago)", moment(at), words::duration(now.since_ms(at))));
     let mut facts = vec![("State", state(listed))];
     let mut fact = |name, value: Option<String>| facts.extend(value.filter(|value| !value.is_empty()).map(|value| (name, Cell::text(value))));
-    fact("Waits for a yes", listed.awaiting.as_ref().map(words::word));
+    fact("Waits for a yes", listed.awaiting.map(|awaiting| words::asked_for(awaiting).to_owned()));
     fact("Last error", listed.last_error.clone());
     fact(
         "In doubt",
@@ -213,6 +233,14 @@ fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     fact("Login", listed.login.clone());
     fact("Id at the app", listed.account_id.clone());
     fact("Came about", listed.origin.as_ref().map(words::word));
+    if let Some(left) = &listed.left {
+        let at = Timestamp::from_millis(left.at_ms);
+        fact("Left", Some(format!("{} ({} ago): {}", moment(at), words::duration(now.since_ms(at)), left.why)));
+        fact("Since then", Some(words::switched_off(left.off).to_owned()));
+    }
+    for drift in &listed.drift {
+        fact("Changed at the app", Some(drift.clone()));
+    }
     for (kind, members) in &listed.granted {
         fact("Granted by the gateway", (!members.is_empty()).then(|| format!("{kind}: {}", members.join(", "))));
     }

@@ -3,6 +3,8 @@
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::observe::audit::rfc3339;
+use crate::provision::Off;
+use crate::state::{AccountState, Awaiting};
 use serde::Serialize;
 
 /// A value of the query, decoded; `None` when it is absent, empty or there twice.
@@ -50,6 +52,41 @@ pub(super) fn duration(ms: i64) -> String {
 /// The word of a closed set, as its JSON has it: `awaiting_approval` is `awaiting approval`.
 pub(super) fn word<T: Serialize>(value: &T) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(|word| word.replace('_', " "))).unwrap_or_default()
+}
+
+/// What a human is asked to say yes to, as a question about it begins.
+pub(super) const fn asked_for(awaiting: Awaiting) -> &'static str {
+    match awaiting {
+        Awaiting::Account => "an account, beyond max_accounts",
+        Awaiting::Join => "memberships for an account that was there before",
+        Awaiting::Leave => "switching the account off: too many left at once",
+    }
+}
+
+/// A state, as people read it, and whether somebody should look.
+pub(super) const fn state(state: AccountState) -> (&'static str, bool) {
+    match state {
+        AccountState::Provisioning => ("being made", false),
+        AccountState::Active => ("active", false),
+        AccountState::Degraded => ("in part", true),
+        AccountState::LinkedUnmanaged => ("linked, left as it was", false),
+        AccountState::Pending => ("to be tried again", true),
+        AccountState::AwaitingApproval => ("awaiting approval", true),
+        AccountState::Conflict => ("needs a human", true),
+        AccountState::Suspending => ("left, still on at the app", false),
+        AccountState::Suspended => ("left, switched off", false),
+        AccountState::Deprovisioned => ("left, removed at the app", false),
+    }
+}
+
+/// What came of switching somebody's account off.
+pub(super) const fn switched_off(off: Option<Off>) -> &'static str {
+    match off {
+        None => "nothing yet at the app",
+        Some(Off::Done) => "the account is off, or gone",
+        Some(Off::Unsupported) => "this app cannot switch it off: only the gateway's door is shut",
+        Some(Off::Refused) => "the app did not switch it off: only the gateway's door is shut",
+    }
 }
 
 /// What a page said, in a word or two; its reason has a column of its own.

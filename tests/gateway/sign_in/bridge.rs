@@ -2,12 +2,11 @@
 
 use super::World;
 use super::keeper::{Keeper, Manners};
-use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, Wire};
+use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, answering};
 use serde_json::json;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 use vestibule::connector::model::Model;
 use vestibule::policy::{Policy, Surroundings, compile};
 use vestibule::source::SourceFile;
@@ -113,23 +112,9 @@ struct State {
 
 impl FormApp {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = Arc::clone(&state);
-        drop(tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                let shared = Arc::clone(&shared);
-                drop(tokio::spawn(async move {
-                    let mut wire = Wire::new(tcp);
-                    if let Some(request) = wire.request().await {
-                        let answer = shared.lock().unwrap().answer(request);
-                        wire.send(answer).await;
-                        wire.close().await;
-                    }
-                }));
-            }
-        }));
+        let at = answering(move |request| shared.lock().unwrap().answer(request)).await;
         Self { at, state }
     }
 
