@@ -221,8 +221,12 @@ fn candidates(deed: &str, app: &str, person: &str, users: &[Listed], further: &[
         let who = user.who.as_deref().unwrap_or(&user.subject);
         table.row([command(deed, user, further), format!("# {who}, {account}, {}", word(&json!(user.state)))]);
     }
-    let lines: String = table.render().lines().map(|line| format!("  {line}\n")).collect();
-    format!("error: `{}` fits {} people at {app}; nothing was done. For exactly one of them:\n{lines}", person.escape_debug(), users.len())
+    let mut out = format!("error: `{}` fits {} people at {app}; nothing was done. For exactly one of them:\n", person.escape_debug(), users.len());
+    for line in table.render().lines() {
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(out, "  {line}");
+    }
+    out
 }
 
 fn list(app: Option<&str>, which: Which, as_json: bool, at: &Where) -> u8 {
@@ -301,11 +305,9 @@ fn approve_leavers(app: &str, as_json: bool, at: &Where) -> u8 {
         return print(&format!("{:#}\n", json!(users)));
     }
     let waiting = users.iter().filter(|user| user.awaiting.is_some()).count();
-    let mut said = format!("{app}: approved for {} people; they are switched off within a minute or two\n", users.len() - waiting);
-    if waiting > 0 {
-        said += &format!("{waiting} of them are being worked on at this moment and wait on: say it once more\n");
-    }
-    print(&said)
+    let said = format!("{app}: approved for {} people; they are switched off within a minute or two\n", users.len() - waiting);
+    let busy = format!("{waiting} more are being worked on at this moment and wait on: say it once more\n");
+    print(&if waiting > 0 { said + &busy } else { said })
 }
 
 fn act(at: &Where, deed: &str, whom: &Whom, as_json: bool, said: &str) -> u8 {
@@ -349,6 +351,18 @@ mod tests {
     use crate::identity::SubjectId;
     use crate::provision::Listed;
     use crate::state::{AccountKey, AccountRecord, AccountState};
+
+    #[test]
+    fn the_readme_knows_every_command_about_people() {
+        use clap::Subcommand as _;
+        let readme = include_str!("../../README.md");
+        let commands = super::What::augment_subcommands(clap::Command::new("users"));
+        let names: Vec<&str> = commands.get_subcommands().map(clap::Command::get_name).collect();
+        assert!(names.len() >= 6, "{names:?}");
+        for name in names {
+            assert!(readme.contains(&format!("`vestibule users {name} ")), "{name}");
+        }
+    }
 
     #[test]
     fn words_that_fit_several_people_do_nothing_and_say_whom_they_could_mean() {

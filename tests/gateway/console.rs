@@ -17,7 +17,7 @@ use vestibule::config::{Console, Gateway};
 use vestibule::identity::SubjectId;
 use vestibule::provision::{Listed, Which};
 use vestibule::state::sqlite::Store;
-use vestibule::state::{AccountKey, AccountRecord, AccountState, AccountStore as _, Lease};
+use vestibule::state::{AccountKey, AccountRecord, AccountState, AccountStore as _, Awaiting, Lease};
 
 const OPS: &str = "ops.vestibule.test";
 const CONSOLE_COOKIE: &str = "__Host-vestibule-admin";
@@ -351,13 +351,13 @@ async fn people_of_no_group_are_told_so_and_viewers_look_and_change_nothing() {
     assert!(ops.page(&mut viewer, "/people").await.contains("bo@example.com"));
     let before = ops.record("bo").await.unwrap();
     assert!(before.last_error.is_some());
-    for path in ["/retry", "/forget", "/approve", "/end", "/end-all", "/reload"] {
+    for path in ["/retry", "/forget", "/approve", "/approve-leavers", "/end", "/end-all", "/reload"] {
         let answer = ops.press(&mut viewer, path, &[("app", "app"), ("subject", "bo"), ("issuer", &ops.issuer()), ("why", "because")]).await;
         assert_eq!(answer.status(), 403, "{path}: {answer:?}");
         assert!(answer.text().contains("You may look, and not act"), "{answer:?}");
     }
     assert_eq!(ops.record("bo").await.unwrap(), before);
-    assert_eq!(ops.audited(&["admin.refused", "vera@example.com", "viewer"]).len(), 6);
+    assert_eq!(ops.audited(&["admin.refused", "vera@example.com", "viewer"]).len(), 7);
     assert!(ops.audited(&["admin.command"]).is_empty());
 }
 
@@ -473,6 +473,89 @@ async fn a_form_is_about_one_person_whoever_else_is_called_the_same() {
     assert_eq!(ops.press(&mut operator, "/forget", &mine).await.status(), 303);
     let left = people.list(None, Which::All).await.unwrap();
     assert_eq!(left, [before.into_iter().find(|listed| listed.issuer == ops.issuer()).unwrap()]);
+}
+
+/// More left at once than the policy allows without a human: one line, one page that says so, one yes for all of them and for nothing else.
+#[tokio::test]
+async fn one_yes_is_for_all_who_have_left_and_for_nothing_else() {
+    let ops = Ops::new().await;
+    let key = |issuer: &str, subject: &str| {
+        let subject = SubjectId { issuer: issuer.to_owned(), subject: subject.to_owned() };
+        AccountKey { upstream: "app".to_owned(), subject }
+    };
+    let left = json!({ "attributes": {}, "memberships": {}, "left": { "at_ms": ops.whole.clock.now().millis(), "why": "idle", "next_ms": 0 } });
+    for (issuer, login) in [("https://one.example", "lea"), ("https://two.example", "lea-2")] {
+        let staged = AccountRecord {
+            state: AccountState::Suspending,
+            awaiting: Some(Awaiting::Leave),
+            login: Some(login.to_owned()),
+            applied: left.clone(),
+            ..AccountRecord::empty(key(issuer, "lea"), "r0")
+        };
+        ops.write(&staged).await;
+    }
+    let newcomer = key("https://one.example", "ned");
+    let waits =
+        AccountRecord { state: AccountState::AwaitingApproval, awaiting: Some(Awaiting::Account), ..AccountRecord::empty(newcomer.clone(), "r0") };
+    ops.write(&waits).await;
+    let people = ops.whole.running.swap().people();
+    let waiting = async || people.list(None, Which::Waiting).await.unwrap().len();
+    let mut operator = ops.operator().await;
+    assert!(ops.page(&mut operator, "/").await.contains("2 people left at once"));
+    let page = ops.page(&mut operator, "/app?name=app").await;
+    assert!(page.contains("2 people are waiting to be switched off") && page.contains("Approve all who have left"), "{page}");
+    let page = ops.page(&mut operator, "/person?issuer=https://two.example&subject=lea").await;
+    assert!(page.contains("has not come for a long time") && page.contains("nothing yet at the app"), "{page}");
+    for (fields, expected) in [(vec![("app", "app")], 400), (vec![("why", "x")], 400), (vec![("app", "crm"), ("why", "x")], 303)] {
+        assert_eq!(ops.press(&mut operator, "/approve-leavers", &fields).await.status(), expected, "{fields:?}");
+        assert_eq!(waiting().await, 3, "{fields:?}");
+    }
+    let answer = ops.press(&mut operator, "/approve-leavers", &[("app", "app"), ("why", "the branch office was closed")]).await;
+    assert_eq!(answer.get("location").as_deref(), Some("/app?name=app&said=approved-leavers"), "{answer:?}");
+    assert_eq!(people.list(None, Which::Waiting).await.unwrap().iter().map(Listed::key).collect::<Vec<_>>(), [newcomer]);
+    assert_eq!(ops.audited(&["approval.granted", "actor=\"olga@example.com\""]).len(), 2);
+    let page = ops.page(&mut operator, "/app?name=app&said=approved-leavers").await;
+    assert!(page.contains("Approved for everybody who had left.") && !page.contains("waiting to be switched off"), "{page}");
+}
+
+/// What an operator reads of a record that is not simply as wanted; and the lists find it.
+#[tokio::test]
+async fn what_is_wrong_with_an_account_is_said_where_people_are_listed() {
+    let ops = Ops::new().await;
+    let issuer = ops.issuer();
+    let record = |subject: &str, state: AccountState| {
+        let subject = SubjectId { issuer: issuer.clone(), subject: subject.to_owned() };
+        AccountRecord {
+            state,
+            login: Some(subject.subject.clone()),
+            ..AccountRecord::empty(AccountKey { upstream: "app".to_owned(), subject }, "r0")
+        }
+    };
+    let drifted = json!({ "attributes": {}, "memberships": {}, "drift": ["group admins: joined"] });
+    let gone = json!({ "attributes": {}, "memberships": {}, "left": { "at_ms": 0, "why": "access", "off": "unsupported", "next_ms": 0 } });
+    ops.write(&AccountRecord { applied: drifted, ..record("dora", AccountState::Active) }).await;
+    ops.write(&AccountRecord { last_error: Some("add group ops: denied".to_owned()), ..record("kim", AccountState::Degraded) }).await;
+    ops.write(&AccountRecord { applied: gone, ..record("sue", AccountState::Suspended) }).await;
+    let mut operator = ops.operator().await;
+    let overview = ops.page(&mut operator, "/").await;
+    assert!(overview.contains("account in part") && overview.contains("add group ops: denied") && !overview.contains("subject=sue"), "{overview}");
+    for (which, found, others) in [("failed", "kim", ["dora", "sue"]), ("drifted", "dora", ["kim", "sue"]), ("left", "sue", ["dora", "kim"])] {
+        let page = ops.page(&mut operator, &format!("/people?which={which}")).await;
+        let is_there = |who: &str| page.contains(&format!("subject={who}"));
+        assert!(is_there(found) && !others.iter().any(|other| is_there(other)), "{which}: {page}");
+    }
+    let page = ops.page(&mut operator, &format!("/person?issuer={issuer}&subject=dora")).await;
+    assert!(page.contains("Changed at the app") && page.contains("group admins: joined") && page.contains(&format!("{issuer} (corp)")), "{page}");
+    let page = ops.page(&mut operator, &format!("/person?issuer={issuer}&subject=sue")).await;
+    assert!(page.contains("may not enter any more") && page.contains("this app cannot switch it off"), "{page}");
+    // What a page suggests can be typed.
+    let page = ops.page(&mut operator, "/app?name=app").await;
+    assert!(page.contains("vestibule test policies/app.toml") && page.contains("explain https://app.vestibule.test/ --user "), "{page}");
+    let answer = ops.press(&mut operator, "/approve", &ops.form_of("kim", &[("why", "x")])).await;
+    assert!(
+        answer.status() == 409 && answer.text().contains("nothing is waiting for approval") && answer.text().contains("Back to the person"),
+        "{answer:?}"
+    );
 }
 
 /// What memory knows of a session's last use, the store is told before anybody looks for what has run out.

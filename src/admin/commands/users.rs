@@ -79,12 +79,16 @@ impl Whom {
 
 /// What does `deed` (`show`, `retry`, …) about this very person on a shell, whoever else is called the same; `further` comes after it.
 pub fn command(deed: &str, listed: &Listed, further: &[String]) -> String {
-    let (app, subject, issuer) = (shell(&listed.app), shell(&listed.subject), shell(&listed.issuer));
-    let further: String = further.iter().map(|word| format!(" {}", shell(word))).collect();
-    if listed.subject.starts_with('-') {
-        return format!("vestibule users {deed} --issuer {issuer}{further} -- {app} {subject}");
-    }
-    format!("vestibule users {deed} {app} {subject} --issuer {issuer}{further}")
+    let by = ["--issuer".to_owned(), listed.issuer.clone()];
+    let whom = [listed.app.clone(), listed.subject.clone()];
+    let words = if listed.subject.starts_with('-') {
+        // What comes after `--` is no option, whatever it looks like.
+        [&by, further, &["--".to_owned()], &whom].concat()
+    } else {
+        [&whom, by.as_slice(), further].concat()
+    };
+    let words: Vec<String> = words.iter().map(|word| shell(word)).collect();
+    format!("vestibule users {deed} {}", words.join(" "))
 }
 
 /// One word of a shell, quoted where it needs to be.

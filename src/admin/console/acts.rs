@@ -183,7 +183,12 @@ impl Console {
             Ok(Done::Reloaded(reloaded)) => self.page(request, operator, StatusCode::OK, &reload_page(&reloaded)),
             Err(not) => {
                 let (status, text) = not.told(request);
-                self.not(request, operator, status, &text)
+                let mut page = self.nothing(text);
+                "Not done".clone_into(&mut page.title);
+                if let Ok(person) = form.person() {
+                    page.parts.push(Part::More { href: words::person(&person.issuer, &person.subject), text: "Back to the person" });
+                }
+                self.page(request, operator, status, &page)
             }
         }
     }

@@ -75,6 +75,8 @@ pub struct Served {
 pub trait Looking: Send + Sync + fmt::Debug {
     /// Every app, by name, those without a policy in force too.
     fn in_force(&self) -> Vec<InForce>;
+    /// `[[idp]] id` of the provider that vouches as `issuer`; `None`: none does any more, or its metadata has not been read yet.
+    fn provider_of(&self, issuer: &str) -> Option<String>;
     /// The certificates that are served.
     fn certificates(&self) -> Vec<Served>;
 }

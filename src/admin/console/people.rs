@@ -50,7 +50,7 @@ impl Console {
                     Field::Text { label: "Called", name: "q", value: called.clone().unwrap_or_default() },
                 ],
             },
-            people(&leaf.listed),
+            self.people(&leaf.listed),
         ];
         if let Some(next) = leaf.next {
             let called = called.unwrap_or_default();
@@ -85,7 +85,8 @@ impl Console {
             .map(|sign_in| super::door::called(&sign_in.identity))
             .or_else(|| accounts.iter().find_map(|listed| listed.who.clone()))
             .unwrap_or_else(|| subject.subject.clone());
-        let mut parts = vec![Part::Facts(facts(&subject, latest))];
+        let provider = self.parts.looking.provider_of(&subject.issuer);
+        let mut parts = vec![Part::Facts(facts(&subject, provider.as_deref(), latest))];
         for listed in &accounts {
             parts.push(Part::Heading(format!("Account at {}", listed.app)));
             parts.extend(account(listed, self.parts.clock.now()));
@@ -143,35 +144,35 @@ impl Console {
             Part::Heading("Signed in".to_owned()),
             Part::Table { head: vec!["Person", "Provider", "Last sign-in"], rows: sign_ins.collect(), empty: "Nobody of that address or subject." },
             Part::Heading("Accounts".to_owned()),
-            people(&leaf.listed),
+            self.people(&leaf.listed),
         ];
         Ok((StatusCode::OK, Page { title: format!("Search: {asked}"), place: "", said: None, parts }))
     }
-}
 
-fn people(listed: &[Listed]) -> Part {
-    // Who vouches is said where it tells people apart.
-    let several = listed.iter().any(|one| listed.first().is_some_and(|first| first.issuer != one.issuer));
-    let rows = listed.iter().map(|listed| {
-        let who = listed.who.as_deref().unwrap_or(&listed.subject);
-        let mut row = vec![
-            Cell::link(who, words::person(&listed.issuer, &listed.subject)),
-            Cell::text(listed.issuer.as_str()),
-            Cell::link(listed.app.as_str(), address("/app", [("name", listed.app.as_str())])),
-            Cell::text(listed.login.clone().unwrap_or_default()),
-            state(listed),
-            Cell::text(why(listed)),
-        ];
+    /// A table of them; who vouches is said where it tells people apart.
+    fn people(&self, listed: &[Listed]) -> Part {
+        let several = listed.iter().any(|one| listed.first().is_some_and(|first| first.issuer != one.issuer));
+        let rows = listed.iter().map(|listed| {
+            let who = listed.who.as_deref().unwrap_or(&listed.subject);
+            let mut row = vec![
+                Cell::link(who, words::person(&listed.issuer, &listed.subject)),
+                Cell::text(self.parts.looking.provider_of(&listed.issuer).unwrap_or_else(|| listed.issuer.clone())),
+                Cell::link(listed.app.as_str(), address("/app", [("name", listed.app.as_str())])),
+                Cell::text(listed.login.clone().unwrap_or_default()),
+                state(listed),
+                Cell::text(why(listed)),
+            ];
+            if !several {
+                row.remove(1);
+            }
+            row
+        });
+        let mut head = vec!["Person", "Provider", "App", "Login", "State", "Why"];
         if !several {
-            row.remove(1);
+            head.remove(1);
         }
-        row
-    });
-    let mut head = vec!["Person", "By provider", "App", "Login", "State", "Why"];
-    if !several {
-        head.remove(1);
+        Part::Table { head, rows: rows.collect(), empty: "Nobody." }
     }
-    Part::Table { head, rows: rows.collect(), empty: "Nobody." }
 }
 
 /// Why somebody should look at it: what is asked for, what is in doubt, what failed, what others changed.
@@ -187,8 +188,9 @@ fn state(listed: &Listed) -> Cell {
     Cell::mark(word, bad || listed.awaiting.is_some())
 }
 
-fn facts(subject: &SubjectId, latest: Option<&RecordedSignIn>) -> Vec<(&'static str, Cell)> {
-    let mut facts = vec![("Subject", Cell::code(subject.subject.as_str())), ("Issuer", Cell::text(subject.issuer.as_str()))];
+fn facts(subject: &SubjectId, provider: Option<&str>, latest: Option<&RecordedSignIn>) -> Vec<(&'static str, Cell)> {
+    let issuer = provider.map_or_else(|| subject.issuer.clone(), |provider| format!("{} ({provider})", subject.issuer));
+    let mut facts = vec![("Subject", Cell::code(subject.subject.as_str())), ("Issuer", Cell::text(issuer))];
     let Some(RecordedSignIn { identity, auth_time, at }) = latest else {
         facts.push(("Last sign-in", Cell::text("none on record")));
         return facts;
@@ -235,7 +237,7 @@ fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     fact("Came about", listed.origin.as_ref().map(words::word));
     if let Some(left) = &listed.left {
         let at = Timestamp::from_millis(left.at_ms);
-        fact("Left", Some(format!("{} ({} ago): {}", moment(at), words::duration(now.since_ms(at)), left.why)));
+        fact("Left", Some(format!("{} ({} ago): {}", moment(at), words::duration(now.since_ms(at)), words::why_left(&left.why))));
         fact("Since then", Some(words::switched_off(left.off).to_owned()));
     }
     for drift in &listed.drift {
@@ -256,5 +258,7 @@ fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     deeds.push(Deed { path: "/retry", fields: fields(), button: "Retry", why: Some(false) });
     deeds.push(Deed { path: "/forget", fields: fields(), button: "Forget", why: Some(true) });
     let commands = ["show", "retry"].map(|deed| command(deed, listed, &[]) + "\n").concat();
-    vec![Part::Facts(facts), Part::Deeds(deeds), Part::Lines(commands)]
+    let says = "Retry forgets the failure: the next page of this person looks at the account anew. Forget drops the gateway's record; the account at the app stays, and \
+                the next sign-in is a first one.";
+    vec![Part::Facts(facts), Part::Deeds(deeds), Part::Text(says.to_owned()), Part::Lines(commands)]
 }

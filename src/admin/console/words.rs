@@ -79,6 +79,15 @@ pub(super) const fn state(state: AccountState) -> (&'static str, bool) {
     }
 }
 
+/// Why somebody has left, of the word that is recorded.
+pub(super) fn why_left(word: &str) -> &str {
+    match word {
+        "access" => "may not enter any more",
+        "idle" => "has not come for a long time",
+        other => other,
+    }
+}
+
 /// What came of switching somebody's account off.
 pub(super) const fn switched_off(off: Option<Off>) -> &'static str {
     match off {

@@ -375,6 +375,10 @@ async fn users_are_listed_approved_and_forgotten_by_the_command_line() {
     let (code, text) = users(&["approve", "wiki", "bo", "--issuer", "https://idp", "--idp", "corp"]);
     assert!(code == Some(2) && text.contains("cannot be used with"), "{text}");
     assert_eq!(users(&["approve", "wiki", "bo", "--idp", "corp"]).0, Some(0));
+    for (flag, lines) in [("--failed", 3), ("--drifted", 1), ("--left", 1)] {
+        assert_eq!(users(&["list", flag]).1.lines().count(), lines, "{flag}");
+    }
+    assert_eq!(users(&["list", "--failed", "--waiting"]).0, Some(2));
     let (_, text) = users(&["list", "--waiting", "--json"]);
     let left: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((left.as_array().unwrap().len(), &left[0]["issuer"]), (1, &json!("https://idp")), "{text}");
