@@ -5,7 +5,7 @@
 //! browser that knows nobody: all connections, and with TLS all handshakes, are made anew and count.
 
 use crate::house::{House, Wires};
-use crate::report::{Sample, goal, load_now, ms};
+use crate::report::{Cores, Sample, goal, load_now, ms};
 use crate::servers::App;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,11 @@ pub fn run(wires: Wires) {
     let house = House::start(wires, App::new(0, false), async |_, _, _| {});
     let (mut own, mut total, mut theirs): (Sample, Sample, Sample) = Default::default();
     let mut of_hops: Vec<(String, Sample)> = Vec::new();
+    let mut cores = Cores::now();
     for number in 0..WARM + PEOPLE {
+        if number == WARM {
+            cores = Cores::now();
+        }
         let mut browser = house.browser();
         house.first_login(&mut browser, number);
         let at_work = united(house.diary.take());
@@ -33,11 +37,11 @@ pub fn run(wires: Wires) {
             if of_hops.len() <= at {
                 of_hops.push((hop.place.clone(), Sample::default()));
             }
-            of_hops[at].1.0.push(waited[at] - elsewhere[at]);
+            of_hops[at].1.0.push(waited[at].saturating_sub(elsewhere[at]));
         }
         total.0.push(waited.iter().sum());
         theirs.0.push(elsewhere.iter().sum());
-        own.0.push(waited.iter().sum::<Duration>() - elsewhere.iter().sum::<Duration>());
+        own.0.push(waited.iter().sum::<Duration>().saturating_sub(elsewhere.iter().sum()));
     }
     total.line("waiting for the gateway");
     theirs.line("while provider or app were at work");
@@ -45,6 +49,7 @@ pub fn run(wires: Wires) {
     for (place, sample) in &of_hops {
         sample.line(&format!("  of it at {place}"));
     }
+    cores.since(PEOPLE);
     goal("p95 of the gateway's own part", ms(own.at(0.95)), 10.0, "ms");
     load_now();
     house.runtime.block_on(house.running.stop());

@@ -7,7 +7,15 @@
 //! to the last byte of its answer. What is left of a hop of the browser (`browser.rs`) is the gateway's: its own work, but also every wake-up of a thread, the
 //! loopback, TCP and TLS handshakes on both sides and the browser's own part in them. A machine that is busy otherwise makes all of them longer.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing, unreachable_pub, reason = "a benchmark that cannot be set up is over")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a benchmark that cannot be set up is over"
+)]
+#![expect(clippy::cast_precision_loss, reason = "figures are for people")]
 
 mod browser;
 mod first_login;

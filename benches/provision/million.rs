@@ -140,13 +140,13 @@ async fn fill(file: &Path) {
         let place = usize::try_from(number).unwrap();
         let (key, record) = (key(number), record(place, &policy, ISSUER, now));
         let name = serde_json::to_vec(&[&key.upstream, &key.subject.issuer, &key.subject.subject]).unwrap();
-        let sealed = sealer.seal(Purpose::Applied, &name, &serde_json::to_vec(&record.applied).unwrap()).unwrap();
+        let applied = sealer.seal(Purpose::Applied, &name, &serde_json::to_vec(&record.applied).unwrap()).unwrap();
         let put = sqlx::query(
             "insert into account (upstream, issuer, subject, state, origin, account_id, login, login_folded, applied_sealed, desired_fp,
                policy_revision, verified_at, seat, leased_at, fence) values ($1, $2, $3, 'active', 'created', $4, $5, $5, $6, $7, $8, $9, 1, $9, 2)",
         );
         let put = put.bind(key.upstream).bind(key.subject.issuer).bind(key.subject.subject).bind(object_id(number, 2)).bind(login(number));
-        let put = put.bind(sealed).bind(record.desired_fp).bind(record.policy_revision).bind(now.millis() + i64::try_from(number).unwrap());
+        let put = put.bind(applied).bind(record.desired_fp).bind(record.policy_revision).bind(now.millis() + i64::try_from(number).unwrap());
         put.execute(&mut *all).await.unwrap();
     }
     all.commit().await.unwrap();

@@ -49,7 +49,10 @@ pub fn run() {
     }
     app.park(false);
     let counted = rounds.progress().apps.first().map(|app| app.counted);
-    println!("  the reconcile's last round so far: {counted:?}; {:.1} of its admin calls during a sign-in beside it", old_calls as f64 / PAIRS as f64);
+    println!(
+        "  the reconcile's last round so far: {counted:?}; {:.1} of its admin calls during a sign-in beside it",
+        old_calls as f64 / PAIRS as f64
+    );
     alone.line("first sign-in while the reconcile stands");
     beside.line("first sign-in beside the reconcile");
     goal("difference of the medians", ms(beside.median()) - ms(alone.median()), 50.0, "ms");

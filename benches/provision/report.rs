@@ -19,7 +19,7 @@ impl Sample {
     pub fn at(&self, share: f64) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a list")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]
         let place = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len()) - 1;
         sorted[place]
     }
@@ -31,13 +31,7 @@ impl Sample {
 
     /// One line: p50, p95, the longest, and how many.
     pub fn line(&self, what: &str) {
-        println!(
-            "  {what:44} p50 {:8.3}   p95 {:8.3}   max {:8.3}   n {}",
-            ms(self.median()),
-            ms(self.at(0.95)),
-            ms(self.at(1.0)),
-            self.0.len()
-        );
+        println!("  {what:44} p50 {:8.3}   p95 {:8.3}   max {:8.3}   n {}", ms(self.median()), ms(self.at(0.95)), ms(self.at(1.0)), self.0.len());
     }
 }
 
@@ -55,4 +49,37 @@ pub fn goal(what: &str, found: f64, at_most: f64, unit: &str) {
 pub fn load_now() {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("  load over the last minute: {}", load.split(' ').next().unwrap_or("?"));
+}
+
+/// Time that the threads of this process have run, and have waited for a core although they could run. All of them: fakes and browser, too.
+#[derive(Debug, Clone, Copy)]
+pub struct Cores {
+    ran: Duration,
+    waited: Duration,
+}
+
+impl Cores {
+    /// As of now; threads that have ended do not count.
+    pub fn now() -> Self {
+        let (mut ran, mut waited) = (Duration::ZERO, Duration::ZERO);
+        for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+            // Time on a core, time in its queue (both nanoseconds), number of slices.
+            let told = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            let mut times = told.split_ascii_whitespace().filter_map(|word| word.parse().ok()).map(Duration::from_nanos);
+            ran += times.next().unwrap_or_default();
+            waited += times.next().unwrap_or_default();
+        }
+        Self { ran, waited }
+    }
+
+    /// One line: for each of `count` since then. What was waited for is not the gateway's doing, and stands in the times above.
+    pub fn since(self, count: usize) {
+        let (now, count) = (Self::now(), u32::try_from(count).unwrap());
+        let each = |now: Duration, before: Duration| ms(now.saturating_sub(before) / count);
+        println!(
+            "  for each: {:.3} ms of CPU in all threads, {:.3} ms in the queue for a core",
+            each(now.ran, self.ran),
+            each(now.waited, self.waited)
+        );
+    }
 }

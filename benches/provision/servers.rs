@@ -20,11 +20,12 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use vestibule::clock::{Clock as _, SystemClock};
 
 pub const CLIENT_ID: &str = "gateway";
 pub const CLIENT_SECRET: &str = "s3cret of the client";
@@ -68,12 +69,11 @@ impl AsyncWrite for Timed {
         let written = ready!(Pin::new(&mut self.tcp).poll_write(context, bytes))?;
         let (now, this) = (Instant::now(), &mut *self);
         let mut rows = this.diary.0.lock().unwrap();
-        match this.row.and_then(|row| rows.get_mut(row)) {
-            Some(row) => row.1 = now,
-            None => {
-                rows.push((this.begun.unwrap_or(now), now));
-                this.row = Some(rows.len() - 1);
-            }
+        if let Some(row) = this.row.and_then(|row| rows.get_mut(row)) {
+            row.1 = now;
+        } else {
+            rows.push((this.begun.unwrap_or(now), now));
+            this.row = Some(rows.len() - 1);
         }
         Poll::Ready(Ok(written))
     }
@@ -175,14 +175,14 @@ impl Provider {
 
     /// Person `number` has said that it is them: the code to come back with.
     pub fn code(&self, number: usize, nonce: &str) -> String {
-        let code = format!("code-{number}-{}", &nonce[..8]);
+        let code = format!("code-{number}-{}", nonce.get(..8).unwrap_or_default());
         drop(self.codes.lock().unwrap().insert(code.clone(), (number, nonce.to_owned())));
         code
     }
 
     fn token(&self, form: &HashMap<String, String>) -> Value {
         let (number, nonce) = self.codes.lock().unwrap().remove(&form["code"]).unwrap();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemClock.now().seconds();
         let mut claims = claims(number);
         for (name, value) in [
             ("iss", json!(self.issuer())),
@@ -363,7 +363,7 @@ impl App {
                     _ => &table.by_email,
                 };
                 let found = index.get(&value).copied();
-                (200, list(found.into_iter().map(|id| table.user(id)).collect()))
+                (200, list(&found.into_iter().map(|id| table.user(id)).collect::<Vec<_>>()))
             }
             ("GET", ["Users", id]) => (200, table.user(id.parse().unwrap())),
             ("POST", ["Users"]) => {
@@ -389,11 +389,12 @@ impl App {
                     _ => table.team_of.get(&value.parse::<usize>().unwrap()).copied(),
                 };
                 let whole = !call.query.contains_key("excludedAttributes");
-                (200, list(team.into_iter().map(|team| table.group(team, whole)).collect()))
+                (200, list(&team.into_iter().map(|team| table.group(team, whole)).collect::<Vec<_>>()))
             }
             ("PATCH", ["Groups", id]) => {
                 let body: Value = serde_json::from_slice(&call.body).unwrap();
-                let (team, member) = (id[1..].parse::<usize>().unwrap(), body["Operations"][0]["value"][0]["value"].as_str().unwrap());
+                let (team, member) =
+                    (id.trim_start_matches('g').parse::<usize>().unwrap(), body["Operations"][0]["value"][0]["value"].as_str().unwrap());
                 let member: usize = member.parse().unwrap();
                 table.members[team].insert(member);
                 table.team_of.insert(member, team);
@@ -430,7 +431,8 @@ impl Table {
     }
 
     fn group(&self, team: usize, whole: bool) -> Value {
-        let mut value = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "id": format!("g{team}"), "displayName": format!("Team {team}")});
+        let mut value =
+            json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "id": format!("g{team}"), "displayName": format!("Team {team}")});
         if whole {
             value["members"] = self.members[team].iter().map(|id| json!({"value": id.to_string()})).collect();
         }
@@ -438,7 +440,7 @@ impl Table {
     }
 }
 
-fn list(found: Vec<Value>) -> Value {
+fn list(found: &[Value]) -> Value {
     json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"], "totalResults": found.len(), "Resources": found})
 }
 

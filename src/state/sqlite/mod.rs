@@ -1,13 +1,13 @@
 //! The store in one SQLite file.
 //!
 //! Lives here: [`Store`] (open, refuse, hand out connections) and [`OpenError`]. The traits are implemented one file each: `sessions.rs`,
-//! `logins.rs`, `accounts.rs`, `keys.rs`, `sign_ins.rs`, `incidents.rs`; `backup.rs` copies the file while it is in use, `create.rs` makes a new file,
+//! `logins.rs`, `accounts.rs`, `keys.rs`, `sign_ins.rs`, `incidents.rs`; `backup.rs` copies the file while it is in use, `fold.rs` keeps its log short, `create.rs` makes a new file,
 //! `schema.sql` is what it makes; `migrate.rs` brings an older file up to date, one numbered step after the other (`steps/`). Statements are written so that
 //! PostgreSQL would
 //! take them too (`$1`, `on conflict`, integers for times, bytes for hashes); only DDL and pragmas are SQLite's own.
 //!
 //! **Durability.** WAL with `synchronous = NORMAL`: a commit survives the death of the process (kill -9) at once, and the loss of power from the
-//! next checkpoint on. A sign-in lost to a power cut is a second sign-in; an account record lost is found again in the app. A *revocation* lost would be a session
+//! next checkpoint on, about a second later. A sign-in lost to a power cut is a second sign-in; an account record lost is found again in the app. A *revocation* lost would be a session
 //! that comes back, so endings (and signing keys) go through a second writer with `synchronous = FULL`, which reaches the disk, and
 //! everything committed before with it, before it answers.
 //!
@@ -16,6 +16,7 @@
 mod accounts;
 mod backup;
 mod create;
+mod fold;
 mod incidents;
 mod keys;
 mod logins;
@@ -142,6 +143,8 @@ pub struct Store {
     durable: SqlitePool,
     /// Connections that cannot write.
     readers: SqlitePool,
+    /// One connection that folds the log into the file.
+    folder: SqlitePool,
     sealer: Sealer,
     path: PathBuf,
 }
@@ -173,17 +176,18 @@ impl Store {
                 return Err(error);
             }
         };
-        let write = options.journal_mode(SqliteJournalMode::Wal);
+        let write = options.journal_mode(SqliteJournalMode::Wal).pragma("wal_autocheckpoint", fold::LOG_PAGES_MAX);
         if found < VERSION {
             migrate::up(&path, write.clone().synchronous(SqliteSynchronous::Full)).await?;
         }
         let writers = async {
             let writer = pool(1).connect_with(write.clone().synchronous(SqliteSynchronous::Normal)).await?;
-            let durable = pool(1).connect_with(write.synchronous(SqliteSynchronous::Full)).await?;
+            let durable = pool(1).connect_with(write.clone().synchronous(SqliteSynchronous::Full)).await?;
             Ok((writer, durable))
         };
         let (writer, durable) = writers.await.map_err(|error| refused(&path, error))?;
-        Ok(Self { writer, durable, readers, sealer, path })
+        let folder = pool(1).connect_lazy_with(write.synchronous(SqliteSynchronous::Normal));
+        Ok(Self { writer, durable, readers, folder, sealer, path })
     }
 
     /// Opens the store at `url` to look at it: nothing is made, changed or migrated, and a gateway that runs on the same file is not disturbed. Whatever
@@ -213,12 +217,13 @@ impl Store {
             readers.close().await;
             return Err(OpenError::Behind { path, found });
         }
-        Ok(Self { writer: readers.clone(), durable: readers.clone(), readers, sealer, path })
+        Ok(Self { writer: readers.clone(), durable: readers.clone(), folder: readers.clone(), readers, sealer, path })
     }
 
     /// Closes the connections; the write-ahead log is folded into the file.
     pub async fn close(&self) {
         self.readers.close().await;
+        self.folder.close().await;
         self.durable.close().await;
         self.writer.close().await;
     }

@@ -64,7 +64,9 @@ impl Log {
             let id = |rest: &str| rest.chars().filter(char::is_ascii_digit).take(3).collect::<String>();
             if let Some(rest) = line.strip_prefix("GET /Users/") {
                 self.accounts.entry(id(rest)).or_default().push(now_s);
-            } else if let Some((_, rest)) = line.split_once("GET /Groups?filter=members.value%20eq%20%22").or_else(|| line.split_once("GET /Groups?filter=members.value+eq+%22")) {
+            } else if let Some((_, rest)) =
+                line.split_once("GET /Groups?filter=members.value%20eq%20%22").or_else(|| line.split_once("GET /Groups?filter=members.value+eq+%22"))
+            {
                 self.memberships.entry(id(rest)).or_default().push(now_s);
             } else {
                 panic!("{line}");
@@ -128,7 +130,10 @@ async fn after_verify_is_over_one_look_serves_all_browsers_of_a_person() {
         }
         let now_s = whole.clock.now().seconds();
         let people = whole.running.swap().people().list(Some("app"), Which::All).await.unwrap();
-        assert!(people.len() == PEOPLE && people.iter().all(|person| person.verified_at == Some(now_s)), "looked at before the page came: {people:?}");
+        assert!(
+            people.len() == PEOPLE && people.iter().all(|person| person.verified_at == Some(now_s)),
+            "looked at before the page came: {people:?}"
+        );
         let mut log = Log::default();
         log.note(&admin, now_s);
         for person in people {
