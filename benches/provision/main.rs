@@ -1,7 +1,7 @@
 //! What accounts cost: the figures of provisioning, by the real gateway over real sockets.
 //!
 //! `cargo bench --bench provision`, or `… --bench provision -- NAME…` for some. Each figure runs in a process of its own, so that none inherits the memory or the
-//! threads of another. How to read what is printed: the manual's page on figures, or the doc comment of each figure.
+//! threads of another. How to read what is printed: `benches/README`, and the module doc of each figure.
 //!
 //! Provider and application are fakes (`servers.rs`), each on a thread of its own, which write down when they were at work: from the first byte of a request
 //! to the last byte of its answer. What is left of a hop of the browser (`browser.rs`) is the gateway's: its own work, but also every wake-up of a thread, the
