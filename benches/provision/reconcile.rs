@@ -26,7 +26,11 @@ const SETTLE: Duration = Duration::from_millis(60);
 pub fn run() {
     let app = App::new(OLD, true);
     let house = House::start(Wires::Tls, Arc::clone(&app), async |store, policy, issuer| fill(store, policy, issuer).await);
-    let rounds = house.running.swap().rounds();
+    let rounds = {
+        // It notes where it is asked for, and runs there.
+        let _inside = house.runtime.enter();
+        house.running.swap().rounds()
+    };
     app.park(true);
     let (mut beside, mut alone): (Sample, Sample) = Default::default();
     let (mut old_calls, mut next) = (0, OLD);
