@@ -43,7 +43,8 @@ impl Work<'_> {
         let before = self.as_last_seen(mapped);
         let mut asked = before.as_ref().unwrap_or(mapped);
         let begun = self.now();
-        let mut seen = self.connector.get(self.context(asked, Some(id))).await;
+        let context = self.context(asked, Some(id));
+        let mut seen = if self.routine { self.connector.glance(context).await } else { self.connector.get(context).await };
         if before.is_some() && seen == Ok(Observation::Absent) {
             asked = mapped;
             seen = self.connector.get(self.context(asked, Some(id))).await;
@@ -62,6 +63,7 @@ impl Work<'_> {
                 self.record.desired_fp = None;
                 self.record.in_doubt = None;
                 self.ledger.applied = Applied::default();
+                self.routine = false;
                 return Ok(None);
             }
         };

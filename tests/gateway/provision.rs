@@ -10,5 +10,6 @@ mod named;
 mod people;
 mod rehearsal;
 mod rows;
+mod steady;
 mod switches;
 mod world;
