@@ -68,6 +68,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(15);
 /// How often it is asked whether today's backup is there.
 const BACKUP_EVERY: Duration = Duration::from_mins(10);
 
+/// How often signing keys that nobody needs any more are removed.
+const TIDY_EVERY: Duration = Duration::from_mins(10);
+
 /// How often it is asked who has left.
 const TEND_EVERY: Duration = Duration::from_mins(1);
 
@@ -273,7 +276,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     // Read once more below, when there is a log that can say who else may read it.
     let key = secret::read_saying(&"[state] key", &gateway.state.key, environment.as_ref(), &drop)?;
     let sealer = Sealer::new(&key, Arc::clone(&entropy))?;
-    let install = || observe::install(&gateway.telemetry, &gateway.audit, &sealer, &metrics, Arc::clone(&clock));
+    let store = sqlite::file_of(&gateway.state.url);
+    let install = || observe::install(&gateway.telemetry, &gateway.audit, (&sealer, store.as_deref()), &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
     let (traces, otlp) = match &gateway.telemetry.otlp {
@@ -303,6 +307,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let control = tokio::runtime::Handle::current();
     let provision = provision::Desk::new(provision::Parts {
         accounts: Arc::new(store.clone()),
+        secrets: Arc::new(store.clone()),
         signer: Arc::new(ClockedSigner { signer: Arc::clone(&signer), clock: Arc::clone(&clock) }),
         clock: Arc::clone(&clock),
         owner: gateway.server.auth_host.clone(),
@@ -379,6 +384,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }
     let keys = KeyRing { signer: Arc::clone(&signer), store: Arc::new(store.clone()), clock: Arc::clone(&clock) };
+    drop(tokio::spawn(wiring::tidy_keys(keys.clone(), TIDY_EVERY, background.clone())));
     let sessions = Sessions::new(Arc::clone(&live), Arc::new(store.clone()), Arc::clone(&clock));
     let show_metrics = gateway.telemetry.metrics;
     let handles = Handles {
