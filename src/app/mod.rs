@@ -223,6 +223,14 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
+/// This gateway's name among those on one store: the same after a restart, and another one on another machine or at another address. Two of one name would take each
+/// other's leases, and whoever waits for either would be told that the store is down.
+fn replica(gateway: &Gateway, sockets: &Sockets) -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let at: Vec<String> = sockets.serving.iter().map(ToString::to_string).collect();
+    format!("{}@{}/{}", gateway.server.auth_host, machine.trim(), at.join(","))
+}
+
 /// What to do about an address that cannot be listened on.
 fn way_out(key: &str, address: SocketAddr, cause: &std::io::Error) -> String {
     let (port, kind) = (address.port(), cause.kind());
@@ -310,7 +318,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         secrets: Arc::new(store.clone()),
         signer: Arc::new(ClockedSigner { signer: Arc::clone(&signer), clock: Arc::clone(&clock) }),
         clock: Arc::clone(&clock),
-        owner: gateway.server.auth_host.clone(),
+        owner: replica(&gateway, &sockets),
         entropy: Arc::clone(&entropy),
         sleeper: Arc::new(TokioSleeper),
         runtime: control.clone(),

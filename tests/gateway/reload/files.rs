@@ -512,8 +512,7 @@ async fn files_that_change_are_noticed_without_being_told() {
 async fn files_of_an_admin_connection_are_followed_too() {
     let provision = "[sign_in]\nmode = \"basic\"\npassword = \"file:../everybody\"\n[provision]\nconnector = \"scim\"\nurl = \"https://127.0.0.1:9\"\n\
                      token = \"file:../admin.token\"\nca = \"../ca.pem\"\nclient_cert = \"../us.pem\"\nclient_key = \"file:../us.key\"\n";
-    let text = |app| policy_with(APP, app, "", provision).replace(TENANT, "");
-    let followed = Followed::with(Arc::new(no_gate), |app| vec![("app", text(app))]).await;
+    let followed = Followed::with(Arc::new(no_gate), |app| vec![("app", policy_with(APP, app, "", provision))]).await;
     // Nothing of it is there yet.
     assert_eq!(followed.get(&Person::default(), APP, "/public").await.status(), 503);
     for (file, bytes) in
