@@ -191,7 +191,7 @@ impl Reloader {
     }
 
     /// Every file whose change means a reload, beside the policies; and the folder of those.
-    fn files(&self) -> (Vec<PathBuf>, PathBuf) {
+    pub fn files(&self) -> (Vec<PathBuf>, PathBuf) {
         let mut files = self.swap.references();
         let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
         files.push(loader.config().to_owned());

@@ -620,6 +620,8 @@ pub struct Paginate {
     pub total: Option<Pointer>,
     /// A list that is not at its end by then is not looked through: no answer rather than a wrong one.
     pub pages_max: u32,
+    /// Whether the place in the list goes into the body (the table, the variables, the params, the form) and not into the query.
+    pub in_body: bool,
 }
 
 /// How the next page is asked for.

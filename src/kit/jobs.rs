@@ -38,6 +38,7 @@ impl<'s> Counter<'s> {
         let set = stage.set();
         let parts = Parts {
             accounts: Arc::new(Records::default()),
+            secrets: Arc::new(Records::default()),
             signer: Arc::new(NoSigner),
             clock: Arc::clone(&set.clock) as _,
             owner: "kit".to_owned(),

@@ -1,15 +1,13 @@
 //! Signing people in at apps that read no header: by a form that takes a password (`session_bridge`), or by an exchange of tokens (`token_exchange`).
 //!
-//! Lives here: [`Desk::enter`]. The password of a person at the app is made anew for every sign-in there, set through the admin API, used once and forgotten: nothing that
-//! opens an account is ever kept, and what a person may have set there themselves is gone. Still it is the weaker way: whoever reads the admin API's traffic can sign in. The
-//! audit log says so with every sign-in (`assurance = "lower"`).
+//! Lives here: [`Desk::enter`]. A form takes the person's own password there, which `bridging.rs` keeps sealed; what a person may have set there themselves is gone. That is
+//! the weaker way: whoever reads the admin API's traffic, or has the store and its key, can sign in. The audit log says so with every sign-in (`assurance = "lower"`).
 //!
-//! Several browsers of one person share what one sign-in gave: an app that ends all sessions when a password changes (Redmine does) would otherwise have them throw each other
-//! out.
+//! Several browsers of one person share what one sign-in gave: fewer sessions at the app, and one way to its form.
 
 use super::ensure::external_id;
-use super::{Counter, Desk, Order, seat};
-use crate::connector::{Context, Entered, Outcome};
+use super::{Counter, Desk, Order, bridging, seat};
+use crate::connector::{Context, Entered};
 use crate::fault::{Incident, PublicMessage};
 use crate::policy::Policy;
 use crate::policy::sign_in::Mode;
@@ -25,6 +23,8 @@ use tokio::sync::Mutex as Turn;
 const SHARED_MS: i64 = 8 * 3_600_000;
 /// Who could not be signed in is told the same for so long, milliseconds, without another try.
 const FAILED_MS: i64 = 5_000;
+/// The same for whom the app rejects although their password was set anew: some apps write to people about each one.
+const REJECTED_MS: i64 = 60_000;
 /// People remembered; beyond that those whose time is over are forgotten, and then all.
 const REMEMBERED_MAX: usize = 65_536;
 
@@ -74,7 +74,11 @@ impl Desk {
         let mut last = turn.lock().await;
         let now_ms = self.parts.clock.now().millis();
         let counts = |last: &&Last| {
-            let life_ms = if last.got.is_ok() { SHARED_MS } else { FAILED_MS };
+            let life_ms = match last.got {
+                Ok(_) => SHARED_MS,
+                Err(PublicMessage::AppRejected) if policy.sign_in.mode == Mode::SessionBridge => REJECTED_MS,
+                Err(_) => FAILED_MS,
+            };
             let refused = stale.as_ref().zip(last.got.as_ref().ok()).is_some_and(|(stale, got)| Arc::ptr_eq(stale, got));
             !refused && last.told == pass.told && (0..life_ms).contains(&(now_ms - last.at_ms))
         };
@@ -141,26 +145,14 @@ impl Desk {
             account_id: record.account_id.as_deref(),
         };
         let Ok(_permit) = counter.permits.acquire().await else { return Err((PublicMessage::Internal, "no permit".to_owned())) };
-        let secret = match order.policy.sign_in.mode {
-            Mode::SessionBridge => {
-                // Apps ask for letters of several kinds; what is random has them, and these make sure.
-                let password = SecretString::from(format!("{}-aA1", self.parts.entropy.as_ref().token()));
-                let set = counter.connector.set_password(context, &password).await;
-                let outcome = set.map_err(|trouble| (PublicMessage::AccountUnavailable, trouble.to_string()))?;
-                if !matches!(outcome, Outcome::Updated | Outcome::Done | Outcome::Unchanged) {
-                    return Err((PublicMessage::AccountFailed, format!("set_password: {outcome:?}")));
-                }
-                password
+        let entered = match order.policy.sign_in.mode {
+            Mode::SessionBridge => self.bridge(order, counter, context, &at).await?,
+            Mode::TokenExchange => {
+                let token = self.exchange_token(order, &mapped)?;
+                counter.connector.enter(context, &at, &token).await.map_err(|trouble| bridging::refused(&trouble))?
             }
-            Mode::TokenExchange => self.exchange_token(order, &mapped)?,
             Mode::Header | Mode::Basic => return Err((PublicMessage::Internal, "this app is told who somebody is on every request".to_owned())),
         };
-        let entered = counter.connector.enter(context, &at, &secret).await;
-        let entered = entered.map_err(|trouble| {
-            let message =
-                if matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt) { PublicMessage::AppUnreachable } else { PublicMessage::AppRejected };
-            (message, trouble.to_string())
-        })?;
         match (order.policy.sign_in.mode, entered.cookies.is_empty(), entered.token.is_some()) {
             (Mode::TokenExchange, _, false) => Err((PublicMessage::AppRejected, "the app gave no token".to_owned())),
             (Mode::SessionBridge, true, _) => Err((PublicMessage::AppRejected, "the app set no cookie".to_owned())),

@@ -5,13 +5,14 @@
 //! to an upstream with `[provision]` without a pass.
 //!
 //! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
-//! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
+//! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens (`uses.rs`: that somebody came by one), `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
-//! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header, `leaving.rs` looks after those
+//! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header (`bridging.rs`: by a password), `leaving.rs` looks after those
 //! who may not come any more, `reconcile.rs` goes through all who have one, `people.rs` is for operators: who waits, and for what. It never knows how a session came
 //! about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
 mod announce;
+mod bridging;
 mod ensure;
 mod entering;
 mod events;
@@ -26,6 +27,7 @@ mod people;
 mod reconcile;
 mod recorded;
 mod switched_off;
+mod uses;
 
 pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
@@ -45,7 +47,7 @@ use crate::policy::switches::{Switches, Trigger, WhenDisabled};
 use crate::policy::{Arrival, CanonicalPath, Freshness, Policy};
 use crate::session::{AppSession, Pass};
 use crate::signer::Signer;
-use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, SecretHash, StoreError};
+use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, PersonSecretStore, SecretHash, StoreError};
 use announce::{AnnounceError, Terms, announce};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -172,6 +174,8 @@ impl Default for Times {
 pub struct Parts {
     /// Where records are.
     pub accounts: Arc<dyn AccountStore>,
+    /// Where the passwords of people at apps that read no header are.
+    pub secrets: Arc<dyn PersonSecretStore>,
     /// Signs `[jwt]` tokens.
     pub signer: Arc<dyn TokenSigner>,
     /// The time.
@@ -249,6 +253,7 @@ pub struct Desk {
     leaving: tokio::sync::Mutex<()>,
     looks: heal::Looks,
     entrances: entering::Entrances,
+    uses: uses::Uses,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -341,6 +346,7 @@ impl Desk {
             leaving: tokio::sync::Mutex::default(),
             looks: heal::Looks::default(),
             entrances: entering::Entrances::default(),
+            uses: uses::Uses::default(),
         })
     }
 

@@ -9,8 +9,9 @@ use vestibule::connector::Outcome;
 use vestibule::fault::{DenyReason, PublicMessage};
 use vestibule::identity::{Groups, Identity};
 use vestibule::policy::leavers::has_left;
-use vestibule::policy::{Drift, Gate, Glob, Leavers, MatchBy, OnExisting, Policy};
+use vestibule::policy::{Bearer, Drift, Gate, Glob, Leavers, MatchBy, OnExisting, Policy};
 use vestibule::provision::{Cause, Departure, Off, Reconciled};
+use vestibule::session::{TokenSessions, TokenSignOn};
 use vestibule::state::{AccountKey, AccountState, Awaiting, RecordedSignIn, SignInStore};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -260,6 +261,56 @@ async fn who_does_not_come_any_more_has_left_and_is_removed_in_the_end() {
     assert_eq!(refused(&world.sign_in(&person("ada-2", "ada", &[]), &policy).await), PublicMessage::AccountExists);
     assert_eq!(ready(&world.sign_in(&ada(), &policy).await).login, "ada");
     assert_eq!((world.app.count("create"), state(&world, "ada").await), (2, AccountState::Active));
+}
+
+/// Tokens are accepted, and make no accounts.
+fn by_token(like: &Arc<Policy>) -> Arc<Policy> {
+    let leavers = like.provision.as_ref().unwrap().leavers;
+    policy(|policy| {
+        policy.provision.as_mut().unwrap().leavers = leavers;
+        policy.bearer = Some(Bearer { idp: "corp".into(), audience: "wiki".into(), scopes: Vec::new(), provision: false });
+    })
+}
+
+#[tokio::test]
+async fn who_comes_by_token_alone_comes() {
+    let world = World::new().await;
+    let policy = by_token(&leavers(|leavers| leavers.idle_ms = Some(90 * DAY_MS)));
+    for who in ["ada", "bob", "cy"] {
+        ready(&world.sign_in(&person(who, who, &[]), &policy).await);
+    }
+    let tokens = TokenSessions::new(world.clock.clone(), HOUR_MS);
+    let script = async |who: &str| {
+        let now = world.clock.now();
+        let token = TokenSignOn { identity: person(who, who, &[]), auth_time: now, issued_at: now, expires_at: now.plus_ms(60_000) };
+        let key = TokenSessions::key("wiki", "r1", &format!("{who} {}", now.millis()));
+        let session = tokens.session(key, "wiki", async { Ok::<_, String>(token) }).await.unwrap();
+        ready(&world.ensure_by_program(&session, &policy).await)
+    };
+    let tend = async || world.desk.tend(&[Arc::clone(&policy)], true).await;
+    let off = |who: &str| world.app.account(who).disabled;
+    // Nobody knows who came before it was written down: the first look begins to count.
+    world.clock.advance_ms(91 * DAY_MS);
+    tend().await;
+    assert_eq!(world.app.count("disable"), 0);
+    world.clock.advance_ms(60 * DAY_MS);
+    script("ada").await;
+    script("ada").await;
+    tend().await;
+    world.clock.advance_ms(29 * DAY_MS);
+    ready(&world.sign_in(&person("cy", "cy", &[]), &policy).await);
+    tend().await;
+    assert_eq!(world.app.count("disable"), 0);
+    world.clock.advance_ms(2 * DAY_MS);
+    tend().await;
+    assert_eq!(["ada", "bob", "cy"].map(off), [false, true, false], "by token, not at all, in a browser");
+    // Another gateway reads what this one wrote down; and nobody comes for ever by having come once.
+    let another = world.another(&tokio::runtime::Handle::current(), "gateway-2");
+    another.tend(&[Arc::clone(&policy)], true).await;
+    assert!(!off("ada"));
+    world.clock.advance_ms(60 * DAY_MS);
+    another.tend(&[Arc::clone(&policy)], true).await;
+    assert!(off("ada"));
 }
 
 #[tokio::test]

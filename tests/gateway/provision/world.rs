@@ -340,6 +340,15 @@ impl AccountStore for Watched {
     async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
         self.inner.accounts_in(upstream, state, limit).await
     }
+    async fn note_uses(&self, uses: &[(AccountKey, Timestamp)]) -> Result<(), StoreError> {
+        self.inner.note_uses(uses).await
+    }
+    async fn last_use(&self, key: &AccountKey) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.last_use(key).await
+    }
+    async fn uses_since(&self, upstream: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+        self.inner.uses_since(upstream, now).await
+    }
 }
 
 /// Moves the clock instead of sleeping.
@@ -630,6 +639,7 @@ fn parts(
 ) -> Parts {
     Parts {
         accounts: store.clone(),
+        secrets: store.inner.clone(),
         signer: signer.clone(),
         clock: clock.clone(),
         owner: owner.to_owned(),

@@ -134,19 +134,31 @@ impl Served {
         fs::write(folder.path().join("policies/wiki.toml"), POLICY).unwrap();
         let manager = UnixDatagram::bind(folder.path().join("notify.sock")).unwrap();
         manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        let served = Self { child: Self::spawned(folder.path()), folder, manager };
+        served.hear(|said| said == "READY=1");
+        served
+    }
+
+    fn spawned(folder: &Path) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_vestibule"))
             .args(["serve", "--config", "vestibule.toml"])
-            .current_dir(folder.path())
+            .current_dir(folder)
             .env("STATE_KEY", "a key for tests that is long enough to be one")
-            .env("NOTIFY_SOCKET", folder.path().join("notify.sock"))
+            .env("NOTIFY_SOCKET", folder.join("notify.sock"))
             .env("WATCHDOG_USEC", "200000")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
-        let served = Self { child, folder, manager };
-        served.hear(|said| said == "READY=1");
-        served
+            .unwrap()
+    }
+
+    /// Killed, with `meanwhile` done before it is started again.
+    fn again(&mut self, meanwhile: impl FnOnce(&Self)) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        meanwhile(self);
+        self.child = Self::spawned(self.folder.path());
+        self.hear(|said| said == "READY=1");
     }
 
     /// Waits until the service manager is told what fits; the heartbeat aside, what it was told until then.
@@ -444,4 +456,46 @@ async fn sessions_are_ended_and_keys_rotated_by_the_command_line_and_the_audit_f
     fs::write(served.folder.path().join("forged.jsonl"), without).unwrap();
     let (code, text) = ask(&["audit", "verify", "forged.jsonl"]);
     assert!(code == Some(1) && text.contains(&format!("forged.jsonl:{at}: one or more lines are missing before this one")), "{text}");
+}
+
+/// What a chain cannot say of itself: where it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_that_was_cut_off_an_audit_file_is_told_at_the_start_and_by_the_command_line() {
+    let mut served = Served::start();
+    let ask = |served: &Served, words: &[&str]| said(&served.command(words).env("STATE_KEY", "a key for tests that is long enough to be one").output().unwrap());
+    let file = |served: &Served| served.folder.path().join("audit.jsonl");
+    let lines = |served: &Served| fs::read_to_string(file(served)).unwrap().lines().count();
+    served.write(&POLICY.replace("everyone = true", "groups = [\"staff\"]"));
+    served.signal(Signal::HUP);
+    served.audited(|event| event["action"] == "config.loaded" && event["source"] != "start");
+    let check = |served: &Served, code: i32, expected: &[&str]| {
+        let (found, text) = ask(served, &["audit", "verify"]);
+        assert!(found == Some(code) && expected.iter().all(|part| text.contains(part)), "{found:?} {text}");
+    };
+    check(&served, 0, &["every one as it was written", "none is missing after it"]);
+
+    // Cut off while nobody writes: a chain that holds, and ends too early.
+    served.again(|served| {
+        let (whole, before) = (fs::read_to_string(file(served)).unwrap(), lines(served));
+        let cut: String = whole.split_inclusive('\n').take(before - 1).collect();
+        fs::write(file(served), cut).unwrap();
+        check(served, 1, &["every one as it was written", &format!("the gateway wrote {before} into this file"), &format!("and {} are there", before - 1)]);
+    });
+    served.audited(|event| event["action"] == "audit.cut");
+    // From now on the file itself tells.
+    check(&served, 1, &["one or more lines are missing before this one", "none is missing after it"]);
+
+    // Moved away, which is no cut; and removed, which is not the same.
+    served.again(|served| {
+        fs::rename(file(served), served.folder.path().join("audit.jsonl.1")).unwrap();
+        check(served, 0, &["The file was moved to", "audit.jsonl.1, which ends where the gateway wrote last"]);
+    });
+    served.audited(|event| event["action"] == "config.loaded");
+    check(&served, 0, &["The first line follows a line of an older file", "none is missing after it"]);
+    served.again(|served| {
+        fs::remove_file(file(served)).unwrap();
+        check(served, 1, &["The file is not there, or empty"]);
+    });
+    served.audited(|event| event["action"] == "audit.gone");
+    check(&served, 0, &["The first line follows a line of an older file"]);
 }
