@@ -620,6 +620,8 @@ pub struct Paginate {
     pub total: Option<Pointer>,
     /// A list that is not at its end by then is not looked through: no answer rather than a wrong one.
     pub pages_max: u32,
+    /// The query parameter, an object of Rison, of which the page's parameters are members; `None`: they are parameters of their own.
+    pub rison: Option<String>,
 }
 
 /// How the next page is asked for.

@@ -6,7 +6,7 @@ use crate::source::{Node, Table};
 
 pub(super) fn paginate(reader: &mut Reader<'_>, node: &Node) -> Option<Paginate> {
     let table = reader.table(node)?;
-    reader.keys(table, "`paginate`", &["style", "items", "total", "parameter", "first", "size", "limit", "max_pages", "from"]);
+    reader.keys(table, "`paginate`", &["style", "items", "total", "parameter", "first", "size", "limit", "max_pages", "from", "rison"]);
     let Some(style) = table.get("style") else {
         reader.error_help("missing-key", &node.span, "`paginate` needs a `style`", "offset, page, cursor or link");
         return None;
@@ -41,7 +41,8 @@ pub(super) fn paginate(reader: &mut Reader<'_>, node: &Node) -> Option<Paginate>
             PageStyle::Cursor { parameter: named(reader, table, "parameter", "cursor"), from, size: named(reader, table, "size", "limit"), limit }
         }
     };
-    Some(Paginate { style, items, total, pages_max })
+    let rison = reader.text_at(table, "rison");
+    Some(Paginate { style, items, total, pages_max, rison })
 }
 
 fn named(reader: &mut Reader<'_>, table: &Table, key: &str, usual: &str) -> String {
