@@ -142,6 +142,8 @@ pub enum Verb {
     SetPassword,
     /// Sign a person in at the app itself, by `{secret}`; what the steps save as `token`, and the cookies of their answers, are the person's.
     Enter,
+    /// Give back what [`Verb::Enter`] saved as `token`, which is `{secret}` here, at the app itself.
+    Leave,
 }
 
 /// In which way an account is looked for: [`MatchBy`] with an order.

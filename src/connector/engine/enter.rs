@@ -1,4 +1,4 @@
-//! Signing a person in at the app itself: what `[[enter]]` and `[[set_password]]` say.
+//! Signing a person in and out at the app itself: what `[[enter]]`, `[[set_password]]` and `[[leave]]` say.
 //!
 //! Lives here because the steps are those of a pre-step (pages, forms, cookies), but on whose behalf is another matter: nothing of the policy's own credential goes
 //! along, the address is the app's and not that of its admin API, and what comes of it belongs to one person.
@@ -7,9 +7,9 @@ use super::jar::Jar;
 use super::request::{Authority, Names, build};
 use super::run::trouble;
 use super::session::read;
-use super::{Engine, ResolvedCredential, classify};
+use super::{Engine, ResolvedCredential, classify, select};
 use crate::connector::model::{Call, Verb, plain};
-use crate::connector::{Context, Entered, Outcome, Trouble};
+use crate::connector::{Context, DoorKey, Entered, Outcome, Trouble};
 use crate::expr::EvalError;
 use crate::outbound::OutboundResponse;
 use http::{HeaderValue, header};
@@ -46,22 +46,19 @@ impl Way {
 }
 
 impl Engine {
-    /// Runs `[[enter]]` against the app at `at`; `secret` is `{secret}` there.
-    pub(super) async fn enter_at(&self, context: Context<'_>, at: &Url, secret: &SecretString) -> Result<Entered, Trouble> {
+    /// Runs `[[enter]]` against the app at `at`; `key` is `{secret}` and `{device}` there.
+    pub(super) async fn enter_at(&self, context: Context<'_>, at: &Url, key: DoorKey<'_>) -> Result<Entered, Trouble> {
         if !self.model.can(&Verb::Enter) {
             return Err(trouble("enter", Outcome::Unsupported, "the connector knows no `enter`"));
         }
         let mut names = self.names_for(context);
-        names.own.insert("secret".to_owned(), Value::from(secret.expose_secret()));
+        names.own.insert("secret".to_owned(), Value::from(key.secret.expose_secret()));
+        names.own.insert("device".to_owned(), Value::from(key.device));
         let mut way = Way::default();
         for call in self.verb(&Verb::Enter) {
             let step = format!("enter/{}", call.name);
-            if let Some(condition) = &call.condition {
-                match condition.holds(&names) {
-                    Ok(true) => {}
-                    Ok(false) | Err(EvalError::Absent(_)) => continue,
-                    Err(error @ EvalError::Type(_)) => return Err(trouble(&step, Outcome::Invalid, format!("if: {error}"))),
-                }
+            if !runs(&step, call, &names)? {
+                continue;
             }
             let response = self.at_the_app(&step, call, &names, at, &way).await?;
             way.note(&response);
@@ -74,6 +71,12 @@ impl Engine {
             }
             let body = verdict.json.unwrap_or(Value::Null);
             let element = call.at.first(&body).cloned().unwrap_or(Value::Null);
+            if let Some(wanted) = &call.select {
+                let fits = select::select(wanted, vec![element.clone()], &names, &self.model.identity);
+                if fits.map_err(|error| trouble(&step, Outcome::Invalid, format!("select: {error}")))?.is_empty() {
+                    return Err(trouble(&step, Outcome::Conflict, "the app has signed somebody else in"));
+                }
+            }
             for (name, place) in &call.save {
                 let Some(value) = read(place, &element, &response) else {
                     return Err(trouble(&step, Outcome::Retry, format!("the answer does not show `{name}`")));
@@ -85,6 +88,29 @@ impl Engine {
             }
         }
         Ok(Entered { cookies: way.set.into_iter().map(|(_, line)| line).collect(), token: way.token })
+    }
+
+    /// Runs `[[leave]]` against the app at `at`.
+    pub(super) async fn leave_at(&self, context: Context<'_>, at: &Url, token: &SecretString) -> Result<Outcome, Trouble> {
+        if !self.model.can(&Verb::Leave) {
+            return Err(trouble("leave", Outcome::Unsupported, "the connector knows no `leave`"));
+        }
+        let mut names = self.names_for(context);
+        names.own.insert("secret".to_owned(), Value::from(token.expose_secret()));
+        let mut outcome = Outcome::Unchanged;
+        for call in self.verb(&Verb::Leave) {
+            let step = format!("leave/{}", call.name);
+            if !runs(&step, call, &names)? {
+                continue;
+            }
+            let response = self.at_the_app(&step, call, &names, at, &Way::default()).await?;
+            let verdict = classify::classify(call, &response);
+            if !classify::is_success(verdict.outcome) {
+                return Err(Trouble { status: Some(response.status.as_u16()), ..trouble(&step, verdict.outcome, verdict.reason) });
+            }
+            outcome = verdict.outcome;
+        }
+        Ok(outcome)
     }
 
     async fn at_the_app(&self, step: &str, call: &Call, names: &Names<'_>, at: &Url, way: &Way) -> Result<OutboundResponse, Trouble> {
@@ -110,5 +136,14 @@ impl Engine {
         let answer = self.all("set_password", self.verb(&Verb::SetPassword), &mut names).await;
         self.forget_etag(context);
         Ok(answer?.map_or(Outcome::Unchanged, |answer| answer.outcome))
+    }
+}
+
+/// Whether the step's condition lets it run.
+fn runs(step: &str, call: &Call, names: &Names<'_>) -> Result<bool, Trouble> {
+    match call.condition.as_ref().map(|condition| condition.holds(names)) {
+        None | Some(Ok(true)) => Ok(true),
+        Some(Ok(false) | Err(EvalError::Absent(_))) => Ok(false),
+        Some(Err(error @ EvalError::Type(_))) => Err(trouble(step, Outcome::Invalid, format!("if: {error}"))),
     }
 }

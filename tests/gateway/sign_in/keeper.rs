@@ -17,6 +17,8 @@ pub(crate) enum Denies {
     Redirects,
     /// 200, and a page that says so.
     Says,
+    /// 302 from where it reads who somebody is to a page, and from every page back there (Superset does).
+    Circles,
 }
 
 /// How it behaves.
@@ -156,6 +158,8 @@ impl State {
                     match manners.denies {
                         Denies::Unauthorized => text("401 Unauthorized", "", "who are you?"),
                         Denies::Redirects => text("302 Found", "Location: /login?next=x\r\n", ""),
+                        Denies::Circles if manners.reads_at == Some(path) => text("302 Found", "Location: /home\r\n", ""),
+                        Denies::Circles => text("302 Found", &format!("Location: {}?next=x\r\n", manners.reads_at.unwrap_or("/login")), ""),
                         Denies::Says => text("200 OK", "", "<p>You are not logged in</p>"),
                     }
                 }
