@@ -128,7 +128,8 @@ pub(super) async fn forward(
     {
         let seen = heal::Rejection { incident, route: &route, status: reply.head.status };
         let healed = heal::look_again(worker, person, &seen).await;
-        if let (Healed::Again(_), Some(binding)) = (&healed, &binding) {
+        // The next page leads by the login address once more: by then the application may know them.
+        if let Some(binding) = binding.as_ref().filter(|_| turned_back || matches!(healed, Healed::Again(_))) {
             binding.leave();
         }
         match healed {

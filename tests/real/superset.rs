@@ -42,7 +42,7 @@ async fn house() -> House {
 }
 
 impl House {
-    fn policy(&self, admins: &str, sections: &str) -> String {
+    fn policy(&self, admins: &str) -> String {
         let (name, password) = Superset::ADMIN;
         let password = self.site.secret("superset-password", password);
         format!(
@@ -69,15 +69,13 @@ connector = "superset"
 url       = "http://127.0.0.1:{port}"
 username  = "{name}"
 password  = "{password}"
-
-{sections}
 "#,
             port = self.superset.port
         )
     }
 
-    async fn gateway(&self, sections: &str) -> Gateway {
-        Gateway::start(&self.site, &self.provider, &[("superset", self.policy("Alpha", sections))]).await
+    async fn gateway(&self) -> Gateway {
+        Gateway::start(&self.site, &self.provider, &[("superset", self.policy("Alpha"))]).await
     }
 
     fn url(&self, path: &str) -> String {
@@ -105,21 +103,15 @@ password  = "{password}"
 }
 
 #[tokio::test]
-async fn superset_makes_no_account_for_whoever_the_header_names() {
-    // The control for the tests below: whoever gets in there was made by the gateway.
-    let site = Site::new();
-    let superset = Superset::start(&site).await;
-    let mut mallory = Person::new();
-    let login = format!("http://127.0.0.1:{}/login/", superset.port);
-    assert_eq!(mallory.send("GET", &login, &[("x-remote-user", "mallory")], None).await.status, 302);
-    assert_eq!(mallory.send("GET", &format!("http://127.0.0.1:{}/api/v1/me/", superset.port), &[], None).await.status, 401);
-    assert_eq!(superset.show("mallory").await, None);
-}
-
-#[tokio::test]
 async fn a_newcomer_gets_an_account_with_their_roles_and_superset_knows_them() {
     let house = house().await;
-    let gateway = house.gateway("").await;
+    // The control: Superset makes no account for whoever the header names. Whoever gets in below was made by the gateway.
+    let (mut mallory, direct) = (Person::new(), format!("http://127.0.0.1:{}", house.superset.port));
+    assert_eq!(mallory.send("GET", &format!("{direct}/login/"), &[("x-remote-user", "mallory")], None).await.status, 302);
+    assert_eq!(mallory.send("GET", &format!("{direct}/api/v1/me/"), &[], None).await.status, 401);
+    assert_eq!(house.superset.show("mallory").await, None);
+
+    let gateway = house.gateway().await;
     assert_eq!(Person::new().sign_in(&house.url("/superset/welcome/"), "con").await.status, 403);
     assert_eq!(house.superset.show("con").await, None);
 
@@ -153,43 +145,47 @@ async fn a_newcomer_gets_an_account_with_their_roles_and_superset_knows_them() {
     assert_eq!(shut.status, 403, "{}", shut.body);
 }
 
-/// Two people, one browser: whom Superset takes the second for.
-async fn second_person(house: &House) -> String {
+/// Two people, one browser: whom Superset takes the second for at `label`, and whom when they look again.
+async fn second_person(house: &House, label: &str) -> String {
+    let (host, address) = (format!("{label}.vestibule.test"), house.site.url(label, "/login/?next=/superset/welcome/"));
     let mut browser = Person::new();
-    let page = browser.sign_in(&house.url("/login/?next=/superset/welcome/"), "ada").await;
+    let page = browser.sign_in(&address, "ada").await;
     assert_eq!(page.status, 200, "{:?} {}", browser.trail, page.body);
-    assert_eq!(house.me(&mut browser).await.0, "ada");
-    assert!(browser.cookies_of(HOST).iter().any(|cookie| cookie.starts_with("session=")), "Superset keeps a session of its own");
-    browser.walk_away_from(HOST);
-    let page = browser.sign_in(&house.url("/superset/welcome/"), "bob").await;
+    let me = house.site.url(label, "/api/v1/me/");
+    assert_eq!(browser.fetch(&me).await.json()["result"]["username"], "ada");
+    assert!(browser.cookies_of(&host).iter().any(|cookie| cookie.starts_with("session=")), "Superset keeps a session of its own");
+    browser.walk_away_from(&host);
+    let page = browser.sign_in(&address, "bob").await;
     assert_eq!(page.status, 200, "{:?} {}", browser.trail, page.body);
-    house.me(&mut browser).await.0
+    browser.fetch(&me).await.json()["result"]["username"].as_str().expect("a name").to_owned()
 }
 
 #[tokio::test]
 async fn two_people_at_one_browser_never_see_each_other_s_superset() {
-    // The control: Superset goes by its own cookie, whatever the header says.
-    let control = house().await;
-    let free = control.gateway("[sign_in]\ncookies = \"free\"\nlogin_url = \"none\"").await;
-    assert_eq!(second_person(&control).await, "ada", "bob is shown what is ada's");
-    drop((free, control));
-
     let house = house().await;
-    let _bound = house.gateway("").await;
-    assert_eq!(second_person(&house).await, "bob");
+    // The control, beside it: Superset goes by its own cookie, whatever the header says.
+    let free = format!(
+        "host = \"free.vestibule.test\"\nupstream = \"http://127.0.0.1:{}\"\n[access]\ngroups = [\"staff\"]\n[user]\nname = \"{{lower(username)}}\"\n\
+         [headers]\nX-Remote-User = \"{{user.name}}\"\n[sign_in]\ncookies = \"free\"\n",
+        house.superset.port
+    );
+    let policies = [("superset", house.policy("Alpha")), ("free", free)];
+    let _gateway = Gateway::start(&house.site, &house.provider, &policies).await;
+    assert_eq!(second_person(&house, "superset").await, "bob");
+    assert_eq!(second_person(&house, "free").await, "ada", "bob is shown what is ada's");
 }
 
 #[tokio::test]
 async fn a_change_of_role_lands_within_the_session_and_superset_s_own_session_is_begun_anew() {
     let house = house().await;
-    let gateway = house.gateway("").await;
+    let gateway = house.gateway().await;
     let mut ada = Person::new();
     ada.sign_in(&house.url("/superset/welcome/"), "ada").await;
     assert_eq!(house.roles(&mut ada).await, ["Alpha", "Gamma"]);
     let before = ada.cookies_of(HOST);
 
     // The policy now says otherwise about administrators; nobody signs in again.
-    gateway.rewrite("superset", &house.policy("sql_lab", ""));
+    gateway.rewrite("superset", &house.policy("sql_lab"));
     until("the new role has landed", async || {
         let page = ada.open(&house.url("/superset/welcome/")).await;
         assert_eq!(page.status, 200, "{:?} {}", ada.trail, page.body);
@@ -208,7 +204,7 @@ async fn a_change_of_role_lands_within_the_session_and_superset_s_own_session_is
 #[tokio::test]
 async fn signing_out_at_superset_or_at_the_gateway_ends_both() {
     let house = house().await;
-    let gateway = house.gateway("").await;
+    let gateway = house.gateway().await;
     let click = [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("sec-fetch-site", "same-origin")];
 
     // By Superset's own link.
@@ -237,7 +233,7 @@ async fn signing_out_at_superset_or_at_the_gateway_ends_both() {
 #[tokio::test]
 async fn somebody_whom_superset_no_longer_knows_is_not_sent_round_and_round() {
     let house = house().await;
-    let gateway = house.gateway("").await;
+    let gateway = house.gateway().await;
     let mut ada = Person::new();
     ada.sign_in(&house.url("/superset/welcome/"), "ada").await;
 

@@ -104,6 +104,10 @@ impl Engine {
                 continue;
             }
             let response = self.at_the_app(&step, call, &names, at, &Way::default()).await?;
+            // RFC 9110 15.5.2: the app does not accept the token, and nothing else was shown. Then there is none to give back.
+            if response.status == http::StatusCode::UNAUTHORIZED {
+                return Ok(Outcome::Unchanged);
+            }
             let verdict = classify::classify(call, &response);
             if !classify::is_success(verdict.outcome) {
                 return Err(Trouble { status: Some(response.status.as_u16()), ..trouble(&step, verdict.outcome, verdict.reason) });
