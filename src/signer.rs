@@ -210,7 +210,13 @@ impl Signer {
 }
 
 /// `claims` with those of RFC 7519 4.1 that are ours.
-fn registered(mut claims: Map<String, Value>, issuer: &str, now: Timestamp, ttl_s: i64, entropy: &dyn Entropy) -> Result<Map<String, Value>, SignError> {
+fn registered(
+    mut claims: Map<String, Value>,
+    issuer: &str,
+    now: Timestamp,
+    ttl_s: i64,
+    entropy: &dyn Entropy,
+) -> Result<Map<String, Value>, SignError> {
     if !(1..=TTL_S_MAX).contains(&ttl_s) {
         return Err(SignError::Lifetime(ttl_s));
     }

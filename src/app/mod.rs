@@ -65,6 +65,9 @@ const PENDING_MAX: u64 = 100_000;
 /// How often sessions are flushed and what is over is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
+/// How often the store's log is folded into its file: what a loss of power can cost.
+const FOLD_EVERY: Duration = Duration::from_secs(1);
+
 /// How often it is asked whether today's backup is there.
 const BACKUP_EVERY: Duration = Duration::from_mins(10);
 
@@ -384,6 +387,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     drop(tokio::spawn(reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone())));
     drop(tokio::spawn(wiring::give_back(Arc::clone(&provision), Arc::clone(&live), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
+    drop(tokio::spawn(wiring::fold(store.clone(), FOLD_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }

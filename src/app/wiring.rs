@@ -114,6 +114,19 @@ pub(super) async fn give_back(desk: Arc<Desk>, live: Arc<LiveSessions>, every: D
     }
 }
 
+/// Folds the store's log into its file, so that nobody's sign-in has to.
+pub(super) async fn fold(store: sqlite::Store, every: Duration, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        if let Err(error) = store.fold().await {
+            tracing::warn!(%error, "the store's log could not be folded into its file; trying again");
+        }
+    }
+}
+
 /// Keeps `keep` daily backups of the store; none are made for 0.
 pub(super) async fn back_up(store: sqlite::Store, keep: usize, clock: Arc<dyn Clock>, every: Duration, stop: CancellationToken) {
     if keep == 0 {

@@ -133,7 +133,11 @@ impl Desk {
         if let Some(known) = last.as_ref().filter(counts) {
             return known.got.clone();
         }
-        let device = if alone { device(&[b"session", &sign_on.id.0, policy.name.as_bytes()]) } else { device(&[b"person", external_id(&order.key).as_bytes()]) };
+        let device = if alone {
+            device(&[b"session", &sign_on.id.0, policy.name.as_bytes()])
+        } else {
+            device(&[b"person", external_id(&order.key).as_bytes()])
+        };
         let entered = self.enter_anew(&order, pass, &device).await;
         let (got, held) = match entered {
             Ok((entered, held)) => (got(entered).map(Arc::new), held.filter(|_| alone)),
@@ -177,12 +181,14 @@ impl Desk {
 
     async fn given_back(&self, held: &Held) {
         let counters = self.counters.load_full();
-        let counter = counters.get(&seat(&held.policy)).or_else(|| counters.get(&held.key.upstream)).cloned();
+        // The revision by which somebody came in may be served no more; the app is the same.
+        let is_another = |key: &str| key.strip_prefix(&*held.key.upstream).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'));
+        let other = || counters.iter().find(|(key, _)| is_another(key)).map(|(_, counter)| counter);
+        let counter = counters.get(&seat(&held.policy)).or_else(other).cloned();
         let Some(counter) = counter.filter(|counter| counter.connector.can("leave")) else { return };
         let Ok(at) = address(&held.policy) else { return };
         let (scope, external_id) = (Map::new(), external_id(&held.key));
-        let context =
-            Context { scope: &scope, external_id: &external_id, login: &held.login, email: None, account_id: held.account_id.as_deref() };
+        let context = Context { scope: &scope, external_id: &external_id, login: &held.login, email: None, account_id: held.account_id.as_deref() };
         let mut left = counter.quiet.leave(context, &at, &held.token).await;
         for wait_ms in GIVE_BACK_AGAIN_MS {
             if left.is_ok() {

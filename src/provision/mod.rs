@@ -480,12 +480,14 @@ impl Desk {
                     }
                 }
                 Flown::Ended(End::Failed(message)) => {
-                    let excused = matches!(message, PublicMessage::AccountUnavailable)
-                        && matches!(standing, Standing::Known | Standing::Overdue | Standing::Behind);
+                    let behind = || record.as_ref().is_some_and(|record| has_required(&Ledger::of(record), &mapped));
+                    let known = matches!(standing, Standing::Known | Standing::Overdue) || standing == Standing::Behind && behind();
+                    let excused = matches!(message, PublicMessage::AccountUnavailable) && known;
                     if !excused {
                         return Err(message);
                     }
                     tracing::warn!(app = %order.key.upstream, incident = %order.incident, "the admin API does not answer: a known person goes on");
+                    self.audit_skipped(order, record.as_ref());
                     return self.pass(order, &mapped, STALE_MS, landing).map(Some);
                 }
                 Flown::Still if standing == Standing::Known => return self.pass(order, &mapped, STALE_MS, landing).map(Some),
@@ -561,6 +563,14 @@ impl Desk {
         }
     }
 
+    /// As [`Self::audit_failed`], for an account that could not be looked at, and whose person went on.
+    fn audit_skipped(&self, order: &Order, record: Option<&AccountRecord>) {
+        let reason = "the admin API does not answer; known, and within `grace`";
+        if self.said.is_news(&order.key, &order.policy.revision, reason, self.parts.clock.now()) {
+            Event { action: "verify.skipped", attempt: "verify", reason }.tell(order, record);
+        }
+    }
+
     /// As [`Self::audit_failed`], for a correct no.
     fn audit_refused(&self, order: &Order, reason: &str) {
         if self.said.is_news(&order.key, &order.policy.revision, reason, self.parts.clock.now()) {
@@ -619,6 +629,12 @@ fn takes_nothing_back(ledger: &Ledger, mapped: &Mapped) -> bool {
         // Not managed any more, or not said: nothing is taken back either way.
         Some(Wanted::Unknown) | None => true,
     })
+}
+
+/// Whether the gateway has granted what nobody goes in without.
+fn has_required(ledger: &Ledger, mapped: &Mapped) -> bool {
+    let granted = |kind: &String, member: &String| ledger.applied.memberships.get(kind).is_some_and(|members| members.contains_key(member));
+    mapped.required.iter().all(|(kind, member)| granted(kind, member))
 }
 
 /// Whether `order` wants something else than what a newer sign-in of the same person has brought about.

@@ -9,5 +9,6 @@ mod leaving;
 mod people;
 mod rehearsal;
 mod rows;
+mod steady;
 mod switches;
 mod world;

@@ -79,11 +79,8 @@ async fn house() -> House {
 
 /// The parts of a token that anybody can read.
 fn read(token: &str) -> (Value, Value) {
-    let parts: Vec<Value> = token
-        .split('.')
-        .take(2)
-        .map(|part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64")).expect("JSON"))
-        .collect();
+    let parts: Vec<Value> =
+        token.split('.').take(2).map(|part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64")).expect("JSON")).collect();
     (parts[0].clone(), parts[1].clone())
 }
 

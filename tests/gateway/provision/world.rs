@@ -431,7 +431,7 @@ pub(crate) fn policy(change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             on_collision: OnCollision::Refuse,
             on_suspect: OnSuspect::Refuse,
         },
-        roles: Some(Roles { map, pick: Pick::All, order: Vec::new(), default: None, sync: Sync::Login }),
+        roles: Some(Roles { map, pick: Pick::All, order: Vec::new(), default: None, sync: Sync::Login, required: false }),
         orgs: Vec::new(),
         vars: Map::new(),
         provision: Some(Provision {

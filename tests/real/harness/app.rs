@@ -165,7 +165,8 @@ impl Road {
 async fn travel(request: Request<Incoming>, port: u16, state: &Mutex<State>) -> Response<Full<Bytes>> {
     let line = format!("{} {}", request.method(), request.uri().path());
     let target = request.uri().to_string();
-    let authorization = request.headers().get("authorization").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default();
+    let authorization =
+        request.headers().get("authorization").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default();
     let (delay, closed) = {
         let state = lock(state);
         (state.delay, state.closed)
