@@ -345,12 +345,18 @@ async fn signing_out_in_the_app_signs_out_at_the_gateway_as_well() {
     assert!(answer.all("set-cookie").iter().any(|line| line.starts_with(COOKIE) && line.contains("Max-Age=0")), "{answer:?}");
     assert!(answer.all("set-cookie").iter().any(|line| line.starts_with("sid=;")), "the app's own farewell comes along");
     assert_eq!(world.whole.get(&before, APP, "/").await.status(), 401);
+    // A script reads what the application says, to the end.
+    world.sign_in(&mut browser, "ada").await;
+    world.page(&mut browser, "/").await;
+    let answer = world.fetch(&mut browser, "POST", "/logout", "Content-Length: 0\r\n").await;
+    assert_eq!((answer.status(), answer.text(), world.keeper.ended()), (302, "signed out".to_owned(), 2), "{answer:?}");
+    assert_eq!(world.whole.get(&browser, APP, "/").await.status(), 401);
     // Whoever comes back there without a session is not led back there by signing in.
     let mut later = Person::default();
     let first = world.whole.street().visit(&mut later, &format!("https://{APP}/logout").parse().unwrap()).await;
     let start: Url = first.get("location").unwrap().parse().unwrap();
     assert_eq!(start.host_str(), Some(AUTH), "{first:?}");
-    assert_eq!(world.keeper.ended(), 1);
+    assert_eq!(world.keeper.ended(), 2);
 }
 
 #[tokio::test]

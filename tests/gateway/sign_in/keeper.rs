@@ -130,7 +130,7 @@ impl State {
                 if let Some(sid) = cookie("sid") {
                     self.sessions.remove(&sid);
                 }
-                text("302 Found", "Location: /login\r\nSet-Cookie: sid=; Max-Age=0; Path=/\r\n", "")
+                text("302 Found", "Location: /login\r\nSet-Cookie: sid=; Max-Age=0; Path=/\r\n", "signed out")
             }
             ("/login", _) => text("200 OK", "", "a form for your password"),
             ("/form", Some((who, _))) if method == "POST" && request.get("x-csrf") == cookie("csrf") => text("200 OK", "", &format!("done by {who}")),
