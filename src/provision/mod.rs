@@ -46,10 +46,10 @@ use crate::policy::mapping::{Mapped, desire};
 use crate::policy::switches::{Switches, Trigger, WhenDisabled};
 use crate::policy::{Arrival, CanonicalPath, Freshness, Policy};
 use crate::session::{AppSession, Pass};
-use crate::signer::Signer;
+use crate::signer::{SharedSigner, Signer};
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, PersonSecretStore, SecretHash, StoreError};
 use announce::{AnnounceError, Terms, announce};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use ensure::{End, Job, Ledger, fingerprint};
 use events::{Event, Said};
@@ -125,6 +125,33 @@ impl TokenSigner for ClockedSigner {
         let mut claims = claims.clone();
         claims.insert("aud".to_owned(), Value::from(audience));
         Ok(self.signer.sign(claims, self.clock.now(), ttl_ms / 1000)?)
+    }
+}
+
+/// What an application shares with the gateway (`[jwt] secret`), with the time.
+#[derive(Debug, Clone)]
+pub struct ClockedShared {
+    /// Has the secret.
+    pub signer: Arc<SharedSigner>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl TokenSigner for ClockedShared {
+    fn sign(&self, audience: &str, ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let mut claims = claims.clone();
+        claims.insert("aud".to_owned(), Value::from(audience));
+        Ok(self.signer.sign(claims, self.clock.now(), ttl_ms / 1000)?)
+    }
+}
+
+/// Nobody's: the secret of an application that is not served any more.
+#[derive(Debug)]
+struct NoSecret;
+
+impl TokenSigner for NoSecret {
+    fn sign(&self, _audience: &str, _ttl_ms: i64, _claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        Err("jwt.secret is not at hand".into())
     }
 }
 
@@ -245,6 +272,8 @@ impl Parts {
 pub struct Desk {
     parts: Parts,
     counters: ArcSwap<HashMap<String, Arc<Counter>>>,
+    /// Signers of the apps with a secret of their own, by policy name; `None`: all is signed by the one of [`Parts`], as in a rehearsal.
+    shared: ArcSwapOption<HashMap<String, Arc<dyn TokenSigner>>>,
     flights: Arc<Flights>,
     said: Said,
     /// Who was turned away lately.
@@ -340,6 +369,7 @@ impl Desk {
         Arc::new(Self {
             parts,
             counters: ArcSwap::default(),
+            shared: ArcSwapOption::empty(),
             flights: Arc::default(),
             said: Said::default(),
             turned: Said::default(),
@@ -366,6 +396,20 @@ impl Desk {
             (app, known.unwrap_or_else(|| Arc::new(new())))
         };
         self.counters.store(Arc::new(connectors.into_iter().map(counter).collect()));
+    }
+
+    /// Replaces the signers of all apps that share a secret with the gateway, by policy name.
+    pub fn share(&self, signers: HashMap<String, Arc<dyn TokenSigner>>) {
+        self.shared.store(Some(Arc::new(signers)));
+    }
+
+    /// Who signs the token of `policy`. Never the gateway's own key for an app that expects its secret, nor the other way about.
+    fn signer_of(&self, policy: &Policy) -> Arc<dyn TokenSigner> {
+        let shared = self.shared.load();
+        match (shared.as_ref(), &policy.jwt) {
+            (Some(shared), Some(jwt)) if jwt.secret.is_some() => shared.get(&policy.name).cloned().unwrap_or_else(|| Arc::new(NoSecret)),
+            _ => Arc::clone(&self.parts.signer),
+        }
     }
 
     /// A pass for this session at its app, waiting at most `asking.hold_ms` for a job under way. Also puts the pass into `session.pass`.
@@ -511,7 +555,7 @@ impl Desk {
 
     fn pass(&self, order: &Order, mapped: &Mapped, life_ms: i64, landing: Option<String>) -> Result<Pass, PublicMessage> {
         let terms = Terms { now: self.parts.clock.now(), life_ms, landing };
-        announce(&order.policy, mapped, self.parts.signer.as_ref(), terms).map_err(|error| {
+        announce(&order.policy, mapped, self.signer_of(&order.policy).as_ref(), terms).map_err(|error| {
             tracing::error!(app = %order.key.upstream, incident = %order.incident, %error, "the app cannot be told who this is");
             self.audit_failed(order, &error.to_string());
             match error {

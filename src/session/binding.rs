@@ -44,6 +44,7 @@ impl CookieKey {
             key: self.derive(&parts),
             told: *told,
             entered: AtomicBool::new(false),
+            unproven: AtomicBool::new(false),
             got: ArcSwapOption::empty(),
             due: AtomicBool::new(false),
             last: ArcSwapOption::empty(),
@@ -58,6 +59,7 @@ impl CookieKey {
             key,
             told: [0; 32],
             entered: AtomicBool::new(false),
+            unproven: AtomicBool::new(false),
             got: ArcSwapOption::empty(),
             due: AtomicBool::new(false),
             last: ArcSwapOption::empty(),
@@ -87,6 +89,8 @@ pub struct Binding {
     key: hmac::Key,
     told: [u8; 32],
     entered: AtomicBool,
+    /// Whether the app has yet to show a page to the session that it let in at its login address.
+    unproven: AtomicBool,
     got: ArcSwapOption<Got>,
     /// Whether the next answer brings the browser what it does not have yet.
     due: AtomicBool,
@@ -142,6 +146,24 @@ impl Binding {
     /// The app has signed this session in.
     pub fn enter(&self) {
         self.entered.store(true, Ordering::Relaxed);
+    }
+
+    /// The app was told at its login address who it is, and did not refuse: what it shows next will say whether it knows them.
+    pub fn enter_by_login(&self) {
+        self.unproven.store(true, Ordering::Relaxed);
+        self.enter();
+    }
+
+    /// Whether nothing but redirects has come since.
+    pub fn is_unproven(&self) -> bool {
+        self.unproven.load(Ordering::Relaxed)
+    }
+
+    /// The app has shown this session something.
+    pub fn prove(&self) {
+        if self.is_unproven() {
+            self.unproven.store(false, Ordering::Relaxed);
+        }
     }
 
     /// The gateway has signed this session in at the app, and got this for it.

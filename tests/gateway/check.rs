@@ -243,6 +243,12 @@ async fn what_files_point_to_is_looked_at_all_at_once() {
     let machine: Value = serde_json::from_str(&online(&made, &["--format", "json"], &[], 0, &[]).await).unwrap();
     assert!(machine["ok"].as_array().unwrap().len() >= 7, "{machine}");
 
+    // A secret that nothing should be signed with.
+    put(made.path(), "secrets/jwt", "guess me");
+    edit(made.path(), "policies/wiki.toml", "[headers]", "[jwt]\nsecret = \"file:../secrets/jwt\"\n[headers]");
+    online(&made, &[], &[], 1, &["error[secret]: jwt.secret: a secret of 8 bytes is too short to sign with"]).await;
+    edit(made.path(), "policies/wiki.toml", "[jwt]\nsecret = \"file:../secrets/jwt\"\n[headers]", "[headers]");
+
     // Everything wrong at once, each at its place.
     op.set(|script| script.discovery = Arc::new(|document| document["issuer"] = json!("https://other.example")));
     put(made.path(), "secrets/token", "a wrong token");

@@ -16,6 +16,8 @@ pub(crate) enum Denies {
     Redirects,
     /// 200, and a page that says so.
     Says,
+    /// 302 from where it reads who somebody is to a page, and from every page back there (Superset does).
+    Circles,
 }
 
 /// How it behaves.
@@ -112,7 +114,7 @@ impl State {
                 if let Some(sid) = cookie("sid") {
                     self.sessions.remove(&sid);
                 }
-                text("302 Found", "Location: /login\r\nSet-Cookie: sid=; Max-Age=0; Path=/\r\n", "")
+                text("302 Found", "Location: /login\r\nSet-Cookie: sid=; Max-Age=0; Path=/\r\n", "signed out")
             }
             ("/login", _) => text("200 OK", "", "a form for your password"),
             ("/form", Some((who, _))) if method == "POST" && request.get("x-csrf") == cookie("csrf") => text("200 OK", "", &format!("done by {who}")),
@@ -140,6 +142,8 @@ impl State {
                     match manners.denies {
                         Denies::Unauthorized => text("401 Unauthorized", "", "who are you?"),
                         Denies::Redirects => text("302 Found", "Location: /login?next=x\r\n", ""),
+                        Denies::Circles if manners.reads_at == Some(path) => text("302 Found", "Location: /home\r\n", ""),
+                        Denies::Circles => text("302 Found", &format!("Location: {}?next=x\r\n", manners.reads_at.unwrap_or("/login")), ""),
                         Denies::Says => text("200 OK", "", "<p>You are not logged in</p>"),
                     }
                 }
