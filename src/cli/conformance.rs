@@ -40,10 +40,14 @@ pub(super) fn run(name: &str, dialect: Option<&Path>, json: bool, config: &Path)
 }
 
 /// The same with the running app of a policy.
-pub(super) fn run_live(name: &str, policy: &Path, group: Option<&str>, json: bool) -> u8 {
-    match played(name, policy, group) {
+pub(super) fn run_live(name: &str, policy: &Path, groups: &[String], json: bool) -> u8 {
+    match played(name, policy, groups) {
         Ok(Played { rows, left }) => {
-            let text = if json { format!("{:#}\n", show::json(name, &rows)) } else { show::table(name, &rows) };
+            let mut shown = show::json(name, &rows);
+            if let Some(shown) = shown.as_object_mut() {
+                shown.insert("left".to_owned(), left.clone().into());
+            }
+            let text = if json { format!("{shown:#}\n") } else { show::table(name, &rows) };
             let code = print(&text);
             if !left.is_empty() {
                 tell(&format!("left behind at the app: {}\n", left.join(", ")));
@@ -57,7 +61,7 @@ pub(super) fn run_live(name: &str, policy: &Path, group: Option<&str>, json: boo
     }
 }
 
-fn played(name: &str, policy: &Path, group: Option<&str>) -> Result<Played, String> {
+fn played(name: &str, policy: &Path, groups: &[String]) -> Result<Played, String> {
     let policy = untested_file(policy, None).map_err(|report| report.render_with(""))?;
     let connector = policy.provision.as_ref().map(|provision| provision.connector.name.clone()).unwrap_or_default();
     let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
@@ -71,7 +75,7 @@ fn played(name: &str, policy: &Path, group: Option<&str>) -> Result<Played, Stri
         credential: real.credential,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy::default()),
-        group: group.map(str::to_owned),
+        groups: groups.to_vec(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(live::play(&live))

@@ -9,6 +9,7 @@
 //! gateway. There is no network in it: a scripted app is a [`Transport`](crate::outbound::Transport). It knows no app by name.
 
 mod backstage;
+mod counter;
 mod dialect;
 mod jobs;
 pub mod live;

@@ -309,7 +309,7 @@ fn grant(stage: &Backstage, name: Option<&str>) -> Option<Step> {
 fn groups(stage: &Backstage, set: &Set, id: &str) -> Vec<String> {
     let table = set.app.table();
     let Some(member) = stage.member() else { return Vec::new() };
-    let mine = table.members.iter().filter(|one| one.kind == member.kind && one.user == id);
+    let mine = table.members.iter().filter(|one| one.kind == member.kind && one.user == id && !one.is_over);
     mine.filter_map(|one| table.group(&member.kind, &one.group, false)).map(|(_, name, _)| name).collect()
 }
 
@@ -353,8 +353,10 @@ async fn taken_back_twice(stage: &Backstage) -> Played {
             Err(trouble) => return failed(format!("{} then {}", came.join(", "), words(&trouble))),
         }
     }
+    // In another perhaps: some apps keep nobody in none.
     let groups = groups(stage, &set, &id);
-    if groups.is_empty() { held(came.join(", then ")) } else { failed(format!("still in {groups:?}")) }
+    let is_in = groups.contains(&shown(stage, &set, &member.name));
+    if is_in { failed(format!("still in {groups:?}")) } else { held(came.join(", then ")) }
 }
 
 async fn unknown_group(stage: &Backstage) -> Played {
@@ -411,13 +413,16 @@ async fn disable(stage: &Backstage, times: u32) -> Played {
         }
     }
     let shown = set.engine.get(ann.context(Some(&id))).await;
-    let users = set.app.table().users.clone();
+    let table = set.app.table();
     let is_off = match came {
-        Some(SwitchedOff::Flag) => users.iter().all(|user| user.disabled) && matches!(&shown, Ok(Observation::Found(account, _)) if account.disabled),
-        Some(SwitchedOff::Deleted) => users.is_empty() && matches!(shown, Ok(Observation::Absent)),
-        Some(SwitchedOff::Group | SwitchedOff::MembersRemoved) => true,
+        Some(SwitchedOff::Flag | SwitchedOff::Group) => {
+            table.users.iter().all(|user| table.is_off(user)) && matches!(&shown, Ok(Observation::Found(account, _)) if account.disabled)
+        }
+        Some(SwitchedOff::Deleted) => table.users.is_empty() && matches!(shown, Ok(Observation::Absent)),
+        Some(SwitchedOff::MembersRemoved) => table.members.iter().all(|one| one.is_over),
         Some(SwitchedOff::Gone | SwitchedOff::NotAtTheApp) | None => false,
     };
+    drop(table);
     let how = came.map(|came| format!("{came:?}")).unwrap_or_default().to_lowercase();
     if is_off { held(how) } else { failed(format!("{how}, and then {}", seen(&shown))) }
 }
@@ -430,7 +435,10 @@ async fn last_admin(stage: &Backstage) -> Played {
     let ann = stage.person("ann", &[])?;
     let id = set.put(&stage.dialect, User { admin: true, ..ann.user() });
     let came = set.engine.disable(ann.context(Some(&id)), false).await;
-    let is_on = set.app.table().users.iter().any(|user| !user.disabled);
+    let is_on = {
+        let table = set.app.table();
+        table.users.iter().any(|user| !table.is_off(user))
+    };
     match came {
         Err(trouble) if trouble.outcome == Outcome::Denied && is_on => held(words(&trouble)),
         Err(trouble) => failed(words(&trouble)),

@@ -37,7 +37,7 @@ macro_rules! connectors {
     };
 }
 
-connectors! { scim grafana jupyterhub forgejo gitea gitlab keycloak nexus3 netbox nextcloud mattermost jenkins sonarqube metabase discourse airflow }
+connectors! { scim grafana jupyterhub forgejo gitea gitlab keycloak nexus3 netbox nextcloud mattermost jenkins sonarqube metabase discourse airflow redmine zabbix synapse influxdb }
 
 /// The verdict of one scenario with a connector that was changed for the worse.
 fn spoiled(name: &str, good: &str, bad: &str, scenario: &str) -> Verdict {
