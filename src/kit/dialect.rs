@@ -8,9 +8,12 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The scripted apps that are built in, by connector.
-const FILES: [(&str, &str); 20] = [
+/// The scripted apps that are built in, by connector; `CONNECTOR-VARIANT` is one that speaks it in another way.
+const FILES: [(&str, &str); 23] = [
     ("scim", include_str!("dialects/scim.toml")),
+    ("scim-entra", include_str!("dialects/scim-entra.toml")),
+    ("scim-okta", include_str!("dialects/scim-okta.toml")),
+    ("scim-nofilter", include_str!("dialects/scim-nofilter.toml")),
     ("grafana", include_str!("dialects/grafana.toml")),
     ("jupyterhub", include_str!("dialects/jupyterhub.toml")),
     ("forgejo", include_str!("dialects/gitea.toml")),
@@ -32,18 +35,23 @@ const FILES: [(&str, &str); 20] = [
     ("influxdb", include_str!("dialects/influxdb.toml")),
 ];
 
-/// Names of the connectors for which a scripted app is built in.
+/// Names of the scripted apps that are built in: those of connectors, and their variants (`scim-okta`).
 pub fn dialects() -> Vec<&'static str> {
     FILES.iter().map(|(name, _)| *name).collect()
 }
 
-/// The scripted app of the connector called `name`; `None`: there is none.
+/// The scripted app called `name`, which is a connector's or `CONNECTOR-VARIANT`; `None`: there is none.
 ///
 /// # Errors
 /// As [`Dialect::parse`].
 pub fn scripted(name: &str) -> Option<Result<Arc<Dialect>, String>> {
     let (name, text) = FILES.iter().find(|(known, _)| *known == name)?;
     Some(Dialect::parse(&SourceFile::new(format!("{name}.toml"), *text)).map(Arc::new))
+}
+
+/// The connector that a scripted app is for: its own name, or what stands before its variant.
+pub fn connector_of(name: &str) -> &str {
+    name.split_once('-').map_or(name, |(connector, _)| connector)
 }
 
 /// A scripted app.

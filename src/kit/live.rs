@@ -122,15 +122,24 @@ struct Scene<'l> {
 impl Scene<'_> {
     /// Somebody of this run, in these groups of the sign-in.
     fn person(&self, name: &str, groups: &[String]) -> Result<Person, String> {
+        self.person_called(name, name, groups)
+    }
+
+    /// As [`Self::plain`], and of this family.
+    fn known_as(&self, name: &str, family: &str) -> Result<Person, String> {
+        self.person_called(name, family, &[]).or_else(|_| self.person_called(name, family, &self.live.groups))
+    }
+
+    fn person_called(&self, name: &str, family: &str, groups: &[String]) -> Result<Person, String> {
         let username = format!("kit{}{name}", self.stamp);
         let identity = Identity {
             subject: SubjectId { issuer: "https://idp.example".into(), subject: username.clone() },
             idp: "kit".into(),
             email: Some(format!("{username}@example.com")),
             email_verified: true,
-            name: Some(format!("Kit {name}")),
+            name: Some(format!("Kit {family}")),
             given_name: Some("Kit".to_owned()),
-            family_name: Some(name.to_owned()),
+            family_name: Some(family.to_owned()),
             username: Some(username.clone()),
             groups: Groups::Known(groups.iter().cloned().collect()),
             claims: Map::new(),
@@ -182,6 +191,7 @@ impl Scene<'_> {
         let ann = self.plain("ann")?;
         self.look(&ann, &id).await?;
         self.refuse(&ann).await?;
+        self.change(&ann, &id).await?;
         self.join(&ann, &id).await;
         self.befall(&ann).await?;
         self.come_in().await?;

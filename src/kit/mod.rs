@@ -18,7 +18,7 @@ mod server;
 pub mod show;
 mod table;
 
-pub use dialect::{Dialect, dialects, scripted};
+pub use dialect::{Dialect, connector_of, dialects, scripted};
 
 use crate::connector::model::Model;
 use backstage::Backstage;
@@ -68,7 +68,7 @@ async fn all(stage: &Backstage) -> Vec<Row> {
 }
 
 /// The scenarios, in the order in which they are shown.
-pub const ORDER: [&str; 26] = [
+pub const ORDER: [&str; 28] = [
     "probe",
     "probe, bad credential",
     "lookup, absent",
@@ -84,6 +84,7 @@ pub const ORDER: [&str; 26] = [
     "create, invalid name",
     "create, reply lost after commit",
     "create, then a membership fails",
+    "update",
     "membership, granted twice",
     "membership, taken back twice",
     "membership, unknown group",
@@ -91,6 +92,7 @@ pub const ORDER: [&str; 26] = [
     "disable",
     "disable, twice",
     "disable, last administrator",
+    "enable",
     "gone out of band",
     "429 with Retry-After",
     "500 with HTML",

@@ -10,6 +10,7 @@ use crate::connector::model::{DisableBy, Verb, Way};
 use crate::connector::{Connector as _, Observation, Outcome, SwitchedOff, Trouble};
 use crate::plan::{Account, Step};
 use crate::policy::MatchBy;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What went wrong with a scenario itself is a failure too.
@@ -31,6 +32,7 @@ pub(super) async fn play(stage: &Backstage) -> Vec<Row> {
     add("create, exists", exists(stage).await);
     add("create, e-mail taken", email_taken(stage).await);
     add("create, invalid name", invalid_name(stage).await);
+    add("update", update(stage).await);
     add("membership, granted twice", granted_twice(stage).await);
     add("membership, taken back twice", taken_back_twice(stage).await);
     add("membership, unknown group", unknown_group(stage).await);
@@ -38,6 +40,7 @@ pub(super) async fn play(stage: &Backstage) -> Vec<Row> {
     add("disable", disable(stage, 1).await);
     add("disable, twice", disable(stage, 2).await);
     add("disable, last administrator", last_admin(stage).await);
+    add("enable", enable(stage).await);
     add("gone out of band", gone(stage).await);
     let later = Say { status: 429, headers: BTreeMap::from([("Retry-After".to_owned(), "7".to_owned())]), ..Say::default() };
     add("429 with Retry-After", instead(stage, &later, Some(7_000)).await);
@@ -274,6 +277,10 @@ async fn email_taken(stage: &Backstage) -> Played {
         return no("the connector makes no accounts");
     }
     let (ann, bob) = (stage.person("ann", &[])?, stage.person("bob", &[])?);
+    // Only what is written there can be taken there.
+    if !ann.desired().attributes.values().any(|value| value.as_str().is_some() && value.as_str() == ann.mapped.email.as_deref()) {
+        return no("no address is written there");
+    }
     if !stage.dialect.unique_email {
         return no("two accounts may have one address there");
     }
@@ -393,6 +400,70 @@ async fn by_hand(stage: &Backstage) -> Played {
     set.engine.apply(ann.context(Some(&id)), &back).await.map_err(|trouble| words(&trouble))?;
     let left = groups(stage, &set, &id);
     if both.len() == 2 && left == [other] { held("stays") } else { failed(format!("{both:?}, then {left:?}")) }
+}
+
+/// What the app shows of an account, where it differs from what was wanted.
+pub(super) fn unlike(account: &Account, wanted: &BTreeMap<String, Value>) -> Vec<String> {
+    let differs = |(name, value): &(&String, &Value)| account.attributes.get(*name).is_some_and(|shown| shown != *value);
+    wanted.iter().filter(differs).map(|(name, value)| format!("{name} is {:?}, not {value}", account.attributes.get(name))).collect()
+}
+
+async fn update(stage: &Backstage) -> Played {
+    if !stage.model.can(&Verb::Update) {
+        return no("the connector changes no attributes");
+    }
+    let (set, ann) = (stage.set(), stage.person("ann", &[])?);
+    let external_id = Some(ann.external_id.clone());
+    let id = set.put(&stage.dialect, User { email: Some("old@example.com".to_owned()), external_id, ..stage.person("bob", &[])?.user() });
+    if let Some(user) = set.app.table().users.first_mut() {
+        ann.login().clone_into(&mut user.login);
+    }
+    // An app whose change is the whole object keeps what is not its business.
+    if let Some(step) = grant(stage, None) {
+        set.engine.apply(ann.context(Some(&id)), &step).await.map_err(|trouble| words(&trouble))?;
+    }
+    let before = groups(stage, &set, &id);
+    let wanted = &ann.desired().attributes;
+    let changes: BTreeMap<String, Value> = match set.engine.get(ann.context(Some(&id))).await {
+        Ok(Observation::Found(account, _)) => {
+            wanted.iter().filter(|(name, value)| account.attributes.get(*name) != Some(*value)).map(|(name, value)| (name.clone(), value.clone())).collect()
+        }
+        other => return failed(seen(&other)),
+    };
+    let came = match set.engine.apply(ann.context(Some(&id)), &Step::Update(changes.clone())).await {
+        Ok((came, _)) => outcome(came),
+        Err(trouble) => return failed(format!("{:?}: {}", changes.keys(), words(&trouble))),
+    };
+    let shown = match set.engine.get(ann.context(Some(&id))).await {
+        Ok(Observation::Found(account, _)) => account,
+        other => return failed(seen(&other)),
+    };
+    let (unlike, after) = (unlike(&shown, wanted), groups(stage, &set, &id));
+    let is_address_right = shown.email.is_none() || !wanted.contains_key("email") || shown.email == ann.mapped.email;
+    if !unlike.is_empty() || !is_address_right || shown.disabled || shown.login != ann.login() || after != before {
+        return failed(format!("{}; {} {:?}, disabled: {}, in {after:?}", unlike.join(", "), shown.login, shown.email, shown.disabled));
+    }
+    held(format!("{came}: {}", changes.into_keys().collect::<Vec<_>>().join(", ")))
+}
+
+async fn enable(stage: &Backstage) -> Played {
+    let (set, ann) = (stage.set(), stage.person("ann", &[])?);
+    let by_group = stage.model.disable_by.iter().any(|way| matches!(way, DisableBy::Group { .. }));
+    if !stage.model.can(&Verb::Enable) && !by_group {
+        return no("the app cannot: memberships are granted again, or the account is made again");
+    }
+    let id = set.put(&stage.dialect, User { disabled: true, external_id: Some(ann.external_id.clone()), ..ann.user() });
+    let mut came = Vec::new();
+    for _ in 0..2 {
+        match set.engine.apply(ann.context(Some(&id)), &Step::Enable).await {
+            Ok((is, _)) => came.push(outcome(is)),
+            Err(trouble) => return failed(format!("{} then {}", came.join(", "), words(&trouble))),
+        }
+    }
+    match set.engine.get(ann.context(Some(&id))).await {
+        Ok(Observation::Found(account, _)) if !account.disabled => held(came.join(", then ")),
+        other => failed(format!("still off: {}", seen(&other))),
+    }
 }
 
 async fn disable(stage: &Backstage, times: u32) -> Played {

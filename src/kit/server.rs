@@ -165,7 +165,7 @@ impl Server {
                 None => (route.absent.clone(), Map::new()),
             },
             Act::Group => match [route.group_named, true].iter().find_map(|named| table.group(&route.kind, &wanted(&route.group), *named)) {
-                Some(group) => (route.ok.clone(), one("group", self.group(&route.kind, &group))),
+                Some(group) => (route.ok.clone(), one("group", self.group(&table, &route.kind, &group))),
                 None => (or_absent(&route.no_group), Map::new()),
             },
             Act::Groups => {
@@ -182,7 +182,7 @@ impl Server {
                         super::dialect::How::Prefix => name.to_lowercase().starts_with(&sought),
                         super::dialect::How::Contains | super::dialect::How::Short => name.to_lowercase().contains(&sought),
                     })
-                    .map(|group| self.group(&route.kind, group))
+                    .map(|group| self.group(&table, &route.kind, group))
                     .collect();
                 paged(route, all, "groups", names)
             }
@@ -194,7 +194,7 @@ impl Server {
                 let id = if self.dialect.ids == super::dialect::Ids::Login { json!(name) } else { table.fresh(&self.dialect, &name) };
                 let group = (id, name, Map::new());
                 table.groups.entry(route.kind.clone()).or_default().push(group.clone());
-                (route.ok.clone(), one("group", self.group(&route.kind, &group)))
+                (route.ok.clone(), one("group", self.group(&table, &route.kind, &group)))
             }
             Act::Join | Act::Leave => {
                 let Some((group, ..)) = table.group(&route.kind, &wanted(&route.group), route.group_named) else {
@@ -286,8 +286,10 @@ impl Server {
         names
     }
 
-    fn group(&self, kind: &str, (id, name, more): &(Value, String, Map<String, Value>)) -> Value {
+    fn group(&self, table: &Table, kind: &str, (id, name, more): &(Value, String, Map<String, Value>)) -> Value {
         let mut names = more.clone();
+        let here = table.members.iter().filter(|one| one.kind == kind && one.group == text(id) && !one.is_over);
+        names.insert("users".to_owned(), here.map(|one| json!({ "value": one.user })).collect());
         names.insert("id".to_owned(), id.clone());
         names.insert("name".to_owned(), json!(name));
         self.dialect.group.get(kind).map_or_else(|| json!({ "id": id, "name": name }), |template| render(template, &names))
@@ -446,13 +448,16 @@ fn scim(filter: &str) -> Option<(String, String)> {
     Some((attribute.to_owned(), serde_json::from_str(value).ok()?))
 }
 
-/// An operation of a SCIM PATCH, as `patch.ATTRIBUTE` or `member.add`, `member.remove`.
+/// An operation of a SCIM PATCH, as `patch.ATTRIBUTE` or `member.add`, `member.remove`; and `member.remove_by_value`, as Entra ID writes it.
 fn patched(names: &mut Map<String, Value>, operation: &Value) {
     let path = operation.get("path").and_then(Value::as_str).unwrap_or_default();
     let value = operation.get("value").cloned().unwrap_or(Value::Null);
     let is_add = operation.get("op").and_then(Value::as_str).is_some_and(|op| op.eq_ignore_ascii_case("add"));
     let (slot, key, value) = if path == "members" && is_add {
         ("member", "add".to_owned(), value.get(0).and_then(|member| member.get("value")).cloned().unwrap_or(Value::Null))
+    } else if path == "members" && operation.get("op").and_then(Value::as_str).is_some_and(|op| op.eq_ignore_ascii_case("remove")) {
+        // RFC 7644 §3.5.2.2 knows no `value` here: without a filter all members would go.
+        ("member", "remove_by_value".to_owned(), value.get(0).and_then(|member| member.get("value")).cloned().unwrap_or(Value::Null))
     } else if let Some((_, wanted)) = path.strip_prefix("members[").and_then(|rest| rest.strip_suffix(']')).and_then(scim) {
         ("member", "remove".to_owned(), json!(wanted))
     } else {

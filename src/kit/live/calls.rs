@@ -1,12 +1,13 @@
 //! The scenarios about one call, with a running app: looking, what must not work, granting, switching off.
 
 use super::super::backstage::{Person, outcome, words};
-use super::super::scenes::{OPERATORS, seen};
+use super::super::scenes::{OPERATORS, seen, unlike};
 use super::Scene;
 use crate::connector::model::{DisableBy, Verb};
 use crate::connector::{Connector as _, Observation, Outcome, Standing, SwitchedOff, Trouble};
 use crate::plan::Step;
 use crate::policy::MatchBy;
+use std::collections::BTreeMap;
 
 const MEMBERSHIPS: [&str; 4] = ["membership, granted twice", "membership, taken back twice", "membership, unknown group", "membership, given by hand"];
 
@@ -55,6 +56,31 @@ impl Scene<'_> {
         }
         let said = if wrong.is_empty() { format!("{} of them find nobody", OPERATORS.len()) } else { wrong.join(", ") };
         self.held("lookup, operator characters", wrong.is_empty(), said);
+        Ok(())
+    }
+
+    /// The same person under another name.
+    pub(super) async fn change(&mut self, ann: &Person, id: &str) -> Result<(), String> {
+        const SCENARIO: &str = "update";
+        if !self.engine.model().can(&Verb::Update) {
+            self.none(SCENARIO, "the connector changes no attributes");
+            return Ok(());
+        }
+        let renamed = self.known_as("ann", "Renamed")?;
+        let (is, wanted) = (&ann.desired().attributes, &renamed.desired().attributes);
+        let differs = |(name, value): &(&String, &serde_json::Value)| is.get(*name) != Some(*value);
+        let changes: BTreeMap<_, _> = wanted.iter().filter(differs).map(|(name, value)| (name.clone(), value.clone())).collect();
+        if changes.is_empty() {
+            self.none(SCENARIO, "the policy makes nothing of a person's name");
+            return Ok(());
+        }
+        let came = self.engine.apply(ann.context(Some(id)), &Step::Update(changes.clone())).await;
+        let shown = self.engine.get(ann.context(Some(id))).await;
+        let unlike = if let Ok(Observation::Found(account, _)) = &shown { unlike(account, wanted) } else { vec![seen(&shown)] };
+        let said = came.as_ref().map_or_else(words, |(came, _)| outcome(*came));
+        let names = changes.into_keys().collect::<Vec<_>>().join(", ");
+        let is_so = came.is_ok() && unlike.is_empty();
+        self.held(SCENARIO, is_so, if is_so { format!("{said}: {names}") } else { format!("{said}: {names}; {}", unlike.join(", ")) });
         Ok(())
     }
 
@@ -184,6 +210,7 @@ impl Scene<'_> {
             for scenario in SCENARIOS {
                 self.none(scenario, "the app cannot: the gateway keeps the person out");
             }
+            self.none("enable", "nobody was switched off");
             return;
         }
         if let Some((kind, member, role)) = self.grants.first().cloned() {
@@ -205,6 +232,7 @@ impl Scene<'_> {
         }
         if how == Some(SwitchedOff::MembersRemoved) {
             self.none("lookup, switched-off account", "the app shows no such thing");
+            self.none("enable", "memberships are granted again");
             return;
         }
         let observed = self.engine.find(ann.context(None), &self.engine.ways()).await;
@@ -212,8 +240,9 @@ impl Scene<'_> {
         let on = self.engine.apply(ann.context(Some(id)), &Step::Enable).await;
         let again = self.engine.get(ann.context(Some(id))).await;
         let is_on = matches!((&on, &again), (Ok(_), Ok(Observation::Found(account, _))) if !account.disabled);
-        let said = if is_so && is_on { "found, seen to be switched off, and on again".to_owned() } else { format!("{}; on again: {}", seen(&observed), seen(&again)) };
-        self.held("lookup, switched-off account", is_so && is_on, said);
+        self.held("lookup, switched-off account", is_so, if is_so { "found, and seen to be switched off".to_owned() } else { seen(&observed) });
+        let said = on.as_ref().map_or_else(words, |(came, _)| outcome(*came));
+        self.held("enable", is_on, if is_on { said } else { format!("{said}, and then {}", seen(&again)) });
     }
 
     pub(super) async fn go(&mut self, ann: &Person, id: &str) {
@@ -237,12 +266,16 @@ impl Scene<'_> {
             self.held(SCENARIO, is_gone, seen(&observed));
             return;
         };
-        match self.engine.apply(ann.context(Some(id)), &Step::Add { kind, member, role }).await {
+        match self.engine.apply(ann.context(Some(id)), &Step::Add { kind: kind.clone(), member: member.clone(), role }).await {
+            // A group that takes whoever is named: it is asked to forget them again.
+            Ok(_) => {
+                let back = self.engine.apply(ann.context(Some(id)), &Step::Remove { kind, member }).await;
+                self.held(SCENARIO, back.is_ok(), format!("{}; the app takes a membership of nobody", seen(&observed)));
+            }
             Err(trouble) => {
                 let is_so = !matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt | Outcome::Reauth);
                 self.held(SCENARIO, is_so, format!("{}; a membership: {}", seen(&observed), outcome(trouble.outcome)));
             }
-            Ok((came, _)) => self.held(SCENARIO, false, format!("a membership: {}", outcome(came))),
         }
     }
 }
