@@ -374,6 +374,9 @@ pub(super) struct Route {
     pub(super) ok: Say,
     #[serde(default = "not_found")]
     pub(super) absent: Say,
+    /// A create of an account that is switched off switches it on.
+    #[serde(default)]
+    pub(super) revives: bool,
     /// Of an upsert that made the account.
     pub(super) made: Option<Say>,
     /// Of a list with nothing on it.

@@ -190,6 +190,7 @@ impl Scene<'_> {
         let Some(id) = self.make(ann).await else { return Ok(()) };
         let ann = self.plain("ann")?;
         self.look(&ann, &id).await?;
+        self.list(&id).await;
         self.refuse(&ann).await?;
         self.change(&ann, &id).await?;
         self.join(&ann, &id).await;

@@ -68,7 +68,7 @@ async fn all(stage: &Backstage) -> Vec<Row> {
 }
 
 /// The scenarios, in the order in which they are shown.
-pub const ORDER: [&str; 28] = [
+pub const ORDER: [&str; 29] = [
     "probe",
     "probe, bad credential",
     "lookup, absent",
@@ -78,6 +78,7 @@ pub const ORDER: [&str; 28] = [
     "lookup, switched-off account",
     "lookup, somebody else's e-mail",
     "lookup, operator characters",
+    "list",
     "create",
     "create, exists",
     "create, e-mail taken",

@@ -7,7 +7,7 @@ use super::server::{When, Wrong};
 use super::table::{User, text};
 use super::{Row, Verdict};
 use crate::connector::model::{DisableBy, Verb, Way};
-use crate::connector::{Connector as _, Observation, Outcome, SwitchedOff, Trouble};
+use crate::connector::{Connector as _, Engine, Observation, Outcome, SwitchedOff, Trouble};
 use crate::plan::{Account, Step};
 use crate::policy::MatchBy;
 use serde_json::Value;
@@ -28,6 +28,7 @@ pub(super) async fn play(stage: &Backstage) -> Vec<Row> {
     add("lookup, switched-off account", switched_off(stage).await);
     add("lookup, somebody else's e-mail", elses_email(stage).await);
     add("lookup, operator characters", operators(stage).await);
+    add("list", list(stage).await);
     add("create", create(stage).await);
     add("create, exists", exists(stage).await);
     add("create, e-mail taken", email_taken(stage).await);
@@ -218,6 +219,39 @@ async fn operators(stage: &Backstage) -> Played {
     held(format!("{} of them find nobody", OPERATORS.len()))
 }
 
+/// Ids of every account that the app lists, page by page.
+pub(super) async fn listed(engine: &Engine) -> Result<Vec<String>, Trouble> {
+    let mut ids = Vec::new();
+    let mut at = None;
+    loop {
+        let page = engine.list(at.as_ref()).await?;
+        ids.extend(page.accounts.into_iter().map(|account| account.id));
+        match page.next {
+            Some(next) => at = Some(next),
+            None => return Ok(ids),
+        }
+    }
+}
+
+async fn list(stage: &Backstage) -> Played {
+    if !stage.model.can(&Verb::List) {
+        return no("the connector lists nobody");
+    }
+    let set = stage.set();
+    let mut there = Vec::new();
+    for name in ["ann", "bob", "anna", "joann"] {
+        there.push(set.put(&stage.dialect, User { disabled: name == "bob", ..stage.person(name, &[])?.user() }));
+    }
+    match listed(&set.engine).await {
+        Ok(mut ids) => {
+            ids.sort();
+            there.sort();
+            if ids == there { held(format!("all {}, also who is switched off", ids.len())) } else { failed(format!("{ids:?} of {there:?}")) }
+        }
+        Err(trouble) => failed(words(&trouble)),
+    }
+}
+
 async fn made(set: &Set, person: &Person) -> Result<(Outcome, Option<Account>), Trouble> {
     set.engine.apply(person.context(None), &Step::Create(person.desired().clone())).await
 }
@@ -277,15 +311,15 @@ async fn email_taken(stage: &Backstage) -> Played {
         return no("the connector makes no accounts");
     }
     let (ann, bob) = (stage.person("ann", &[])?, stage.person("bob", &[])?);
+    if stage.is_login_an_address() {
+        return no("the address is the login: see `create, exists`");
+    }
     // Only what is written there can be taken there.
     if !ann.desired().attributes.values().any(|value| value.as_str().is_some() && value.as_str() == ann.mapped.email.as_deref()) {
         return no("no address is written there");
     }
     if !stage.dialect.unique_email {
         return no("two accounts may have one address there");
-    }
-    if stage.is_login_an_address() {
-        return no("the address is the login: see `create, exists`");
     }
     let there = User { email: ann.mapped.email.clone(), ..bob.user() };
     refused(stage, &ann, Some(there), &[Outcome::Exists, Outcome::Conflict, Outcome::Invalid, Outcome::InDoubt]).await
@@ -414,10 +448,8 @@ async fn update(stage: &Backstage) -> Played {
     }
     let (set, ann) = (stage.set(), stage.person("ann", &[])?);
     let external_id = Some(ann.external_id.clone());
-    let id = set.put(&stage.dialect, User { email: Some("old@example.com".to_owned()), external_id, ..stage.person("bob", &[])?.user() });
-    if let Some(user) = set.app.table().users.first_mut() {
-        ann.login().clone_into(&mut user.login);
-    }
+    let email = Some("old@example.com".to_owned()).filter(|_| !stage.is_login_an_address()).or_else(|| ann.mapped.email.clone());
+    let id = set.put(&stage.dialect, User { login: ann.login().to_owned(), email, external_id, ..stage.person("bob", &[])?.user() });
     // An app whose change is the whole object keeps what is not its business.
     if let Some(step) = grant(stage, None) {
         set.engine.apply(ann.context(Some(&id)), &step).await.map_err(|trouble| words(&trouble))?;
@@ -439,7 +471,8 @@ async fn update(stage: &Backstage) -> Played {
         other => return failed(seen(&other)),
     };
     let (unlike, after) = (unlike(&shown, wanted), groups(stage, &set, &id));
-    let is_address_right = shown.email.is_none() || !wanted.contains_key("email") || shown.email == ann.mapped.email;
+    // An address that the connector reads nowhere is one that it does not change.
+    let is_address_right = !shown.attributes.contains_key("email") || shown.email == ann.mapped.email;
     if !unlike.is_empty() || !is_address_right || shown.disabled || shown.login != ann.login() || after != before {
         return failed(format!("{}; {} {:?}, disabled: {}, in {after:?}", unlike.join(", "), shown.login, shown.email, shown.disabled));
     }

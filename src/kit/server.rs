@@ -236,7 +236,12 @@ impl Server {
             return (say(&route.invalid), Map::new());
         }
         if table.has_login(&self.dialect, &user.login) {
-            return (say(&route.exists), Map::new());
+            let at = table.at(&self.dialect, By::Login, &user.login).filter(|_| route.revives);
+            let Some((at, off)) = at.and_then(|at| Some((at, table.users.get_mut(at).filter(|user| user.disabled)?))) else {
+                return (say(&route.exists), Map::new());
+            };
+            off.disabled = false;
+            return self.change(route, names, table, at);
         }
         let email = user.email.clone().unwrap_or_default().to_lowercase();
         if self.dialect.unique_email && table.users.iter().any(|other| other.email.as_deref().is_some_and(|other| other.to_lowercase() == email)) {

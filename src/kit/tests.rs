@@ -62,11 +62,11 @@ connectors! {
     netbox "netbox" [ADDRESS, WHOLE, LAST];
     nextcloud "nextcloud" [ADDRESS, WHOLE, LAST];
     mattermost "mattermost" [LAST];
-    jenkins "jenkins" [HIDDEN, ADDRESS, LAST];
-    sonarqube "sonarqube" [ADDRESS];
+    jenkins "jenkins" [HIDDEN, ADDRESS, "update", LAST, "enable"];
+    sonarqube "sonarqube" [ADDRESS, "update"];
     metabase "metabase" ["lookup, somebody else's e-mail", ADDRESS, LAST];
     discourse "discourse" [LAST];
-    airflow "airflow" [HIDDEN, WHOLE, LAST];
+    airflow "airflow" [HIDDEN, WHOLE, LAST, "enable"];
     redmine "redmine" [LAST];
     zabbix "zabbix" [ADDRESS, WHOLE];
     synapse "synapse" [ADDRESS, WHOLE, "membership, granted twice", "membership, taken back twice", "membership, unknown group", "membership, given by hand", LAST];

@@ -1,7 +1,7 @@
 //! The scenarios about one call, with a running app: looking, what must not work, granting, switching off.
 
 use super::super::backstage::{Person, outcome, words};
-use super::super::scenes::{OPERATORS, seen, unlike};
+use super::super::scenes::{OPERATORS, listed, seen, unlike};
 use super::Scene;
 use crate::connector::model::{DisableBy, Verb};
 use crate::connector::{Connector as _, Observation, Outcome, Standing, SwitchedOff, Trouble};
@@ -57,6 +57,18 @@ impl Scene<'_> {
         let said = if wrong.is_empty() { format!("{} of them find nobody", OPERATORS.len()) } else { wrong.join(", ") };
         self.held("lookup, operator characters", wrong.is_empty(), said);
         Ok(())
+    }
+
+    pub(super) async fn list(&mut self, id: &str) {
+        const SCENARIO: &str = "list";
+        if !self.engine.model().can(&Verb::List) {
+            self.none(SCENARIO, "the connector lists nobody");
+            return;
+        }
+        let came = listed(&self.engine).await;
+        let is_so = came.as_ref().is_ok_and(|ids| ids.iter().filter(|other| *other == id).count() == 1);
+        let said = came.map_or_else(|trouble| words(&trouble), |ids| format!("{} accounts", ids.len()));
+        self.held(SCENARIO, is_so, said);
     }
 
     /// The same person under another name.
