@@ -25,6 +25,8 @@ const ADDRESS: &str = "create, e-mail taken";
 const WHOLE: &str = "create, then a membership fails";
 /// No answer about the last administrator is known from the app's documents, source or behaviour.
 const LAST: &str = "disable, last administrator";
+/// The admin API has no one list of everybody, whoever is switched off among them, with what an account is.
+const LIST: &str = "list";
 /// Accounts there show no such thing.
 const HIDDEN: &str = "lookup, switched-off account";
 
@@ -60,12 +62,12 @@ connectors! {
     keycloak "keycloak" [LAST];
     nexus3 "nexus3" [ADDRESS, WHOLE, LAST];
     netbox "netbox" [ADDRESS, WHOLE, LAST];
-    nextcloud "nextcloud" [ADDRESS, WHOLE, LAST];
+    nextcloud "nextcloud" [LIST, ADDRESS, WHOLE, LAST];
     mattermost "mattermost" [LAST];
-    jenkins "jenkins" [HIDDEN, ADDRESS, "update", LAST, "enable"];
-    sonarqube "sonarqube" [ADDRESS, "update"];
+    jenkins "jenkins" [HIDDEN, LIST, ADDRESS, "update", LAST, "enable"];
+    sonarqube "sonarqube" [LIST, ADDRESS, "update"];
     metabase "metabase" ["lookup, somebody else's e-mail", ADDRESS, LAST];
-    discourse "discourse" [LAST];
+    discourse "discourse" [LIST, LAST];
     airflow "airflow" [HIDDEN, WHOLE, LAST, "enable"];
     redmine "redmine" [LAST];
     zabbix "zabbix" [ADDRESS, WHOLE];
