@@ -373,7 +373,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), keep, background.clone()));
     let exporter = otlp.map(|exporter| tokio::spawn(exporter.run(background.clone())));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
-    drop(tokio::spawn(reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone())));
+    let tending = reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone());
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
@@ -400,6 +400,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         scheme,
     };
     let swap = Arc::new(Swap::begin(builder, handles, First { gateway, text, policies, unavailable, rejected, idps, certificates }));
+    // It has something to do at once, and the apps are there from here on.
+    drop(tokio::spawn(tending));
     let console = site.map(|site| Arc::new(site.console(&swap, console_desk, entropy)));
     if let Some(listener) = sockets.admin {
         let gauges = Arc::clone(&swap) as Arc<dyn admin::Gauges>;

@@ -98,15 +98,15 @@ fn served(routes: &ArcSwap<Routes>) -> Vec<Arc<Policy>> {
     routes.load().all().map(|route| Arc::clone(&route.policy)).collect()
 }
 
-/// Looks after who has left, until `stop`.
+/// Looks after who has left, until `stop`: first of all those whose account was being switched off when the gateway before this one ended.
 pub(super) async fn tend(desk: Arc<Desk>, routes: Arc<ArcSwap<Routes>>, every: Duration, stop: CancellationToken) {
     let mut round: u32 = 0;
     loop {
+        desk.tend(&served(&routes), round % LONG_LOOK_EVERY == 1).await;
+        round = round.wrapping_add(1);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
-        desk.tend(&served(&routes), round.is_multiple_of(LONG_LOOK_EVERY)).await;
-        round = round.wrapping_add(1);
     }
 }

@@ -122,6 +122,12 @@ impl Tally {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookupLabels {
+    idp: String,
+    result: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LoginLabels {
     idp: String,
     result: &'static str,
@@ -257,6 +263,7 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Arc<Requests>,
     logins: Family<LoginLabels, Counter>,
+    group_lookups: Family<LookupLabels, Counter>,
     provisioning: Family<ProvisioningLabels, Counter>,
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
@@ -286,6 +293,7 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let requests = Arc::new(Requests::default());
         let (logins, provisioning) = (Family::default(), Family::default());
+        let group_lookups = Family::default();
         let (audit_events, audit_dropped) = (Family::default(), Family::default());
         let (policy_loaded, policy_stale) = (Family::default(), Family::default());
         let (reload_successful, reload_success_timestamp_s) = (Gauge::default(), Gauge::default());
@@ -293,6 +301,8 @@ impl Default for Metrics {
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("vestibule_build_info", "Version that runs", build);
         registry.register("vestibule_logins", "Sign-ins by provider and result", Family::clone(&logins));
+        let help = "Questions to a provider's directory for groups that do not fit into a token; result: known, or why they are unknown";
+        registry.register("vestibule_group_lookups", help, Family::clone(&group_lookups));
         registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
         let audit_left_out = Counter::default();
@@ -332,6 +342,7 @@ impl Default for Metrics {
             registry: Mutex::new(registry),
             requests,
             logins,
+            group_lookups,
             provisioning,
             audit_events,
             audit_dropped,
@@ -464,6 +475,10 @@ impl Metrics {
         let account = |action, result| ProvisioningLabels { app: text("app").to_owned(), action, result };
         match text("action") {
             "login.succeeded" => drop(self.logins.get_or_create(&login("ok")).inc()),
+            "groups.looked_up" => {
+                let labels = LookupLabels { idp: text("idp").to_owned(), result: text("reason").to_owned() };
+                self.group_lookups.get_or_create(&labels).inc();
+            }
             "login.failed" => drop(self.logins.get_or_create(&login("failed")).inc()),
             "account.created" => drop(self.provisioning.get_or_create(&account("create", "ok")).inc()),
             "account.adopted" => drop(self.provisioning.get_or_create(&account("adopt", "ok")).inc()),
@@ -728,6 +743,18 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert!(!text.contains("vestibule_provisioning_failed{app=\"crm\"}"), "{text}");
+    }
+
+    #[test]
+    fn what_came_of_asking_a_directory_is_a_label() {
+        let metrics = Metrics::default();
+        for reason in ["known", "timeout", "known"] {
+            metrics.audited(serde_json::json!({ "action": "groups.looked_up", "idp": "corp", "reason": reason }).as_object().unwrap());
+        }
+        let text = metrics.text();
+        for line in [r#"vestibule_group_lookups_total{idp="corp",result="known"} 2"#, r#"vestibule_group_lookups_total{idp="corp",result="timeout"} 1"#] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
     }
 
     #[test]

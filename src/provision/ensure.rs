@@ -8,7 +8,7 @@
 
 use super::events::Event;
 use super::joining::{Joined, joins};
-use super::leaving::{Left, Off};
+use super::leaving::Left;
 use super::meter::{Timings, code, kind};
 use super::{Counter, Order, Parts, Standing};
 use crate::clock::Timestamp;
@@ -520,7 +520,7 @@ impl Work<'_> {
             manage: self.record.origin != Some(Origin::Preexisting) && self.provision.switches.mode.changes(),
             fresh: self.fresh,
             // Only what this gateway has switched off is it that switches it on again.
-            enable: self.ledger.left.as_ref().is_some_and(|left| left.off == Some(Off::Done)),
+            enable: self.ledger.left.as_ref().is_some_and(Left::may_be_off),
             sync_memberships: self.join(mapped, account),
             role_order: self.provision.connector.role_order.clone(),
             drift: self.provision.drift,

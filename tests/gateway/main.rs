@@ -18,6 +18,7 @@ mod forward;
 mod house;
 mod login;
 mod oidc;
+mod overage;
 mod own;
 mod pages;
 mod policy;

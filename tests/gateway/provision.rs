@@ -4,10 +4,14 @@
 mod apps;
 mod engines;
 mod faults;
+mod killed;
 mod kills;
 mod leaving;
+mod linking;
 mod people;
+mod process;
 mod rehearsal;
 mod rows;
+mod socket;
 mod switches;
 mod world;

@@ -153,6 +153,7 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         "login.succeeded" | "signin.bridged" => of(Authentication, LOGON, &["authentication"], &["start"], Success, Informational),
         // A token is a script's sign-in.
         "login.failed" | "token.refused" => of(Authentication, LOGON, &["authentication"], &["start"], Failure, Low),
+        "groups.looked_up" => of(Authentication, Other, &["authentication"], &["info"], Status::Other("Looked up"), Informational),
         "logout" | "session.revoked" | "session.expired" => {
             of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Success, Informational)
         }
