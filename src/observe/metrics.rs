@@ -122,6 +122,12 @@ impl Tally {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AtAppLabels {
+    app: String,
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LookupLabels {
     idp: String,
     result: String,
@@ -274,6 +280,7 @@ pub struct Metrics {
     policy_loaded: Family<AppLabels, Gauge>,
     policy_stale: Family<AppLabels, Gauge>,
     breaker_state: Family<AppLabels, Gauge>,
+    at_app: Family<AtAppLabels, Gauge>,
     reload_successful: Gauge,
     reload_success_timestamp_s: Gauge,
     accounts: Accounts,
@@ -326,6 +333,9 @@ impl Default for Metrics {
         let text = "1 for every policy of which an older version is in force, because what the file says now is not in order";
         registry.register("vestibule_policy_stale", text, Family::clone(&policy_stale));
         let breaker_state = Family::<AppLabels, Gauge>::default();
+        let at_app = Family::<AtAppLabels, Gauge>::default();
+        let help = "Accounts in the application's own list, as `vestibule reconcile` last saw it: all; unmanaged, on no record; privileged and orphaned among those; vanished, on record and not there";
+        registry.register("vestibule_listed_accounts", help, Family::clone(&at_app));
         let text = "How the admin API is: 0 asked, 1 about to be probed, 2 left alone for a while, 3 left alone because it refuses the credential";
         registry.register("vestibule_admin_api_breaker_state", text, Family::clone(&breaker_state));
         let text = "1 when all that was loaded last was in order";
@@ -353,6 +363,7 @@ impl Default for Metrics {
             policy_loaded,
             policy_stale,
             breaker_state,
+            at_app,
             reload_successful,
             reload_success_timestamp_s,
             accounts,
@@ -475,6 +486,13 @@ impl Metrics {
         let account = |action, result| ProvisioningLabels { app: text("app").to_owned(), action, result };
         match text("action") {
             "login.succeeded" => drop(self.logins.get_or_create(&login("ok")).inc()),
+            "accounts.listed" => {
+                for kind in ["accounts", "unmanaged", "privileged", "orphaned", "vanished"] {
+                    let labels = AtAppLabels { app: text("app").to_owned(), kind };
+                    let count = event.get(kind).and_then(Value::as_i64).unwrap_or_default();
+                    self.at_app.get_or_create(&labels).set(count);
+                }
+            }
             "groups.looked_up" => {
                 let labels = LookupLabels { idp: text("idp").to_owned(), result: text("reason").to_owned() };
                 self.group_lookups.get_or_create(&labels).inc();
@@ -743,6 +761,20 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert!(!text.contains("vestibule_provisioning_failed{app=\"crm\"}"), "{text}");
+    }
+
+    #[test]
+    fn what_an_app_has_that_nobody_answers_for_is_a_gauge() {
+        let metrics = Metrics::default();
+        for (unmanaged, privileged) in [(4, 2), (3, 0)] {
+            let event = serde_json::json!({ "action": "accounts.listed", "app": "wiki", "accounts": 12, "unmanaged": unmanaged, "privileged": privileged });
+            metrics.audited(event.as_object().unwrap());
+        }
+        let text = metrics.text();
+        for (kind, count) in [("accounts", 12), ("unmanaged", 3), ("privileged", 0), ("orphaned", 0), ("vanished", 0)] {
+            let line = format!(r#"vestibule_listed_accounts{{app="wiki",kind="{kind}"}} {count}"#);
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
 //! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header, `leaving.rs` looks after those
-//! who may not come any more, `reconcile.rs` goes through all who have one, `people.rs` is for operators: who waits, and for what. It never knows how a session came
+//! who may not come any more, `reconcile.rs` goes through all who have one, `stock.rs` through the accounts that an app has, `people.rs` is for operators: who waits, and for what. It never knows how a session came
 //! about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
 mod announce;
@@ -25,6 +25,7 @@ mod meter;
 mod people;
 mod reconcile;
 mod recorded;
+mod stock;
 mod switched_off;
 
 pub use heal::Looked;
@@ -33,6 +34,7 @@ pub use leaving::{Cause, Departure, Left, Off};
 pub use meter::{Meter, NoMeter};
 pub use people::{Leaf, Listed, People, PeopleError, Which};
 pub use reconcile::Reconciled;
+pub use stock::{Kind, Stock, StockError};
 
 use crate::clock::{Clock, Timestamp};
 use crate::connector::Connector;

@@ -160,6 +160,9 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         // The app did not know somebody whom we know.
         "signin.rejected" | "signin.failed" => of(Authentication, LOGON, &["authentication"], &["info"], Failure, Medium),
         "access.denied" => of(HttpActivity, Method, &["web"], &["denied"], Failure, Low),
+        // Accounts of an app that nobody here answers for: told, never touched.
+        "accounts.listed" => of(AccountChange, Other, &["iam"], &["info"], Success, Informational),
+        "account.unaccounted" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Unmanaged"), Medium),
         "account.created" => of(AccountChange, CREATE, &["iam"], &["user", "creation"], Success, Informational),
         "account.enabled" => of(AccountChange, ENABLE, &["iam"], &["user", "change"], Success, Informational),
         "account.disabled" => of(AccountChange, DISABLE, &["iam"], &["user", "change"], Success, Informational),
