@@ -65,6 +65,9 @@ const PENDING_MAX: u64 = 100_000;
 /// How often sessions are flushed and what is over is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(15);
 
+/// How often the store's log is folded into its file: what a loss of power can cost.
+const FOLD_EVERY: Duration = Duration::from_secs(1);
+
 /// How often it is asked whether today's backup is there.
 const BACKUP_EVERY: Duration = Duration::from_mins(10);
 
@@ -339,6 +342,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let console_desk = Arc::new(login::Desk::of_console(desk_parts(apps(), console::session(&gateway.session))));
     let issuers = idps.iter().filter_map(|known| known.tokens.clone()).collect();
     let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
+    provision.set_passes(Arc::new(wiring::KnownPasses(Arc::clone(&live), Arc::clone(&tokens))));
     let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
     let tls = if plain { None } else { builder.certificates(&gateway, None)? };
     let served = Mutex::new(tls.as_ref().map(|new| console::served(&new.certificates)).unwrap_or_default());
@@ -375,6 +379,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     let tending = reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone());
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
+    drop(tokio::spawn(wiring::fold(store.clone(), FOLD_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }

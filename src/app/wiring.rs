@@ -2,13 +2,14 @@
 
 use crate::clock::Clock;
 use crate::fault::{DenyReason, PublicMessage};
-use crate::login::{Admission, Apps, Visit};
+use crate::login::{Admission, Apps, TokenDesk, Visit};
 use crate::policy::Policy;
 use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate};
 use crate::policy::path::CanonicalPath;
-use crate::provision::{Desk, Ensured};
+use crate::provision::{Desk, Ensured, Passes};
 use crate::request::Routes;
-use crate::state::{LoginStore, sqlite};
+use crate::session::LiveSessions;
+use crate::state::{AccountKey, LoginStore, sqlite};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -32,6 +33,18 @@ impl Apps for AppsByName {
 
     fn all(&self) -> Vec<Arc<Policy>> {
         self.0.load().all().map(|route| Arc::clone(&route.policy)).collect()
+    }
+}
+
+/// What people are told of, in this process.
+#[derive(Debug)]
+pub(super) struct KnownPasses(pub(super) Arc<LiveSessions>, pub(super) Arc<TokenDesk>);
+
+impl Passes for KnownPasses {
+    fn forget(&self, key: &AccountKey) {
+        self.0.forget_passes(&key.subject, &key.upstream);
+        // Rare enough to verify every token once more.
+        self.1.forget();
     }
 }
 
@@ -92,6 +105,19 @@ pub(super) async fn sweep_logins(logins: Arc<dyn LoginStore>, clock: Arc<dyn Clo
         }
         if let Err(error) = logins.sweep_logins(clock.now()).await {
             tracing::warn!(%error, "sign-ins that were never finished could not be swept");
+        }
+    }
+}
+
+/// Folds the store's log into its file, so that nobody's sign-in has to.
+pub(super) async fn fold(store: sqlite::Store, every: Duration, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        if let Err(error) = store.fold().await {
+            tracing::warn!(%error, "the store's log could not be folded into its file; trying again");
         }
     }
 }

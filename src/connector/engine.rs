@@ -194,6 +194,15 @@ impl Connector for Engine {
         Ok(observation)
     }
 
+    async fn glance(&self, context: Context<'_>) -> Result<Observation, Trouble> {
+        let mut observation = self.read_one(context).await?;
+        if let Observation::Found(account, _) = &mut observation {
+            self.name_memberships(account).await?;
+            self.note_disabled(account);
+        }
+        Ok(observation)
+    }
+
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble> {
         // Changes of one account come one after the other: some read before they write.
         let _turn = match context.account_id {

@@ -171,6 +171,10 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     async fn find(&self, context: Context<'_>, by: &[MatchBy]) -> Result<Observation, Trouble>;
     /// The account with `context.account_id`; [`Observation::Absent`] when it is gone.
     async fn get(&self, context: Context<'_>) -> Result<Observation, Trouble>;
+    /// As [`Connector::get`], in one call where an app shows memberships only when asked for them: those kinds are then absent, which is not empty.
+    async fn glance(&self, context: Context<'_>) -> Result<Observation, Trouble> {
+        self.get(context).await
+    }
     /// Does one step. `Ok` carries a success outcome (`Created Updated Unchanged Done Gone`), and for a create the new account, whose memberships are
     /// those that the answer showed. A create that comes to `Exists` or `InDoubt` is an error: look before anything is sent again.
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble>;

@@ -351,6 +351,8 @@ pub struct Roles {
     pub default: Option<String>,
     /// When roles are applied.
     pub sync: Sync,
+    /// Whether nobody goes in whose role could not be given.
+    pub required: bool,
 }
 
 /// `[roles] pick`.
@@ -384,6 +386,8 @@ pub struct Org {
     pub groups: Vec<Glob>,
     /// Role in it; may use `{role}`. No candidate at all: the connector's default role.
     pub role: FirstOf,
+    /// Whether nobody goes in who could not be made a member.
+    pub required: bool,
 }
 
 /// `[provision]`.

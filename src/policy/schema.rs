@@ -198,6 +198,8 @@ const ROLES: Section = Section {
             "when roles are applied: login, at every sign-in, and what the gateway granted is taken back; create, once; never",
         )
         .default("login"),
+        Key::new("required", Kind::Bool, "whether nobody goes in whose role could not be given; false: they go in without it, and it is tried again")
+            .default("false"),
     ],
 };
 
@@ -209,6 +211,12 @@ const ORG: Section = Section {
         Key::new("id", Kind::Free, "the application's id of it").required(),
         Key::new("groups", Kind::TextList, "for whom; left out: everyone"),
         Key::new("role", Kind::Templates, "role in it; one that comes to nothing: no membership").default("the connector's own"),
+        Key::new(
+            "required",
+            Kind::Bool,
+            "whether nobody goes in who could not be made a member; false: they go in without it, and it is tried again",
+        )
+        .default("false"),
     ],
 };
 
@@ -272,7 +280,13 @@ const PROVISION: Section = Section {
         Key::new("fresh", Kind::Duration, "an account that was seen to be as wanted is not looked at again for so long, give or take a fifth").default("1h"),
         Key::new("verify", Kind::Duration, "after so long it is looked at before a request goes on, and not beside it").default("24h"),
         Key::new("grace", Kind::Duration, "for so long beyond `verify`, people who are known go on while the admin API does not answer").default("12h"),
-        Key::new("drift", Kind::Enum(&["correct", "report"]), "what the gateway has set and somebody has changed at the application: set it again, or leave it and tell").default("correct"),
+        Key::new("drift", Kind::Enum(&["correct", "report"]), "what the gateway has set and somebody has changed at the application: set it again, or leave it and tell; memberships that take a call of their own are looked at once in every `verify`, and by `reconcile`").default("correct"),
+        Key::new(
+            "rename",
+            Kind::Enum(&["never", "follow"]),
+            "when the provider calls somebody otherwise than before: the account keeps its login, or takes the new one at the next look at it, where that is nobody's, not reserved and not protected; the old one is free again then",
+        )
+        .default("never"),
         Key::new("leavers", Kind::Table(&LEAVERS), "accounts of people who may not come any more, or do not"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),

@@ -167,6 +167,13 @@ pub(super) enum Doubt {
         /// When it was sent, milliseconds since the epoch.
         at_ms: i64,
     },
+    /// Another login.
+    Rename {
+        /// Which.
+        to: String,
+        /// When it was sent, milliseconds since the epoch.
+        at_ms: i64,
+    },
     /// A membership: kind, member, role.
     Add(String, String, Option<String>),
     /// Anything that is harmless to do again; its label.
@@ -194,6 +201,7 @@ impl Doubt {
     pub(super) fn label(&self) -> String {
         match self {
             Self::Create { login, .. } => format!("create {login}"),
+            Self::Rename { to, .. } => format!("rename to {to}"),
             Self::Add(kind, member, _) => format!("add {kind} {member}"),
             Self::Step(label) => label.clone(),
         }
@@ -223,6 +231,15 @@ pub(super) struct Ledger {
     /// An operator has said that this account is the person's, and it has not been looked at yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) relinked: bool,
+    /// The account's login is what the policy makes of the person's sign-in, or was when it was last looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) named: bool,
+    /// Why it keeps a login that is not any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unnamed: Option<String>,
+    /// When the account was last looked at with all its memberships, seconds since the epoch.
+    #[serde(default)]
+    pub(super) whole_s: i64,
 }
 
 impl Ledger {
@@ -266,6 +283,8 @@ pub(super) struct Job {
     pub(super) order: Order,
     /// When it was asked for.
     pub(super) begun: Timestamp,
+    /// Where passes are kept.
+    pub(super) passes: Option<Arc<dyn super::Passes>>,
 }
 
 /// A job under its lease.
@@ -288,6 +307,8 @@ pub(super) struct Work<'a> {
     joined: Joined,
     /// How many steps have worked.
     steps: usize,
+    /// Nothing has changed but the time: a glance at the account will do.
+    pub(super) routine: bool,
     /// What each step took.
     pub(super) timings: Timings,
     pub(super) fence: Fence,
@@ -326,6 +347,7 @@ impl Job {
             was_known: record.verified_at.is_some() && record.account_id.is_some(),
             joined: Joined::Yes,
             steps: 0,
+            routine: false,
             timings,
             record,
             fence,
@@ -379,10 +401,15 @@ impl Work<'_> {
         if let Ok(mapped) = desire(self.policy, &self.job.order.identity, self.record.login.as_deref()) {
             // A newer sign-in was here meanwhile: what this one wants otherwise has nothing to say any more.
             let outdated = super::is_outdated(&self.job.order, &self.record, &mapped);
+            let standing = self.job.parts.standing(&self.job.order, Some(&self.record), &mapped);
             // Another job was quicker, between our order's reading of the record and its boarding, or at another gateway.
-            if outdated || !self.job.order.look && self.job.parts.standing(&self.job.order, Some(&self.record), &mapped) == Standing::Fresh {
+            if outdated || !self.job.order.look && standing == Standing::Fresh {
                 return End::Done { record: Arc::new(self.record.clone()), made: false, steps: 0 };
             }
+            self.routine = standing == Standing::Known && self.may_glance();
+        }
+        if let Some(doubt) = Doubt::read(&self.record) {
+            self.audit("provision.resumed", &format!("{}: looked at before anything is sent again", doubt.label()));
         }
         let was = self.record.state;
         let retries = self.provision.retries;
@@ -409,6 +436,15 @@ impl Work<'_> {
             }
             return self.give_up(&stop, was).await;
         }
+    }
+
+    /// Whether a look may leave out the memberships that take calls of their own: somebody comes by as they always do, the account lacks nothing, and its memberships
+    /// were looked at within `verify`. Nobody's memberships change by that: what is not shown counts as it was last applied.
+    fn may_glance(&self) -> bool {
+        let complete = matches!(self.record.state, AccountState::Active | AccountState::LinkedUnmanaged);
+        let whole_age_ms = self.now().since_ms(Timestamp::from_seconds(self.ledger.whole_s));
+        let recent = (0..=self.provision.freshness.hard_ms).contains(&whole_age_ms);
+        !self.job.order.look && !self.ledger.relinked && self.record.in_doubt.is_none() && complete && recent
     }
 
     /// Records the failure. A person who is known stays known while the trouble is the admin API's.
@@ -483,7 +519,7 @@ impl Work<'_> {
             None => None,
         };
         let account = match account {
-            Some(account) => account,
+            Some(account) => self.follow(&mapped, account).await?,
             None => self.find_or_make(mapped).await?,
         };
         // From here on everything carries the login that the account has.
@@ -494,10 +530,15 @@ impl Work<'_> {
     /// A create in doubt that nobody has looked for in time is no claim to anything any more.
     fn forget_old_doubt(&mut self) {
         if let Some(Doubt::Create { at_ms, .. }) = Doubt::read(&self.record)
-            && self.now().since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() > DOUBT_MS
+            && !self.is_recent(at_ms)
         {
             self.record.in_doubt = None;
         }
+    }
+
+    /// Whether what was sent then, and never answered, is still a claim to what is there.
+    pub(super) fn is_recent(&self, at_ms: i64) -> bool {
+        self.now().since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() <= DOUBT_MS
     }
 
     /// The login that wins over a fresh claim: that of an account we know, or of one we were making.
@@ -534,23 +575,30 @@ impl Work<'_> {
         self.note_drift(plan.drift);
         self.ledger.as_of_ms = self.ledger.as_of_ms.max(self.job.order.as_of.millis());
         let mut missing: Vec<String> = Vec::new();
-        let mut later = None;
+        let (mut later, mut refused) = (None, None);
         for step in &plan.steps {
+            let required = matches!(step, Step::Add { kind, member, .. } if mapped.required.contains(&(kind.clone(), member.clone())));
             match self.step(mapped, account, step).await? {
                 Stepped::Done => {}
+                // The others are given all the same: the next attempt has less to do.
+                Stepped::Without(why) if required => refused = Some(Stop::failed(why)),
                 Stepped::Without(why) => missing.push(why),
-                Stepped::Later { why, .. } if last => missing.push(why),
+                Stepped::Later { why, .. } if last && !required => missing.push(why),
                 Stepped::Later { why, retry_after_ms } => later = Some(Stop::Again { why, retry_after_ms }),
             }
         }
-        match later {
-            Some(again) => Err(again),
+        match refused.or(later) {
+            Some(stop) => Err(stop),
             None => self.finish(mapped, &missing).await,
         }
     }
 
     /// Tells what somebody has changed at the app, once.
     fn note_drift(&mut self, drift: Vec<String>) {
+        if self.routine && drift.is_empty() {
+            // What a glance does not show has not gone away.
+            return;
+        }
         if !drift.is_empty() && drift != self.ledger.drift {
             self.audit("drift.detected", &drift.join("; "));
         }
@@ -676,6 +724,14 @@ impl Work<'_> {
         self.record.verified_at = Some(self.now());
         self.record.failed_at = None;
         self.ledger.left = None;
+        let fold = self.provision.connector.identity.fold;
+        let is_given = |login: &str| desire(self.policy, &self.job.order.identity, None).is_ok_and(|fresh| fold.same(&fresh.desired.login, login));
+        if self.record.login.as_deref().is_some_and(is_given) {
+            (self.ledger.named, self.ledger.unnamed) = (true, None);
+        }
+        if !self.routine {
+            self.ledger.whole_s = self.now().seconds();
+        }
         let waited = self.record.awaiting == Some(Awaiting::Join);
         self.record.awaiting = (self.joined == Joined::Waits).then_some(Awaiting::Join);
         if self.record.awaiting.is_some() && !waited {

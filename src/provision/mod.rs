@@ -8,8 +8,8 @@
 //! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
 //! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header, `leaving.rs` looks after those
-//! who may not come any more, `reconcile.rs` goes through all who have one, `stock.rs` through the accounts that an app has, `people.rs` is for operators: who waits, and for what. It never knows how a session came
-//! about (`login/`) or what a request may do (`policy/evaluate.rs`).
+//! who may not come any more, `reconcile.rs` goes through all who have one, `stock.rs` through the accounts that an app has, `renaming.rs` follows a new
+//! name, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
 mod announce;
 mod ensure;
@@ -25,6 +25,7 @@ mod meter;
 mod people;
 mod reconcile;
 mod recorded;
+mod renaming;
 mod stock;
 mod switched_off;
 
@@ -34,6 +35,7 @@ pub use leaving::{Cause, Departure, Left, Off};
 pub use meter::{Meter, NoMeter};
 pub use people::{Leaf, Listed, People, PeopleError, Which};
 pub use reconcile::Reconciled;
+pub use renaming::Passes;
 pub use stock::{Kind, Stock, StockError};
 
 use crate::clock::{Clock, Timestamp};
@@ -51,7 +53,7 @@ use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin
 use announce::{AnnounceError, Terms, announce};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use ensure::{End, Job, Ledger, fingerprint};
+use ensure::{Doubt, End, Job, Ledger, fingerprint};
 use events::{Event, Said};
 use flights::{Boarding, Flights};
 use serde_json::{Map, Value};
@@ -209,6 +211,10 @@ impl Parts {
     /// What `record` is worth to `order`, of whose identity `mapped` is made with the recorded login.
     fn standing(&self, order: &Order, record: Option<&AccountRecord>, mapped: &Mapped) -> Standing {
         let Some(record) = record.filter(|record| self.within_grace(&order.policy, record)) else { return Standing::Stranger };
+        if matches!(Doubt::read(record), Some(Doubt::Rename { .. })) {
+            // Under which name the app knows them is not known.
+            return Standing::Stranger;
+        }
         let same = record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, mapped));
         let age_ms = self.age_ms(record).unwrap_or(i64::MAX);
         let ttl_ms = if record.state == AccountState::Degraded { self.times.degraded_ttl_ms } else { self.soft_ms(order) };
@@ -251,6 +257,7 @@ pub struct Desk {
     leaving: tokio::sync::Mutex<()>,
     looks: heal::Looks,
     entrances: entering::Entrances,
+    passes: std::sync::OnceLock<Arc<dyn Passes>>,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -325,7 +332,14 @@ impl Desk {
             leaving: tokio::sync::Mutex::default(),
             looks: heal::Looks::default(),
             entrances: entering::Entrances::default(),
+            passes: std::sync::OnceLock::new(),
         })
+    }
+
+    /// Where passes are kept, for people who are renamed; said once. Without, what was rendered under an old name is told until it is rendered anew.
+    pub fn set_passes(&self, passes: Arc<dyn Passes>) {
+        // Said twice, the first one holds: there is one place.
+        drop(self.passes.set(passes));
     }
 
     /// Replaces all connectors, by [`seat`], or by policy name for every revision of it. Jobs under way finish with the one they began with. A connector that is the very one that was there goes on
@@ -438,12 +452,14 @@ impl Desk {
                     }
                 }
                 Flown::Ended(End::Failed(message)) => {
-                    let excused = matches!(message, PublicMessage::AccountUnavailable)
-                        && matches!(standing, Standing::Known | Standing::Overdue | Standing::Behind);
+                    let behind = || record.as_ref().is_some_and(|record| has_required(&Ledger::of(record), &mapped));
+                    let known = matches!(standing, Standing::Known | Standing::Overdue) || standing == Standing::Behind && behind();
+                    let excused = matches!(message, PublicMessage::AccountUnavailable) && known;
                     if !excused {
                         return Err(message);
                     }
                     tracing::warn!(app = %order.key.upstream, incident = %order.incident, "the admin API does not answer: a known person goes on");
+                    self.audit_skipped(order, record.as_ref());
                     return self.pass(order, &mapped, STALE_MS, landing).map(Some);
                 }
                 Flown::Still if standing == Standing::Known => return self.pass(order, &mapped, STALE_MS, landing).map(Some),
@@ -466,7 +482,8 @@ impl Desk {
             Boarding::Grounded(message) => return Flown::Ended(End::Failed(message)),
             Boarding::Passenger(wait) => wait,
             Boarding::Pilot(pilot, wait) => {
-                let job = Job { parts: self.parts.clone(), counter: Arc::clone(counter), order: order.clone(), begun: now };
+                let passes = self.passes.get().cloned();
+                let job = Job { parts: self.parts.clone(), counter: Arc::clone(counter), order: order.clone(), begun: now, passes };
                 let clock = Arc::clone(&self.parts.clock);
                 let flight = Box::pin(async move {
                     let end = job.run().await;
@@ -516,6 +533,14 @@ impl Desk {
     fn audit_failed(&self, order: &Order, reason: &str) {
         if self.said.is_news(&order.key, &order.policy.revision, reason, self.parts.clock.now()) {
             Event { action: "account.failed", attempt: "ensure", reason }.tell(order, None);
+        }
+    }
+
+    /// As [`Self::audit_failed`], for an account that could not be looked at, and whose person went on.
+    fn audit_skipped(&self, order: &Order, record: Option<&AccountRecord>) {
+        let reason = "the admin API does not answer; known, and within `grace`";
+        if self.said.is_news(&order.key, &order.policy.revision, reason, self.parts.clock.now()) {
+            Event { action: "verify.skipped", attempt: "verify", reason }.tell(order, record);
         }
     }
 
@@ -577,6 +602,12 @@ fn takes_nothing_back(ledger: &Ledger, mapped: &Mapped) -> bool {
         // Not managed any more, or not said: nothing is taken back either way.
         Some(Wanted::Unknown) | None => true,
     })
+}
+
+/// Whether the gateway has granted what nobody goes in without.
+fn has_required(ledger: &Ledger, mapped: &Mapped) -> bool {
+    let granted = |kind: &String, member: &String| ledger.applied.memberships.get(kind).is_some_and(|members| members.contains_key(member));
+    mapped.required.iter().all(|(kind, member)| granted(kind, member))
 }
 
 /// Whether `order` wants something else than what a newer sign-in of the same person has brought about.

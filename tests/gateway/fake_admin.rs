@@ -430,6 +430,7 @@ impl State {
                         let (path, value) = (operation["path"].as_str().unwrap_or_default(), operation["value"].clone());
                         match path {
                             "active" => user.disabled = value == json!(false),
+                            "userName" => value.as_str().unwrap_or_default().clone_into(&mut user.login),
                             "emails" => user.email = value[0]["value"].as_str().map(str::to_owned),
                             _ => {}
                         }

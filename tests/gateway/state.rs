@@ -762,3 +762,29 @@ async fn verify_after_crash(store: &Store, line: &str, said: &[String]) {
         other => panic!("{other}"),
     }
 }
+
+/// No commit waits for the disk because the log has grown long: whoever signs in next would pay for all before. It is folded into the file beside them.
+#[tokio::test]
+async fn the_log_is_folded_into_the_file_by_nobodys_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let last = 500;
+    for n in 0..=last {
+        store.create_sign_on(hash(&n.to_string()), &sign_on(n, T0)).await.unwrap();
+    }
+    let log = std::fs::metadata(folder.path().join("vestibule.db-wal")).unwrap().len();
+    assert!(log > 1_000 * 4096, "SQLite's own threshold is passed: {log} bytes");
+    // The file alone, as a loss of power may leave it.
+    let in_the_file = async |n: u64| {
+        let alone = tempfile::tempdir().unwrap();
+        std::fs::copy(folder.path().join("vestibule.db"), alone.path().join("vestibule.db")).unwrap();
+        let alone = Store::open_to_read(&url(alone.path()), sealer(KEY)).await.unwrap();
+        alone.sign_on_by_cookie(hash(&n.to_string())).await.unwrap().is_some()
+    };
+    assert!(!in_the_file(0).await, "no commit has folded anything");
+    assert_eq!(store.fold().await.unwrap(), 0, "nothing stays behind");
+    assert!(in_the_file(0).await && in_the_file(last).await);
+    assert_eq!(store.fold().await.unwrap(), 0, "a second time there is nothing to do");
+    store.create_sign_on(hash("one more"), &sign_on(last + 1, T0)).await.unwrap();
+    assert!(std::fs::metadata(folder.path().join("vestibule.db-wal")).unwrap().len() <= log, "the log begins again from its start");
+}

@@ -19,7 +19,7 @@ pub(super) struct Process {
     pub(super) admin: FakeAdmin,
     pub(super) folder: TempDir,
     child: Child,
-    _app: Upstream,
+    pub(super) app: Upstream,
 }
 
 impl Drop for Process {
@@ -54,7 +54,7 @@ impl Process {
         );
         fs::write(folder.path().join("policies/wiki.toml"), policy).unwrap();
         let (child, at) = boot(folder.path());
-        Self { street: Street { at, op }, admin, folder, child, _app: app }
+        Self { street: Street { at, op }, admin, folder, child, app }
     }
 
     /// `SIGKILL`, and the same again on the same files.

@@ -183,3 +183,56 @@ async fn who_waits_for_memberships_gets_them_by_a_yes_and_not_before() {
     assert_eq!(process.enters("ada", &["staff", "g-devs"]).await, 200);
     assert_eq!(process.groups("ada"), ["devs"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reconcile_lists_what_nobody_answers_for_and_touches_none_of_it() {
+    let process = Process::start("protect = [\"svc-*\"]\n").await;
+    for name in ["ada", "bea", "cleo"] {
+        assert_eq!(process.enters(name, &["staff"]).await, 200);
+    }
+    // One made by hand, an administrator (by its name), one that the policy knows of, and one whose record is forgotten.
+    for login in ["handmade", "Administrator", "svc-backup"] {
+        process.admin.add_user(User { login: login.into(), ..User::default() });
+    }
+    process.tells(&["users", "forget", "wiki", "cleo", "--yes"]).await;
+    let before = process.admin.users();
+    let (code, said) = process.says(&["reconcile", "wiki"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("wiki: 6 accounts at the app, 4 on no record here\n"), "{said}");
+    assert!(said.contains("1 administrators, on no record and not in `protect`: Administrator ("), "{said}");
+    assert!(said.contains("1 made by this gateway, on no record: cleo (") && !said.contains("on record, and not at the app"), "{said}");
+    let after = process.admin.users();
+    assert_eq!(format!("{before:?}"), format!("{after:?}"), "nothing is touched");
+    let event = process.audited("accounts.listed").pop().unwrap();
+    assert_eq!((&event["accounts"], &event["unmanaged"], &event["privileged"], &event["orphaned"]), (&json!(6), &json!(4), &json!(1), &json!(1)), "{event}");
+    assert_eq!(process.audited("account.unaccounted").len(), 2);
+    // Only what has changed was asked for: no list.
+    let said = process.tells(&["reconcile", "wiki", "--changed-only"]).await;
+    assert!(!said.contains("accounts at the app"), "{said}");
+    // The list does not come: that is said, and the people are looked after all the same.
+    for _ in 0..4 {
+        process.admin.fail_next("GET /Users?startIndex=1&count=100", Fault::Status(500));
+    }
+    let said = process.says(&["reconcile", "wiki"]).await.1;
+    assert!(said.contains("wiki: the list of its accounts did not come: ") && row(&said)[..3] == ["wiki", "2", "2"], "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_the_provider_calls_otherwise_is_renamed_where_the_policy_follows() {
+    let process = Process::start("rename = \"follow\"\n").await;
+    assert_eq!(process.enters("ada", &["staff"]).await, 200);
+    process.admin.add_user(User { login: "ada-king".into(), ..User::default() });
+    let enters_as = async |login: &str| {
+        process.tells(&["users", "retry", "wiki", "s-ada"]).await;
+        process.street.op.set(|script| script.person["preferred_username"] = json!(login));
+        process.app.take();
+        assert_eq!(process.enters_as_is().await, 200);
+        process.app.take().pop().unwrap().get("x-user").unwrap()
+    };
+    assert_eq!(enters_as("ada-king").await, "ada", "somebody has that name");
+    assert_eq!(enters_as("Root").await, "ada", "nobody is called that");
+    assert_eq!(enters_as("ada-lovelace").await, "ada-lovelace");
+    let logins: Vec<String> = process.admin.users().into_iter().map(|user| user.login).collect();
+    assert_eq!(logins, ["ada-lovelace", "ada-king"]);
+    assert_eq!((process.audited("rename.refused").len(), process.audited("account.renamed").len()), (2, 1));
+}
