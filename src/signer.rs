@@ -147,6 +147,23 @@ impl KeyRing {
         tracing::info!(target: "audit", action = "key.rotated", actor = by, key.kid = key.kid);
         Ok(self.list())
     }
+
+    /// Removes the keys that are published no longer: nothing that they have signed is good any more, and nobody has their public halves cached. Returns how many.
+    ///
+    /// # Errors
+    /// The store's: what is left is removed the next time.
+    pub async fn tidy(&self) -> Result<usize, SignError> {
+        let withdrawn: Vec<ListedKey> = self.list().into_iter().filter(|key| key.state == KeyState::Withdrawn).collect();
+        for key in &withdrawn {
+            self.store.remove_signing_key(&key.kid).await?;
+            tracing::info!(target: "audit", action = "key.removed", actor = "vestibule", key.kid = key.kid);
+        }
+        if !withdrawn.is_empty() {
+            // Another gateway may have made one meanwhile.
+            self.signer.keys.store(Arc::new(loaded(&self.store.signing_keys().await?)?));
+        }
+        Ok(withdrawn.len())
+    }
 }
 
 impl Signer {
@@ -313,7 +330,7 @@ fn coordinates(public: &[u8]) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyState, SignError, Signer, TTL_S_MAX, generate};
+    use super::{KeyRing, KeyState, SignError, Signer, TTL_S_MAX, generate};
     use crate::clock::{ManualClock, Timestamp};
     use crate::entropy::SeededEntropy;
     use crate::state::{KeyStore, SigningKey, StoreError};
@@ -344,6 +361,11 @@ mod tests {
             let first = other.is_none();
             self.kept.lock().unwrap().push(other.unwrap_or_else(|| key.clone()));
             Ok(first)
+        }
+
+        async fn remove_signing_key(&self, kid: &str) -> Result<(), StoreError> {
+            self.kept.lock().unwrap().retain(|key| key.kid != kid);
+            Ok(())
         }
     }
 
@@ -454,6 +476,28 @@ mod tests {
         check(minutes(10) + 24 * HOUR_MS - 1, &new, &[&new, &old], [KeyState::Signs, KeyState::Leaving]);
         check(minutes(10) + 24 * HOUR_MS, &new, &[&new], [KeyState::Signs, KeyState::Withdrawn]);
         check(-HOUR_MS, &old, &[&new, &old], [KeyState::Coming, KeyState::Signs]);
+    }
+
+    #[tokio::test]
+    async fn a_withdrawn_key_is_removed_and_no_other() {
+        const HOUR_MS: i64 = 3_600_000;
+        let ages = [30, 2, 0].map(|hours| NOW.plus_ms(-hours * HOUR_MS));
+        let made = ages.map(|at| generate(at).unwrap());
+        let store = Arc::new(Keys { kept: Mutex::new(made.iter().rev().cloned().collect()), ..Keys::default() });
+        let clock = Arc::new(ManualClock::new(NOW));
+        let ring = KeyRing { signer: Arc::new(load(&store, 1).await.unwrap()), store: store.clone(), clock: clock.clone() };
+        let kept = || store.kept.lock().unwrap().iter().map(|key| key.kid.clone()).collect::<Vec<_>>();
+        let [oldest, middle, newest] = made.each_ref().map(|key| key.kid.clone());
+        // What the oldest has signed is good for minutes, and its public half may be cached: until a day after the next one has taken its place.
+        clock.advance_ms(22 * HOUR_MS + 10 * 60_000 - 1);
+        assert_eq!((ring.tidy().await.unwrap(), kept()), (0, vec![newest.clone(), middle.clone(), oldest]));
+        clock.advance_ms(1);
+        assert_eq!((ring.tidy().await.unwrap(), kept()), (1, vec![newest.clone(), middle.clone()]));
+        assert_eq!(ring.list().iter().map(|key| key.kid.clone()).collect::<Vec<_>>(), kept(), "and from memory");
+        assert!(ring.signer.sign(claims(), NOW, 60).is_ok());
+        clock.advance_ms(365 * 24 * HOUR_MS);
+        assert_eq!((ring.tidy().await.unwrap(), kept()), (1, vec![newest.clone()]));
+        assert_eq!((ring.tidy().await.unwrap(), kept()), (0, vec![newest]), "whoever signs stays");
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use crate::policy::path::CanonicalPath;
 use crate::provision::{Desk, Ensured};
 use crate::request::Routes;
 use crate::session::LiveSessions;
+use crate::signer::KeyRing;
 use crate::state::{LoginStore, sqlite};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -94,6 +95,19 @@ pub(super) async fn sweep_logins(logins: Arc<dyn LoginStore>, clock: Arc<dyn Clo
         }
         if let Err(error) = logins.sweep_logins(clock.now()).await {
             tracing::warn!(%error, "sign-ins that were never finished could not be swept");
+        }
+    }
+}
+
+/// Removes signing keys that are published no longer.
+pub(super) async fn tidy_keys(keys: KeyRing, every: Duration, stop: CancellationToken) {
+    loop {
+        if let Err(error) = keys.tidy().await {
+            tracing::warn!(%error, "signing keys that nobody needs any more could not be removed; trying again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
         }
     }
 }

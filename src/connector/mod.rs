@@ -9,7 +9,7 @@ pub mod engine;
 mod gate;
 pub mod model;
 
-pub use engine::{Engine, Limits, ResolvedCredential};
+pub use engine::{Engine, Limits, ResolvedCredential, Standing};
 pub use gate::{Bounds, BreakerState, Health, Lane};
 
 use crate::plan::{Account, Step};

@@ -622,6 +622,8 @@ pub struct Paginate {
     pub total: Option<Pointer>,
     /// A list that is not at its end by then is not looked through: no answer rather than a wrong one.
     pub pages_max: u32,
+    /// Whether the place in the list goes into the body (the table, the variables, the params, the form) and not into the query.
+    pub in_body: bool,
     /// The query parameter, an object of Rison, of which the page's parameters are members; `None`: they are parameters of their own.
     pub rison: Option<String>,
 }

@@ -1,15 +1,14 @@
 //! Signing people in at apps that read no header: by a form that takes a password (`session_bridge`), or by an exchange of tokens (`token_exchange`).
 //!
-//! Lives here: [`Desk::enter`]. The password of a person at the app is made anew for every sign-in there, set through the admin API, used once and forgotten: nothing that
-//! opens an account is ever kept, and what a person may have set there themselves is gone. Still it is the weaker way: whoever reads the admin API's traffic can sign in. The
-//! audit log says so with every sign-in (`assurance = "lower"`).
+//! Lives here: [`Desk::enter`]. A form takes the person's own password there, which `bridging.rs` keeps sealed; what a person may have set there themselves is gone. That is
+//! the weaker way: whoever reads the admin API's traffic, or has the store and its key, can sign in. The audit log says so with every sign-in (`assurance = "lower"`).
 //!
-//! Several browsers of one person share what one sign-in by a form gave: an app that ends all sessions when a password changes (Redmine does) would otherwise have them throw each
-//! other out. A token belongs to one session of the gateway alone, and is given back ([`Desk::leave_ended`]) when that ends or another takes its place.
+//! Several browsers of one person share what one sign-in by a form gave: fewer sessions at the app, and one way to its form. A token belongs to one session of the gateway
+//! alone, and is given back ([`Desk::leave_ended`]) when that ends or another takes its place.
 
 use super::ensure::external_id;
-use super::{Counter, Desk, Order, seat};
-use crate::connector::{Context, DoorKey, Entered, Outcome};
+use super::{Counter, Desk, Order, bridging, seat};
+use crate::connector::{Context, DoorKey, Entered};
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::Way;
 use crate::policy::Policy;
@@ -29,6 +28,8 @@ use tokio::sync::Mutex as Turn;
 const SHARED_MS: i64 = 8 * 3_600_000;
 /// Who could not be signed in is told the same for so long, milliseconds, without another try.
 const FAILED_MS: i64 = 5_000;
+/// The same for whom the app rejects although their password was set anew: some apps write to people about each one.
+const REJECTED_MS: i64 = 60_000;
 /// People remembered; beyond that those whose time is over are forgotten, and then all.
 const REMEMBERED_MAX: usize = 65_536;
 
@@ -109,16 +110,7 @@ impl Desk {
         stale: Option<Arc<Got>>,
         incident: Incident,
     ) -> Result<Arc<Got>, PublicMessage> {
-        let order = Order {
-            key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
-            identity: Arc::clone(&session.sign_on.identity),
-            as_of: session.sign_on.created_at,
-            policy: Arc::clone(policy),
-            incident,
-            may_create: false,
-            look: false,
-            background: false,
-        };
+        let order = Order::of(session, policy, incident);
         let now_ms = self.parts.clock.now().millis();
         let sign_on = &session.sign_on;
         // What stands for an access token has no end that anybody hears of.
@@ -126,7 +118,11 @@ impl Desk {
         let turn = if alone { self.entrances.of_sign_on(sign_on.id, &policy.name, now_ms) } else { self.entrances.of_person(&order.key) };
         let mut last = turn.lock().await;
         let counts = |last: &&Last| {
-            let life_ms = if last.got.is_ok() { SHARED_MS } else { FAILED_MS };
+            let life_ms = match last.got {
+                Ok(_) => SHARED_MS,
+                Err(PublicMessage::AppRejected) if policy.sign_in.mode == Mode::SessionBridge => REJECTED_MS,
+                Err(_) => FAILED_MS,
+            };
             let refused = stale.as_ref().zip(last.got.as_ref().ok()).is_some_and(|(stale, got)| Arc::ptr_eq(stale, got));
             !refused && last.told == pass.told && (0..life_ms).contains(&(now_ms - last.at_ms))
         };
@@ -271,26 +267,14 @@ impl Desk {
             account_id: record.account_id.as_deref(),
         };
         let Ok(_permit) = counter.permits.acquire().await else { return Err((PublicMessage::Internal, "no permit".to_owned())) };
-        let secret = match order.policy.sign_in.mode {
-            Mode::SessionBridge => {
-                // Apps ask for letters of several kinds; what is random has them, and these make sure.
-                let password = SecretString::from(format!("{}-aA1", self.parts.entropy.as_ref().token()));
-                let set = counter.connector.set_password(context, &password).await;
-                let outcome = set.map_err(|trouble| (PublicMessage::AccountUnavailable, trouble.to_string()))?;
-                if !matches!(outcome, Outcome::Updated | Outcome::Done | Outcome::Unchanged) {
-                    return Err((PublicMessage::AccountFailed, format!("set_password: {outcome:?}")));
-                }
-                password
+        let entered = match order.policy.sign_in.mode {
+            Mode::SessionBridge => self.bridge(order, counter, context, &at, device).await?,
+            Mode::TokenExchange => {
+                let token = self.exchange_token(order, &mapped)?;
+                counter.connector.enter(context, &at, DoorKey { secret: &token, device }).await.map_err(|trouble| bridging::refused(&trouble))?
             }
-            Mode::TokenExchange => self.exchange_token(order, &mapped)?,
             Mode::Header | Mode::Basic => return Err((PublicMessage::Internal, "this app is told who somebody is on every request".to_owned())),
         };
-        let entered = counter.connector.enter(context, &at, DoorKey { secret: &secret, device }).await;
-        let entered = entered.map_err(|trouble| {
-            let message =
-                if matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt) { PublicMessage::AppUnreachable } else { PublicMessage::AppRejected };
-            (message, trouble.to_string())
-        })?;
         match (order.policy.sign_in.mode, entered.cookies.is_empty(), entered.token.is_some()) {
             (Mode::TokenExchange, _, false) => Err((PublicMessage::AppRejected, "the app gave no token".to_owned())),
             (Mode::SessionBridge, true, _) => Err((PublicMessage::AppRejected, "the app set no cookie".to_owned())),

@@ -5,13 +5,14 @@
 //! to an upstream with `[provision]` without a pass.
 //!
 //! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
-//! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
+//! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens (`uses.rs`: that somebody came by one), `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
-//! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header, `leaving.rs` looks after those
+//! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header (`bridging.rs`: by a password), `leaving.rs` looks after those
 //! who may not come any more, `reconcile.rs` goes through all who have one, `people.rs` is for operators: who waits, and for what. It never knows how a session came
 //! about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
 mod announce;
+mod bridging;
 mod ensure;
 mod entering;
 mod events;
@@ -26,6 +27,7 @@ mod people;
 mod reconcile;
 mod recorded;
 mod switched_off;
+mod uses;
 
 pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
@@ -45,7 +47,7 @@ use crate::policy::switches::{Switches, Trigger, WhenDisabled};
 use crate::policy::{Arrival, CanonicalPath, Freshness, Policy};
 use crate::session::{AppSession, Pass};
 use crate::signer::{SharedSigner, Signer};
-use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, SecretHash, StoreError};
+use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, PersonSecretStore, SecretHash, StoreError};
 use announce::{AnnounceError, Terms, announce};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
@@ -199,6 +201,8 @@ impl Default for Times {
 pub struct Parts {
     /// Where records are.
     pub accounts: Arc<dyn AccountStore>,
+    /// Where the passwords of people at apps that read no header are.
+    pub secrets: Arc<dyn PersonSecretStore>,
     /// Signs `[jwt]` tokens.
     pub signer: Arc<dyn TokenSigner>,
     /// The time.
@@ -278,6 +282,7 @@ pub struct Desk {
     leaving: tokio::sync::Mutex<()>,
     looks: heal::Looks,
     entrances: entering::Entrances,
+    uses: uses::Uses,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -294,7 +299,9 @@ struct Counter {
     permits: Semaphore,
     /// For what nobody waits for: a lane of its own, so that it delays nobody.
     background: Semaphore,
-    /// No call before this moment (milliseconds since the epoch): the admin credential was refused.
+    /// No job before this moment (milliseconds since the epoch): the admin credential was refused. The engine's gate counts calls and lets a probe through at once,
+    /// or, at an app without a probe, the next call; this keeps everybody else's jobs from beginning, which would show the credential again for each of them and
+    /// write each of them down as failed.
     closed_until_ms: AtomicI64,
 }
 
@@ -325,6 +332,22 @@ struct Order {
     background: bool,
 }
 
+impl Order {
+    /// Of whoever is here in this session: for the account that there is.
+    fn of(session: &AppSession, policy: &Arc<Policy>, incident: Incident) -> Self {
+        Self {
+            key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
+            identity: Arc::clone(&session.sign_on.identity),
+            as_of: session.sign_on.created_at,
+            policy: Arc::clone(policy),
+            incident,
+            may_create: false,
+            look: false,
+            background: false,
+        }
+    }
+}
+
 /// What a record is worth to an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -353,6 +376,7 @@ impl Desk {
             leaving: tokio::sync::Mutex::default(),
             looks: heal::Looks::default(),
             entrances: entering::Entrances::default(),
+            uses: uses::Uses::default(),
         })
     }
 
@@ -406,16 +430,7 @@ impl Desk {
         let switches = policy.provision.as_ref().map(|provision| &provision.switches);
         let may_create =
             asking.interactive || session.way == Way::Bearer || switches.is_some_and(|switches| switches.trigger == Trigger::FirstRequest);
-        let order = Order {
-            key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
-            identity: Arc::clone(&session.sign_on.identity),
-            as_of: session.sign_on.created_at,
-            policy: Arc::clone(policy),
-            incident,
-            may_create,
-            look,
-            background: false,
-        };
+        let order = Order { may_create, look, ..Order::of(session, policy, incident) };
         let pass = match switches {
             None => {
                 self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.soft_ms(&order), landing(policy, &mapped))).map(Some)

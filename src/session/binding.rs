@@ -221,12 +221,11 @@ mod tests {
     use super::{CookieKey, TAG_CHARS};
     use crate::clock::Timestamp;
     use crate::entropy::SeededEntropy;
-    use crate::identity::{Groups, Identity, SubjectId, Way};
+    use crate::identity::{Identity, Way};
     use crate::session::{AppSession, LiveSignOn};
     use crate::state::SignOnId;
     use crate::state::seal::Sealer;
     use http::HeaderValue;
-    use serde_json::Map;
     use std::sync::Arc;
 
     fn key(secret: &str, app: &str) -> CookieKey {
@@ -234,18 +233,7 @@ mod tests {
     }
 
     fn session(id: u8, subject: &str) -> AppSession {
-        let identity = Identity {
-            subject: SubjectId { issuer: "https://idp.example".to_owned(), subject: subject.to_owned() },
-            idp: "corp".to_owned(),
-            email: None,
-            email_verified: false,
-            name: None,
-            given_name: None,
-            family_name: None,
-            username: None,
-            groups: Groups::Unknown,
-            claims: Map::new(),
-        };
+        let identity = Identity::bare("corp", "https://idp.example", subject);
         let at = Timestamp::from_seconds(1_000_000);
         let sign_on = LiveSignOn::passing(SignOnId([id; 16]), Arc::new(identity), at, at, at.plus_ms(1_000), at);
         AppSession::of("wiki", Arc::new(sign_on), Way::Session)

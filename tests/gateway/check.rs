@@ -373,7 +373,7 @@ async fn the_metadata_of_a_saml_provider_is_looked_at_and_held_against_its_pin()
     let (_op, _app, _admin, made) = world().await;
     let sha256 = |name: &str| {
         let der = STANDARD.decode(fake_saml::certificate(name)).unwrap();
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+        hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der))
     };
     let saml = |pin: &str| format!("[[idp]]\nid = \"partner\"\ntype = \"saml\"\nmetadata = \"partner.xml\"\npin = \"sha256:{pin}\"\n");
     let before = fs::read_to_string(made.path().join("vestibule.toml")).unwrap();

@@ -528,6 +528,10 @@ fn combinations_that_cannot_work_are_found_when_the_policy_is_read() {
     check("[sign_in]\npassword = \"cred:p\"\n", &["sign_in.password has no effect"]);
     check("[sign_in]\nlogin_url = \"/enter\"\n", &["sign_in.login_url has nothing to send there"]);
     check("[sign_in]\nlogin_url = \"enter?x\"\n", &["`enter?x` is not a value of sign_in.login_url"]);
+    check("[sign_in]\nrotate = \"7d\"\n", &["sign_in.rotate has no effect"]);
+    let redmine = "[provision]\nconnector = \"redmine\"\nurl = \"http://127.0.0.1:1\"\nheaders = { X-Redmine-API-Key = { secret = \"cred:k\" } }\n";
+    check(redmine, &["`redmine` signs people in by the application's own form: lower assurance than a header"]);
+    check(&format!("[sign_in]\nmode = \"session_bridge\"\n{redmine}"), &[]);
     check("[sign_in]\nscript_cookies = [\"theme\"]\n", &["sign_in.script_cookies has no effect"]);
     check("[sign_in]\nlogout_paths = [\"logout\"]\n", &["no request could match this"]);
     check("[sign_in]\nrejected_when = [{ status = 401, redirect = \"^/login\" }]\n", &["this is no sign that an answer could show"]);

@@ -7,6 +7,7 @@
 
 mod apps;
 mod browser;
+mod conformance;
 mod editor;
 mod harness;
 mod influxdb;

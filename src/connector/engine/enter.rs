@@ -5,12 +5,11 @@
 
 use super::jar::Jar;
 use super::request::{Authority, Names, build};
-use super::run::trouble;
+use super::run::{Answer, applies, trouble};
 use super::session::read;
 use super::{Engine, ResolvedCredential, classify, select};
 use crate::connector::model::{Call, Verb, plain};
 use crate::connector::{Context, DoorKey, Entered, Outcome, Trouble};
-use crate::expr::EvalError;
 use crate::outbound::OutboundResponse;
 use http::{HeaderValue, header};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -57,28 +56,24 @@ impl Engine {
         let mut way = Way::default();
         for call in self.verb(&Verb::Enter) {
             let step = format!("enter/{}", call.name);
-            if !runs(&step, call, &names)? {
+            if !applies(&step, call, &names)? {
                 continue;
             }
             let response = self.at_the_app(&step, call, &names, at, &way).await?;
             way.note(&response);
-            let verdict = classify::classify(call, &response);
-            names.set("outcome", &call.name, Value::from(format!("{:?}", verdict.outcome).to_ascii_lowercase()));
-            if !classify::is_success(verdict.outcome) && !call.go_on.contains(&verdict.outcome) {
-                let status = Some(response.status.as_u16());
-                let retry_after_ms = classify::retry_after_ms(&response.headers, self.clock.now());
-                return Err(Trouble { retry_after_ms, status, ..trouble(&step, verdict.outcome, verdict.reason) });
+            let (answer, _) = Answer::of(call, &response, self.clock.now());
+            answer.note(call, &mut names);
+            if !classify::is_success(answer.outcome) && !call.go_on.contains(&answer.outcome) {
+                return Err(answer.trouble(&step));
             }
-            let body = verdict.json.unwrap_or(Value::Null);
-            let element = call.at.first(&body).cloned().unwrap_or(Value::Null);
             if let Some(wanted) = &call.select {
-                let fits = select::select(wanted, vec![element.clone()], &names, &self.model.identity);
+                let fits = select::select(wanted, vec![answer.element.clone()], &names, &self.model.identity);
                 if fits.map_err(|error| trouble(&step, Outcome::Invalid, format!("select: {error}")))?.is_empty() {
                     return Err(trouble(&step, Outcome::Conflict, "the app has signed somebody else in"));
                 }
             }
             for (name, place) in &call.save {
-                let Some(value) = read(place, &element, &response) else {
+                let Some(value) = read(place, &answer.element, &response) else {
                     return Err(trouble(&step, Outcome::Retry, format!("the answer does not show `{name}`")));
                 };
                 if name == "token" {
@@ -100,7 +95,7 @@ impl Engine {
         let mut outcome = Outcome::Unchanged;
         for call in self.verb(&Verb::Leave) {
             let step = format!("leave/{}", call.name);
-            if !runs(&step, call, &names)? {
+            if !applies(&step, call, &names)? {
                 continue;
             }
             let response = self.at_the_app(&step, call, &names, at, &Way::default()).await?;
@@ -108,11 +103,11 @@ impl Engine {
             if response.status == http::StatusCode::UNAUTHORIZED {
                 return Ok(Outcome::Unchanged);
             }
-            let verdict = classify::classify(call, &response);
-            if !classify::is_success(verdict.outcome) {
-                return Err(Trouble { status: Some(response.status.as_u16()), ..trouble(&step, verdict.outcome, verdict.reason) });
+            let (answer, _) = Answer::of(call, &response, self.clock.now());
+            if !classify::is_success(answer.outcome) {
+                return Err(answer.trouble(&step));
             }
-            outcome = verdict.outcome;
+            outcome = answer.outcome;
         }
         Ok(outcome)
     }
@@ -140,14 +135,5 @@ impl Engine {
         let answer = self.all("set_password", self.verb(&Verb::SetPassword), &mut names).await;
         self.forget_etag(context);
         Ok(answer?.map_or(Outcome::Unchanged, |answer| answer.outcome))
-    }
-}
-
-/// Whether the step's condition lets it run.
-fn runs(step: &str, call: &Call, names: &Names<'_>) -> Result<bool, Trouble> {
-    match call.condition.as_ref().map(|condition| condition.holds(names)) {
-        None | Some(Ok(true)) => Ok(true),
-        Some(Ok(false) | Err(EvalError::Absent(_))) => Ok(false),
-        Some(Err(error @ EvalError::Type(_))) => Err(trouble(step, Outcome::Invalid, format!("if: {error}"))),
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct Authority<'a> {
     pub(super) id: u64,
 }
 
-/// A request for `call`, `extra` query parameters (paging) included. `in_body` are the names of the body: those of the rest, and perhaps a password.
+/// A request for `call`, `extra` parameters (paging) included: in the query, or in the body where the call says so. `in_body` are the names of the body: those of the rest, and perhaps a password.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing, and run.rs is the only caller")]
 pub(super) fn build(
     step: &str,
@@ -82,9 +82,10 @@ pub(super) fn build(
             query.push((name.clone(), plain(value).map_err(|error| wrong("query", &error))?));
         }
     }
+    let in_body_paged = call.paginate.as_ref().is_some_and(|paginate| paginate.in_body);
     match call.paginate.as_ref().and_then(|paginate| paginate.rison.as_deref()) {
         Some(object) => within_rison(&mut query, object, extra).map_err(&refuse)?,
-        None => query.extend(extra.iter().cloned()),
+        None => query.extend(extra.iter().filter(|_| !in_body_paged).cloned()),
     }
     let url = below(base, &path, &query).ok_or_else(|| refuse("the address would leave its place".to_owned()))?;
     let mut headers = HeaderMap::new();
@@ -100,7 +101,7 @@ pub(super) fn build(
             Err(error) => return Err(wrong("header", &error)),
         }
     }
-    let (body, kind) = body::encode(call, in_body, http, authority).map_err(|error| wrong("body", &error))?;
+    let (body, kind) = body::encode(call, in_body, http, authority, extra).map_err(|error| wrong("body", &error))?;
     if let Some(kind) = kind {
         headers.insert(header::CONTENT_TYPE, value(&kind).map_err(&refuse)?);
     }

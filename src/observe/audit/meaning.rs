@@ -184,7 +184,14 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         }
         "config.rejected" => of(EntityManagement, UPDATE, &["configuration"], &["change"], Failure, Medium),
         "config.loaded" | "key.rotated" => of(EntityManagement, UPDATE, &["configuration"], &["change"], Success, Informational),
-        "config.removed" => of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Success, Informational),
+        "config.removed" | "key.removed" => {
+            of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Success, Informational)
+        }
+        // Lines of this very log that are not there any more.
+        "audit.cut" => {
+            of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Status::Other("Found at the start"), Medium)
+        }
+        "audit.gone" => of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Status::Other("Found at the start"), Low),
         "admin.refused" => of(EntityManagement, UPDATE, &["configuration"], &["denied"], Failure, Low),
         _ if action.starts_with("admin.") => of(EntityManagement, UPDATE, &["configuration"], &["change"], Success, Informational),
         _ => return None,

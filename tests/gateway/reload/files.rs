@@ -538,3 +538,38 @@ async fn files_that_change_are_noticed_without_being_told() {
         is_served(if round == "one" { "one" } else { "two" }).await;
     }
 }
+
+/// What the connection to an admin API is made of, and what goes along to the application, is a file like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_an_admin_connection_are_followed_too() {
+    let provision = "[sign_in]\nmode = \"basic\"\npassword = \"file:../everybody\"\n[provision]\nconnector = \"scim\"\nurl = \"https://127.0.0.1:9\"\n\
+                     token = \"file:../admin.token\"\nca = \"../ca.pem\"\nclient_cert = \"../us.pem\"\nclient_key = \"file:../us.key\"\n";
+    let followed = Followed::with(Arc::new(no_gate), |app| vec![("app", policy_with(APP, app, "", provision))]).await;
+    // Nothing of it is there yet.
+    assert_eq!(followed.get(&Person::default(), APP, "/public").await.status(), 503);
+    for (file, bytes) in
+        [("everybody", b"secret".to_vec()), ("admin.token", b"token".to_vec()), ("us.key", fs::read(cert("vestibule.test.key")).unwrap())]
+    {
+        followed.write(file, bytes);
+    }
+    fs::copy(cert("vestibule.test.pem"), followed.path("us.pem")).unwrap();
+    let watched = followed.following.reloader.files().0;
+    for file in ["everybody", "admin.token", "ca.pem", "us.pem", "us.key"] {
+        let is_it = |path: &std::path::PathBuf| path.parent().unwrap().canonicalize().unwrap().join(path.file_name().unwrap()) == followed.path(file);
+        assert!(watched.iter().any(is_it), "{file}: {watched:?}");
+    }
+    followed.following.watch();
+    fs::copy(cert("ca.pem"), followed.path("ca.pem")).unwrap();
+    within("the authority", async {
+        while followed.get(&Person::default(), APP, "/public").await.status() != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // One that is no certificate is noticed as well, and what was there keeps serving.
+    let mut count = followed.following.reloader.count();
+    count.mark_unchanged();
+    followed.write("us.pem", "nonsense");
+    within("a reload", count.changed()).await.unwrap();
+    assert_eq!(followed.get(&Person::default(), APP, "/public").await.status(), 200);
+}

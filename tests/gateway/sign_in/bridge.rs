@@ -2,15 +2,20 @@
 
 use super::World;
 use super::keeper::{Keeper, Manners};
-use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, Wire, within};
+use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, Wire, answering, within};
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 use vestibule::connector::model::Model;
+use vestibule::entropy::OsEntropy;
+use vestibule::identity::SubjectId;
 use vestibule::policy::{Policy, Surroundings, compile};
 use vestibule::source::SourceFile;
+use vestibule::state::seal::Sealer;
+use vestibule::state::sqlite::Store;
+use vestibule::state::{AccountKey, PersonSecretStore as _};
 
 const CONNECTOR: &str = r#"
 connector   = "formy"
@@ -125,23 +130,9 @@ struct State {
 
 impl FormApp {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = Arc::clone(&state);
-        drop(tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                let shared = Arc::clone(&shared);
-                drop(tokio::spawn(async move {
-                    let mut wire = Wire::new(tcp);
-                    if let Some(request) = wire.request().await {
-                        let answer = shared.lock().unwrap().answer(request);
-                        wire.send(answer).await;
-                        wire.close().await;
-                    }
-                }));
-            }
-        }));
+        let at = answering(move |request| shared.lock().unwrap().answer(request)).await;
         Self { at, state }
     }
 
@@ -323,8 +314,8 @@ async fn a_session_that_the_app_has_ended_is_begun_anew_and_not_for_ever() {
     app.end_all_sessions();
     app.seen();
     assert_eq!(world.page(&mut ada, "/issues").await.text(), "you are ada");
-    assert_eq!(app.count("POST /login"), 1);
-    assert_ne!(app.state.lock().unwrap().accounts["ada"], old, "a password for each sign-in");
+    assert_eq!((app.count("POST /login"), app.count("PUT /admin/users/ada/password")), (1, 0));
+    assert_eq!(app.state.lock().unwrap().accounts["ada"], old, "one password for every sign-in");
     assert_eq!(world.page(&mut ada, "/issues").await.text(), "you are ada", "the browser has the new cookie");
 
     // The form refuses from now on.
@@ -337,7 +328,89 @@ async fn a_session_that_the_app_has_ended_is_begun_anew_and_not_for_ever() {
     for _ in 0..5 {
         assert_eq!(world.page(&mut ada, "/").await.status(), 502);
     }
-    assert_eq!(app.count("POST /login"), 1, "not once for every page");
+    let tries = || (app.count("POST /login"), app.count("PUT /admin/users/ada/password"));
+    assert_eq!(tries(), (2, 1), "once with the password it had, once with a new one, and not for every page");
+    // …and no new one a while later: the last has never let anybody in.
+    world.whole.advance_s(61);
+    let last = app.state.lock().unwrap().accounts["ada"].clone();
+    assert_eq!(world.page(&mut ada, "/").await.status(), 502);
+    assert_eq!((tries(), app.state.lock().unwrap().accounts["ada"].clone()), ((3, 2), last));
+    app.state.lock().unwrap().refused.clear();
+    world.whole.advance_s(61);
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+}
+
+#[tokio::test]
+async fn a_password_is_set_anew_when_it_was_changed_at_the_app_and_when_it_is_due() {
+    let (world, app) = bridged("[sign_in]\nmode = \"session_bridge\"\nrotate = \"7d\"\n").await;
+    let mut ada = Person::default();
+    world.sign_in(&mut ada, "ada").await;
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    let password = || app.state.lock().unwrap().accounts["ada"].clone().unwrap();
+    let first = password();
+    // They set one of their own there, which ends their sessions.
+    drop(app.state.lock().unwrap().accounts.insert("ada".to_owned(), Some("of my own".to_owned())));
+    app.end_all_sessions();
+    app.seen();
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    let second = password();
+    assert_eq!((app.count("POST /login"), app.count("PUT /admin/users/ada/password")), (2, 1));
+    assert!(second != first && second != "of my own");
+    // A week later.
+    app.seen();
+    for (days, sets) in [(6, 0), (2, 1), (1, 0)] {
+        world.whole.advance_s(days * 86_400);
+        world.sign_in(&mut ada, "ada").await;
+        app.end_all_sessions();
+        assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+        assert_eq!(app.count("PUT /admin/users/ada/password"), sets, "after {days} more days");
+        app.seen();
+    }
+    assert_ne!(password(), second);
+}
+
+#[tokio::test]
+async fn two_gateways_on_one_store_share_a_password_and_end_nobody_s_session() {
+    let (world, app) = bridged("").await;
+    let (compiled, url, op) = (policy(&app, ""), format!("sqlite:{}", world.whole.folder.path().join("v.db").display()), Arc::clone(&world.whole.op));
+    let issuer = op.issuer.clone();
+    let mut whole = Whole::loaded(
+        |_| vec![compiled],
+        |gateway| {
+            gateway.state.url = url;
+            gateway.idps[0].issuer = issuer;
+        },
+    )
+    .await;
+    whole.op = op;
+    let second = World { whole, keeper: Keeper::start(Manners::default()).await };
+    let (mut ada, mut phone) = (Person::default(), Person::default());
+    world.sign_in(&mut ada, "ada").await;
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    second.sign_in(&mut phone, "ada").await;
+    for _ in 0..3 {
+        assert_eq!(second.page(&mut phone, "/").await.text(), "you are ada");
+        assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    }
+    assert_eq!((app.count("POST /login"), app.count("PUT /admin/users/ada/password")), (2, 1), "a session each, by one password");
+
+    // Both make one at once: the first to write it down decides, and nobody is left outside.
+    let sealer = Sealer::new(&"a key for tests that is long enough to be one".into(), Arc::new(OsEntropy::default())).unwrap();
+    let store = Store::open(&format!("sqlite:{}", world.whole.folder.path().join("v.db").display()), sealer).await.unwrap();
+    let key = AccountKey { upstream: "app".to_owned(), subject: SubjectId { issuer: world.whole.op.issuer.clone(), subject: "ada".to_owned() } };
+    store.drop_person_secret(&key).await.unwrap();
+    app.end_all_sessions();
+    app.seen();
+    let _either = tokio::join!(world.page(&mut ada, "/"), second.page(&mut phone, "/"));
+    for _ in 0..2 {
+        assert_eq!(second.page(&mut phone, "/").await.text(), "you are ada");
+        assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    }
+    let kept = store.person_secret(&key).await.unwrap().unwrap();
+    assert_eq!(app.state.lock().unwrap().accounts["ada"].as_deref(), Some(kept.secret.expose_secret()));
+    let set: Vec<_> =
+        app.seen().into_iter().filter(|request| request.line().starts_with("PUT ")).map(|request| request.json()["password"].clone()).collect();
+    assert!((1..=2).contains(&set.len()) && set.iter().all(|password| password == kept.secret.expose_secret()), "one password, whoever set it");
 }
 
 #[tokio::test]

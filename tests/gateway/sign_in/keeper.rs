@@ -1,12 +1,11 @@
 //! An application that keeps sessions of its own: it believes a header once, and its cookie ever after.
 
-use crate::whole::{Answer, Wire};
+use crate::whole::{Answer, answering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 
 /// What it answers to whom it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,24 +57,9 @@ pub(crate) fn base64(text: &str) -> String {
 
 impl Keeper {
     pub(crate) async fn start(manners: Manners) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = Arc::clone(&state);
-        drop(tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                let shared = Arc::clone(&shared);
-                drop(tokio::spawn(async move {
-                    let mut wire = Wire::new(tcp);
-                    // One request for a connection: nothing here is about keeping them open.
-                    if let Some(request) = wire.request().await {
-                        let answer = shared.lock().unwrap().answer(request, manners);
-                        wire.send(answer).await;
-                        wire.close().await;
-                    }
-                }));
-            }
-        }));
+        let at = answering(move |request| shared.lock().unwrap().answer(request, manners)).await;
         Self { at, state }
     }
 

@@ -23,6 +23,8 @@ pub(crate) trait RealApp {
     fn port(&self) -> u16;
     /// The account called exactly so.
     async fn show(&self, login: &str) -> Option<Seen>;
+    /// Logins of everybody there is, switched off or not, sorted.
+    async fn everybody(&self) -> Vec<String>;
     /// Makes an account as somebody before the gateway would have.
     async fn add(&self, login: &str);
     /// Takes an account away behind the gateway's back.
@@ -96,6 +98,10 @@ impl RealApp for OctoPrint {
         let mut groups: Vec<String> = user["groups"].as_array().expect("a list").iter().filter_map(|one| one.as_str().map(str::to_owned)).collect();
         groups.sort();
         Some(Seen { active: user["active"] == true, groups })
+    }
+
+    async fn everybody(&self) -> Vec<String> {
+        names(&self.ask("GET", "/users", None).await.json()["users"], "name")
     }
 
     async fn add(&self, login: &str) {
@@ -173,6 +179,14 @@ impl RealApp for InfluxDb {
         Some(Seen { active: !groups.is_empty(), groups })
     }
 
+    async fn everybody(&self) -> Vec<String> {
+        let users = self.ask("SHOW USERS").await;
+        let rows = users["series"][0]["values"].as_array().expect("a list");
+        let mut out: Vec<String> = rows.iter().map(|row| row[0].as_str().expect("a name").to_owned()).collect();
+        out.sort();
+        out
+    }
+
     async fn add(&self, login: &str) {
         let made = self.ask(&format!("CREATE USER \"{login}\" WITH PASSWORD 'set by hand'")).await;
         assert_eq!(made.get("error"), None, "{made}");
@@ -211,6 +225,10 @@ impl RealApp for Redmine {
         let id = redmine_id(self, login).await?;
         let user = redmine(self, "GET", &format!("/users/{id}.json?include=groups"), None).await.json()["user"].clone();
         Some(Seen { active: user["status"] == 1, groups: names(&user["groups"], "name") })
+    }
+
+    async fn everybody(&self) -> Vec<String> {
+        names(&redmine(self, "GET", "/users.json?status=&limit=100", None).await.json()["users"], "login")
     }
 
     async fn add(&self, login: &str) {
@@ -301,6 +319,10 @@ impl RealApp for Zabbix {
         Some(Seen { active: groups.iter().all(|group| group["users_status"] == "0"), groups: names(&user["usrgrps"], "name") })
     }
 
+    async fn everybody(&self) -> Vec<String> {
+        names(&self.ask("user.get", json!({ "output": ["username"] })).await, "username")
+    }
+
     async fn add(&self, login: &str) {
         let user = json!({ "username": login, "passwd": "Set-by-h4nd-once", "roleid": "1", "usrgrps": [{ "usrgrpid": "8" }] });
         self.ask("user.create", user).await;
@@ -386,6 +408,11 @@ impl RealApp for Synapse {
     async fn show(&self, login: &str) -> Option<Seen> {
         let user = self.ask("GET", &format!("/v2/users/@{login}:lab.test"), None).await;
         (user.status == 200).then(|| Seen { active: user.json()["locked"] == false && user.json()["deactivated"] == false, groups: Vec::new() })
+    }
+
+    async fn everybody(&self) -> Vec<String> {
+        // Whoever is deactivated is no longer anybody.
+        names(&self.ask("GET", "/v2/users?limit=100&guests=false&locked=true&deactivated=false", None).await.json()["users"], "name")
     }
 
     async fn add(&self, login: &str) {
