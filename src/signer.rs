@@ -1,8 +1,12 @@
 //! The identity JWT that applications verify.
 //!
 //! Lives here: [`Signer`], ES256 over claims that somebody else decided (`provision/`), and the JWKS under which it is verified. Keys come from the
-//! [`KeyStore`], made on first start. Apart from `session/` and `provision/` because the private key must not be in reach of either. It must never know
+//! [`KeyStore`], made on first start; [`SharedSigner`], HS256 for an application that knows nothing else. Apart from `session/` and `provision/` because the private key must not be in reach of either. It must never know
 //! what the claims mean.
+
+mod shared;
+
+pub use shared::{SHARED_BYTES_MIN, SharedSigner};
 
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
@@ -31,6 +35,12 @@ pub enum SignError {
     /// `aud` is not one non-empty string: a token for nobody in particular would be good anywhere (`ALBeast`).
     #[error("a token needs one audience")]
     Audience,
+    /// A secret that somebody could find out by trying.
+    #[error("a secret of {bytes} bytes is too short to sign with: HS256 needs {SHARED_BYTES_MIN} or more (RFC 7518 3.2)")]
+    Short {
+        /// How many it has.
+        bytes: usize,
+    },
     /// A stored key is not a P-256 key pair, or its halves do not belong together.
     #[error("signing key {kid} in the state store is not usable")]
     Key {
@@ -187,19 +197,8 @@ impl Signer {
     ///
     /// # Errors
     /// [`SignError::Lifetime`], [`SignError::Audience`], [`SignError::Crypto`].
-    pub fn sign(&self, mut claims: Map<String, Value>, now: Timestamp, ttl_s: i64) -> Result<String, SignError> {
-        if !(1..=TTL_S_MAX).contains(&ttl_s) {
-            return Err(SignError::Lifetime(ttl_s));
-        }
-        if claims.get("aud").and_then(Value::as_str).is_none_or(str::is_empty) {
-            return Err(SignError::Audience);
-        }
-        let issued_at = now.seconds();
-        claims.insert("iss".to_owned(), Value::from(self.issuer.as_str()));
-        claims.insert("iat".to_owned(), Value::from(issued_at));
-        claims.insert("nbf".to_owned(), Value::from(issued_at));
-        claims.insert("exp".to_owned(), Value::from(issued_at.saturating_add(ttl_s)));
-        claims.insert("jti".to_owned(), Value::from(URL_SAFE_NO_PAD.encode(self.entropy.bytes::<16>())));
+    pub fn sign(&self, claims: Map<String, Value>, now: Timestamp, ttl_s: i64) -> Result<String, SignError> {
+        let claims = registered(claims, &self.issuer, now, ttl_s, self.entropy.as_ref())?;
         let keys = self.keys.load();
         let key = keys.get(signing(&keys, now)).ok_or_else(|| SignError::Crypto("there is no key".into()))?;
         jsonwebtoken::encode(&key.header, &claims, &key.key).map_err(|error| SignError::Crypto(Box::new(error)))
@@ -225,6 +224,29 @@ impl Signer {
         };
         keys.iter().zip(states(&keys, now)).enumerate().map(one).collect()
     }
+}
+
+/// `claims` with those of RFC 7519 4.1 that are ours.
+fn registered(
+    mut claims: Map<String, Value>,
+    issuer: &str,
+    now: Timestamp,
+    ttl_s: i64,
+    entropy: &dyn Entropy,
+) -> Result<Map<String, Value>, SignError> {
+    if !(1..=TTL_S_MAX).contains(&ttl_s) {
+        return Err(SignError::Lifetime(ttl_s));
+    }
+    if claims.get("aud").and_then(Value::as_str).is_none_or(str::is_empty) {
+        return Err(SignError::Audience);
+    }
+    let issued_at = now.seconds();
+    claims.insert("iss".to_owned(), Value::from(issuer));
+    claims.insert("iat".to_owned(), Value::from(issued_at));
+    claims.insert("nbf".to_owned(), Value::from(issued_at));
+    claims.insert("exp".to_owned(), Value::from(issued_at.saturating_add(ttl_s)));
+    claims.insert("jti".to_owned(), Value::from(URL_SAFE_NO_PAD.encode(entropy.bytes::<16>())));
+    Ok(claims)
 }
 
 /// Which of `keys`, the newest first, signs at `now`: the newest that has been published for long enough; the first of all had nobody before it.

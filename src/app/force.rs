@@ -353,6 +353,7 @@ impl Swap {
                 secrets.push(password);
             }
             let of_paths = policy.paths.iter().flat_map(|section| &section.secret_headers);
+            secrets.extend(policy.jwt.as_ref().and_then(|jwt| jwt.secret.as_ref()));
             secrets.extend(policy.secret_headers.iter().chain(of_paths).map(|header| &header.secret));
             if let Some(provision) = &policy.provision {
                 let credential = &provision.credential;
@@ -474,6 +475,7 @@ impl Swap {
         let mut connectors = force.retired.clone();
         connectors.extend(force.apps.iter().filter_map(Served::seated));
         provision.install(connectors);
+        provision.share(force.apps.iter().filter_map(|app| Some((app.policy.name.clone(), app.parts.signer.clone()?))).collect());
         pages.change(force.gateway.pages.clone());
         tokens.limit(force.gateway.session.idle_ms);
         live.limit(force.gateway.session.idle_ms, force.gateway.session.max_ms);

@@ -155,6 +155,14 @@ pub enum StartError {
         /// The header.
         name: String,
     },
+    /// A secret of `[jwt]` that nothing should be signed with.
+    #[error("{file}: jwt.secret: {cause}")]
+    JwtSecret {
+        /// The policy.
+        file: String,
+        /// Why not.
+        cause: crate::signer::SignError,
+    },
     /// The state key.
     #[error("{0}")]
     Seal(#[from] crate::state::seal::SealError),
@@ -390,6 +398,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let exporter = otlp.map(|exporter| tokio::spawn(exporter.run(background.clone())));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone())));
+    drop(tokio::spawn(wiring::give_back(Arc::clone(&provision), Arc::clone(&live), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::fold(store.clone(), FOLD_EVERY, background.clone())));
     for listener in sockets.redirect {

@@ -8,12 +8,14 @@ use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate};
 use crate::policy::path::CanonicalPath;
 use crate::provision::{Desk, Ensured};
 use crate::request::Routes;
+use crate::session::LiveSessions;
 use crate::signer::KeyRing;
 use crate::state::{LoginStore, sqlite};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 /// The routes, as the login desk asks for them; and the console, which has no route.
@@ -106,6 +108,22 @@ pub(super) async fn tidy_keys(keys: KeyRing, every: Duration, stop: Cancellation
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+/// Has the desk give back what ended sign-ons got at apps. What it falls behind on is given back when no sign-on is as old any more.
+pub(super) async fn give_back(desk: Arc<Desk>, live: Arc<LiveSessions>, every: Duration, stop: CancellationToken) {
+    let (mut endings, mut ticks) = (live.endings(), tokio::time::interval(every));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            ended = endings.recv() => match ended {
+                Ok(id) => desk.leave_ended(id),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
+            _ = ticks.tick() => desk.leave_older(live.max_ms()),
         }
     }
 }

@@ -379,6 +379,13 @@ const JWT: Section = Section {
     doc: "A signed token to inject.",
     keys: &[
         Key::new("header", Kind::Text, "header that carries it").default("X-JWT-Assertion"),
+        Key::new("prefix", Kind::Text, "what stands before it there, such as \"Bearer \" for the header Authorization").default("nothing"),
+        Key::new(
+            "secret",
+            Kind::Secret,
+            "signed with HS256 under this secret, of 32 bytes or more, for an application that can verify nothing else: it shares the secret with the gateway, and with nobody more, for whoever has it can be anybody there; each application has its own",
+        )
+        .default("signed with ES256 by the gateway's own key"),
         Key::new("audience", Kind::Text, "`aud`").default("the host"),
         Key::new("ttl", Kind::Duration, "lifetime, at most 5m").default("5m"),
         Key::new("claims", Kind::Map(&Kind::Templates), "further claims"),

@@ -114,7 +114,8 @@ impl SignIn {
             .any(|sign| matches!(sign, Rejected::Body { status: read, text: pattern } if *read == status && pattern.is_match(&text)))
     }
 
-    fn leads_in(&self, place: &str) -> bool {
+    /// Whether `place`, path and query, is where the app learns who it is.
+    pub fn leads_in(&self, place: &str) -> bool {
         self.login_url.as_deref().is_some_and(|login| place.split(['?', '#']).next() == Some(login))
     }
 }

@@ -8,7 +8,7 @@
 //! Whoever is killed between the two leaves one that has never let anybody in; it is set again, not replaced.
 
 use super::{Counter, Desk, Order};
-use crate::connector::{Context, Entered, Outcome, Trouble};
+use crate::connector::{Context, DoorKey, Entered, Outcome, Trouble};
 use crate::fault::PublicMessage;
 use crate::state::{PersonSecret, StoreError};
 use secrecy::SecretString;
@@ -24,7 +24,14 @@ pub(super) type Refused = (PublicMessage, String);
 
 impl Desk {
     /// Signs the person of `context` in at the app, which is at `at`, by their own password.
-    pub(super) async fn bridge(&self, order: &Order, counter: &Counter, context: Context<'_>, at: &Url) -> Result<Entered, Refused> {
+    pub(super) async fn bridge(
+        &self,
+        order: &Order,
+        counter: &Counter,
+        context: Context<'_>,
+        at: &Url,
+        device: &str,
+    ) -> Result<Entered, Refused> {
         let account_id = context.account_id.unwrap_or_default();
         let (mut secret, mut is_ours) = match self.known(order).await? {
             Some(known) if self.is_good(order, &known, account_id) => (known, false),
@@ -39,7 +46,7 @@ impl Desk {
                 set_at_the_app(counter, context, &secret).await?;
                 is_set = true;
             }
-            let trouble = match counter.connector.enter(context, at, &secret.secret).await {
+            let trouble = match counter.connector.enter(context, at, DoorKey { secret: &secret.secret, device }).await {
                 Ok(entered) => {
                     if secret.proven_at.is_none() {
                         self.parts

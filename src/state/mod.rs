@@ -74,6 +74,19 @@ impl SecretHash {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SignOnId(pub [u8; 16]);
 
+impl SignOnId {
+    /// As operators read and write it: 32 hex digits.
+    pub fn name(self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// The one of this name; `None` for what is no name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(name, &mut bytes).ok().map(|()| Self(bytes))
+    }
+}
+
 /// A person's sign-on: one browser, one provider, every app.
 #[derive(Clone, PartialEq)]
 pub struct SignOn {
@@ -116,8 +129,6 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     async fn create_app_session(&self, cookie: SecretHash, sign_on: SignOnId, app: &str, at: Timestamp) -> Result<(), StoreError>;
     /// The app session with this cookie: app name and its sign-on, when neither has ended.
     async fn app_session(&self, cookie: SecretHash) -> Result<Option<(String, SignOn)>, StoreError>;
-    /// Every sign-on that has not been ended, run out or not.
-    async fn live_sign_ons(&self) -> Result<Vec<SignOn>, StoreError>;
     /// Sign-ons that have not ended, in the order of their ids: at most `limit` of those after `after`. Whether one has run out is told by its times.
     async fn sign_ons_after(&self, after: Option<SignOnId>, limit: u32) -> Result<Vec<SignOn>, StoreError>;
     /// Names of the apps this sign-on has sessions in.
@@ -495,26 +506,14 @@ impl<T: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + Inci
 mod tests {
     use super::{PendingLogin, SecretHash, SignOn, SignOnId, SigningKey};
     use crate::clock::Timestamp;
-    use crate::identity::{Groups, Identity, SubjectId};
+    use crate::identity::Identity;
 
     #[test]
     fn nothing_secret_is_printed() {
         let at = Timestamp::from_seconds(1);
-        let identity = Identity {
-            subject: SubjectId { issuer: "https://idp.example".to_owned(), subject: "ada".to_owned() },
-            idp: "corp".to_owned(),
-            email: None,
-            email_verified: false,
-            name: None,
-            given_name: None,
-            family_name: None,
-            username: None,
-            groups: Groups::Unknown,
-            claims: serde_json::Map::new(),
-        };
         let sign_on = SignOn {
             id: SignOnId([1; 16]),
-            identity,
+            identity: Identity::bare("corp", "https://idp.example", "ada"),
             auth_time: at,
             created_at: at,
             last_seen: at,
@@ -538,6 +537,15 @@ mod tests {
         let key = SigningKey { kid: "k".to_owned(), pkcs8: vec![222; 9].into(), public: Vec::new(), created_at: at };
         let printed = format!("{sign_on:?} {pending:?} {key:?}");
         assert!(!printed.contains("SECRET") && !printed.contains("222"), "{printed}");
+    }
+
+    #[test]
+    fn a_name_reads_back_and_nothing_else_does() {
+        let id = SignOnId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 250, 251, 252, 253, 255]);
+        assert_eq!((id.name().as_str(), SignOnId::of_name(&id.name())), ("000102030405060708090afafbfcfdff", Some(id)));
+        for no in ["", "0", "zz", &"0".repeat(31), &"0".repeat(33), &"+".repeat(32), "é".repeat(16).as_str()] {
+            assert_eq!(SignOnId::of_name(no), None, "{no}");
+        }
     }
 
     #[test]

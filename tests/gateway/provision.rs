@@ -6,6 +6,7 @@ mod engines;
 mod faults;
 mod kills;
 mod leaving;
+mod named;
 mod people;
 mod rehearsal;
 mod rows;

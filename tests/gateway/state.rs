@@ -89,22 +89,16 @@ fn key(subject: &str) -> AccountKey {
 
 fn record(subject: &str, account_id: Option<&str>, login: Option<&str>) -> AccountRecord {
     AccountRecord {
-        key: key(subject),
         state: AccountState::Active,
         origin: Some(Origin::Created),
         account_id: account_id.map(str::to_owned),
         login: login.map(str::to_owned),
         applied: json!({ "attributes": { "mail": "zelda-1@example.org" }, "groups": ["wizards-of-quux"] }),
         desired_fp: Some("fp".to_owned()),
-        policy_revision: "r1".to_owned(),
-        in_doubt: None,
         attempts: 3,
         last_error: Some("create: retry".to_owned()),
         verified_at: Some(T0),
-        awaiting: None,
-        seat_approved_at: None,
-        join_approved_at: None,
-        failed_at: None,
+        ..AccountRecord::empty(key(subject), "r1")
     }
 }
 

@@ -60,9 +60,8 @@ pub(super) fn encode(
             let signed = base64::engine::general_purpose::STANDARD.encode(form(fields, names)?);
             let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
             let tag = hmac::sign(&key, signed.as_bytes());
-            let hex = tag.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
             let mut out = form_urlencoded::Serializer::new(String::new());
-            out.append_pair(payload, &signed).append_pair(signature, &hex);
+            out.append_pair(payload, &signed).append_pair(signature, &hex::encode(tag));
             (Bytes::from(out.finish()), Some(FORM.to_owned()))
         }
     })

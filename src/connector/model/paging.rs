@@ -6,7 +6,7 @@ use crate::source::{Node, Table};
 
 pub(super) fn paginate(reader: &mut Reader<'_>, node: &Node, body: &Body) -> Option<Paginate> {
     let table = reader.table(node)?;
-    reader.keys(table, "`paginate`", &["style", "items", "total", "parameter", "first", "size", "limit", "max_pages", "from", "in"]);
+    reader.keys(table, "`paginate`", &["style", "items", "total", "parameter", "first", "size", "limit", "max_pages", "from", "in", "rison"]);
     let Some(style) = table.get("style") else {
         reader.error_help("missing-key", &node.span, "`paginate` needs a `style`", "offset, page, cursor or link");
         return None;
@@ -42,7 +42,11 @@ pub(super) fn paginate(reader: &mut Reader<'_>, node: &Node, body: &Body) -> Opt
         }
     };
     let in_body = in_body(reader, table, body, &style);
-    Some(Paginate { style, items, total, pages_max, in_body })
+    let rison = reader.text_at(table, "rison");
+    if let Some(entry) = table.get("rison").filter(|_| in_body) {
+        reader.error_help("contradiction", &entry.node.span, "the place in the list cannot go into the query and into the body", "leave `in` or `rison` out");
+    }
+    Some(Paginate { style, items, total, pages_max, in_body, rison })
 }
 
 /// `in = "body"`: for apps whose lists are asked for by POST.

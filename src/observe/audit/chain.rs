@@ -10,7 +10,6 @@
 
 use super::end::{EndRecord, EndWriter, Found};
 use crate::state::seal::Sealer;
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -60,12 +59,7 @@ impl ChainKey {
     }
 
     pub(super) fn hash(&self, covered: &str) -> String {
-        let mac = self.0.lookup("audit chain", &[covered]);
-        mac.iter().fold(String::with_capacity(DIGITS), |mut out, byte| {
-            // Writing to a String cannot fail.
-            write!(out, "{byte:02x}").unwrap_or_default();
-            out
-        })
+        hex::encode(self.0.lookup("audit chain", &[covered]))
     }
 }
 

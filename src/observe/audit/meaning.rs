@@ -153,11 +153,13 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         "login.succeeded" | "signin.bridged" => of(Authentication, LOGON, &["authentication"], &["start"], Success, Informational),
         // A token is a script's sign-in.
         "login.failed" | "token.refused" => of(Authentication, LOGON, &["authentication"], &["start"], Failure, Low),
-        "logout" | "session.revoked" | "session.expired" => {
+        "logout" | "session.revoked" | "session.expired" | "signout.bridged" => {
             of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Success, Informational)
         }
         // The app did not know somebody whom we know.
         "signin.rejected" | "signin.failed" => of(Authentication, LOGON, &["authentication"], &["info"], Failure, Medium),
+        // A token of the app's that may still be good.
+        "signout.failed" => of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Failure, Medium),
         "access.denied" => of(HttpActivity, Method, &["web"], &["denied"], Failure, Low),
         "account.created" => of(AccountChange, CREATE, &["iam"], &["user", "creation"], Success, Informational),
         "account.enabled" => of(AccountChange, ENABLE, &["iam"], &["user", "change"], Success, Informational),

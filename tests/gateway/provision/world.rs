@@ -492,6 +492,11 @@ pub(crate) fn linking(by: &[MatchBy], on_existing: OnExisting) -> Arc<Policy> {
     })
 }
 
+/// Whose record it is that `person(subject, …)` has at `app`.
+pub(crate) fn key_at(app: &str, subject: &str) -> AccountKey {
+    AccountKey { upstream: app.into(), subject: SubjectId { issuer: "https://idp.example".into(), subject: subject.into() } }
+}
+
 pub(crate) fn person(subject: &str, username: &str, groups: &[&str]) -> Identity {
     Identity {
         subject: SubjectId { issuer: "https://idp.example".into(), subject: subject.into() },
@@ -600,8 +605,7 @@ impl World {
     }
 
     pub(crate) async fn record(&self, subject: &str) -> Option<AccountRecord> {
-        let subject = SubjectId { issuer: "https://idp.example".into(), subject: subject.into() };
-        self.store.account(&AccountKey { upstream: "wiki".into(), subject }).await.unwrap()
+        self.store.account(&key_at("wiki", subject)).await.unwrap()
     }
 }
 

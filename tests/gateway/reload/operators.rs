@@ -345,29 +345,21 @@ async fn users_are_listed_approved_and_forgotten_by_the_command_line() {
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::default());
     let sealer = Sealer::new(&"a key for tests that is long enough to be one".into(), entropy).unwrap();
     let store = sqlite::Store::open(&format!("sqlite:{}", served.folder.path().join("v.db").display()), sealer).await.unwrap();
-    let key = AccountKey { upstream: "wiki".to_owned(), subject: SubjectId { issuer: "https://idp".to_owned(), subject: "s-1".to_owned() } };
     let now = SystemClock.now();
-    let Lease::Held(fence, _) = store.lease(&key, "t", now, now.plus_ms(9_000)).await.unwrap() else { panic!("held") };
-    let record = AccountRecord {
-        key: key.clone(),
-        state: AccountState::AwaitingApproval,
-        origin: None,
-        account_id: None,
-        login: Some("ada".to_owned()),
-        applied: json!({}),
-        desired_fp: None,
-        policy_revision: String::new(),
-        in_doubt: None,
-        attempts: 0,
-        last_error: None,
-        verified_at: None,
-        awaiting: Some(Awaiting::Account),
-        seat_approved_at: None,
-        join_approved_at: None,
-        failed_at: None,
+    let waits = async |issuer: &str, subject: &str, login: &str| {
+        let key = AccountKey { upstream: "wiki".to_owned(), subject: SubjectId { issuer: issuer.to_owned(), subject: subject.to_owned() } };
+        let Lease::Held(fence, _) = store.lease(&key, "t", now, now.plus_ms(9_000)).await.unwrap() else { panic!("held") };
+        let record = AccountRecord {
+            state: AccountState::AwaitingApproval,
+            login: Some(login.to_owned()),
+            applied: json!({}),
+            awaiting: Some(Awaiting::Account),
+            ..AccountRecord::empty(key.clone(), "")
+        };
+        store.save(&record, fence).await.unwrap();
+        store.release(&key, fence).await.unwrap();
     };
-    store.save(&record, fence).await.unwrap();
-    store.release(&key, fence).await.unwrap();
+    waits("https://idp", "s-1", "ada").await;
     let (code, text) = users(&["list", "--waiting"]);
     assert!(code == Some(0) && text.contains("awaiting approval") && text.contains("waits for a yes: account"), "{text}");
     let (code, text) = users(&["approve", "wiki", "nobody"]);
@@ -383,6 +375,31 @@ async fn users_are_listed_approved_and_forgotten_by_the_command_line() {
     assert_eq!(users(&["forget", "wiki", "ada", "--yes"]).0, Some(0));
     assert_eq!(users(&["list"]).1, "nobody\n");
     served.audited(|event| event["action"] == "approval.granted");
+
+    // Two providers call somebody the same: nothing is done, and each line that is suggested means one of them.
+    waits("https://idp", "bo", "bo").await;
+    waits("http://127.0.0.1:9", "bo", "bo-2").await;
+    for deed in [["show"].as_slice(), &["approve"], &["retry"], &["forget", "--yes"], &["relink", "--account", "7"]] {
+        let (code, text) = users(&[deed, &["wiki", "bo"]].concat());
+        let suggested = format!("vestibule users {} wiki bo --issuer https://idp", deed[0]);
+        assert!(code == Some(2) && text.contains("`bo` fits 2 people at wiki; nothing was done") && text.contains(&suggested), "{text}");
+        assert!(text.contains("# bo, account bo-2, awaiting approval") && deed[1..].iter().all(|word| text.contains(word)), "{text}");
+    }
+    assert_eq!(users(&["list", "--waiting"]).1.lines().count(), 3, "the head, and both");
+    let (code, text) = users(&["approve", "wiki", "bo", "--idp", "nobody"]);
+    assert!(code == Some(2) && text.contains("there is no provider `nobody`; there is corp"), "{text}");
+    let (code, text) = users(&["approve", "wiki", "bo", "--issuer", "https://idp", "--idp", "corp"]);
+    assert!(code == Some(2) && text.contains("cannot be used with"), "{text}");
+    assert_eq!(users(&["approve", "wiki", "bo", "--idp", "corp"]).0, Some(0));
+    for (flag, lines) in [("--failed", 3), ("--drifted", 1), ("--left", 1)] {
+        assert_eq!(users(&["list", flag]).1.lines().count(), lines, "{flag}");
+    }
+    assert_eq!(users(&["list", "--failed", "--waiting"]).0, Some(2));
+    let (_, text) = users(&["list", "--waiting", "--json"]);
+    let left: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["issuer"]), (1, &json!("https://idp")), "{text}");
+    assert_eq!(users(&["approve", "wiki", "bo", "--issuer", "https://idp"]).0, Some(0));
+    assert_eq!(users(&["list", "--waiting"]).1, "nobody\n");
     store.close().await;
 }
 

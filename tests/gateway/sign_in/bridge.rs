@@ -2,13 +2,12 @@
 
 use super::World;
 use super::keeper::{Keeper, Manners};
-use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, Wire};
+use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, Wire, answering, within};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 use vestibule::connector::model::Model;
 use vestibule::entropy::OsEntropy;
 use vestibule::identity::SubjectId;
@@ -85,9 +84,17 @@ name     = "exchange"
 effect   = "read"
 if       = "settings.by == 'token'"
 post     = "/exchange"
-body     = { type = "jwt", token = "{secret}" }
+body     = { type = "jwt", token = "{secret}", device = "{device}" }
+select   = { where = { "/user" = "{account.login}" } }
 save     = { token = "/access_token" }
 classify = [{ status = 200, outcome = "done" }, { status = 403, outcome = "denied" }]
+
+[[leave]]
+name     = "out"
+effect   = "write"
+post     = "/give-back"
+headers  = { Authorization = "Bearer {secret}" }
+classify = [{ status = 200, outcome = "done" }]
 
 [settings.by]
 summary = "how people get in"
@@ -111,6 +118,10 @@ struct State {
     accounts: HashMap<String, Option<String>>,
     sessions: HashMap<String, String>,
     tokens: HashMap<String, String>,
+    /// Names of sessions that tokens were asked for with.
+    devices: Vec<String>,
+    /// Whom the exchange signs in whatever the token says.
+    mistaken_for: Option<String>,
     next: usize,
     seen: Vec<Answer>,
     /// Logins that the form refuses, whatever the password.
@@ -119,23 +130,9 @@ struct State {
 
 impl FormApp {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = Arc::clone(&state);
-        drop(tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                let shared = Arc::clone(&shared);
-                drop(tokio::spawn(async move {
-                    let mut wire = Wire::new(tcp);
-                    if let Some(request) = wire.request().await {
-                        let answer = shared.lock().unwrap().answer(request);
-                        wire.send(answer).await;
-                        wire.close().await;
-                    }
-                }));
-            }
-        }));
+        let at = answering(move |request| shared.lock().unwrap().answer(request)).await;
         Self { at, state }
     }
 
@@ -194,9 +191,16 @@ impl State {
                     self.next += 1;
                     let token = format!("syt-{}", self.next);
                     self.tokens.insert(token.clone(), who.to_owned());
-                    json_answer("200 OK", &json!({ "access_token": token }))
+                    self.devices.push(request.json()["device"].as_str().unwrap().to_owned());
+                    json_answer("200 OK", &json!({ "access_token": token, "user": self.mistaken_for.as_deref().unwrap_or(who) }))
                 }
                 _ => json_answer("403 Forbidden", &json!({})),
+            }
+        } else if path == "/give-back" {
+            let token = request.get("authorization").unwrap_or_default().replace("Bearer ", "");
+            match self.tokens.remove(&token) {
+                Some(_) => json_answer("200 OK", &json!({})),
+                None => json_answer("401 Unauthorized", &json!({})),
             }
         } else {
             let by_token = request.get("authorization").and_then(|value| self.tokens.get(value.strip_prefix("Bearer ")?).cloned());
@@ -426,4 +430,73 @@ async fn a_token_of_the_gateway_is_exchanged_for_one_of_the_app_s() {
     app.end_all_sessions();
     assert_eq!(world.whole.get(&ada, APP, "/api/sync").await.text(), "you are ada");
     assert_eq!(app.count("POST /exchange"), 1);
+}
+
+const BY_TOKEN: &str = "[provision.settings]\nby = \"token\"\n[sign_in]\nmode = \"token_exchange\"\n[jwt]\naudience = \"formy\"\n";
+
+impl FormApp {
+    /// The tokens that are good, once there are so many.
+    async fn tokens(&self, count: usize) -> Vec<String> {
+        let counted = async {
+            loop {
+                let mut tokens: Vec<String> = self.state.lock().unwrap().tokens.keys().cloned().collect();
+                if tokens.len() == count {
+                    tokens.sort();
+                    return tokens;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        within("so many tokens are good", counted).await
+    }
+}
+
+#[tokio::test]
+async fn an_answer_about_somebody_else_is_no_sign_in() {
+    let (world, app) = bridged(BY_TOKEN).await;
+    app.state.lock().unwrap().mistaken_for = Some("root".to_owned());
+    let mut ada = Person::default();
+    world.sign_in(&mut ada, "ada").await;
+    assert_eq!(world.page(&mut ada, "/").await.status(), 502);
+    assert!(app.seen().iter().all(|seen| !seen.mentions("Bearer syt")), "the token is not used");
+}
+
+#[tokio::test]
+async fn a_token_is_one_session_s_and_is_given_back_when_that_ends() {
+    let (world, app) = bridged(BY_TOKEN).await;
+    let (mut ada, mut phone) = (Person::default(), Person::default());
+    for browser in [&mut ada, &mut phone] {
+        world.sign_in(browser, "ada").await;
+        assert_eq!(world.page(browser, "/").await.text(), "you are ada");
+    }
+    assert_eq!(app.tokens(2).await, ["syt-1", "syt-2"], "one for each");
+    // One that the app has forgotten is asked for again under the same name, so that an app may put it in the place of the old one.
+    app.state.lock().unwrap().tokens.remove("syt-1");
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    let devices = app.state.lock().unwrap().devices.clone();
+    assert!(devices[0] == devices[2] && devices[0] != devices[1] && devices[0].len() == 20, "{devices:?}");
+
+    // Signed out on the telephone: its token is given back, and the other goes on.
+    let out = format!(
+        "POST /.vestibule/logout HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nAccept: text/html\r\n{}Content-Length: 0\r\n\r\n",
+        phone.cookies(APP)
+    );
+    let answer = world.whole.ask(APP, out).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    assert_eq!(app.tokens(1).await, ["syt-3"]);
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    assert!(!answer.mentions("syt-"), "no token is ever shown");
+
+    // Somebody else at this browser: a token of their own.
+    let before = ada.clone();
+    ada.forget_sessions();
+    world.sign_in(&mut ada, "bob").await;
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are bob");
+    assert_eq!(app.tokens(2).await, ["syt-3", "syt-4"]);
+    // Sessions that end by themselves take their tokens with them.
+    world.whole.advance_s(48 * 3600);
+    for late in [&before, &ada] {
+        assert_eq!(world.whole.get(late, APP, "/").await.status(), 401);
+    }
+    app.tokens(0).await;
 }

@@ -145,6 +145,14 @@ impl Hub {
         users.as_array().expect("a list").iter().map(|user| user["name"].as_str().expect("a name").to_owned()).collect()
     }
 
+    /// Makes an account or a group, `/users/NAME` or `/groups/NAME`, as somebody before the gateway would have.
+    pub(crate) async fn make(&self, path: &str) {
+        let url = format!("http://127.0.0.1:{}/hub/api{path}", self.api_port);
+        let token = format!("token {}", Self::TOKEN);
+        let made = Person::new().send("POST", &url, &[("authorization", &token)], None).await;
+        assert_eq!(made.status, 201, "{path}: {}", made.body);
+    }
+
     /// What its admin API answers to a GET.
     pub(crate) async fn ask(&self, path: &str) -> Value {
         let url = format!("http://127.0.0.1:{}/hub/api{path}", self.api_port);
