@@ -518,7 +518,11 @@ fn who_is_signed_in_by_the_app_s_own_form_is_told_to_be_of_lower_assurance() {
     let ada = person(made.path(), &ada());
     let asked = ["https://redmine.vestibule.test/", "--user", &ada];
     let said = explain(made.path(), &asked);
-    assert!(said.out.starts_with("ALLOW") && said.out.contains("\nenters    by the app's own form") && said.out.contains("lower assurance"), "{}", said.out);
+    assert!(
+        said.out.starts_with("ALLOW") && said.out.contains("\nenters    by the app's own form") && said.out.contains("lower assurance"),
+        "{}",
+        said.out
+    );
     let json: Value = serde_json::from_str(&explain(made.path(), &[&asked[..], &["--json"]].concat()).out).unwrap();
     assert!(json["gets"]["enters"].as_str().is_some_and(|enters| enters.contains("lower assurance")), "{json}");
 }
