@@ -24,14 +24,7 @@ pub(super) type Refused = (PublicMessage, String);
 
 impl Desk {
     /// Signs the person of `context` in at the app, which is at `at`, by their own password.
-    pub(super) async fn bridge(
-        &self,
-        order: &Order,
-        counter: &Counter,
-        context: Context<'_>,
-        at: &Url,
-        device: &str,
-    ) -> Result<Entered, Refused> {
+    pub(super) async fn bridge(&self, order: &Order, counter: &Counter, context: Context<'_>, at: &Url, device: &str) -> Result<Entered, Refused> {
         let account_id = context.account_id.unwrap_or_default();
         let (mut secret, mut is_ours) = match self.known_secret(order).await? {
             Some(known) if self.is_good(order, &known, account_id) => (known, false),
