@@ -3,7 +3,7 @@
 #   make demo     the gateway, a provider and two apps in one process, to click through
 #   make test     everything that is checked: format, lints, tests, the tests against real parts and a real browser
 #   make lint     format and lints alone
-#   make bench    the measurements: pure functions, then side by side with other proxies
+#   make bench    the measurements: pure functions, reloads, accounts, then side by side with other proxies; benches/README says how to read them
 #   make fuzz     the parsers, the expression language and the decision, on anything: FUZZ_SECONDS for each, 60 unless said
 #   make certs    the test certificates anew
 #   make manual   the manual's reference pages anew, from the tables they are made of

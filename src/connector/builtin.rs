@@ -5,7 +5,7 @@ use crate::source::{Problem, SourceFile};
 use std::sync::{Arc, LazyLock};
 
 /// Name and text of each file of `policies/connectors/`.
-const FILES: [(&str, &str); 19] = [
+const FILES: [(&str, &str); 20] = [
     ("policies/connectors/scim.toml", include_str!("../../policies/connectors/scim.toml")),
     ("policies/connectors/grafana.toml", include_str!("../../policies/connectors/grafana.toml")),
     ("policies/connectors/jupyterhub.toml", include_str!("../../policies/connectors/jupyterhub.toml")),
@@ -25,6 +25,7 @@ const FILES: [(&str, &str); 19] = [
     ("policies/connectors/metabase.toml", include_str!("../../policies/connectors/metabase.toml")),
     ("policies/connectors/discourse.toml", include_str!("../../policies/connectors/discourse.toml")),
     ("policies/connectors/airflow.toml", include_str!("../../policies/connectors/airflow.toml")),
+    ("policies/connectors/superset.toml", include_str!("../../policies/connectors/superset.toml")),
 ];
 
 /// Apps whose admin API is another's: name, the connector that speaks it, and what people read.

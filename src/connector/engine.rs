@@ -41,7 +41,7 @@ pub use stage::{Cue, Stage, Staged};
 
 use super::gate::{Bounds, Health, Lane};
 use super::model::{Call, MemberVerb, Model, Steps, Verb, Way};
-use super::{Connector, Context, Entered, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
+use super::{Connector, Context, DoorKey, Entered, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::outbound::Transport;
@@ -200,6 +200,15 @@ impl Connector for Engine {
         Ok(observation)
     }
 
+    async fn glance(&self, context: Context<'_>) -> Result<Observation, Trouble> {
+        let mut observation = self.read_one(context).await?;
+        if let Observation::Found(account, _) = &mut observation {
+            self.name_memberships(account).await?;
+            self.note_disabled(account);
+        }
+        Ok(observation)
+    }
+
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble> {
         // Changes of one account come one after the other: some read before they write.
         let _turn = match context.account_id {
@@ -260,8 +269,12 @@ impl Connector for Engine {
         self.set_password_to(context, password).await
     }
 
-    async fn enter(&self, context: Context<'_>, at: &Url, secret: &SecretString) -> Result<Entered, Trouble> {
-        self.enter_at(context, at, secret).await
+    async fn enter(&self, context: Context<'_>, at: &Url, key: DoorKey<'_>) -> Result<Entered, Trouble> {
+        self.enter_at(context, at, key).await
+    }
+
+    async fn leave(&self, context: Context<'_>, at: &Url, token: &SecretString) -> Result<Outcome, Trouble> {
+        self.leave_at(context, at, token).await
     }
 
     async fn list(&self, from: Option<&PageMark>) -> Result<Listing, Trouble> {

@@ -143,6 +143,15 @@ pub enum Observation {
     Ambiguous,
 }
 
+/// What a person is signed in with at an app.
+#[derive(Debug, Clone, Copy)]
+pub struct DoorKey<'a> {
+    /// Their password, or a token that says who they are.
+    pub secret: &'a SecretString,
+    /// A name of the gateway's session, the same every time; no secret.
+    pub device: &'a str,
+}
+
 /// What signing in at an app gave a person. Secrets: nothing of it is printed.
 #[derive(Clone, Default)]
 pub struct Entered {
@@ -171,6 +180,10 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     async fn find(&self, context: Context<'_>, by: &[MatchBy]) -> Result<Observation, Trouble>;
     /// The account with `context.account_id`; [`Observation::Absent`] when it is gone.
     async fn get(&self, context: Context<'_>) -> Result<Observation, Trouble>;
+    /// As [`Connector::get`], in one call where an app shows memberships only when asked for them: those kinds are then absent, which is not empty.
+    async fn glance(&self, context: Context<'_>) -> Result<Observation, Trouble> {
+        self.get(context).await
+    }
     /// Does one step. `Ok` carries a success outcome (`Created Updated Unchanged Done Gone`), and for a create the new account, whose memberships are
     /// those that the answer showed. A create that comes to `Exists` or `InDoubt` is an error: look before anything is sent again.
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble>;
@@ -247,8 +260,15 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`Outcome::Unsupported`]: it is not known how; [`Outcome::Denied`]: the app does not let them in.
-    async fn enter(&self, _context: Context<'_>, _at: &Url, _secret: &SecretString) -> Result<Entered, Trouble> {
+    async fn enter(&self, _context: Context<'_>, _at: &Url, _key: DoorKey<'_>) -> Result<Entered, Trouble> {
         Err(unsupported("enter"))
+    }
+    /// Gives a token of [`Connector::enter`] back to the app, which is at `at`. One that the app does not know any more is given back as well.
+    ///
+    /// # Errors
+    /// [`Outcome::Unsupported`]: it is not known how; anything else: the token may still be good.
+    async fn leave(&self, _context: Context<'_>, _at: &Url, _token: &SecretString) -> Result<Outcome, Trouble> {
+        Err(unsupported("leave"))
     }
     /// Whether a role of a policy is one that the app has, or that the connector would make there. Only reads.
     ///

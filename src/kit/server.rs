@@ -113,7 +113,7 @@ impl Server {
         let (Some(payload), Some(tag)) = (at(names, "body.sso").map(text), at(names, "body.sig").map(text)) else { return };
         let is_ours = |secret: &String| {
             let tag_of = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), payload.as_bytes());
-            tag_of.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat() == tag
+            hex::encode(tag_of) == tag
         };
         let is_valid = self.dialect.credential.settings.values().any(is_ours);
         if let Some(signed) = names.get_mut("signed").and_then(Value::as_object_mut) {

@@ -88,6 +88,7 @@ impl Desk {
             let ended = self.end(request, &session.sign_on).await?;
             let (token, now) = (self.token(), self.parts.clock.now());
             let pending = ended.into_pending(now.millis());
+            self.kept.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             self.parts.logins.put_pending(key(Purpose::Logout, &token), &pending, now.plus_ms(LOGOUT_MS)).await?;
             next = format!("{next}/done?t={token}");
         }

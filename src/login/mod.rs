@@ -48,6 +48,7 @@ use http::{HeaderMap, Method, Response};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Which of our hosts a request is for.
 #[derive(Debug, Clone)]
@@ -130,6 +131,8 @@ pub struct Desk {
     /// The providers as they are now; `parts` has those of the start.
     providers: ArcSwap<Vec<Arc<dyn Provider>>>,
     cookies: Cookies,
+    /// Sign-ins under way when they were last counted, and those begun since.
+    kept: AtomicU64,
 }
 
 impl fmt::Debug for Desk {
@@ -164,7 +167,8 @@ impl Desk {
     fn with_cookies(parts: DeskParts, secure: bool) -> Self {
         let cookies = Cookies::new(&parts.session.cookie, parts.session.same_site, secure);
         let providers = ArcSwap::from_pointee(parts.providers.clone());
-        Self { parts, providers, cookies }
+        // Not counted yet: more than any limit.
+        Self { parts, providers, cookies, kept: AtomicU64::new(u64::MAX / 2) }
     }
 
     /// Answers.

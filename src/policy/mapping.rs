@@ -16,7 +16,7 @@ use crate::identity::text::is_mojibake;
 use crate::identity::{Groups, Identity};
 use crate::plan::{Desired, Members, Wanted};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest login where no connector says otherwise, in characters.
 const LOGIN_CHARS_MAX: usize = 255;
@@ -37,6 +37,8 @@ pub struct Mapped {
     pub email_verified: bool,
     /// When memberships of a kind are applied.
     pub sync: BTreeMap<String, Sync>,
+    /// Memberships without which nobody goes in: kind, name.
+    pub required: BTreeSet<(String, String)>,
 }
 
 /// Why a sign-in cannot become an account. Found before anything is created; the attribute is for the log.
@@ -156,10 +158,12 @@ fn read(policy: &Policy, identity: &Identity, recorded_login: Option<&str>, whol
     let mut memberships = BTreeMap::new();
     let mut attributes = BTreeMap::new();
     let mut sync = BTreeMap::new();
+    let mut required = BTreeSet::new();
     if let Some(provision) = policy.provision.as_ref().filter(|_| whole) {
         attributes = connector_attributes(policy, provision, &scope)?;
         let model = &provision.connector;
-        if policy.roles.is_some() && grants(provision, &model.roles_as, "roles") {
+        if let Some(rules) = policy.roles.as_ref().filter(|_| grants(provision, &model.roles_as, "roles")) {
+            required.extend(roles.iter().flatten().filter(|_| rules.required).map(|name| (model.roles_as.clone(), name.clone())));
             merge(
                 &mut memberships,
                 &model.roles_as,
@@ -167,6 +171,7 @@ fn read(policy: &Policy, identity: &Identity, recorded_login: Option<&str>, whol
             );
         }
         if !policy.orgs.is_empty() && grants(provision, &model.orgs_as, "orgs") {
+            required.extend(orgs.iter().flatten().filter(|org| org.required).map(|org| (model.orgs_as.clone(), org.name.clone())));
             merge(
                 &mut memberships,
                 &model.orgs_as,
@@ -178,7 +183,7 @@ fn read(policy: &Policy, identity: &Identity, recorded_login: Option<&str>, whol
     }
     let email_verified =
         identity.email_verified && matches!((&email, &identity.email), (Some(mapped), Some(asserted)) if same_email(mapped, asserted));
-    Ok(Mapped { desired: Desired { login, attributes, memberships }, scope, email, email_verified, sync })
+    Ok(Mapped { desired: Desired { login, attributes, memberships }, scope, email, email_verified, sync, required })
 }
 
 /// The names that templates may use for `identity`: the sign-in's, then `user`, `role`, `roles`, `orgs`, `vars`. For `explain` and tests; live traffic has them
@@ -270,6 +275,7 @@ struct Membership {
     id: Value,
     name: String,
     role: Option<String>,
+    required: bool,
 }
 
 /// Organisations; `None` when a group would decide and the groups are unknown.
@@ -298,9 +304,13 @@ fn orgs(policy: &Policy, identity: &Identity, scope: &Map<String, Value>) -> Res
         let name = scalar(&org.id).unwrap_or_else(|| org.id.to_string());
         match wanted.iter_mut().find(|known| known.name == name) {
             // Said twice: the higher role counts, as for groups; without an order, the first.
-            Some(known) if model.is_some_and(|model| rank_of(model, role.as_ref()) > rank_of(model, known.role.as_ref())) => known.role = role,
-            Some(_) => {}
-            None => wanted.push(Membership { id: org.id.clone(), name, role }),
+            Some(known) => {
+                known.required |= org.required;
+                if model.is_some_and(|model| rank_of(model, role.as_ref()) > rank_of(model, known.role.as_ref())) {
+                    known.role = role;
+                }
+            }
+            None => wanted.push(Membership { id: org.id.clone(), name, role, required: org.required }),
         }
     }
     Ok(Some(wanted))

@@ -351,6 +351,8 @@ pub struct Roles {
     pub default: Option<String>,
     /// When roles are applied.
     pub sync: Sync,
+    /// Whether nobody goes in whose role could not be given.
+    pub required: bool,
 }
 
 /// `[roles] pick`.
@@ -384,6 +386,8 @@ pub struct Org {
     pub groups: Vec<Glob>,
     /// Role in it; may use `{role}`. No candidate at all: the connector's default role.
     pub role: FirstOf,
+    /// Whether nobody goes in who could not be made a member.
+    pub required: bool,
 }
 
 /// `[provision]`.
@@ -496,6 +500,10 @@ pub enum Encoding {
 pub struct Jwt {
     /// Header that carries the token.
     pub header: http::HeaderName,
+    /// What stands before it there.
+    pub prefix: String,
+    /// Signed under this secret, with HS256; `None`: with the gateway's own key.
+    pub secret: Option<SecretRef>,
     /// `aud`.
     pub audience: String,
     /// Lifetime in milliseconds, at most 5 minutes.

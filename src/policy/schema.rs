@@ -198,6 +198,8 @@ const ROLES: Section = Section {
             "when roles are applied: login, at every sign-in, and what the gateway granted is taken back; create, once; never",
         )
         .default("login"),
+        Key::new("required", Kind::Bool, "whether nobody goes in whose role could not be given; false: they go in without it, and it is tried again")
+            .default("false"),
     ],
 };
 
@@ -209,6 +211,12 @@ const ORG: Section = Section {
         Key::new("id", Kind::Free, "the application's id of it").required(),
         Key::new("groups", Kind::TextList, "for whom; left out: everyone"),
         Key::new("role", Kind::Templates, "role in it; one that comes to nothing: no membership").default("the connector's own"),
+        Key::new(
+            "required",
+            Kind::Bool,
+            "whether nobody goes in who could not be made a member; false: they go in without it, and it is tried again",
+        )
+        .default("false"),
     ],
 };
 
@@ -272,7 +280,7 @@ const PROVISION: Section = Section {
         Key::new("fresh", Kind::Duration, "an account that was seen to be as wanted is not looked at again for so long, give or take a fifth").default("1h"),
         Key::new("verify", Kind::Duration, "after so long it is looked at before a request goes on, and not beside it").default("24h"),
         Key::new("grace", Kind::Duration, "for so long beyond `verify`, people who are known go on while the admin API does not answer").default("12h"),
-        Key::new("drift", Kind::Enum(&["correct", "report"]), "what the gateway has set and somebody has changed at the application: set it again, or leave it and tell").default("correct"),
+        Key::new("drift", Kind::Enum(&["correct", "report"]), "what the gateway has set and somebody has changed at the application: set it again, or leave it and tell; memberships that take a call of their own are looked at once in every `verify`, and by `reconcile`").default("correct"),
         Key::new("leavers", Kind::Table(&LEAVERS), "accounts of people who may not come any more, or do not"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),
@@ -292,12 +300,7 @@ const LEAVERS: Section = Section {
         Key::new("account", Kind::Enum(&["keep", "disable"]), "what is done at the application; whoever is let in again is switched on again")
             .default("keep"),
         Key::new("after", Kind::DurationOrZero, "how long after they left it is switched off").default("0s"),
-        Key::new(
-            "idle",
-            Kind::Duration,
-            "whoever has not come for so long has left; not told where [bearer] lets people in, for who comes by token alone is not seen to come",
-        )
-        .default("never"),
+        Key::new("idle", Kind::Duration, "whoever has not come for so long has left, in a browser or by a token").default("never"),
         Key::new("delete_after", Kind::Duration, "an account that the gateway made is removed so long after it was switched off").default("never"),
         Key::new(
             "max",
@@ -376,6 +379,13 @@ const JWT: Section = Section {
     doc: "A signed token to inject.",
     keys: &[
         Key::new("header", Kind::Text, "header that carries it").default("X-JWT-Assertion"),
+        Key::new("prefix", Kind::Text, "what stands before it there, such as \"Bearer \" for the header Authorization").default("nothing"),
+        Key::new(
+            "secret",
+            Kind::Secret,
+            "signed with HS256 under this secret, of 32 bytes or more, for an application that can verify nothing else: it shares the secret with the gateway, and with nobody more, for whoever has it can be anybody there; each application has its own",
+        )
+        .default("signed with ES256 by the gateway's own key"),
         Key::new("audience", Kind::Text, "`aud`").default("the host"),
         Key::new("ttl", Kind::Duration, "lifetime, at most 5m").default("5m"),
         Key::new("claims", Kind::Map(&Kind::Templates), "further claims"),
@@ -390,7 +400,7 @@ const SIGN_IN: Section = Section {
         Key::new(
             "mode",
             Kind::Enum(&["header", "basic", "session_bridge", "token_exchange"]),
-            "header: by [headers] and [jwt]; basic: by `Authorization: Basic` with the recorded login and a password; session_bridge: the gateway fills in the application's own form with a password that it sets for each sign-in through the admin API and keeps nowhere, of lower assurance than the others; token_exchange: the gateway exchanges its [jwt] for a token of the application's own, which goes with every request",
+            "header: by [headers] and [jwt]; basic: by `Authorization: Basic` with the recorded login and a password; session_bridge: the gateway fills in the application's own form with a password of its own for each person, which it sets through the admin API and keeps sealed, of lower assurance than the others: whoever has that password signs in without the gateway; token_exchange: the gateway exchanges its [jwt] for a token of the application's own, which goes with every request",
         )
         .default("the connector's, else \"header\""),
         Key::new(
@@ -400,6 +410,12 @@ const SIGN_IN: Section = Section {
         )
         .default("the connector's, else \"none\""),
         Key::new("password", Kind::Secret, "what goes with every login for mode = \"basic\"").default("the connector's, where the application does not look at it"),
+        Key::new(
+            "rotate",
+            Kind::Duration,
+            "for mode = \"session_bridge\": the password that the gateway has set for a person is replaced at the next sign-in after so long; some applications write to people each time",
+        )
+        .default("90d"),
         Key::new(
             "cookies",
             Kind::Enum(&["bound", "free"]),

@@ -23,7 +23,6 @@ use crate::trace;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// First back-off; doubles with every try.
@@ -223,6 +222,9 @@ pub(super) struct Ledger {
     /// An operator has said that this account is the person's, and it has not been looked at yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) relinked: bool,
+    /// When the account was last looked at with all its memberships, seconds since the epoch.
+    #[serde(default)]
+    pub(super) whole_s: i64,
 }
 
 impl Ledger {
@@ -239,7 +241,7 @@ impl Ledger {
 pub(super) fn fingerprint(policy: &Policy, mapped: &Mapped) -> String {
     let connector = policy.provision.as_ref().map(|provision| format!("{}{}", provision.connector.name, provision.connector.revision));
     let SecretHash(digest) = SecretHash::of(mapped.desired.canonical(&connector.unwrap_or_default(), &policy.revision).as_bytes());
-    hex(&digest)
+    hex::encode(digest)
 }
 
 /// What this gateway writes into an app to know the person's account again: 128 bits of a hash over issuer and subject, which are delimited by their
@@ -247,15 +249,7 @@ pub(super) fn fingerprint(policy: &Policy, mapped: &Mapped) -> String {
 pub(super) fn external_id(key: &AccountKey) -> String {
     let input = format!("{}:{}{}:{}", key.subject.issuer.len(), key.subject.issuer, key.subject.subject.len(), key.subject.subject);
     let SecretHash(digest) = SecretHash::of(input.as_bytes());
-    format!("{}{}", super::linking::MARK, hex(digest.get(..16).unwrap_or_default()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        // Writing to a String cannot fail.
-        write!(out, "{byte:02x}").unwrap_or_default();
-        out
-    })
+    format!("{}{}", super::linking::MARK, hex::encode(digest.get(..16).unwrap_or_default()))
 }
 
 /// One job.
@@ -288,6 +282,8 @@ pub(super) struct Work<'a> {
     joined: Joined,
     /// How many steps have worked.
     steps: usize,
+    /// Nothing has changed but the time: a glance at the account will do.
+    pub(super) routine: bool,
     /// What each step took.
     pub(super) timings: Timings,
     pub(super) fence: Fence,
@@ -326,6 +322,7 @@ impl Job {
             was_known: record.verified_at.is_some() && record.account_id.is_some(),
             joined: Joined::Yes,
             steps: 0,
+            routine: false,
             timings,
             record,
             fence,
@@ -379,10 +376,15 @@ impl Work<'_> {
         if let Ok(mapped) = desire(self.policy, &self.job.order.identity, self.record.login.as_deref()) {
             // A newer sign-in was here meanwhile: what this one wants otherwise has nothing to say any more.
             let outdated = super::is_outdated(&self.job.order, &self.record, &mapped);
+            let standing = self.job.parts.standing(&self.job.order, Some(&self.record), &mapped);
             // Another job was quicker, between our order's reading of the record and its boarding, or at another gateway.
-            if outdated || !self.job.order.look && self.job.parts.standing(&self.job.order, Some(&self.record), &mapped) == Standing::Fresh {
+            if outdated || !self.job.order.look && standing == Standing::Fresh {
                 return End::Done { record: Arc::new(self.record.clone()), made: false, steps: 0 };
             }
+            self.routine = standing == Standing::Known && self.may_glance();
+        }
+        if let Some(doubt) = Doubt::read(&self.record) {
+            self.audit("provision.resumed", &format!("{}: looked at before anything is sent again", doubt.label()));
         }
         let was = self.record.state;
         let retries = self.provision.retries;
@@ -409,6 +411,15 @@ impl Work<'_> {
             }
             return self.give_up(&stop, was).await;
         }
+    }
+
+    /// Whether a look may leave out the memberships that take calls of their own: somebody comes by as they always do, the account lacks nothing, and its memberships
+    /// were looked at within `verify`. Nobody's memberships change by that: what is not shown counts as it was last applied.
+    fn may_glance(&self) -> bool {
+        let complete = matches!(self.record.state, AccountState::Active | AccountState::LinkedUnmanaged);
+        let whole_age_ms = self.now().since_ms(Timestamp::from_seconds(self.ledger.whole_s));
+        let recent = (0..=self.provision.freshness.hard_ms).contains(&whole_age_ms);
+        !self.job.order.look && !self.ledger.relinked && self.record.in_doubt.is_none() && complete && recent
     }
 
     /// Records the failure. A person who is known stays known while the trouble is the admin API's.
@@ -534,23 +545,30 @@ impl Work<'_> {
         self.note_drift(plan.drift);
         self.ledger.as_of_ms = self.ledger.as_of_ms.max(self.job.order.as_of.millis());
         let mut missing: Vec<String> = Vec::new();
-        let mut later = None;
+        let (mut later, mut refused) = (None, None);
         for step in &plan.steps {
+            let required = matches!(step, Step::Add { kind, member, .. } if mapped.required.contains(&(kind.clone(), member.clone())));
             match self.step(mapped, account, step).await? {
                 Stepped::Done => {}
+                // The others are given all the same: the next attempt has less to do.
+                Stepped::Without(why) if required => refused = Some(Stop::failed(why)),
                 Stepped::Without(why) => missing.push(why),
-                Stepped::Later { why, .. } if last => missing.push(why),
+                Stepped::Later { why, .. } if last && !required => missing.push(why),
                 Stepped::Later { why, retry_after_ms } => later = Some(Stop::Again { why, retry_after_ms }),
             }
         }
-        match later {
-            Some(again) => Err(again),
+        match refused.or(later) {
+            Some(stop) => Err(stop),
             None => self.finish(mapped, &missing).await,
         }
     }
 
     /// Tells what somebody has changed at the app, once.
     fn note_drift(&mut self, drift: Vec<String>) {
+        if self.routine && drift.is_empty() {
+            // What a glance does not show has not gone away.
+            return;
+        }
         if !drift.is_empty() && drift != self.ledger.drift {
             self.audit("drift.detected", &drift.join("; "));
         }
@@ -676,6 +694,9 @@ impl Work<'_> {
         self.record.verified_at = Some(self.now());
         self.record.failed_at = None;
         self.ledger.left = None;
+        if !self.routine {
+            self.ledger.whole_s = self.now().seconds();
+        }
         let waited = self.record.awaiting == Some(Awaiting::Join);
         self.record.awaiting = (self.joined == Joined::Waits).then_some(Awaiting::Join);
         if self.record.awaiting.is_some() && !waited {

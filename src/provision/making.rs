@@ -43,7 +43,8 @@ impl Work<'_> {
         let before = self.as_last_seen(mapped);
         let mut asked = before.as_ref().unwrap_or(mapped);
         let begun = self.now();
-        let mut seen = self.connector.get(self.context(asked, Some(id))).await;
+        let context = self.context(asked, Some(id));
+        let mut seen = if self.routine { self.connector.glance(context).await } else { self.connector.get(context).await };
         if before.is_some() && seen == Ok(Observation::Absent) {
             asked = mapped;
             seen = self.connector.get(self.context(asked, Some(id))).await;
@@ -62,6 +63,7 @@ impl Work<'_> {
                 self.record.desired_fp = None;
                 self.record.in_doubt = None;
                 self.ledger.applied = Applied::default();
+                self.routine = false;
                 return Ok(None);
             }
         };
@@ -273,6 +275,7 @@ impl Work<'_> {
         if finished {
             self.fresh = true;
             self.claim_joined(&account);
+            self.audit("create.reconciled", "an interrupted create had come through");
             self.audit("account.created", "found again after an interrupted create");
         } else {
             self.audit("account.adopted", if origin == Origin::Preexisting { "left as it is" } else { "recognised" });
@@ -308,6 +311,7 @@ impl Work<'_> {
         let rules = DiffRules { sync_memberships, ..DiffRules::default() };
         let plan = diff(&Applied::default(), &mapped.desired, None, &rules);
         let Some(create) = plan.steps.first() else { return Err(Stop::failed("there is nothing to make")) };
+        self.audit("provision.started", &plan.steps.iter().map(Step::label).collect::<Vec<_>>().join("; "));
         let begun = self.now();
         let answer = self.connector.apply(self.context(mapped, None), create).await;
         self.took("create", begun);
@@ -383,6 +387,9 @@ impl Work<'_> {
         self.record.origin = Some(Origin::Created);
         self.record.in_doubt = None;
         self.save().await?;
+        if doing != Doing::Done {
+            self.audit("create.reconciled", "its answer was in doubt, and the account is there");
+        }
         self.audit("account.created", if doing == Doing::Done { "made" } else { "made; found after an answer in doubt" });
         Ok(Made::Here(Box::new(account)))
     }

@@ -54,7 +54,10 @@ async function glance(page, name) {
   await browserOwn.send('Page.setLifecycleEventsEnabled', { enabled: true });
   return async () => {
     for (const end = Date.now() + 30_000; Date.now() < end; await new Promise((later) => setTimeout(later, 100))) {
-      const { data } = await browserOwn.send('Page.captureSnapshot');
+      // While one page takes another's place there is none to tell of, and the question may hang until the next navigation: asked again.
+      const nothing = { data: '' };
+      const patience = new Promise((later) => setTimeout(later, 1_000, nothing));
+      const { data } = await Promise.race([browserOwn.send('Page.captureSnapshot').catch(() => nothing), patience]);
       const html = data.replace(/=\r?\n/g, '').replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
       if (!painted || !html.includes('role="status"')) continue;
       const picture = await browserOwn.send('Page.captureScreenshot');

@@ -93,6 +93,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         reader.error_help("missing-key", &node.span, "a lookup must say what it takes for an exact match: `select`", help);
     }
     let body = if expect == Expect::Create { body::parse(reader, table, &body::with_random(env)) } else { body::parse(reader, table, env) };
+    let paginate = table.get("paginate").and_then(|entry| paging::paginate(reader, &entry.node, &body));
     let save = saves(reader, table);
     if let Some(entry) = table.get("save").filter(|_| expect != Expect::PreStep && save.iter().any(|(_, extract)| of_a_page(extract))) {
         reader.error("unknown-value", &entry.node.span, "only the steps of a pre-step (`[[session]]`, `[[token]]`) read pages and cookies");
@@ -114,7 +115,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         select,
         at: reader.pointer_at(table, "at").unwrap_or(Pointer(Vec::new())),
         save,
-        paginate: table.get("paginate").and_then(|entry| paging::paginate(reader, &entry.node)),
+        paginate,
         any_body: any_body(reader, table),
         then_get: table.get("then").and_then(|entry| reader.choice(&entry.node, &[("get", true)])).unwrap_or(false),
         cache_ms: if expect == Expect::Resolve { Some(cache(reader, table)).filter(|ms| *ms > 0) } else { None },

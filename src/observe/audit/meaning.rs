@@ -153,11 +153,13 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         "login.succeeded" | "signin.bridged" => of(Authentication, LOGON, &["authentication"], &["start"], Success, Informational),
         // A token is a script's sign-in.
         "login.failed" | "token.refused" => of(Authentication, LOGON, &["authentication"], &["start"], Failure, Low),
-        "logout" | "session.revoked" | "session.expired" => {
+        "logout" | "session.revoked" | "session.expired" | "signout.bridged" => {
             of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Success, Informational)
         }
         // The app did not know somebody whom we know.
         "signin.rejected" | "signin.failed" => of(Authentication, LOGON, &["authentication"], &["info"], Failure, Medium),
+        // A token of the app's that may still be good.
+        "signout.failed" => of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Failure, Medium),
         "access.denied" => of(HttpActivity, Method, &["web"], &["denied"], Failure, Low),
         "account.created" => of(AccountChange, CREATE, &["iam"], &["user", "creation"], Success, Informational),
         "account.enabled" => of(AccountChange, ENABLE, &["iam"], &["user", "change"], Success, Informational),
@@ -166,6 +168,9 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         "guard.tripped" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Awaiting approval"), Medium),
         "drift.detected" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Changed at the application"), Low),
         "account.adopted" | "account.updated" | "access.revoked" => of(AccountChange, Other, &["iam"], &["user", "change"], Success, Informational),
+        "provision.started" | "provision.resumed" => of(AccountChange, tried, &["iam"], &["user", "info"], Status::Other("Under way"), Informational),
+        "create.reconciled" => of(AccountChange, CREATE, &["iam"], &["user", "info"], Success, Informational),
+        "verify.skipped" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Not looked at"), Low),
         // Somebody removed it at the app: seen by us, not done by us.
         "account.vanished" => of(AccountChange, DELETE, &["iam"], &["user", "deletion"], Success, Low),
         "role.granted" => of(AccountChange, ATTACH, &["iam"], &["group", "change"], Success, Informational),
@@ -179,7 +184,14 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         }
         "config.rejected" => of(EntityManagement, UPDATE, &["configuration"], &["change"], Failure, Medium),
         "config.loaded" | "key.rotated" => of(EntityManagement, UPDATE, &["configuration"], &["change"], Success, Informational),
-        "config.removed" => of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Success, Informational),
+        "config.removed" | "key.removed" => {
+            of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Success, Informational)
+        }
+        // Lines of this very log that are not there any more.
+        "audit.cut" => {
+            of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Status::Other("Found at the start"), Medium)
+        }
+        "audit.gone" => of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Status::Other("Found at the start"), Low),
         "admin.refused" => of(EntityManagement, UPDATE, &["configuration"], &["denied"], Failure, Low),
         _ if action.starts_with("admin.") => of(EntityManagement, UPDATE, &["configuration"], &["change"], Success, Informational),
         _ => return None,

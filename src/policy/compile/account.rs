@@ -76,6 +76,7 @@ pub(super) fn roles(reader: &mut Reader<'_>, tree: &Table) -> Option<Roles> {
             Some("never") => Sync::Never,
             _ => Sync::Login,
         },
+        required: table.flag("required").unwrap_or_default(),
     })
 }
 
@@ -93,7 +94,8 @@ pub(super) fn orgs(reader: &mut Reader<'_>, tree: &Table, env: &Env) -> Vec<Org>
             reader.error("empty-list", &node.span, "org.groups is an empty list", "leave the key out for everyone");
         }
         let role = table.node("role").map_or_else(|| FirstOf(Vec::new()), |node| reader.first_of(node, env));
-        orgs.push(Org { id: id.to_json(), groups: table.texts("groups").into_iter().map(Glob::new).collect(), role });
+        let groups = table.texts("groups").into_iter().map(Glob::new).collect();
+        orgs.push(Org { id: id.to_json(), groups, role, required: table.flag("required").unwrap_or_default() });
     }
     orgs
 }

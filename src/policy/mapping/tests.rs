@@ -141,7 +141,14 @@ fn an_app_that_is_told_names_is_not_told_a_reserved_one() {
         value: first(&[value]),
         encoding: crate::policy::Encoding::Utf8,
     };
-    let jwt = crate::policy::Jwt { header: http::HeaderName::from_static("x-jwt"), audience: "wiki".into(), ttl_ms: 1000, claims: Vec::new() };
+    let jwt = crate::policy::Jwt {
+        header: http::HeaderName::from_static("x-jwt"),
+        prefix: String::new(),
+        secret: None,
+        audience: "wiki".into(),
+        ttl_ms: 1000,
+        claims: Vec::new(),
+    };
     let by_header = Policy { headers: vec![header("{user.name}")], ..bare() };
     let by_token = Policy { jwt: Some(jwt), ..bare() };
     for policy in [&by_header, &by_token] {
@@ -204,8 +211,14 @@ fn what_is_required_and_missing_is_named() {
 #[test]
 fn j9_a_claim_reaches_the_app_only_where_the_policy_names_it() {
     let mut policy = provisioned(granting("role"));
-    policy.roles =
-        Some(Roles { map: vec![(Glob::new("dev-*"), "Editor".into())], pick: Pick::Highest, order: Vec::new(), default: None, sync: Sync::Login });
+    policy.roles = Some(Roles {
+        map: vec![(Glob::new("dev-*"), "Editor".into())],
+        pick: Pick::Highest,
+        order: Vec::new(),
+        default: None,
+        sync: Sync::Login,
+        required: false,
+    });
     let claims =
         json!({"is_admin": true, "role": "Admin", "roles": ["Admin"], "id": 1, "user": {"name": "root"}, "vars": {"x": 1}, "groups": ["admins"]});
     let mapped = desire(&policy, &Identity { claims: claims.as_object().unwrap().clone(), ..ada() }, None).unwrap();
@@ -220,7 +233,7 @@ fn roles_are_mapped_picked_and_given_by_default() {
     let check = |groups: Groups, pick: Pick, order: &[&str], default: Option<&str>, expected: Option<&[&str]>| {
         let map =
             vec![(Glob::new("dev-*"), "Editor".to_owned()), (Glob::new("sre"), "Admin".to_owned()), (Glob::new("dev-web"), "Editor".to_owned())];
-        let rules = Roles { map, pick, order: Vec::new(), default: default.map(str::to_owned), sync: Sync::Login };
+        let rules = Roles { map, pick, order: Vec::new(), default: default.map(str::to_owned), sync: Sync::Login, required: false };
         let order: Vec<String> = order.iter().map(|&role| role.to_owned()).collect();
         let given = roles(Some(&rules), &Identity { groups: groups.clone(), ..ada() }, &order);
         assert_eq!(given.as_deref().map(|given| given.iter().map(String::as_str).collect::<Vec<_>>()).as_deref(), expected, "{groups:?} {pick:?}");
@@ -244,10 +257,11 @@ fn organisations_carry_roles_and_are_unknown_when_a_group_would_decide() {
         order: Vec::new(),
         default: Some("Viewer".into()),
         sync: Sync::Create,
+        required: false,
     });
     policy.orgs = vec![
-        Org { id: json!(1), groups: Vec::new(), role: first(&["{role}"]) },
-        Org { id: json!(4), groups: vec![Glob::new("dev-data")], role: first(&["Viewer"]) },
+        Org { id: json!(1), groups: Vec::new(), role: first(&["{role}"]), required: false },
+        Org { id: json!(4), groups: vec![Glob::new("dev-data")], role: first(&["Viewer"]), required: false },
     ];
     let mapped = desire(&policy, &ada(), None).unwrap();
     assert_eq!(mapped.desired.memberships["org"], Wanted::Known(Members::from([("1".to_owned(), Some("Admin".to_owned()))])));

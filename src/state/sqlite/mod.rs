@@ -1,25 +1,29 @@
 //! The store in one SQLite file.
 //!
 //! Lives here: [`Store`] (open, refuse, hand out connections) and [`OpenError`]. The traits are implemented one file each: `sessions.rs`,
-//! `logins.rs`, `accounts.rs`, `keys.rs`, `sign_ins.rs`, `incidents.rs`; `backup.rs` copies the file while it is in use, `create.rs` makes a new file,
+//! `logins.rs` (with `answers.rs`), `accounts.rs`, `person_secrets.rs`, `keys.rs`, `sign_ins.rs`, `incidents.rs`; `backup.rs` copies the file while it is in
+//! use, `fold.rs` keeps its log short, `create.rs` makes a new file,
 //! `schema.sql` is what it makes; `migrate.rs` brings an older file up to date, one numbered step after the other (`steps/`). Statements are written so that
 //! PostgreSQL would
 //! take them too (`$1`, `on conflict`, integers for times, bytes for hashes); only DDL and pragmas are SQLite's own.
 //!
 //! **Durability.** WAL with `synchronous = NORMAL`: a commit survives the death of the process (kill -9) at once, and the loss of power from the
-//! next checkpoint on. A sign-in lost to a power cut is a second sign-in; an account record lost is found again in the app. A *revocation* lost would be a session
+//! next checkpoint on, about a second later. A sign-in lost to a power cut is a second sign-in; an account record lost is found again in the app. A *revocation* lost would be a session
 //! that comes back, so endings (and signing keys) go through a second writer with `synchronous = FULL`, which reaches the disk, and
 //! everything committed before with it, before it answers.
 //!
 //! **A file that cannot be trusted is refused**, never replaced: an empty store in the place of a damaged one would forget who was locked out.
 
 mod accounts;
+mod answers;
 mod backup;
 mod create;
+mod fold;
 mod incidents;
 mod keys;
 mod logins;
 mod migrate;
+mod person_secrets;
 mod sessions;
 mod sign_ins;
 
@@ -30,15 +34,18 @@ use crate::state::StoreError;
 use crate::state::seal::{Purpose, Sealer};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Version of `schema.sql` that this build reads and writes.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// How long a writer waits for another one before it says that the store is not available.
 const BUSY: Duration = Duration::from_secs(5);
 /// Reads under way at a time; memory answers nearly all of them.
 const READERS: u32 = 4;
+/// Read at once from a file that is read from its beginning to its end.
+const READ_AHEAD_BYTES: usize = 1 << 20;
 /// What the check value says once opened.
 const CHECK: &[u8] = b"vestibule";
 
@@ -142,6 +149,8 @@ pub struct Store {
     durable: SqlitePool,
     /// Connections that cannot write.
     readers: SqlitePool,
+    /// One connection that folds the log into the file.
+    folder: SqlitePool,
     sealer: Sealer,
     path: PathBuf,
 }
@@ -149,7 +158,7 @@ pub struct Store {
 impl Store {
     /// Opens the store at `url` (`sqlite:PATH`), making it (mode 0600) when there is no such file.
     ///
-    /// Reads the whole file once (`quick_check`, about a second for a gigabyte): damage is told at start, not in the middle of a sign-in.
+    /// Reads the whole file once (`quick_check`, some seconds for a gigabyte): damage is told at start, not in the middle of a sign-in.
     ///
     /// A file of an older schema is brought up to date first, in one transaction.
     ///
@@ -173,17 +182,18 @@ impl Store {
                 return Err(error);
             }
         };
-        let write = options.journal_mode(SqliteJournalMode::Wal);
+        let write = options.journal_mode(SqliteJournalMode::Wal).pragma("wal_autocheckpoint", fold::LOG_PAGES_MAX);
         if found < VERSION {
             migrate::up(&path, write.clone().synchronous(SqliteSynchronous::Full)).await?;
         }
         let writers = async {
             let writer = pool(1).connect_with(write.clone().synchronous(SqliteSynchronous::Normal)).await?;
-            let durable = pool(1).connect_with(write.synchronous(SqliteSynchronous::Full)).await?;
+            let durable = pool(1).connect_with(write.clone().synchronous(SqliteSynchronous::Full)).await?;
             Ok((writer, durable))
         };
         let (writer, durable) = writers.await.map_err(|error| refused(&path, error))?;
-        Ok(Self { writer, durable, readers, sealer, path })
+        let folder = pool(1).connect_lazy_with(write.synchronous(SqliteSynchronous::Normal));
+        Ok(Self { writer, durable, readers, folder, sealer, path })
     }
 
     /// Opens the store at `url` to look at it: nothing is made, changed or migrated, and a gateway that runs on the same file is not disturbed. Whatever
@@ -213,12 +223,13 @@ impl Store {
             readers.close().await;
             return Err(OpenError::Behind { path, found });
         }
-        Ok(Self { writer: readers.clone(), durable: readers.clone(), readers, sealer, path })
+        Ok(Self { writer: readers.clone(), durable: readers.clone(), folder: readers.clone(), readers, sealer, path })
     }
 
     /// Closes the connections; the write-ahead log is folded into the file.
     pub async fn close(&self) {
         self.readers.close().await;
+        self.folder.close().await;
         self.durable.close().await;
         self.writer.close().await;
     }
@@ -229,8 +240,25 @@ impl Store {
     }
 }
 
+/// Reads the file from its beginning to its end, so that the system has it in memory as far as it likes: the check comes by every page in the order of the
+/// tables, and a disk takes ten times as long for that.
+async fn read_ahead(path: &Path) {
+    let path = path.to_path_buf();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut file = std::fs::File::open(path)?;
+        let mut piece = vec![0; READ_AHEAD_BYTES];
+        while file.read(&mut piece)? > 0 {}
+        Ok::<_, std::io::Error>(())
+    });
+    // Whatever is wrong with it, the check finds it and says so.
+    if let Ok(Err(error)) = read.await {
+        tracing::debug!(%error, "the store could not be read ahead");
+    }
+}
+
 /// Whether the file is whole.
 async fn whole(readers: &SqlitePool, path: &Path) -> Result<(), OpenError> {
+    read_ahead(path).await;
     let verdict: String = sqlx::query_scalar("pragma quick_check(1)").fetch_one(readers).await.map_err(|error| refused(path, error))?;
     if verdict == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_path_buf(), detail: verdict }) }
 }
@@ -257,6 +285,11 @@ async fn verify(readers: &SqlitePool, path: &Path, sealer: &Sealer) -> Result<i6
         Ok(plain) if plain.as_slice() == CHECK => Ok(found),
         Ok(_) | Err(_) => Err(OpenError::WrongKey { path: owned() }),
     }
+}
+
+/// Where the store at `url` is; `None`: that is no address of a file.
+pub fn file_of(url: &str) -> Option<PathBuf> {
+    path_of(url).ok()
 }
 
 fn path_of(url: &str) -> Result<PathBuf, OpenError> {

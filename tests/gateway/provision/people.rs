@@ -348,7 +348,14 @@ async fn a_token_is_made_anew_at_half_its_life_without_an_admin_call() {
     let world = World::new().await;
     let policy = policy(|policy| {
         let claims = vec![("mail".to_owned(), super::world::first(&["{user.email}"])), ("aud".to_owned(), super::world::first(&["evil"]))];
-        policy.jwt = Some(Jwt { header: http::HeaderName::from_static("x-jwt"), audience: "wiki".into(), ttl_ms: 300_000, claims });
+        policy.jwt = Some(Jwt {
+            header: http::HeaderName::from_static("x-jwt"),
+            prefix: String::new(),
+            secret: None,
+            audience: "wiki".into(),
+            ttl_ms: 300_000,
+            claims,
+        });
     });
     let session = world.session(&person("ada", "ada", &[])).await;
     let pass = ready(&world.ensure(&session, &policy).await);
@@ -359,6 +366,51 @@ async fn a_token_is_made_anew_at_half_its_life_without_an_admin_call() {
     world.clock.advance_ms(150_000);
     ready(&world.ensure(&session, &policy).await);
     assert_eq!((world.app.all_calls(), world.signer.0.load(Ordering::SeqCst)), (calls, 2));
+}
+
+/// Partial success by rule: without a membership that is required nobody goes in, with the others missing they do.
+#[tokio::test]
+async fn a_required_membership_that_cannot_be_given_keeps_its_person_out_and_another_one_does_not() {
+    for (fault, page) in [(Outcome::Denied, PublicMessage::AccountFailed), (Outcome::Retry, PublicMessage::AccountUnavailable)] {
+        let world = World::new().await;
+        let lenient = policy(|wiki| wiki.provision.as_mut().unwrap().retries = 0);
+        let strict = policy(|wiki| {
+            wiki.roles.as_mut().unwrap().required = true;
+            wiki.provision.as_mut().unwrap().retries = 0;
+        });
+        let ada = person("ada", "ada", &["g-devs", "g-ops"]);
+        world.app.fault("add group devs", Fault::Answer(fault));
+        assert_eq!(refused(&world.sign_in(&ada, &strict).await), page);
+        // The account and the other membership are there: the next attempt has less to do.
+        assert_eq!((world.app.count("create"), world.app.groups("ada")), (1, vec!["ops".to_owned()]));
+        world.clock.advance_ms(2_000);
+        ready(&world.sign_in(&ada, &strict).await);
+        assert_eq!(world.app.groups("ada"), ["devs", "ops"]);
+        assert_eq!((world.app.count("create"), world.record("ada").await.unwrap().state), (1, AccountState::Active));
+        let bob = person("bob", "bob", &["g-devs", "g-ops"]);
+        world.app.fault("add group devs", Fault::Answer(fault));
+        ready(&world.sign_in(&bob, &lenient).await);
+        assert_eq!((world.app.groups("bob"), world.record("bob").await.unwrap().state), (vec!["ops".to_owned()], AccountState::Degraded));
+    }
+}
+
+/// While the admin API is away, somebody known goes on, but not on a membership that they were only now to get and do not go in without.
+#[tokio::test]
+async fn a_required_membership_that_was_never_given_is_not_excused_by_an_outage() {
+    for (required, goes_on) in [(false, true), (true, false)] {
+        let world = World::new().await;
+        let policy = policy(|wiki| {
+            wiki.roles.as_mut().unwrap().required = required;
+            wiki.provision.as_mut().unwrap().retries = 0;
+        });
+        ready(&world.sign_in(&person("ada", "ada", &["g-devs"]), &policy).await);
+        world.app.fault("get", Fault::Answer(Outcome::Retry));
+        let more = world.sign_in(&person("ada", "ada", &["g-devs", "g-ops"]), &policy).await;
+        assert_eq!(matches!(more, Ensured::Ready(_)), goes_on, "{more:?}");
+        world.clock.advance_ms(61_000);
+        ready(&world.sign_in(&person("ada", "ada", &["g-devs", "g-ops"]), &policy).await);
+        assert_eq!(world.app.groups("ada"), ["devs", "ops"]);
+    }
 }
 
 /// What is told, and that it is told once: the log of one newcomer, one change and one refusal.
@@ -392,6 +444,17 @@ async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values()
         world.app.put(login, |_| {});
         ready(&world.sign_in(&person(login, login, &[]), &linking(&[MatchBy::Login], on_existing)).await);
     }
+    // An answer lost and found at once; another one that never came, and was looked for by the next sign-in; a known person while the admin API is away.
+    world.app.fault("create", Fault::LostReply);
+    ready(&world.sign_in(&person("flo", "flo", &[]), &policy).await);
+    world.app.fault("create", Fault::Answer(Outcome::InDoubt));
+    let impatient = super::world::policy(|wiki| wiki.provision.as_mut().unwrap().retries = 0);
+    assert_eq!(refused(&world.sign_in(&person("gus", "gus", &[]), &impatient).await), PublicMessage::AccountUnavailable);
+    world.clock.advance_ms(60_000);
+    ready(&world.sign_in(&person("gus", "gus", &[]), &impatient).await);
+    world.clock.advance_ms(25 * 3_600_000);
+    world.app.fault("get", Fault::Answer(Outcome::Retry));
+    ready(&world.sign_in(&person("gus", "gus", &[]), &impatient).await);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).filter(|line: &Value| line["target"] == "audit").collect();
     let told: Vec<String> = events
@@ -415,6 +478,7 @@ async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values()
     assert_eq!(
         told,
         [
+            "provision.started ada create; add group devs",
             "account.created ada made",
             "role.granted ada add group devs",
             "role.revoked ada remove group devs",
@@ -423,9 +487,20 @@ async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values()
             "account.degraded ada add group ops: add group ops: Denied: as the test says",
             "account.failed eve find: Denied: as the test says",
             "account.vanished ada removed at the app",
+            "provision.started ada create",
             "account.created ada made",
             "account.adopted cy recognised",
             "account.adopted di left as it is",
+            "provision.started flo create",
+            "create.reconciled flo its answer was in doubt, and the account is there",
+            "account.created flo made; found after an answer in doubt",
+            "provision.started gus create",
+            "account.failed gus create: InDoubt: as the test says; looked for afterwards, and not there",
+            "provision.resumed gus create gus: looked at before anything is sent again",
+            "provision.started gus create",
+            "account.created gus made",
+            "account.failed gus get: Retry: as the test says",
+            "verify.skipped gus the admin API does not answer; known, and within `grace`",
         ]
     );
     // No attribute is logged, and who it was in the audit log's own field only.

@@ -124,6 +124,8 @@ pub(crate) struct InfluxDb {
 impl InfluxDb {
     /// The administrator.
     pub(crate) const ADMIN: (&'static str, &'static str) = ("labadmin", "test-only-password-of-the-gateway");
+    /// The secret under which it believes tokens.
+    pub(crate) const SHARED_SECRET: &'static str = "test-only-secret-of-influxdb-and-the-gateway";
 
     /// Starts it, with two databases.
     pub(crate) async fn start(site: &Site) -> Self {
@@ -133,7 +135,8 @@ impl InfluxDb {
         let at = folder.display();
         let config = format!(
             "reporting-disabled = true\nbind-address = \"127.0.0.1:{inner}\"\n[meta]\n  dir = \"{at}/meta\"\n[data]\n  dir = \"{at}/data\"\n  wal-dir = \"{at}/wal\"\n\
-             [http]\n  bind-address = \"127.0.0.1:{port}\"\n  auth-enabled = true\n"
+             [http]\n  bind-address = \"127.0.0.1:{port}\"\n  auth-enabled = true\n  shared-secret = \"{secret}\"\n",
+            secret = Self::SHARED_SECRET,
         );
         fs::write(folder.join("influxdb.conf"), config).expect("the test's folder takes files");
         let mut app = Command::new(lab("debian/usr/bin/influxd"));
@@ -354,6 +357,9 @@ pub(crate) struct Synapse {
 }
 
 impl Synapse {
+    /// The secret under which it takes tokens for its own (`org.matrix.login.jwt`).
+    pub(crate) const JWT_SECRET: &'static str = "test-only-secret-of-synapse-and-the-gateway";
+
     /// Starts it as `lab.test`, with its administrator.
     pub(crate) async fn start(site: &Site) -> Self {
         let port = free_port();
@@ -364,7 +370,10 @@ impl Synapse {
             "server_name: lab.test\npid_file: {at}/pid\nreport_stats: false\nregistration_shared_secret: test-only\nmacaroon_secret_key: test-only\nform_secret: test-only\n\
              signing_key_path: {at}/signing.key\nmedia_store_path: {at}/media\nlog_config: {at}/log.yaml\ntrusted_key_servers: []\n\
              database: {{name: sqlite3, args: {{database: {at}/homeserver.db}}}}\n\
-             listeners:\n  - {{bind_addresses: [127.0.0.1], port: {port}, type: http, tls: false, resources: [{{names: [client], compress: false}}]}}\n"
+             jwt_config: {{enabled: true, secret: {secret}, algorithm: HS256, audiences: [synapse]}}\n\
+             rc_login: {{address: {{per_second: 100, burst_count: 100}}, account: {{per_second: 100, burst_count: 100}}}}\n\
+             listeners:\n  - {{bind_addresses: [127.0.0.1], port: {port}, type: http, tls: false, resources: [{{names: [client], compress: false}}]}}\n",
+            secret = Self::JWT_SECRET,
         );
         fs::write(folder.join("homeserver.yaml"), config).expect("the test's folder takes files");
         fs::write(folder.join("log.yaml"), "version: 1\nroot: {level: WARNING}\n").expect("the test's folder takes files");
@@ -384,7 +393,8 @@ impl Synapse {
         Self { _process: process, port, token: signed_in["access_token"].as_str().expect("a token").to_owned() }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
+    /// One call of its admin API, by its administrator.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
         let bearer = format!("Bearer {}", self.token);
         call(method, &format!("http://127.0.0.1:{}/_synapse/admin{path}", self.port), &[("authorization", &bearer)], body.as_ref()).await
     }
