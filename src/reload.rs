@@ -8,8 +8,8 @@ mod systemd;
 mod watch;
 
 use crate::admin::commands::{
-    ActOnUser, BeginReconcile, Deed, ListKeys, ListSessions, ListUsers, LookReconcile, Looks, Reload, Reloaded, Reloads, RevokeSessions, RotateKeys,
-    Statuses,
+    ActOnUser, ApproveLeavers, BeginReconcile, Deed, ListKeys, ListSessions, ListUsers, LookReconcile, Looks, Reload, Reloaded, Reloads,
+    RevokeSessions, RotateKeys, Statuses,
 };
 use crate::admin::socket::{self, Command, Commands, Peers};
 use crate::app::{self, By, Plan, Running, Source, StartError, Swap};
@@ -81,6 +81,7 @@ impl Following {
             let rounds = swap.rounds();
             commands.push(Box::new(BeginReconcile(Arc::clone(&rounds))));
             commands.push(Box::new(LookReconcile(rounds)));
+            commands.push(Box::new(ApproveLeavers(people.clone())));
             for deed in Deed::ALL {
                 commands.push(Box::new(ActOnUser { deed, people: people.clone() }));
             }
@@ -190,7 +191,7 @@ impl Reloader {
     }
 
     /// Every file whose change means a reload, beside the policies; and the folder of those.
-    fn files(&self) -> (Vec<PathBuf>, PathBuf) {
+    pub fn files(&self) -> (Vec<PathBuf>, PathBuf) {
         let mut files = self.swap.references();
         let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
         files.push(loader.config().to_owned());

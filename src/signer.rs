@@ -1,8 +1,12 @@
 //! The identity JWT that applications verify.
 //!
 //! Lives here: [`Signer`], ES256 over claims that somebody else decided (`provision/`), and the JWKS under which it is verified. Keys come from the
-//! [`KeyStore`], made on first start. Apart from `session/` and `provision/` because the private key must not be in reach of either. It must never know
+//! [`KeyStore`], made on first start; [`SharedSigner`], HS256 for an application that knows nothing else. Apart from `session/` and `provision/` because the private key must not be in reach of either. It must never know
 //! what the claims mean.
+
+mod shared;
+
+pub use shared::{SHARED_BYTES_MIN, SharedSigner};
 
 use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
@@ -31,6 +35,12 @@ pub enum SignError {
     /// `aud` is not one non-empty string: a token for nobody in particular would be good anywhere (`ALBeast`).
     #[error("a token needs one audience")]
     Audience,
+    /// A secret that somebody could find out by trying.
+    #[error("a secret of {bytes} bytes is too short to sign with: HS256 needs {SHARED_BYTES_MIN} or more (RFC 7518 3.2)")]
+    Short {
+        /// How many it has.
+        bytes: usize,
+    },
     /// A stored key is not a P-256 key pair, or its halves do not belong together.
     #[error("signing key {kid} in the state store is not usable")]
     Key {
@@ -137,6 +147,23 @@ impl KeyRing {
         tracing::info!(target: "audit", action = "key.rotated", actor = by, key.kid = key.kid);
         Ok(self.list())
     }
+
+    /// Removes the keys that are published no longer: nothing that they have signed is good any more, and nobody has their public halves cached. Returns how many.
+    ///
+    /// # Errors
+    /// The store's: what is left is removed the next time.
+    pub async fn tidy(&self) -> Result<usize, SignError> {
+        let withdrawn: Vec<ListedKey> = self.list().into_iter().filter(|key| key.state == KeyState::Withdrawn).collect();
+        for key in &withdrawn {
+            self.store.remove_signing_key(&key.kid).await?;
+            tracing::info!(target: "audit", action = "key.removed", actor = "vestibule", key.kid = key.kid);
+        }
+        if !withdrawn.is_empty() {
+            // Another gateway may have made one meanwhile.
+            self.signer.keys.store(Arc::new(loaded(&self.store.signing_keys().await?)?));
+        }
+        Ok(withdrawn.len())
+    }
 }
 
 impl Signer {
@@ -170,19 +197,8 @@ impl Signer {
     ///
     /// # Errors
     /// [`SignError::Lifetime`], [`SignError::Audience`], [`SignError::Crypto`].
-    pub fn sign(&self, mut claims: Map<String, Value>, now: Timestamp, ttl_s: i64) -> Result<String, SignError> {
-        if !(1..=TTL_S_MAX).contains(&ttl_s) {
-            return Err(SignError::Lifetime(ttl_s));
-        }
-        if claims.get("aud").and_then(Value::as_str).is_none_or(str::is_empty) {
-            return Err(SignError::Audience);
-        }
-        let issued_at = now.seconds();
-        claims.insert("iss".to_owned(), Value::from(self.issuer.as_str()));
-        claims.insert("iat".to_owned(), Value::from(issued_at));
-        claims.insert("nbf".to_owned(), Value::from(issued_at));
-        claims.insert("exp".to_owned(), Value::from(issued_at.saturating_add(ttl_s)));
-        claims.insert("jti".to_owned(), Value::from(URL_SAFE_NO_PAD.encode(self.entropy.bytes::<16>())));
+    pub fn sign(&self, claims: Map<String, Value>, now: Timestamp, ttl_s: i64) -> Result<String, SignError> {
+        let claims = registered(claims, &self.issuer, now, ttl_s, self.entropy.as_ref())?;
         let keys = self.keys.load();
         let key = keys.get(signing(&keys, now)).ok_or_else(|| SignError::Crypto("there is no key".into()))?;
         jsonwebtoken::encode(&key.header, &claims, &key.key).map_err(|error| SignError::Crypto(Box::new(error)))
@@ -208,6 +224,29 @@ impl Signer {
         };
         keys.iter().zip(states(&keys, now)).enumerate().map(one).collect()
     }
+}
+
+/// `claims` with those of RFC 7519 4.1 that are ours.
+fn registered(
+    mut claims: Map<String, Value>,
+    issuer: &str,
+    now: Timestamp,
+    ttl_s: i64,
+    entropy: &dyn Entropy,
+) -> Result<Map<String, Value>, SignError> {
+    if !(1..=TTL_S_MAX).contains(&ttl_s) {
+        return Err(SignError::Lifetime(ttl_s));
+    }
+    if claims.get("aud").and_then(Value::as_str).is_none_or(str::is_empty) {
+        return Err(SignError::Audience);
+    }
+    let issued_at = now.seconds();
+    claims.insert("iss".to_owned(), Value::from(issuer));
+    claims.insert("iat".to_owned(), Value::from(issued_at));
+    claims.insert("nbf".to_owned(), Value::from(issued_at));
+    claims.insert("exp".to_owned(), Value::from(issued_at.saturating_add(ttl_s)));
+    claims.insert("jti".to_owned(), Value::from(URL_SAFE_NO_PAD.encode(entropy.bytes::<16>())));
+    Ok(claims)
 }
 
 /// Which of `keys`, the newest first, signs at `now`: the newest that has been published for long enough; the first of all had nobody before it.
@@ -291,7 +330,7 @@ fn coordinates(public: &[u8]) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyState, SignError, Signer, TTL_S_MAX, generate};
+    use super::{KeyRing, KeyState, SignError, Signer, TTL_S_MAX, generate};
     use crate::clock::{ManualClock, Timestamp};
     use crate::entropy::SeededEntropy;
     use crate::state::{KeyStore, SigningKey, StoreError};
@@ -322,6 +361,11 @@ mod tests {
             let first = other.is_none();
             self.kept.lock().unwrap().push(other.unwrap_or_else(|| key.clone()));
             Ok(first)
+        }
+
+        async fn remove_signing_key(&self, kid: &str) -> Result<(), StoreError> {
+            self.kept.lock().unwrap().retain(|key| key.kid != kid);
+            Ok(())
         }
     }
 
@@ -432,6 +476,28 @@ mod tests {
         check(minutes(10) + 24 * HOUR_MS - 1, &new, &[&new, &old], [KeyState::Signs, KeyState::Leaving]);
         check(minutes(10) + 24 * HOUR_MS, &new, &[&new], [KeyState::Signs, KeyState::Withdrawn]);
         check(-HOUR_MS, &old, &[&new, &old], [KeyState::Coming, KeyState::Signs]);
+    }
+
+    #[tokio::test]
+    async fn a_withdrawn_key_is_removed_and_no_other() {
+        const HOUR_MS: i64 = 3_600_000;
+        let ages = [30, 2, 0].map(|hours| NOW.plus_ms(-hours * HOUR_MS));
+        let made = ages.map(|at| generate(at).unwrap());
+        let store = Arc::new(Keys { kept: Mutex::new(made.iter().rev().cloned().collect()), ..Keys::default() });
+        let clock = Arc::new(ManualClock::new(NOW));
+        let ring = KeyRing { signer: Arc::new(load(&store, 1).await.unwrap()), store: store.clone(), clock: clock.clone() };
+        let kept = || store.kept.lock().unwrap().iter().map(|key| key.kid.clone()).collect::<Vec<_>>();
+        let [oldest, middle, newest] = made.each_ref().map(|key| key.kid.clone());
+        // What the oldest has signed is good for minutes, and its public half may be cached: until a day after the next one has taken its place.
+        clock.advance_ms(22 * HOUR_MS + 10 * 60_000 - 1);
+        assert_eq!((ring.tidy().await.unwrap(), kept()), (0, vec![newest.clone(), middle.clone(), oldest]));
+        clock.advance_ms(1);
+        assert_eq!((ring.tidy().await.unwrap(), kept()), (1, vec![newest.clone(), middle.clone()]));
+        assert_eq!(ring.list().iter().map(|key| key.kid.clone()).collect::<Vec<_>>(), kept(), "and from memory");
+        assert!(ring.signer.sign(claims(), NOW, 60).is_ok());
+        clock.advance_ms(365 * 24 * HOUR_MS);
+        assert_eq!((ring.tidy().await.unwrap(), kept()), (1, vec![newest.clone()]));
+        assert_eq!((ring.tidy().await.unwrap(), kept()), (0, vec![newest]), "whoever signs stays");
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("moka::", &["session/"]),
     ("notify::", &["reload/watch.rs"]),
     ("nix::", &["admin/socket.rs"]),
-    ("jsonwebtoken::", &["signer.rs", "sso/oidc", "demo/"]),
+    ("jsonwebtoken::", &["signer", "sso/oidc", "demo/"]),
     ("askama::", &["pages/"]),
     ("toml::", &["source/"]),
     ("prometheus_client::", &["observe/metrics.rs"]),

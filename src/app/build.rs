@@ -11,13 +11,16 @@ use crate::clock::Clock;
 use crate::config::MetadataPlace;
 use crate::config::{Gateway, Idp, SecretRef};
 use crate::connector::Connector;
+use crate::entropy::OsEntropy;
 use crate::outbound::Transport;
 use crate::policy::sign_in::Password;
 use crate::policy::{Policy, SecretHeader};
+use crate::provision::{ClockedShared, TokenSigner};
 use crate::proxy::tls::Certificates;
 use crate::request::{AppCookies, SharedSecrets};
 use crate::secrets::OpenToOthers;
 use crate::session::CookieKey;
+use crate::signer::SharedSigner;
 use crate::sso::Provider;
 use crate::sso::bearer::AccessTokens;
 use crate::sso::oidc::OidcProvider;
@@ -55,6 +58,8 @@ pub(super) struct Builder {
 pub(super) struct AppParts {
     pub(super) shared: SharedSecrets,
     pub(super) connector: Option<Arc<dyn Connector>>,
+    /// Signs its tokens under `[jwt] secret`.
+    pub(super) signer: Option<Arc<dyn TokenSigner>>,
     /// Of all its secrets, to see whether one has changed.
     pub(super) secrets: SecretHash,
 }
@@ -94,8 +99,10 @@ impl Builder {
     /// What serves `policy`. `before` is what served its file so far: handed back when neither text nor secrets have changed.
     pub(super) fn app(&self, policy: &Policy, before: Option<(&Policy, &AppParts)>) -> Result<AppParts, StartError> {
         let files = admin_tls::Files::read(policy)?;
-        let ((mut shared, credential, key), secrets) =
-            self.recording(|read| Ok((shared_secrets(policy, read)?, connectors::credential(policy, read)?, connectors::client_key(policy, read)?)))?;
+        let ((mut shared, credential, key, signer), secrets) = self.recording(|read| {
+            let (credential, key) = (connectors::credential(policy, read)?, connectors::client_key(policy, read)?);
+            Ok((shared_secrets(policy, read)?, credential, key, self.signer(policy, read)?))
+        })?;
         let secrets = with_files(secrets, &files);
         if policy.sign_in.keeps_sessions() {
             shared.cookies = self.sealer.as_ref().map(|sealer| AppCookies::new(CookieKey::new(sealer, &policy.name)));
@@ -111,7 +118,16 @@ impl Builder {
             return Ok(parts.clone());
         }
         let transport = files.transport(policy, key.as_ref(), &self.transport)?;
-        Ok(AppParts { shared, connector: connectors::engine(policy, credential, transport, &self.clock), secrets })
+        Ok(AppParts { shared, connector: connectors::engine(policy, credential, transport, &self.clock), signer, secrets })
+    }
+
+    /// The signer of `[jwt] secret`.
+    fn signer(&self, policy: &Policy, read: &Read<'_>) -> Result<Option<Arc<dyn TokenSigner>>, StartError> {
+        let Some(reference) = policy.jwt.as_ref().and_then(|jwt| jwt.secret.as_ref()) else { return Ok(None) };
+        let secret = read(&format_args!("{}: jwt.secret", policy.file), reference)?;
+        let signer = SharedSigner::new(&secret, &self.auth_origin, Arc::new(OsEntropy::default()));
+        let signer = signer.map_err(|cause| StartError::JwtSecret { file: policy.file.clone(), cause })?;
+        Ok(Some(Arc::new(ClockedShared { signer: Arc::new(signer), clock: Arc::clone(&self.clock) })))
     }
 
     /// The provider of `idp`; that of `before` when nothing about it has changed: it knows the provider's keys.

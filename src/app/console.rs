@@ -75,7 +75,7 @@ impl Site {
             origin: self.origin,
             policy: self.policy,
             desk,
-            live: Arc::clone(&handles.live),
+            sessions: handles.sessions.clone(),
             store: Arc::clone(&handles.store),
             pages: Arc::clone(&handles.pages),
             people: swap.people(),
@@ -118,7 +118,7 @@ impl Looking for Swap {
                 file: policy.file.clone(),
                 revision: Some(policy.revision.clone()),
                 tests: policy.tests.len(),
-                line: lines::app(policy).split_whitespace().collect::<Vec<_>>().join(" "),
+                line: lines::app(policy).split("   ").map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · "),
                 why: wrong.map(|refused| refused.why.clone()).unwrap_or_default(),
             });
         }
@@ -136,6 +136,12 @@ impl Looking for Swap {
         drop(force);
         apps.sort_by(|a, b| a.app.cmp(&b.app));
         apps
+    }
+
+    fn provider_of(&self, issuer: &str) -> Option<String> {
+        let force = self.force();
+        let known = force.idps.iter().find(|known| known.provider.issuer().as_deref() == Some(issuer));
+        known.map(|known| known.provider.id().to_owned())
     }
 
     fn certificates(&self) -> Vec<Served> {

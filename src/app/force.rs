@@ -20,6 +20,7 @@ use crate::observe::audit::rfc3339;
 use crate::observe::{Level, Metrics};
 use crate::pages::Pages;
 use crate::policy::Policy;
+use crate::policy::sign_in::Password;
 use crate::provision::{self, seat};
 use crate::proxy::tls::Resolver;
 use crate::request::{Limits, Routes};
@@ -346,18 +347,28 @@ impl Swap {
         secrets.extend(force.gateway.idps.iter().filter_map(|idp| idp.groups_lookup.as_ref()?.client_secret.as_ref()));
         secrets.extend(force.gateway.idps.iter().filter_map(|idp| Some(&idp.saml.as_ref()?.key.as_ref()?.1)));
         secrets.extend(force.gateway.certificates.iter().map(|certificate| &certificate.key));
+        let mut files: Vec<PathBuf> = Vec::new();
         let policies = force.apps.iter().map(|app| &app.policy).chain(force.refused.iter().filter_map(|refused| refused.reserves.as_ref()));
         for policy in policies {
+            if let Some(Password::Secret(password)) = &policy.sign_in.password {
+                secrets.push(password);
+            }
             let of_paths = policy.paths.iter().flat_map(|section| &section.secret_headers);
+            secrets.extend(policy.jwt.as_ref().and_then(|jwt| jwt.secret.as_ref()));
             secrets.extend(policy.secret_headers.iter().chain(of_paths).map(|header| &header.secret));
             if let Some(provision) = &policy.provision {
                 let credential = &provision.credential;
                 secrets.extend(credential.token.iter().chain(credential.basic.iter().map(|(_, password)| password)));
-                secrets.extend(credential.headers.iter().map(|(_, value)| value));
+                secrets.extend(credential.headers.iter().chain(&credential.settings).map(|(_, value)| value));
+            }
+            if let Some(tls) = super::admin_tls::tls(policy) {
+                files.extend(tls.ca.clone());
+                files.extend(tls.client.as_ref().map(|(chain, _)| chain.clone()));
+                secrets.extend(tls.client.as_ref().map(|(_, key)| key));
             }
         }
         let environment = self.builder.environment.as_ref();
-        let mut files: Vec<PathBuf> = secrets.into_iter().filter_map(|secret| secrets::location(secret, environment)).collect();
+        files.extend(secrets.into_iter().filter_map(|secret| secrets::location(secret, environment)));
         files.extend(force.gateway.certificates.iter().map(|certificate| certificate.chain.clone()));
         for saml in force.gateway.idps.iter().filter_map(|idp| idp.saml.as_ref()) {
             files.extend(saml.key.as_ref().map(|(certificate, _)| certificate.clone()));
@@ -465,6 +476,7 @@ impl Swap {
         let mut connectors = force.retired.clone();
         connectors.extend(force.apps.iter().filter_map(Served::seated));
         provision.install(connectors);
+        provision.share(force.apps.iter().filter_map(|app| Some((app.policy.name.clone(), app.parts.signer.clone()?))).collect());
         pages.change(force.gateway.pages.clone());
         tokens.limit(force.gateway.session.idle_ms);
         live.limit(force.gateway.session.idle_ms, force.gateway.session.max_ms);

@@ -71,6 +71,9 @@ const FOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often it is asked whether today's backup is there.
 const BACKUP_EVERY: Duration = Duration::from_mins(10);
 
+/// How often signing keys that nobody needs any more are removed.
+const TIDY_EVERY: Duration = Duration::from_mins(10);
+
 /// How often it is asked who has left.
 const TEND_EVERY: Duration = Duration::from_mins(1);
 
@@ -152,6 +155,14 @@ pub enum StartError {
         /// The header.
         name: String,
     },
+    /// A secret of `[jwt]` that nothing should be signed with.
+    #[error("{file}: jwt.secret: {cause}")]
+    JwtSecret {
+        /// The policy.
+        file: String,
+        /// Why not.
+        cause: crate::signer::SignError,
+    },
     /// The state key.
     #[error("{0}")]
     Seal(#[from] crate::state::seal::SealError),
@@ -223,6 +234,14 @@ pub enum StartError {
     Thread(std::io::Error),
 }
 
+/// This gateway's name among those on one store: the same after a restart, and another one on another machine or at another address. Two of one name would take each
+/// other's leases, and whoever waits for either would be told that the store is down.
+fn replica(gateway: &Gateway, sockets: &Sockets) -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let at: Vec<String> = sockets.serving.iter().map(ToString::to_string).collect();
+    format!("{}@{}/{}", gateway.server.auth_host, machine.trim(), at.join(","))
+}
+
 /// What to do about an address that cannot be listened on.
 fn way_out(key: &str, address: SocketAddr, cause: &std::io::Error) -> String {
     let (port, kind) = (address.port(), cause.kind());
@@ -276,7 +295,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     // Read once more below, when there is a log that can say who else may read it.
     let key = secret::read_saying(&"[state] key", &gateway.state.key, environment.as_ref(), &drop)?;
     let sealer = Sealer::new(&key, Arc::clone(&entropy))?;
-    let install = || observe::install(&gateway.telemetry, &gateway.audit, &sealer, &metrics, Arc::clone(&clock));
+    let store = sqlite::file_of(&gateway.state.url);
+    let install = || observe::install(&gateway.telemetry, &gateway.audit, (&sealer, store.as_deref()), &metrics, Arc::clone(&clock));
     let (flush, level) = if install_logging { Some(install()?) } else { None }.unzip();
     let transport: Arc<dyn Transport> = Arc::new(HyperTransport::new([]).map_err(|error| StartError::Outbound(error.to_string()))?);
     let (traces, otlp) = match &gateway.telemetry.otlp {
@@ -306,9 +326,10 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let control = tokio::runtime::Handle::current();
     let provision = provision::Desk::new(provision::Parts {
         accounts: Arc::new(store.clone()),
+        secrets: Arc::new(store.clone()),
         signer: Arc::new(ClockedSigner { signer: Arc::clone(&signer), clock: Arc::clone(&clock) }),
         clock: Arc::clone(&clock),
-        owner: gateway.server.auth_host.clone(),
+        owner: replica(&gateway, &sockets),
         entropy: Arc::clone(&entropy),
         sleeper: Arc::new(TokioSleeper),
         runtime: control.clone(),
@@ -378,12 +399,14 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let exporter = otlp.map(|exporter| tokio::spawn(exporter.run(background.clone())));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
     let tending = reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone());
+    drop(tokio::spawn(wiring::give_back(Arc::clone(&provision), Arc::clone(&live), SWEEP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::fold(store.clone(), FOLD_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }
     let keys = KeyRing { signer: Arc::clone(&signer), store: Arc::new(store.clone()), clock: Arc::clone(&clock) };
+    drop(tokio::spawn(wiring::tidy_keys(keys.clone(), TIDY_EVERY, background.clone())));
     let sessions = Sessions::new(Arc::clone(&live), Arc::new(store.clone()), Arc::clone(&clock));
     let show_metrics = gateway.telemetry.metrics;
     let handles = Handles {

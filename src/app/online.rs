@@ -18,6 +18,7 @@ use crate::connector::model::Verb;
 use crate::connector::{Connector, Outcome, Trouble};
 use crate::outbound::{HyperTransport, Transport};
 use crate::policy::schema::POLICY;
+use crate::policy::sign_in::Mode;
 use crate::policy::{Policy, written_roles};
 use crate::proxy::tls;
 use crate::source::{Node, Problem, SourceFile, Span, Table, parse, schema};
@@ -287,7 +288,13 @@ fn advice(place: &Place, policy: &Policy) -> Vec<Finding> {
     let sign_in = &provision.connector.sign_in;
     let native =
         sign_in.native_jit.iter().map(|native| place.ok(format_args!("see to it in the application that it makes no accounts by itself: {native}")));
-    native.collect()
+    let bridged = (policy.sign_in.mode == Mode::SessionBridge).then(|| {
+        let days = policy.sign_in.rotate_ms / 86_400_000;
+        place.ok(format_args!(
+            "people are signed in by the application's own form: a password for each, kept sealed for {days} days, of lower assurance than a header"
+        ))
+    });
+    native.chain(bridged).collect()
 }
 
 const fn way_out(trouble: &Trouble) -> &'static str {

@@ -117,7 +117,11 @@ impl Swap {
     fn providers(&self, now: Timestamp) -> Vec<ProviderStatus> {
         let age_s = |at: Timestamp| now.since_ms(at).max(0) / 1000;
         let force = self.force();
-        let status = |provider: &dyn Provider| ProviderStatus { id: provider.id().to_owned(), keys_age_s: provider.keys_fetched_at().map(age_s) };
+        let status = |provider: &dyn Provider| ProviderStatus {
+            id: provider.id().to_owned(),
+            issuer: provider.issuer(),
+            keys_age_s: provider.keys_fetched_at().map(age_s),
+        };
         force.idps.iter().map(|known| status(known.provider.as_ref())).collect()
     }
 }
@@ -134,7 +138,9 @@ impl Statuses for Swap {
         for Census { upstream, state, count, .. } in counted.unwrap_or_default() {
             let (all, failed) = accounts.entry(upstream).or_default();
             match state {
-                AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged => *all += count,
+                AccountState::Active | AccountState::LinkedUnmanaged => *all += count,
+                // There, and yet not as wanted.
+                AccountState::Degraded => (*all, *failed) = (*all + count, *failed + count),
                 AccountState::Pending | AccountState::Conflict | AccountState::AwaitingApproval => *failed += count,
                 AccountState::Provisioning | AccountState::Suspending | AccountState::Suspended | AccountState::Deprovisioned => {}
             }

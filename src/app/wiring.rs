@@ -9,11 +9,13 @@ use crate::policy::path::CanonicalPath;
 use crate::provision::{Desk, Ensured, Passes};
 use crate::request::Routes;
 use crate::session::LiveSessions;
+use crate::signer::KeyRing;
 use crate::state::{AccountKey, LoginStore, sqlite};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 /// The routes, as the login desk asks for them; and the console, which has no route.
@@ -105,6 +107,35 @@ pub(super) async fn sweep_logins(logins: Arc<dyn LoginStore>, clock: Arc<dyn Clo
         }
         if let Err(error) = logins.sweep_logins(clock.now()).await {
             tracing::warn!(%error, "sign-ins that were never finished could not be swept");
+        }
+    }
+}
+
+/// Removes signing keys that are published no longer.
+pub(super) async fn tidy_keys(keys: KeyRing, every: Duration, stop: CancellationToken) {
+    loop {
+        if let Err(error) = keys.tidy().await {
+            tracing::warn!(%error, "signing keys that nobody needs any more could not be removed; trying again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+/// Has the desk give back what ended sign-ons got at apps. What it falls behind on is given back when no sign-on is as old any more.
+pub(super) async fn give_back(desk: Arc<Desk>, live: Arc<LiveSessions>, every: Duration, stop: CancellationToken) {
+    let (mut endings, mut ticks) = (live.endings(), tokio::time::interval(every));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            ended = endings.recv() => match ended {
+                Ok(id) => desk.leave_ended(id),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
+            _ = ticks.tick() => desk.leave_older(live.max_ms()),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::config::{AuditSink, Gateway};
 use crate::load::untested;
 use crate::state::seal::Sealer;
 use clap::{Args, Subcommand};
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -87,6 +88,13 @@ impl Files {
                     .to_owned(),
             ),
         }
+    }
+
+    /// The gateway's own file, where it is among those that are read.
+    fn ours(&self, gateway: &Gateway) -> Option<PathBuf> {
+        let AuditSink::File(path) = &gateway.audit.sink else { return None };
+        let is_it = |file: &PathBuf| file == path || fs::canonicalize(file).is_ok_and(|file| fs::canonicalize(path).is_ok_and(|path| path == file));
+        (self.files.is_empty() || self.files.iter().any(is_it)).then(|| path.clone())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::connector::builtin::named;
 use crate::connector::model::Model;
 use crate::entropy::OsEntropy;
 use crate::kit::live::{self, Live, Played};
-use crate::kit::{Dialect, dialects, run as play, scripted, show};
+use crate::kit::{Dialect, connector_of, dialects, run as play, scripted, show};
 use crate::load::untested_file;
 use crate::source::{Problem, SourceFile};
 use std::fs;
@@ -17,7 +17,9 @@ use std::sync::Arc;
 /// Returns the exit code.
 pub(super) fn run(name: &str, dialect: Option<&Path>, json: bool, config: &Path) -> u8 {
     let is_file = Path::new(name).extension().is_some_and(|end| end == "toml");
-    let model = if is_file { read(name) } else { named(name).ok_or_else(String::new) };
+    // `scim-okta` is the connector `scim`, played by an app that speaks it as Okta does.
+    let variant = dialects().contains(&name).then(|| connector_of(name));
+    let model = if is_file { read(name) } else { named(variant.unwrap_or(name)).ok_or_else(String::new) };
     let model = match model {
         Ok(model) => model,
         Err(why) if is_file => {
@@ -26,9 +28,10 @@ pub(super) fn run(name: &str, dialect: Option<&Path>, json: bool, config: &Path)
         }
         Err(_) => return check::run(&check::Arguments::of_app(config, name)),
     };
-    match tested(&model, dialect) {
+    let played = if variant.is_some() { name } else { model.name.as_str() };
+    match tested(&model, played, dialect) {
         Ok(rows) => {
-            let text = if json { format!("{:#}\n", show::json(&model.name, &rows)) } else { show::table(&model.name, &rows) };
+            let text = if json { format!("{:#}\n", show::json(played, &rows)) } else { show::table(played, &rows) };
             let code = print(&text);
             if code == YES && !show::is_good(&rows) { NO } else { code }
         }
@@ -40,10 +43,14 @@ pub(super) fn run(name: &str, dialect: Option<&Path>, json: bool, config: &Path)
 }
 
 /// The same with the running app of a policy.
-pub(super) fn run_live(name: &str, policy: &Path, group: Option<&str>, json: bool) -> u8 {
-    match played(name, policy, group) {
+pub(super) fn run_live(name: &str, policy: &Path, groups: &[String], json: bool) -> u8 {
+    match played(name, policy, groups) {
         Ok(Played { rows, left }) => {
-            let text = if json { format!("{:#}\n", show::json(name, &rows)) } else { show::table(name, &rows) };
+            let mut shown = show::json(name, &rows);
+            if let Some(shown) = shown.as_object_mut() {
+                shown.insert("left".to_owned(), left.clone().into());
+            }
+            let text = if json { format!("{shown:#}\n") } else { show::table(name, &rows) };
             let code = print(&text);
             if !left.is_empty() {
                 tell(&format!("left behind at the app: {}\n", left.join(", ")));
@@ -57,7 +64,7 @@ pub(super) fn run_live(name: &str, policy: &Path, group: Option<&str>, json: boo
     }
 }
 
-fn played(name: &str, policy: &Path, group: Option<&str>) -> Result<Played, String> {
+fn played(name: &str, policy: &Path, groups: &[String]) -> Result<Played, String> {
     let policy = untested_file(policy, None).map_err(|report| report.render_with(""))?;
     let connector = policy.provision.as_ref().map(|provision| provision.connector.name.clone()).unwrap_or_default();
     let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
@@ -71,7 +78,7 @@ fn played(name: &str, policy: &Path, group: Option<&str>) -> Result<Played, Stri
         credential: real.credential,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy::default()),
-        group: group.map(str::to_owned),
+        groups: groups.to_vec(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(live::play(&live))
@@ -84,12 +91,12 @@ fn read(path: &str) -> Result<Arc<Model>, String> {
     model.map(Arc::new).ok_or_else(|| problems.iter().map(Problem::render).collect())
 }
 
-fn tested(model: &Arc<Model>, dialect: Option<&Path>) -> Result<Vec<crate::kit::Row>, String> {
+fn tested(model: &Arc<Model>, app: &str, dialect: Option<&Path>) -> Result<Vec<crate::kit::Row>, String> {
     let dialect = match dialect {
         Some(path) => Arc::new(Dialect::parse(&source(path)?)?),
-        None => scripted(&model.name).ok_or_else(|| {
+        None => scripted(app).ok_or_else(|| {
             let known = dialects().join(", ");
-            format!("there is no scripted app for connector `{}`\nhelp: --dialect FILE; built in: {known}", model.name)
+            format!("there is no scripted app for connector `{app}`\nhelp: --dialect FILE; built in: {known}")
         })??,
     };
     play(model, &dialect)

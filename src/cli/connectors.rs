@@ -40,9 +40,9 @@ pub(super) enum What {
         /// Play with the running app of this policy file instead: accounts are made there, and removed again or switched off.
         #[arg(long, value_name = "POLICY", conflicts_with = "dialect")]
         live: Option<PathBuf>,
-        /// A group of the sign-in that brings a membership by that policy.
+        /// A group of the sign-in that brings a membership by that policy; a second one, for what somebody else has given by hand.
         #[arg(long, value_name = "NAME", requires = "live")]
-        group: Option<String>,
+        group: Vec<String>,
         /// For machines.
         #[arg(long)]
         json: bool,
@@ -57,7 +57,7 @@ pub(super) fn run(what: &What) -> u8 {
     match what {
         What::List { search, supports, json } => list(search.as_deref(), supports, *json),
         What::Show { name } => show(name),
-        What::Test { name, live: Some(policy), group, json, .. } => conformance::run_live(name, policy, group.as_deref(), *json),
+        What::Test { name, live: Some(policy), group, json, .. } => conformance::run_live(name, policy, group, *json),
         What::Test { name, dialect, json, config, .. } => conformance::run(name, dialect.as_deref(), *json, config),
     }
 }

@@ -18,6 +18,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Where the gateway's file is when nothing is said.
+const CONFIG: &str = "/etc/vestibule/vestibule.toml";
 /// A gateway that says nothing for so long is stuck.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// No answer is longer.
@@ -27,11 +29,20 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 #[derive(Debug, Args)]
 pub(super) struct Which {
     /// The gateway's configuration file, for the place of its socket.
-    #[arg(long, value_name = "FILE", default_value = "/etc/vestibule/vestibule.toml")]
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub(super) config: PathBuf,
     /// The gateway's socket, when it is not where the configuration says.
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
+}
+
+impl Which {
+    /// As it was written, for another line about the same gateway.
+    pub(super) fn words(&self) -> Vec<String> {
+        let config = (self.config != Path::new(CONFIG)).then(|| ["--config".to_owned(), self.config.display().to_string()]);
+        let socket = self.socket.as_ref().map(|socket| ["--socket".to_owned(), socket.display().to_string()]);
+        config.into_iter().chain(socket).flatten().collect()
+    }
 }
 
 /// The socket of a gateway.

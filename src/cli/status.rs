@@ -140,8 +140,8 @@ mod tests {
                 app("wiki", UpstreamState::Up, PolicyState::Ok, 0, Some(25)),
             ],
             providers: vec![
-                ProviderStatus { id: "corp".to_owned(), keys_age_s: Some(250) },
-                ProviderStatus { id: "adfs".to_owned(), keys_age_s: None },
+                ProviderStatus { id: "corp".to_owned(), issuer: None, keys_age_s: Some(250) },
+                ProviderStatus { id: "adfs".to_owned(), issuer: None, keys_age_s: None },
             ],
         };
         let expected = "\

@@ -2,10 +2,10 @@
 
 use super::socket::{Door, Which as Where};
 use super::table::Table;
-use super::{COULD_NOT, NO, YES, print, tell};
-use crate::admin::commands::{Users, Whom};
+use super::{COULD_NOT, NO, print, tell};
+use crate::admin::commands::{LeaversOf, Status, Users, Whom, command};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::provision::Listed;
+use crate::provision::{Listed, Which};
 use crate::source::value::duration_text;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -19,12 +19,8 @@ pub(super) enum What {
     List {
         /// Only of this app (the policy's name).
         app: Option<String>,
-        /// Only those whose account could not be prepared.
-        #[arg(long, conflicts_with = "waiting")]
-        failed: bool,
-        /// Only those who wait for an approval.
-        #[arg(long)]
-        waiting: bool,
+        #[command(flatten)]
+        which: Narrowed,
         /// For programs.
         #[arg(long)]
         json: bool,
@@ -40,8 +36,10 @@ pub(super) enum What {
         /// Subject, login, e-mail address or user name.
         #[arg(required_unless_present = "leavers")]
         person: Option<String>,
+        #[command(flatten)]
+        by: By,
         /// Everybody who has left this app and waits.
-        #[arg(long, conflicts_with = "person")]
+        #[arg(long, conflicts_with_all = ["person", "issuer", "idp"])]
         leavers: bool,
         /// For programs.
         #[arg(long)]
@@ -69,6 +67,44 @@ pub(super) enum What {
     },
 }
 
+/// What a list is narrowed down to.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "four flags of a command line, one at a time")]
+pub(super) struct Narrowed {
+    /// Only those whose account could not be prepared, or lacks something.
+    #[arg(long)]
+    failed: bool,
+    /// Only those who wait for an approval.
+    #[arg(long)]
+    waiting: bool,
+    /// Only those whose account somebody changed at the app.
+    #[arg(long)]
+    drifted: bool,
+    /// Only those who have left.
+    #[arg(long)]
+    left: bool,
+}
+
+impl Narrowed {
+    fn which(&self) -> Which {
+        let asked = [(self.failed, Which::Failed), (self.waiting, Which::Waiting), (self.drifted, Which::Drifted), (self.left, Which::Left)];
+        asked.iter().find(|(asked, _)| *asked).map(|(_, which)| *which).unwrap_or_default()
+    }
+}
+
+/// Who vouches for the person; where several people are called the same.
+#[derive(Debug, Args, Default)]
+#[group(multiple = false)]
+pub(super) struct By {
+    /// Issuer (OIDC) or entity id (SAML) of who vouches: PERSON is the subject then, should there be one of that name.
+    #[arg(long, value_name = "ISSUER")]
+    issuer: Option<String>,
+    /// The same by its id in the gateway's file.
+    #[arg(long, value_name = "NAME")]
+    idp: Option<String>,
+}
+
 /// A person at an app.
 #[derive(Debug, Args)]
 pub(super) struct One {
@@ -76,6 +112,8 @@ pub(super) struct One {
     app: String,
     /// Subject, login, e-mail address or user name.
     person: String,
+    #[command(flatten)]
+    by: By,
     /// For programs.
     #[arg(long)]
     json: bool,
@@ -83,33 +121,116 @@ pub(super) struct One {
     at: Where,
 }
 
+/// Whom a command is about, in the words of its line.
+struct Asked<'a> {
+    /// What is to be done: `show`, `retry`, …
+    deed: &'static str,
+    app: &'a str,
+    person: &'a str,
+    by: &'a By,
+    /// What else stands in the line, for the lines that are suggested.
+    further: Vec<String>,
+    at: &'a Where,
+}
+
 /// Asks, prints; returns the exit code.
 pub(super) fn run(what: &What) -> u8 {
     match what {
-        What::List { app, failed, waiting, json, at } => list(app.as_deref(), *failed, *waiting, *json, at),
-        What::Show(one) => show(one),
+        What::List { app, which, json, at } => list(app.as_deref(), which.which(), *json, at),
+        What::Show(one) => match one.asked("show", &[]).found() {
+            Ok(user) => show(&user, one.json),
+            Err(code) => code,
+        },
         What::Approve { app, person: None, json, at, .. } => approve_leavers(app, *json, at),
-        What::Approve { app, person: Some(person), json, at, .. } => {
-            let whom = Whom { app: app.clone(), person: person.clone(), account: None };
-            act(at, &whom, "approve", *json, "approved: it takes effect at the next request, within 5 minutes on an open session")
+        What::Approve { app, person: Some(person), by, json, at, .. } => {
+            let asked = Asked { deed: "approve", app, person, by, further: further(*json, at), at };
+            asked.act(None, *json, "approved: it takes effect at the next request, within 5 minutes on an open session")
         }
         What::Relink { one, account } => {
-            let whom = Whom { account: Some(account.clone()), ..one.whom() };
-            act(&one.at, &whom, "relink", one.json, "linked to this account, which is looked at by the person's next request")
+            let asked = one.asked("relink", &["--account", account]);
+            asked.act(Some(account), one.json, "linked to this account, which is looked at by the person's next request")
         }
-        What::Retry(one) => act(&one.at, &one.whom(), "retry", one.json, "the next request of this person tries again"),
+        What::Retry(one) => one.asked("retry", &[]).act(None, one.json, "the next request of this person tries again"),
         What::Forget { one, yes } => forget(one, *yes),
     }
 }
 
-fn list(app: Option<&str>, failed: bool, waiting: bool, as_json: bool, at: &Where) -> u8 {
-    let which = if failed {
-        "failed"
-    } else if waiting {
-        "waiting"
-    } else {
-        "all"
-    };
+impl One {
+    fn asked(&self, deed: &'static str, further_words: &[&str]) -> Asked<'_> {
+        let mut words: Vec<String> = further_words.iter().map(|&word| word.to_owned()).collect();
+        words.extend(further(self.json, &self.at));
+        Asked { deed, app: &self.app, person: &self.person, by: &self.by, further: words, at: &self.at }
+    }
+}
+
+/// What a line that is suggested has in common with the one that was written.
+fn further(json: bool, at: &Where) -> Vec<String> {
+    json.then(|| "--json".to_owned()).into_iter().chain(at.words()).collect()
+}
+
+impl Asked<'_> {
+    /// The one person who is meant; else it is said whom it could have been, and nothing is done. The exit code then.
+    fn found(&self) -> Result<Listed, u8> {
+        let issuer = match &self.by.idp {
+            Some(idp) => Some(self.issuer_of(idp)?),
+            None => self.by.issuer.clone(),
+        };
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("app", self.app).append_pair("person", self.person);
+        if let Some(issuer) = &issuer {
+            query.append_pair("issuer", issuer);
+        }
+        let users: Users = Door::find(self.at).look(&format!("/api/v1/users?{}", query.finish())).map_err(|failed| failed.tell())?;
+        match <[Listed; 1]>::try_from(users) {
+            Ok([user]) => Ok(user),
+            Err(users) => {
+                tell(&candidates(self.deed, self.app, self.person, &users, &self.further));
+                Err(COULD_NOT)
+            }
+        }
+    }
+
+    /// The issuer of a provider that the gateway knows by this id.
+    fn issuer_of(&self, idp: &str) -> Result<String, u8> {
+        let status: Status = Door::find(self.at).look("/api/v1/status").map_err(|failed| failed.tell())?;
+        let known = status.providers.iter().find(|provider| provider.id == idp);
+        known.and_then(|provider| provider.issuer.clone()).ok_or_else(|| {
+            let ids: Vec<&str> = status.providers.iter().map(|provider| provider.id.as_str()).collect();
+            tell(&match known {
+                Some(_) => format!("error: the metadata of `{idp}`, which says its entity id, has not been read yet; --issuer takes the entity id\n"),
+                None => format!("error: there is no provider `{idp}`; there is {}\n", ids.join(", ")),
+            });
+            COULD_NOT
+        })
+    }
+
+    /// Does it to exactly the person who is meant.
+    fn act(&self, account: Option<&str>, as_json: bool, said: &str) -> u8 {
+        match self.found() {
+            Ok(user) => act(self.at, self.deed, &Whom { account: account.map(str::to_owned), ..Whom::of(&user) }, as_json, said),
+            Err(code) => code,
+        }
+    }
+}
+
+/// Words that fit several people: whom, and the line that means each of them and nobody else.
+fn candidates(deed: &str, app: &str, person: &str, users: &[Listed], further: &[String]) -> String {
+    let mut table = Table::default();
+    for user in users {
+        let account = user.login.as_ref().map_or_else(|| "no account yet".to_owned(), |login| format!("account {login}"));
+        let who = user.who.as_deref().unwrap_or(&user.subject);
+        table.row([command(deed, user, further), format!("# {who}, {account}, {}", word(&json!(user.state)))]);
+    }
+    let mut out = format!("error: `{}` fits {} people at {app}; nothing was done. For exactly one of them:\n", person.escape_debug(), users.len());
+    for line in table.render().lines() {
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(out, "  {line}");
+    }
+    out
+}
+
+fn list(app: Option<&str>, which: Which, as_json: bool, at: &Where) -> u8 {
+    let which = Which::ALL.iter().find(|(known, _)| *known == which).map_or("all", |(_, word)| word);
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("which", which);
     if let Some(app) = app {
@@ -133,7 +254,6 @@ fn text(users: &[Listed], now: Timestamp) -> String {
     table.row(["APP", "PERSON", "ACCOUNT", "STATE", "SINCE", "TRIES", "REASON"].map(str::to_owned));
     for user in users {
         let since = user.failed_at.map(|at| duration_text((now.seconds() - at).max(0).saturating_mul(1000))).unwrap_or_default();
-        let waits = user.awaiting.map(|what| format!("waits for a yes: {}", word(&json!(what)))).unwrap_or_default();
         table.row([
             user.app.clone(),
             user.who.clone().unwrap_or_else(|| user.subject.clone()),
@@ -141,10 +261,18 @@ fn text(users: &[Listed], now: Timestamp) -> String {
             word(&json!(user.state)),
             since,
             if user.attempts == 0 { String::new() } else { user.attempts.to_string() },
-            user.last_error.clone().unwrap_or(waits),
+            reason(user),
         ]);
     }
     table.render()
+}
+
+/// Why somebody should look: what failed, what waits, what was changed by others, why they have left.
+fn reason(user: &Listed) -> String {
+    let waits = user.awaiting.map(|what| format!("waits for a yes: {}", word(&json!(what))));
+    let drift = || (!user.drift.is_empty()).then(|| format!("changed at the app: {}", user.drift.join("; ")));
+    let left = || user.left.as_ref().map(|left| format!("left: {}", left.why));
+    user.last_error.clone().or(waits).or_else(drift).or_else(left).unwrap_or_default()
 }
 
 /// A state as people read it: `awaiting_approval` as `awaiting approval`.
@@ -152,17 +280,12 @@ fn word(value: &Value) -> String {
     value.as_str().unwrap_or_default().replace('_', " ")
 }
 
-fn show(one: &One) -> u8 {
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("app", &one.app).append_pair("person", &one.person).finish();
-    let users: Users = match Door::find(&one.at).look(&format!("/api/v1/users?{query}")) {
-        Ok(users) => users,
-        Err(failed) => return failed.tell(),
-    };
-    if one.json {
-        return print(&format!("{:#}\n", json!(users)));
+fn show(user: &Listed, as_json: bool) -> u8 {
+    if as_json {
+        return print(&format!("{:#}\n", json!([user])));
     }
     let mut out = String::new();
-    for (name, value) in users.iter().filter_map(|user| json!(user).as_object().cloned()).flatten() {
+    for (name, value) in json!(user).as_object().cloned().into_iter().flatten() {
         if value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty) {
             continue;
         }
@@ -173,25 +296,21 @@ fn show(one: &One) -> u8 {
     print(&out)
 }
 
-impl One {
-    fn whom(&self) -> Whom {
-        Whom { app: self.app.clone(), person: self.person.clone(), account: None }
-    }
-}
-
 fn approve_leavers(app: &str, as_json: bool, at: &Where) -> u8 {
-    let whom = Whom { app: app.to_owned(), person: String::new(), account: None };
-    let users: Users = match Door::find(at).act("/api/v1/users/approve-leavers", &whom) {
+    let users: Users = match Door::find(at).act("/api/v1/users/approve-leavers", &LeaversOf { app: app.to_owned() }) {
         Ok(users) => users,
         Err(failed) => return failed.tell(),
     };
     if as_json {
         return print(&format!("{:#}\n", json!(users)));
     }
-    print(&format!("{app}: approved for {} people; they are switched off within a minute or two\n", users.len()))
+    let waiting = users.iter().filter(|user| user.awaiting.is_some()).count();
+    let said = format!("{app}: approved for {} people; they are switched off within a minute or two\n", users.len() - waiting);
+    let busy = format!("{waiting} more are being worked on at this moment and wait on: say it once more\n");
+    print(&if waiting > 0 { said + &busy } else { said })
 }
 
-fn act(at: &Where, whom: &Whom, deed: &str, as_json: bool, said: &str) -> u8 {
+fn act(at: &Where, deed: &str, whom: &Whom, as_json: bool, said: &str) -> u8 {
     let user: Listed = match Door::find(at).act(&format!("/api/v1/users/{deed}"), whom) {
         Ok(user) => user,
         Err(failed) => return failed.tell(),
@@ -203,10 +322,16 @@ fn act(at: &Where, whom: &Whom, deed: &str, as_json: bool, said: &str) -> u8 {
 }
 
 fn forget(one: &One, yes: bool) -> u8 {
+    let asked = one.asked("forget", if yes { &["--yes"] } else { &[] });
+    let user = match asked.found() {
+        Ok(user) => user,
+        Err(code) => return code,
+    };
     if !yes {
+        let who = user.who.as_deref().unwrap_or(&user.subject);
         tell(&format!(
-            "Forgets the gateway's record of {} only; the account in {} stays. The next sign-in is treated as a first one (on_existing decides).\nContinue? [y/N] ",
-            one.person, one.app
+            "Forgets the gateway's record of {who} only; the account in {} stays. The next sign-in is treated as a first one (on_existing decides).\nContinue? [y/N] ",
+            user.app
         ));
         if !io::stdin().is_terminal() {
             tell("\nerror: nobody is there to answer; --yes says it beforehand\n");
@@ -217,6 +342,47 @@ fn forget(one: &One, yes: bool) -> u8 {
             return NO;
         }
     }
-    let done = act(&one.at, &one.whom(), "forget", one.json, "forgotten");
-    if done == YES { YES } else { done }
+    act(&one.at, "forget", &Whom::of(&user), one.json, "forgotten")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::candidates;
+    use crate::identity::SubjectId;
+    use crate::provision::Listed;
+    use crate::state::{AccountKey, AccountRecord, AccountState};
+
+    #[test]
+    fn the_readme_knows_every_command_about_people() {
+        use clap::Subcommand as _;
+        let readme = include_str!("../../README.md");
+        let commands = super::What::augment_subcommands(clap::Command::new("users"));
+        let names: Vec<&str> = commands.get_subcommands().map(clap::Command::get_name).collect();
+        assert!(names.len() >= 6, "{names:?}");
+        for name in names {
+            assert!(readme.contains(&format!("`vestibule users {name} ")), "{name}");
+        }
+    }
+
+    #[test]
+    fn words_that_fit_several_people_do_nothing_and_say_whom_they_could_mean() {
+        let user = |issuer: &str, subject: &str, login: Option<&str>, state: AccountState| {
+            let subject = SubjectId { issuer: issuer.to_owned(), subject: subject.to_owned() };
+            let key = AccountKey { upstream: "wiki".to_owned(), subject };
+            Listed::of(&AccountRecord { login: login.map(str::to_owned), state, ..AccountRecord::empty(key, "r1") })
+        };
+        let users = [
+            user("https://a.example", "ada", Some("ada"), AccountState::Active),
+            user("https://b.example/x y", "ada", None, AccountState::AwaitingApproval),
+        ];
+        let check = |further: &[String], expected: &str| assert_eq!(candidates("forget", "wiki", "ada", &users, further), expected);
+        check(
+            &[],
+            "error: `ada` fits 2 people at wiki; nothing was done. For exactly one of them:\n  \
+             vestibule users forget wiki ada --issuer https://a.example         # ada, account ada, active\n  \
+             vestibule users forget wiki ada --issuer 'https://b.example/x y'   # ada, no account yet, awaiting approval\n",
+        );
+        let further = ["--yes", "--socket", "/run/v 1"].map(str::to_owned);
+        assert!(candidates("forget", "wiki", "ada", &users, &further).contains("https://a.example --yes --socket '/run/v 1' "));
+    }
 }

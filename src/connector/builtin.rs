@@ -5,7 +5,7 @@ use crate::source::{Problem, SourceFile};
 use std::sync::{Arc, LazyLock};
 
 /// Name and text of each file of `policies/connectors/`.
-const FILES: [(&str, &str); 19] = [
+const FILES: [(&str, &str); 20] = [
     ("policies/connectors/scim.toml", include_str!("../../policies/connectors/scim.toml")),
     ("policies/connectors/grafana.toml", include_str!("../../policies/connectors/grafana.toml")),
     ("policies/connectors/jupyterhub.toml", include_str!("../../policies/connectors/jupyterhub.toml")),
@@ -25,6 +25,7 @@ const FILES: [(&str, &str); 19] = [
     ("policies/connectors/metabase.toml", include_str!("../../policies/connectors/metabase.toml")),
     ("policies/connectors/discourse.toml", include_str!("../../policies/connectors/discourse.toml")),
     ("policies/connectors/airflow.toml", include_str!("../../policies/connectors/airflow.toml")),
+    ("policies/connectors/superset.toml", include_str!("../../policies/connectors/superset.toml")),
 ];
 
 /// Apps whose admin API is another's: name, the connector that speaks it, and what people read.
@@ -75,5 +76,36 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), builtin().len());
+    }
+
+    /// What an operator wants to know before trusting a connector stands in its file, or the reason why there is none.
+    #[test]
+    fn every_connector_says_what_it_demands_how_it_was_proven_and_what_to_switch_off() {
+        let mut missing = Vec::new();
+        for (file, text) in FILES {
+            let name = file.trim_start_matches("policies/connectors/").trim_end_matches(".toml");
+            let model = super::named(name).expect("it parses");
+            let mut wants = |is_there: bool, what: &str| {
+                if !is_there {
+                    missing.push(format!("{name}: {what}"));
+                }
+            };
+            let header: String = text.lines().take_while(|line| line.starts_with('#')).collect::<Vec<_>>().join("\n");
+            let says = |reason: &str| header.contains(&format!("\n# {reason}: "));
+            let is_live = !model.tested_with.is_empty();
+            wants(!is_live || header.contains("Proven against"), "against which version it was proven, and how");
+            wants(!is_live || header.contains("`connectors test --live`"), "that it was put through the kit with the running app");
+            wants(is_live || header.contains("proven against a scripted") || header.contains("proven with a scripted"), "that it was proven against a scripted app");
+            let demands = model.attributes.iter().any(|attribute| attribute.required && attribute.locked);
+            wants(demands || says("No required attributes"), "a required and locked attribute, or `# No required attributes: …`");
+            let blocks = !model.sign_in.block_paths.is_empty() || text.contains("block_paths   = []                     # none: ");
+            wants(blocks || says("No block_paths"), "block_paths, or `# No block_paths: …`");
+            wants(model.sign_in.native_jit.is_some(), "what to do about the app making accounts by itself");
+            wants(!model.disable_by.is_empty(), "how an account is switched off");
+            wants(text.contains("[[disable]]") || text.contains("disable_by"), "how an account is switched off, in the file");
+            let kinds = model.verbs.keys().any(|verb| matches!(verb, crate::connector::model::Verb::Members(..)));
+            wants(kinds || text.contains("No memberships: "), "memberships, or `No memberships: …`");
+        }
+        assert!(missing.is_empty(), "{}", missing.join("\n"));
     }
 }

@@ -7,6 +7,7 @@
 //! * Before any step: `session.rs` signs in to the admin API, with `jar.rs` and `html.rs`.
 //! * What is done with steps: `verbs.rs` looks, makes and changes, `members.rs` and `resolve.rs` grant and take back, `off.rs` switches off, `list.rs` lists,
 //!   `enter.rs` signs a person in at the app itself.
+//! * For the conformance kit: `mishap.rs` lets things go wrong on the way.
 //! * What is remembered between calls: `state.rs`, `resolved.rs`, `turns.rs`. `stage.rs` runs it all for show.
 //!
 //! It knows no app by name, and it never decides whether an account may be taken over (`provision/`).
@@ -20,6 +21,7 @@ mod html;
 mod jar;
 mod list;
 mod members;
+mod mishap;
 mod off;
 mod paginate;
 mod request;
@@ -33,11 +35,13 @@ mod state;
 mod turns;
 mod verbs;
 
+pub use members::Standing;
+pub use mishap::{Mishap, Mishaps};
 pub use stage::{Cue, Stage, Staged};
 
 use super::gate::{Bounds, Health, Lane};
 use super::model::{Call, MemberVerb, Model, Steps, Verb, Way};
-use super::{Connector, Context, Entered, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
+use super::{Connector, Context, DoorKey, Entered, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::outbound::Transport;
@@ -96,6 +100,8 @@ pub struct Engine {
     passwords: Option<Arc<dyn Entropy>>,
     /// Who answers instead of the app, in a dry run.
     stage: Option<Arc<dyn Stage>>,
+    /// Who lets things go wrong, in the conformance kit.
+    mishaps: Option<Arc<dyn Mishaps>>,
     /// Who waits for the answers.
     lane: Lane,
     /// What is remembered between calls.
@@ -116,7 +122,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (state, lane) = (Arc::new(State::new(limits.bounds)), Lane::default());
-        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, stage: None, lane, state }
+        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, stage: None, mishaps: None, lane, state }
     }
 
     /// The same engine, which gives new accounts a password that nobody knows wherever a create has a place for one (`{random}`).
@@ -263,8 +269,12 @@ impl Connector for Engine {
         self.set_password_to(context, password).await
     }
 
-    async fn enter(&self, context: Context<'_>, at: &Url, secret: &SecretString) -> Result<Entered, Trouble> {
-        self.enter_at(context, at, secret).await
+    async fn enter(&self, context: Context<'_>, at: &Url, key: DoorKey<'_>) -> Result<Entered, Trouble> {
+        self.enter_at(context, at, key).await
+    }
+
+    async fn leave(&self, context: Context<'_>, at: &Url, token: &SecretString) -> Result<Outcome, Trouble> {
+        self.leave_at(context, at, token).await
     }
 
     async fn list(&self, from: Option<&PageMark>) -> Result<Listing, Trouble> {

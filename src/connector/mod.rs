@@ -9,7 +9,7 @@ pub mod engine;
 mod gate;
 pub mod model;
 
-pub use engine::{Engine, Limits, ResolvedCredential};
+pub use engine::{Engine, Limits, ResolvedCredential, Standing};
 pub use gate::{Bounds, BreakerState, Health, Lane};
 
 use crate::plan::{Account, Step};
@@ -143,6 +143,15 @@ pub enum Observation {
     Ambiguous,
 }
 
+/// What a person is signed in with at an app.
+#[derive(Debug, Clone, Copy)]
+pub struct DoorKey<'a> {
+    /// Their password, or a token that says who they are.
+    pub secret: &'a SecretString,
+    /// A name of the gateway's session, the same every time; no secret.
+    pub device: &'a str,
+}
+
 /// What signing in at an app gave a person. Secrets: nothing of it is printed.
 #[derive(Clone, Default)]
 pub struct Entered {
@@ -251,8 +260,15 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`Outcome::Unsupported`]: it is not known how; [`Outcome::Denied`]: the app does not let them in.
-    async fn enter(&self, _context: Context<'_>, _at: &Url, _secret: &SecretString) -> Result<Entered, Trouble> {
+    async fn enter(&self, _context: Context<'_>, _at: &Url, _key: DoorKey<'_>) -> Result<Entered, Trouble> {
         Err(unsupported("enter"))
+    }
+    /// Gives a token of [`Connector::enter`] back to the app, which is at `at`. One that the app does not know any more is given back as well.
+    ///
+    /// # Errors
+    /// [`Outcome::Unsupported`]: it is not known how; anything else: the token may still be good.
+    async fn leave(&self, _context: Context<'_>, _at: &Url, _token: &SecretString) -> Result<Outcome, Trouble> {
+        Err(unsupported("leave"))
     }
     /// Whether a role of a policy is one that the app has, or that the connector would make there. Only reads.
     ///

@@ -142,6 +142,8 @@ pub enum Verb {
     SetPassword,
     /// Sign a person in at the app itself, by `{secret}`; what the steps save as `token`, and the cookies of their answers, are the person's.
     Enter,
+    /// Give back what [`Verb::Enter`] saved as `token`, which is `{secret}` here, at the app itself.
+    Leave,
 }
 
 /// In which way an account is looked for: [`MatchBy`] with an order.
@@ -620,6 +622,10 @@ pub struct Paginate {
     pub total: Option<Pointer>,
     /// A list that is not at its end by then is not looked through: no answer rather than a wrong one.
     pub pages_max: u32,
+    /// Whether the place in the list goes into the body (the table, the variables, the params, the form) and not into the query.
+    pub in_body: bool,
+    /// The query parameter, an object of Rison, of which the page's parameters are members; `None`: they are parameters of their own.
+    pub rison: Option<String>,
 }
 
 /// How the next page is asked for.

@@ -8,9 +8,12 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The scripted apps that are built in, by connector.
-const FILES: [(&str, &str); 16] = [
+/// The scripted apps that are built in, by connector; `CONNECTOR-VARIANT` is one that speaks it in another way.
+const FILES: [(&str, &str); 23] = [
     ("scim", include_str!("dialects/scim.toml")),
+    ("scim-entra", include_str!("dialects/scim-entra.toml")),
+    ("scim-okta", include_str!("dialects/scim-okta.toml")),
+    ("scim-nofilter", include_str!("dialects/scim-nofilter.toml")),
     ("grafana", include_str!("dialects/grafana.toml")),
     ("jupyterhub", include_str!("dialects/jupyterhub.toml")),
     ("forgejo", include_str!("dialects/gitea.toml")),
@@ -26,20 +29,29 @@ const FILES: [(&str, &str); 16] = [
     ("metabase", include_str!("dialects/metabase.toml")),
     ("discourse", include_str!("dialects/discourse.toml")),
     ("airflow", include_str!("dialects/airflow.toml")),
+    ("redmine", include_str!("dialects/redmine.toml")),
+    ("zabbix", include_str!("dialects/zabbix.toml")),
+    ("synapse", include_str!("dialects/synapse.toml")),
+    ("influxdb", include_str!("dialects/influxdb.toml")),
 ];
 
-/// Names of the connectors for which a scripted app is built in.
+/// Names of the scripted apps that are built in: those of connectors, and their variants (`scim-okta`).
 pub fn dialects() -> Vec<&'static str> {
     FILES.iter().map(|(name, _)| *name).collect()
 }
 
-/// The scripted app of the connector called `name`; `None`: there is none.
+/// The scripted app called `name`, which is a connector's or `CONNECTOR-VARIANT`; `None`: there is none.
 ///
 /// # Errors
 /// As [`Dialect::parse`].
 pub fn scripted(name: &str) -> Option<Result<Arc<Dialect>, String>> {
     let (name, text) = FILES.iter().find(|(known, _)| *known == name)?;
     Some(Dialect::parse(&SourceFile::new(format!("{name}.toml"), *text)).map(Arc::new))
+}
+
+/// The connector that a scripted app is for: its own name, or what stands before its variant.
+pub fn connector_of(name: &str) -> &str {
+    name.split_once('-').map_or(name, |(connector, _)| connector)
 }
 
 /// A scripted app.
@@ -52,6 +64,8 @@ pub struct Dialect {
     /// What ids are.
     #[serde(default)]
     pub(super) ids: Ids,
+    /// An id that is made of the login: `@{login}:kit.example`. With `ids = "login"`.
+    pub(super) id: Option<String>,
     /// When the app takes two logins for one.
     #[serde(default)]
     pub(super) same_login: SameLogin,
@@ -65,7 +79,10 @@ pub struct Dialect {
     pub(super) bad_login: String,
     /// What `{status}` is of an account that is on, and of one that is off.
     #[serde(default = "status")]
-    pub(super) status: (String, String),
+    pub(super) status: (Value, Value),
+    /// Fields that every account has from its beginning.
+    #[serde(default)]
+    pub(super) fields: Map<String, Value>,
     /// What the gateway is given.
     #[serde(default)]
     pub(super) credential: Credential,
@@ -94,6 +111,9 @@ pub struct Dialect {
     pub(super) groups: BTreeMap<String, Vec<Group>>,
     /// An account, as shown.
     pub(super) user: Value,
+    /// An account as some routes show it, by name.
+    #[serde(default)]
+    pub(super) shapes: BTreeMap<String, Value>,
     /// A group, as shown, by kind.
     #[serde(default)]
     pub(super) group: BTreeMap<String, Value>,
@@ -112,8 +132,8 @@ fn bad_login() -> String {
     "no good\u{1}name".to_owned()
 }
 
-fn status() -> (String, String) {
-    ("active".to_owned(), "disabled".to_owned())
+fn status() -> (Value, Value) {
+    ("active".into(), "disabled".into())
 }
 
 fn refused() -> Say {
@@ -178,6 +198,9 @@ pub(super) struct Member {
 pub(super) struct Group {
     pub(super) id: Value,
     pub(super) name: String,
+    /// Whether whoever is in it is switched off.
+    #[serde(default)]
+    pub(super) off: bool,
     /// What else of it is shown.
     #[serde(default)]
     pub(super) more: Map<String, Value>,
@@ -247,6 +270,8 @@ pub(super) enum How {
     Fold,
     Prefix,
     Contains,
+    /// As a filter in short: `*` is everybody, `~ann` contains, `!ann` is not, `ann|bob` is either.
+    Short,
 }
 
 /// Pages of a list.
@@ -293,6 +318,14 @@ pub(super) struct Route {
     /// Only when the request has all of these, e.g. `query.username`.
     #[serde(default)]
     pub(super) when: Vec<String>,
+    /// Only when these are so, whole, as regular expressions: `"body.method" = "user.get"`. What their groups hold is `found.NAME`.
+    #[serde(default)]
+    pub(super) having: BTreeMap<String, String>,
+    /// What a body must have and not be empty; else the answer is `invalid`.
+    #[serde(default)]
+    pub(super) needs: Vec<String>,
+    /// One of `shapes`: how accounts are shown here; absent: as everywhere.
+    pub(super) shape: Option<String>,
     /// Refused unless these are so.
     #[serde(default)]
     pub(super) expect: BTreeMap<String, String>,
@@ -324,6 +357,10 @@ pub(super) struct Route {
     pub(super) group_named: bool,
     #[serde(default)]
     pub(super) role: String,
+    /// The role that is given, whatever the request says.
+    pub(super) gives: Option<String>,
+    /// As what a membership still stands in lists that was taken back.
+    pub(super) leaves: Option<String>,
     /// Fields of the account, and where the request has them.
     #[serde(default)]
     pub(super) read: BTreeMap<String, String>,
@@ -337,6 +374,13 @@ pub(super) struct Route {
     pub(super) ok: Say,
     #[serde(default = "not_found")]
     pub(super) absent: Say,
+    /// A create of an account that is switched off switches it on.
+    #[serde(default)]
+    pub(super) revives: bool,
+    /// Of an upsert that made the account.
+    pub(super) made: Option<Say>,
+    /// Of a list with nothing on it.
+    pub(super) empty: Option<Say>,
     pub(super) exists: Option<Say>,
     pub(super) taken: Option<Say>,
     pub(super) invalid: Option<Say>,

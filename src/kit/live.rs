@@ -1,22 +1,26 @@
-//! The scenarios that can be played with a running app: its accounts are made for the occasion and removed again, or switched off where they cannot be.
+//! The scenarios with a running app: accounts are made for the occasion and removed again, or switched off where they cannot be.
 //!
-//! Apart because a running app has people: nobody is looked for, changed or removed but those that this run has made. What an app does only when it fails is
-//! left to the scripted ones.
+//! Apart because a running app has people: nobody is looked for, changed or removed but those that this run has made, and no group is made that would stay.
+//! Lives here: who is in a run, how it begins and how it is cleared away. `live/calls.rs` has the scenarios about one call, `live/road.rs` those in which something
+//! goes wrong between the gateway and the app, for which the app itself need not fail.
+
+mod calls;
+mod road;
 
 use super::Verdict::{Failed, Held, NotApplicable};
 use super::backstage::{Person, outcome, words};
-use super::scenes::{OPERATORS, seen};
+use super::scenes::seen;
 use super::{ORDER, Row, Verdict};
 use crate::clock::Clock;
 use crate::connector::engine::{Engine, Limits, ResolvedCredential};
-use crate::connector::model::{DisableBy, InitialPassword, Verb};
-use crate::connector::{Connector as _, Observation, Outcome, Trouble};
+use crate::connector::model::{InitialPassword, Verb};
+use crate::connector::{Connector as _, Observation, Outcome, Standing, Trouble};
 use crate::entropy::Entropy;
 use crate::identity::{Groups, Identity, SubjectId};
 use crate::outbound::Transport;
 use crate::plan::{Step, Wanted};
 use crate::policy::mapping::desire;
-use crate::policy::{MatchBy, Policy, Provision};
+use crate::policy::{Policy, Provision};
 use secrecy::SecretString;
 use serde_json::Map;
 use std::sync::Arc;
@@ -34,8 +38,8 @@ pub struct Live {
     pub clock: Arc<dyn Clock>,
     /// For passwords, and for names that nobody has.
     pub entropy: Arc<dyn Entropy>,
-    /// A group of the sign-in that brings a membership; absent: none is granted.
-    pub group: Option<String>,
+    /// Groups of the sign-in that bring memberships; the first one brought is granted and taken back, the second stands for what somebody gave by hand.
+    pub groups: Vec<String>,
 }
 
 /// What was seen, and the logins of accounts that could not be removed.
@@ -50,73 +54,108 @@ pub struct Played {
 /// Plays what can be played.
 ///
 /// # Errors
-/// The policy makes no accounts, or makes none of the kit's people; in words.
+/// The policy makes no accounts, or makes none of the kit's people; in words. Whatever was made by then is cleared away.
 pub async fn play(live: &Live) -> Result<Played, String> {
     let provision = live.policy.provision.as_ref().ok_or("the policy has no [provision]")?;
     let stamp = format!("{:08x}", u32::from_be_bytes(live.entropy.bytes::<4>()));
-    let mut scene =
-        Scene { live, engine: engine(live, provision, false), bad: engine(live, provision, true), stamp, rows: Vec::new(), made: Vec::new() };
-    scene.all().await?;
+    let engine = engine(live, provision, Arc::clone(&live.clock));
+    let mut scene = Scene { live, provision, engine, stamp, rows: Vec::new(), made: Vec::new(), grants: Vec::new(), no_grant: NO_GROUP.to_owned(), makes_groups: false };
+    let came = scene.all().await;
     let left = scene.clean_up().await;
+    came?;
     let mut rows = scene.rows;
     for scenario in ORDER {
         if !rows.iter().any(|row| row.scenario == scenario) {
-            rows.push(Row { scenario, verdict: NotApplicable("not with a running app".to_owned()) });
+            rows.push(Row { scenario, verdict: NotApplicable("not played: see what failed".to_owned()) });
         }
     }
     rows.sort_by_key(|row| ORDER.iter().position(|scenario| *scenario == row.scenario));
     Ok(Played { rows, left })
 }
 
-fn engine(live: &Live, provision: &Provision, bad: bool) -> Engine {
-    let mut credential = live.credential.clone();
-    if bad {
-        let wrong = || SecretString::from("not-the-secret");
-        credential.token = credential.token.map(|_| wrong());
-        credential.basic = credential.basic.map(|(user, _)| (user, wrong()));
-        credential.headers = credential.headers.into_iter().map(|(name, _)| (name, wrong())).collect();
-    }
+const NO_GROUP: &str = "--group names no group of the sign-in that brings a membership by this policy";
+
+fn engine(live: &Live, provision: &Provision, clock: Arc<dyn Clock>) -> Engine {
+    engine_with(live, provision, clock, live.credential.clone())
+}
+
+fn engine_with(live: &Live, provision: &Provision, clock: Arc<dyn Clock>, credential: ResolvedCredential) -> Engine {
     let limits = Limits { timeout_ms: provision.timeout_ms, ..Limits::default() };
-    let (transport, clock) = (Arc::clone(&live.transport), Arc::clone(&live.clock));
     let (model, steps, url) = (Arc::clone(&provision.connector), provision.steps.clone(), provision.url.clone());
-    let engine = Engine::new(model, steps, url, credential, provision.settings.clone(), limits, transport, clock);
+    let engine = Engine::new(model, steps, url, credential, provision.settings.clone(), limits, Arc::clone(&live.transport), clock);
     match provision.initial_password {
         InitialPassword::Random => engine.with_passwords(Arc::clone(&live.entropy)),
         InitialPassword::None => engine,
     }
 }
 
+/// The same, and nothing of it is right.
+fn wrong(credential: &ResolvedCredential) -> ResolvedCredential {
+    let wrong = || SecretString::from("not-the-secret");
+    ResolvedCredential {
+        token: credential.token.as_ref().map(|_| wrong()),
+        basic: credential.basic.as_ref().map(|(user, _)| (user.clone(), wrong())),
+        headers: credential.headers.iter().map(|(name, _)| (name.clone(), wrong())).collect(),
+        settings: credential.settings.iter().map(|(name, _)| (name.clone(), wrong())).collect(),
+    }
+}
+
+/// A membership: kind, name, role.
+type Grant = (String, String, Option<String>);
+
 struct Scene<'l> {
     live: &'l Live,
+    provision: &'l Provision,
     engine: Engine,
-    bad: Engine,
     stamp: String,
     rows: Vec<Row>,
     /// Accounts of this run: who, and their ids.
     made: Vec<(Person, String)>,
+    /// What is granted, of one kind.
+    grants: Vec<Grant>,
+    /// Why nothing is, otherwise.
+    no_grant: String,
+    /// Whether the desk would make a group for these people, which would stay.
+    makes_groups: bool,
 }
 
 impl Scene<'_> {
-    fn person(&self, name: &str) -> Result<Person, String> {
+    /// Somebody of this run, in these groups of the sign-in.
+    fn person(&self, name: &str, groups: &[String]) -> Result<Person, String> {
+        self.person_called(name, name, groups)
+    }
+
+    /// As [`Self::plain`], and of this family.
+    fn known_as(&self, name: &str, family: &str) -> Result<Person, String> {
+        self.person_called(name, family, &[]).or_else(|_| self.person_called(name, family, &self.live.groups))
+    }
+
+    fn person_called(&self, name: &str, family: &str, groups: &[String]) -> Result<Person, String> {
         let username = format!("kit{}{name}", self.stamp);
         let identity = Identity {
             subject: SubjectId { issuer: "https://idp.example".into(), subject: username.clone() },
             idp: "kit".into(),
             email: Some(format!("{username}@example.com")),
             email_verified: true,
-            name: Some(format!("Kit {name}")),
+            name: Some(format!("Kit {family}")),
             given_name: Some("Kit".to_owned()),
-            family_name: Some(name.to_owned()),
+            family_name: Some(family.to_owned()),
             username: Some(username.clone()),
-            groups: Groups::Known(self.live.group.iter().cloned().collect()),
+            groups: Groups::Known(groups.iter().cloned().collect()),
             claims: Map::new(),
         };
         let mapped = desire(&self.live.policy, &identity, None).map_err(|error| error.to_string())?;
         Ok(Person { identity, mapped, external_id: format!("kit-{username}") })
     }
 
+    /// Somebody without memberships, if the policy makes accounts for such people.
+    fn plain(&self, name: &str) -> Result<Person, String> {
+        self.person(name, &[]).or_else(|_| self.person(name, &self.live.groups))
+    }
+
+    /// As [`Self::plain`], under a login of this scenario's choice.
     fn called(&self, login: &str) -> Result<Person, String> {
-        let mut person = self.person("ann")?;
+        let mut person = self.plain("ann")?;
         login.clone_into(&mut person.mapped.desired.login);
         login.clone_into(&mut person.external_id);
         person.mapped.email = None;
@@ -131,192 +170,125 @@ impl Scene<'_> {
         self.row(scenario, if is_so { Held(what) } else { Failed(what) });
     }
 
+    fn none(&mut self, scenario: &'static str, why: &str) {
+        self.row(scenario, NotApplicable(why.to_owned()));
+    }
+
     async fn all(&mut self) -> Result<(), String> {
-        let probed = if self.engine.can("probe") { Some(self.engine.probe().await) } else { None };
-        match probed {
-            None => self.row("probe", NotApplicable("the connector has no probe".to_owned())),
-            Some(Ok(())) => self.row("probe", Held("answers".to_owned())),
-            Some(Err(trouble)) => {
-                self.row("probe", Failed(words(&trouble)));
-                return Ok(());
-            }
-        }
-        let ann = self.person("ann")?;
-        let observed = self.bad.find(ann.context(None), &self.bad.ways()).await;
-        let is_refused = matches!(&observed, Err(trouble) if trouble.outcome == Outcome::Reauth);
-        self.held("probe, bad credential", is_refused, seen(&observed));
-        let observed = self.engine.find(ann.context(None), &self.engine.ways()).await;
-        let is_absent = matches!(observed, Ok(Observation::Absent));
-        self.held("lookup, absent", is_absent, seen(&observed));
-        if !is_absent || !self.engine.can("create") {
+        if !self.admitted().await {
             return Ok(());
         }
-        let Some(id) = self.make("create", ann).await else { return Ok(()) };
-        let ann = self.person("ann")?;
+        let ann = self.plain("ann")?;
+        if !self.stranger(&ann).await {
+            return Ok(());
+        }
+        self.choose_grants().await?;
+        if !self.engine.model().can(&Verb::Create) && self.provision.steps.is_none() {
+            self.none("create", "the connector makes no accounts");
+            return Ok(());
+        }
+        let Some(id) = self.make(ann).await else { return Ok(()) };
+        let ann = self.plain("ann")?;
         self.look(&ann, &id).await?;
+        self.list(&id).await;
         self.refuse(&ann).await?;
+        self.change(&ann, &id).await?;
         self.join(&ann, &id).await;
+        self.befall(&ann).await?;
+        self.come_in().await?;
         self.switch_off(&ann, &id).await;
+        self.none("disable, last administrator", "a running app's administrators are left alone");
         self.go(&ann, &id).await;
         Ok(())
     }
 
-    /// Makes the account; its id.
-    async fn make(&mut self, scenario: &'static str, person: Person) -> Option<String> {
-        match self.engine.apply(person.context(None), &Step::Create(person.desired().clone())).await {
-            Ok((came, Some(account))) => {
-                self.row(scenario, Held(outcome(came)));
-                self.made.push((person, account.id.clone()));
-                Some(account.id)
+    /// Whether the app answers, and takes this credential and no other.
+    async fn admitted(&mut self) -> bool {
+        if !self.engine.can("probe") {
+            self.none("probe", "the connector has no probe");
+        } else {
+            let probed = self.engine.probe().await;
+            let said = probed.as_ref().map_or_else(words, |()| "answers".to_owned());
+            self.held("probe", probed.is_ok(), said);
+            if probed.is_err() {
+                return false;
             }
+        }
+        let bad = engine_with(self.live, self.provision, Arc::clone(&self.live.clock), wrong(&self.live.credential));
+        let Ok(ann) = self.plain("ann") else { return true };
+        let observed = bad.find(ann.context(None), &bad.ways()).await;
+        let is_refused = matches!(&observed, Err(trouble) if trouble.outcome == Outcome::Reauth);
+        self.held("probe, bad credential", is_refused, seen(&observed));
+        true
+    }
+
+    /// Nobody has this name yet.
+    async fn stranger(&mut self, ann: &Person) -> bool {
+        let observed = self.engine.find(ann.context(None), &self.engine.ways()).await;
+        let is_absent = matches!(observed, Ok(Observation::Absent));
+        self.held("lookup, absent", is_absent, seen(&observed));
+        is_absent
+    }
+
+    /// What the groups of the sign-in bring, of one kind, and nothing that granting would make there for good.
+    async fn choose_grants(&mut self) -> Result<(), String> {
+        let (with, without) = (self.person("ann", &self.live.groups)?, self.plain("ann")?);
+        let mut all: Vec<Grant> = Vec::new();
+        for (kind, wanted) in with.desired().memberships.iter().chain(&without.desired().memberships) {
+            let Wanted::Known(members) = wanted else { continue };
+            for name in members.keys() {
+                if self.engine.standing(kind, name).await.map_err(|trouble| words(&trouble))? == Standing::Made {
+                    self.no_grant = format!("the app has no {kind} called `{name}`, and granting it would make it there for good: make it first");
+                    self.makes_groups = true;
+                    return Ok(());
+                }
+            }
+        }
+        for (kind, wanted) in &with.desired().memberships {
+            let Wanted::Known(members) = wanted else { continue };
+            let has = |name: &String| matches!(without.desired().memberships.get(kind), Some(Wanted::Known(known)) if known.contains_key(name));
+            let is_alone = self.live.groups.is_empty();
+            all.extend(members.iter().filter(|(name, _)| is_alone || !has(name)).map(|(name, role)| (kind.clone(), name.clone(), role.clone())));
+        }
+        // What the app's accounts have exactly one of comes last: there is more to be seen of the others.
+        let is_single = |grant: &Grant| self.engine.model().single.iter().any(|(kind, _)| *kind == grant.0);
+        all.sort_by_key(is_single);
+        let Some(kind) = all.first().map(|(kind, ..)| kind.clone()) else { return Ok(()) };
+        all.retain(|(known, ..)| *known == kind);
+        self.grants = all;
+        Ok(())
+    }
+
+    /// Makes the account, and looks at it; its id.
+    async fn make(&mut self, person: Person) -> Option<String> {
+        let (came, account) = match self.engine.apply(person.context(None), &Step::Create(person.desired().clone())).await {
+            Ok((came, Some(account))) => (came, account),
             Ok((came, None)) => {
-                self.row(scenario, Failed(format!("{} without an account", outcome(came))));
-                None
+                self.row("create", Failed(format!("{} without an account", outcome(came))));
+                return None;
             }
             Err(trouble) => {
-                self.row(scenario, Failed(words(&trouble)));
-                None
+                self.row("create", Failed(words(&trouble)));
+                return None;
             }
-        }
-    }
-
-    async fn look(&mut self, ann: &Person, id: &str) -> Result<(), String> {
-        let is_ann = |observed: &Result<Observation, Trouble>| matches!(observed, Ok(Observation::Found(account, _)) if account.id == id);
-        let keeps = matches!(self.engine.get(ann.context(Some(id))).await, Ok(Observation::Found(account, _)) if account.external_id.is_some());
-        let ways: Vec<MatchBy> = self.engine.ways().into_iter().filter(|by| *by != MatchBy::ExternalId || keeps).collect();
-        let mut found = Vec::new();
-        let mut is_found = true;
-        for by in ways {
-            let observed = self.engine.find(ann.context(None), &[by]).await;
-            is_found &= is_ann(&observed);
-            found.push(seen(&observed));
-        }
-        self.held("lookup, exact", is_found, found.join(", "));
-        let mut neighbours = Vec::new();
-        for name in ["an", "ann2"] {
-            let neighbour = self.person(name)?;
-            neighbours.push(self.engine.find(neighbour.context(None), &self.engine.ways()).await);
-        }
-        let are_absent = neighbours.iter().all(|observed| matches!(observed, Ok(Observation::Absent)));
-        self.held("lookup, prefix neighbour", are_absent, neighbours.iter().map(seen).collect::<Vec<_>>().join(", "));
-        let capital = self.called(&ann.login().to_uppercase())?;
-        let observed = self.engine.find(capital.context(None), &[MatchBy::Login]).await;
-        let model = self.engine.model();
-        let same = model.identity.lower || model.identity.fold.same(capital.login(), ann.login());
-        let is_so = if same { is_ann(&observed) } else { matches!(observed, Ok(Observation::Absent)) };
-        self.held("lookup, case neighbour", is_so, seen(&observed));
-        if let Some(email) = ann.mapped.email.clone().filter(|_| !ann.login().contains('@')) {
-            let other = self.called(&email)?;
-            let observed = self.engine.find(other.context(None), &[MatchBy::Login]).await;
-            self.held("lookup, somebody else's e-mail", !matches!(observed, Ok(Observation::Found(..) | Observation::Ambiguous)), seen(&observed));
-        }
-        let mut wrong = Vec::new();
-        for login in OPERATORS {
-            let person = self.called(login)?;
-            let observed = self.engine.find(person.context(None), &[MatchBy::Login, MatchBy::ExternalId]).await;
-            if matches!(observed, Ok(Observation::Found(..) | Observation::Ambiguous)) {
-                wrong.push(format!("{login}: {}", seen(&observed)));
-            }
-        }
-        let said = if wrong.is_empty() { format!("{} of them find nobody", OPERATORS.len()) } else { wrong.join(", ") };
-        self.held("lookup, operator characters", wrong.is_empty(), said);
-        Ok(())
-    }
-
-    /// Creates that must not work.
-    async fn refuse(&mut self, ann: &Person) -> Result<(), String> {
-        let came = self.engine.apply(ann.context(None), &Step::Create(ann.desired().clone())).await;
-        let said = came.as_ref().map_or_else(words, |(came, _)| outcome(*came));
-        let is_so = matches!(&came, Err(trouble) if matches!(trouble.outcome, Outcome::Exists | Outcome::InDoubt));
-        self.held("create, exists", is_so, said);
-        if ann.mapped.email.is_some() && !ann.login().contains('@') {
-            let mut bob = self.person("bob")?;
-            bob.mapped.email.clone_from(&ann.mapped.email);
-            for (name, value) in &ann.mapped.desired.attributes {
-                bob.mapped.desired.attributes.insert(name.clone(), value.clone());
-            }
-            match self.engine.apply(bob.context(None), &Step::Create(bob.desired().clone())).await {
-                Ok((_, account)) => {
-                    self.row("create, e-mail taken", NotApplicable("two accounts may have one address there".to_owned()));
-                    self.made.extend(account.map(|account| (bob, account.id)));
-                }
-                Err(trouble) => {
-                    let allowed = [Outcome::Exists, Outcome::Conflict, Outcome::Invalid, Outcome::InDoubt];
-                    self.held("create, e-mail taken", allowed.contains(&trouble.outcome), words(&trouble));
-                }
-            }
-        }
-        let person = self.called("no good\u{1}name")?;
-        let came = self.engine.apply(person.context(None), &Step::Create(person.desired().clone())).await;
-        let said = came.as_ref().map_or_else(words, |(came, _)| outcome(*came));
-        self.held("create, invalid name", matches!(came, Err(trouble) if trouble.outcome == Outcome::Invalid), said);
-        Ok(())
-    }
-
-    async fn join(&mut self, ann: &Person, id: &str) {
-        let wanted = ann.desired().memberships.iter().find_map(|(kind, wanted)| match wanted {
-            Wanted::Known(members) => members.iter().next().map(|(name, role)| (kind.clone(), name.clone(), role.clone())),
-            Wanted::Unknown => None,
-        });
-        let Some((kind, member, role)) = wanted else {
-            for scenario in ["membership, granted twice", "membership, taken back twice", "membership, unknown group"] {
-                self.row(scenario, NotApplicable("no membership: --group names a group of the sign-in that brings one".to_owned()));
-            }
-            return;
         };
-        let grant = Step::Add { kind: kind.clone(), member: member.clone(), role: role.clone() };
-        self.twice("membership, granted twice", ann, id, &grant).await;
-        if !self.engine.model().single.iter().any(|(single, _)| *single == kind) {
-            self.twice("membership, taken back twice", ann, id, &Step::Remove { kind: kind.clone(), member }).await;
-        }
-        let unknown = Step::Add { kind, member: format!("kit{}", self.stamp), role };
-        let came = self.engine.apply(ann.context(Some(id)), &unknown).await;
-        let said = came.as_ref().map_or_else(words, |(came, _)| outcome(*came));
-        let is_so = matches!(came, Err(trouble) if !matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt | Outcome::Reauth));
-        self.held("membership, unknown group", is_so, said);
+        let id = account.id.clone();
+        let read = self.engine.get(person.context(Some(&id))).await;
+        let is_so = matches!(&read, Ok(Observation::Found(read, _))
+            if read.id == id && !read.disabled && !read.admin && (read.email.is_none() || read.email.as_deref().map(str::to_lowercase) == person.mapped.email.as_deref().map(str::to_lowercase)));
+        let said = if is_so { outcome(came) } else { format!("made, and then {}", seen(&read)) };
+        self.made.push((person, id.clone()));
+        self.held("create", is_so, said);
+        Some(id)
     }
 
-    async fn twice(&mut self, scenario: &'static str, ann: &Person, id: &str, step: &Step) {
-        let mut came = Vec::new();
-        let mut is_so = true;
-        for _ in 0..2 {
-            let applied = self.engine.apply(ann.context(Some(id)), step).await;
-            is_so &= applied.is_ok();
-            came.push(applied.map_or_else(|trouble| words(&trouble), |(came, _)| outcome(came)));
+    /// Notes an account of this run that was made by other means than [`Self::make`].
+    async fn note(&mut self, person: Person) -> Result<Observation, Trouble> {
+        let observed = self.engine.find(person.context(None), &self.engine.ways()).await;
+        if let Ok(Observation::Found(account, _)) = &observed {
+            self.made.push((person, account.id.clone()));
         }
-        self.held(scenario, is_so, came.join(", then "));
-    }
-
-    async fn switch_off(&mut self, ann: &Person, id: &str) {
-        if self.engine.model().disable_by.iter().all(|way| matches!(way, DisableBy::Nothing | DisableBy::Delete)) {
-            for scenario in ["disable", "disable, twice", "lookup, switched-off account"] {
-                self.row(scenario, NotApplicable("the app cannot: the gateway keeps the person out".to_owned()));
-            }
-            return;
-        }
-        for scenario in ["disable", "disable, twice"] {
-            let came = self.engine.disable(ann.context(Some(id)), false).await;
-            let said = came.as_ref().map_or_else(words, |off| format!("{off:?}").to_lowercase());
-            self.held(scenario, came.is_ok(), said);
-        }
-        let observed = self.engine.find(ann.context(None), &self.engine.ways()).await;
-        let is_so = matches!(&observed, Ok(Observation::Found(account, _)) if account.disabled);
-        if self.engine.model().account.disabled.is_some() {
-            self.held("lookup, switched-off account", is_so, seen(&observed));
-        }
-    }
-
-    async fn go(&mut self, ann: &Person, id: &str) {
-        if !self.engine.model().can(&Verb::Delete) {
-            return;
-        }
-        if let Err(trouble) = self.engine.delete(ann.context(Some(id))).await {
-            self.row("gone out of band", Failed(words(&trouble)));
-            return;
-        }
-        self.made.retain(|(_, made)| made != id);
-        let observed = self.engine.get(ann.context(Some(id))).await;
-        self.held("gone out of band", matches!(observed, Ok(Observation::Absent)), seen(&observed));
+        observed
     }
 
     /// Removes what is left of this run, or switches it off; the logins of those that stay.
@@ -324,10 +296,21 @@ impl Scene<'_> {
         let mut left = Vec::new();
         for (person, id) in std::mem::take(&mut self.made) {
             let context = person.context(Some(&id));
-            if !self.engine.model().can(&Verb::Delete) || self.engine.delete(context).await.is_err() {
-                let off = self.engine.disable(context, false).await.is_ok();
-                left.push(if off { format!("{} (switched off)", person.login()) } else { person.login().to_owned() });
-            }
+            let is_removed = self.engine.model().can(&Verb::Delete) && self.engine.delete(context).await.is_ok();
+            let stays = if is_removed {
+                match self.engine.get(context).await {
+                    Ok(Observation::Absent) => None,
+                    Ok(Observation::Found(account, _)) if account.disabled => Some("switched off"),
+                    // It says who it was, and gives the name to nobody else.
+                    Err(trouble) if trouble.outcome == Outcome::Conflict => Some("removed; the app keeps the name"),
+                    Ok(Observation::Found(..) | Observation::Ambiguous) | Err(_) => Some("not seen to be gone"),
+                }
+            } else if self.engine.disable(context, false).await.is_ok() {
+                Some("switched off")
+            } else {
+                Some("as it was")
+            };
+            left.extend(stays.map(|how| format!("{} ({how})", person.login())));
         }
         left
     }

@@ -9,6 +9,7 @@
 //! gateway. There is no network in it: a scripted app is a [`Transport`](crate::outbound::Transport). It knows no app by name.
 
 mod backstage;
+mod counter;
 mod dialect;
 mod jobs;
 pub mod live;
@@ -17,7 +18,7 @@ mod server;
 pub mod show;
 mod table;
 
-pub use dialect::{Dialect, dialects, scripted};
+pub use dialect::{Dialect, connector_of, dialects, scripted};
 
 use crate::connector::model::Model;
 use backstage::Backstage;
@@ -67,7 +68,7 @@ async fn all(stage: &Backstage) -> Vec<Row> {
 }
 
 /// The scenarios, in the order in which they are shown.
-pub const ORDER: [&str; 26] = [
+pub const ORDER: [&str; 29] = [
     "probe",
     "probe, bad credential",
     "lookup, absent",
@@ -77,12 +78,14 @@ pub const ORDER: [&str; 26] = [
     "lookup, switched-off account",
     "lookup, somebody else's e-mail",
     "lookup, operator characters",
+    "list",
     "create",
     "create, exists",
     "create, e-mail taken",
     "create, invalid name",
     "create, reply lost after commit",
     "create, then a membership fails",
+    "update",
     "membership, granted twice",
     "membership, taken back twice",
     "membership, unknown group",
@@ -90,6 +93,7 @@ pub const ORDER: [&str; 26] = [
     "disable",
     "disable, twice",
     "disable, last administrator",
+    "enable",
     "gone out of band",
     "429 with Retry-After",
     "500 with HTML",

@@ -7,9 +7,10 @@ use super::server::{When, Wrong};
 use super::table::{User, text};
 use super::{Row, Verdict};
 use crate::connector::model::{DisableBy, Verb, Way};
-use crate::connector::{Connector as _, Observation, Outcome, SwitchedOff, Trouble};
+use crate::connector::{Connector as _, Engine, Observation, Outcome, SwitchedOff, Trouble};
 use crate::plan::{Account, Step};
 use crate::policy::MatchBy;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What went wrong with a scenario itself is a failure too.
@@ -27,10 +28,12 @@ pub(super) async fn play(stage: &Backstage) -> Vec<Row> {
     add("lookup, switched-off account", switched_off(stage).await);
     add("lookup, somebody else's e-mail", elses_email(stage).await);
     add("lookup, operator characters", operators(stage).await);
+    add("list", list(stage).await);
     add("create", create(stage).await);
     add("create, exists", exists(stage).await);
     add("create, e-mail taken", email_taken(stage).await);
     add("create, invalid name", invalid_name(stage).await);
+    add("update", update(stage).await);
     add("membership, granted twice", granted_twice(stage).await);
     add("membership, taken back twice", taken_back_twice(stage).await);
     add("membership, unknown group", unknown_group(stage).await);
@@ -38,6 +41,7 @@ pub(super) async fn play(stage: &Backstage) -> Vec<Row> {
     add("disable", disable(stage, 1).await);
     add("disable, twice", disable(stage, 2).await);
     add("disable, last administrator", last_admin(stage).await);
+    add("enable", enable(stage).await);
     add("gone out of band", gone(stage).await);
     let later = Say { status: 429, headers: BTreeMap::from([("Retry-After".to_owned(), "7".to_owned())]), ..Say::default() };
     add("429 with Retry-After", instead(stage, &later, Some(7_000)).await);
@@ -215,6 +219,39 @@ async fn operators(stage: &Backstage) -> Played {
     held(format!("{} of them find nobody", OPERATORS.len()))
 }
 
+/// Ids of every account that the app lists, page by page.
+pub(super) async fn listed(engine: &Engine) -> Result<Vec<String>, Trouble> {
+    let mut ids = Vec::new();
+    let mut at = None;
+    loop {
+        let page = engine.list(at.as_ref()).await?;
+        ids.extend(page.accounts.into_iter().map(|account| account.id));
+        match page.next {
+            Some(next) => at = Some(next),
+            None => return Ok(ids),
+        }
+    }
+}
+
+async fn list(stage: &Backstage) -> Played {
+    if !stage.model.can(&Verb::List) {
+        return no("the connector lists nobody");
+    }
+    let set = stage.set();
+    let mut there = Vec::new();
+    for name in ["ann", "bob", "anna", "joann"] {
+        there.push(set.put(&stage.dialect, User { disabled: name == "bob", ..stage.person(name, &[])?.user() }));
+    }
+    match listed(&set.engine).await {
+        Ok(mut ids) => {
+            ids.sort();
+            there.sort();
+            if ids == there { held(format!("all {}, also who is switched off", ids.len())) } else { failed(format!("{ids:?} of {there:?}")) }
+        }
+        Err(trouble) => failed(words(&trouble)),
+    }
+}
+
 async fn made(set: &Set, person: &Person) -> Result<(Outcome, Option<Account>), Trouble> {
     set.engine.apply(person.context(None), &Step::Create(person.desired().clone())).await
 }
@@ -274,11 +311,15 @@ async fn email_taken(stage: &Backstage) -> Played {
         return no("the connector makes no accounts");
     }
     let (ann, bob) = (stage.person("ann", &[])?, stage.person("bob", &[])?);
-    if !stage.dialect.unique_email {
-        return no("two accounts may have one address there");
-    }
     if stage.is_login_an_address() {
         return no("the address is the login: see `create, exists`");
+    }
+    // Only what is written there can be taken there.
+    if !ann.desired().attributes.values().any(|value| value.as_str().is_some() && value.as_str() == ann.mapped.email.as_deref()) {
+        return no("no address is written there");
+    }
+    if !stage.dialect.unique_email {
+        return no("two accounts may have one address there");
     }
     let there = User { email: ann.mapped.email.clone(), ..bob.user() };
     refused(stage, &ann, Some(there), &[Outcome::Exists, Outcome::Conflict, Outcome::Invalid, Outcome::InDoubt]).await
@@ -309,7 +350,7 @@ fn grant(stage: &Backstage, name: Option<&str>) -> Option<Step> {
 fn groups(stage: &Backstage, set: &Set, id: &str) -> Vec<String> {
     let table = set.app.table();
     let Some(member) = stage.member() else { return Vec::new() };
-    let mine = table.members.iter().filter(|one| one.kind == member.kind && one.user == id);
+    let mine = table.members.iter().filter(|one| one.kind == member.kind && one.user == id && !one.is_over);
     mine.filter_map(|one| table.group(&member.kind, &one.group, false)).map(|(_, name, _)| name).collect()
 }
 
@@ -353,8 +394,10 @@ async fn taken_back_twice(stage: &Backstage) -> Played {
             Err(trouble) => return failed(format!("{} then {}", came.join(", "), words(&trouble))),
         }
     }
+    // In another perhaps: some apps keep nobody in none.
     let groups = groups(stage, &set, &id);
-    if groups.is_empty() { held(came.join(", then ")) } else { failed(format!("still in {groups:?}")) }
+    let is_in = groups.contains(&shown(stage, &set, &member.name));
+    if is_in { failed(format!("still in {groups:?}")) } else { held(came.join(", then ")) }
 }
 
 async fn unknown_group(stage: &Backstage) -> Played {
@@ -393,6 +436,69 @@ async fn by_hand(stage: &Backstage) -> Played {
     if both.len() == 2 && left == [other] { held("stays") } else { failed(format!("{both:?}, then {left:?}")) }
 }
 
+/// What the app shows of an account, where it differs from what was wanted.
+pub(super) fn unlike(account: &Account, wanted: &BTreeMap<String, Value>) -> Vec<String> {
+    let differs = |(name, value): &(&String, &Value)| account.attributes.get(*name).is_some_and(|shown| shown != *value);
+    wanted.iter().filter(differs).map(|(name, value)| format!("{name} is {:?}, not {value}", account.attributes.get(name))).collect()
+}
+
+async fn update(stage: &Backstage) -> Played {
+    if !stage.model.can(&Verb::Update) {
+        return no("the connector changes no attributes");
+    }
+    let (set, ann) = (stage.set(), stage.person("ann", &[])?);
+    let external_id = Some(ann.external_id.clone());
+    let email = Some("old@example.com".to_owned()).filter(|_| !stage.is_login_an_address()).or_else(|| ann.mapped.email.clone());
+    let id = set.put(&stage.dialect, User { login: ann.login().to_owned(), email, external_id, ..stage.person("bob", &[])?.user() });
+    // An app whose change is the whole object keeps what is not its business.
+    if let Some(step) = grant(stage, None) {
+        set.engine.apply(ann.context(Some(&id)), &step).await.map_err(|trouble| words(&trouble))?;
+    }
+    let before = groups(stage, &set, &id);
+    let wanted = &ann.desired().attributes;
+    let changes: BTreeMap<String, Value> = match set.engine.get(ann.context(Some(&id))).await {
+        Ok(Observation::Found(account, _)) => {
+            wanted.iter().filter(|(name, value)| account.attributes.get(*name) != Some(*value)).map(|(name, value)| (name.clone(), value.clone())).collect()
+        }
+        other => return failed(seen(&other)),
+    };
+    let came = match set.engine.apply(ann.context(Some(&id)), &Step::Update(changes.clone())).await {
+        Ok((came, _)) => outcome(came),
+        Err(trouble) => return failed(format!("{:?}: {}", changes.keys(), words(&trouble))),
+    };
+    let shown = match set.engine.get(ann.context(Some(&id))).await {
+        Ok(Observation::Found(account, _)) => account,
+        other => return failed(seen(&other)),
+    };
+    let (unlike, after) = (unlike(&shown, wanted), groups(stage, &set, &id));
+    // An address that the connector reads nowhere is one that it does not change.
+    let is_address_right = !shown.attributes.contains_key("email") || shown.email == ann.mapped.email;
+    if !unlike.is_empty() || !is_address_right || shown.disabled || shown.login != ann.login() || after != before {
+        return failed(format!("{}; {} {:?}, disabled: {}, in {after:?}", unlike.join(", "), shown.login, shown.email, shown.disabled));
+    }
+    held(format!("{came}: {}", changes.into_keys().collect::<Vec<_>>().join(", ")))
+}
+
+async fn enable(stage: &Backstage) -> Played {
+    let (set, ann) = (stage.set(), stage.person("ann", &[])?);
+    let by_group = stage.model.disable_by.iter().any(|way| matches!(way, DisableBy::Group { .. }));
+    if !stage.model.can(&Verb::Enable) && !by_group {
+        return no("the app cannot: memberships are granted again, or the account is made again");
+    }
+    let id = set.put(&stage.dialect, User { disabled: true, external_id: Some(ann.external_id.clone()), ..ann.user() });
+    let mut came = Vec::new();
+    for _ in 0..2 {
+        match set.engine.apply(ann.context(Some(&id)), &Step::Enable).await {
+            Ok((is, _)) => came.push(outcome(is)),
+            Err(trouble) => return failed(format!("{} then {}", came.join(", "), words(&trouble))),
+        }
+    }
+    match set.engine.get(ann.context(Some(&id))).await {
+        Ok(Observation::Found(account, _)) if !account.disabled => held(came.join(", then ")),
+        other => failed(format!("still off: {}", seen(&other))),
+    }
+}
+
 async fn disable(stage: &Backstage, times: u32) -> Played {
     if stage.model.disable_by.iter().all(|way| matches!(way, DisableBy::Nothing)) {
         return no("the app cannot: the gateway keeps the person out");
@@ -411,13 +517,16 @@ async fn disable(stage: &Backstage, times: u32) -> Played {
         }
     }
     let shown = set.engine.get(ann.context(Some(&id))).await;
-    let users = set.app.table().users.clone();
+    let table = set.app.table();
     let is_off = match came {
-        Some(SwitchedOff::Flag) => users.iter().all(|user| user.disabled) && matches!(&shown, Ok(Observation::Found(account, _)) if account.disabled),
-        Some(SwitchedOff::Deleted) => users.is_empty() && matches!(shown, Ok(Observation::Absent)),
-        Some(SwitchedOff::Group | SwitchedOff::MembersRemoved) => true,
+        Some(SwitchedOff::Flag | SwitchedOff::Group) => {
+            table.users.iter().all(|user| table.is_off(user)) && matches!(&shown, Ok(Observation::Found(account, _)) if account.disabled)
+        }
+        Some(SwitchedOff::Deleted) => table.users.is_empty() && matches!(shown, Ok(Observation::Absent)),
+        Some(SwitchedOff::MembersRemoved) => table.members.iter().all(|one| one.is_over),
         Some(SwitchedOff::Gone | SwitchedOff::NotAtTheApp) | None => false,
     };
+    drop(table);
     let how = came.map(|came| format!("{came:?}")).unwrap_or_default().to_lowercase();
     if is_off { held(how) } else { failed(format!("{how}, and then {}", seen(&shown))) }
 }
@@ -430,7 +539,10 @@ async fn last_admin(stage: &Backstage) -> Played {
     let ann = stage.person("ann", &[])?;
     let id = set.put(&stage.dialect, User { admin: true, ..ann.user() });
     let came = set.engine.disable(ann.context(Some(&id)), false).await;
-    let is_on = set.app.table().users.iter().any(|user| !user.disabled);
+    let is_on = {
+        let table = set.app.table();
+        table.users.iter().any(|user| !table.is_off(user))
+    };
     match came {
         Err(trouble) if trouble.outcome == Outcome::Denied && is_on => held(words(&trouble)),
         Err(trouble) => failed(words(&trouble)),

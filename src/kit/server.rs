@@ -87,10 +87,12 @@ impl Server {
         let path = request.url.path().strip_prefix(self.dialect.base.as_str()).unwrap_or_default();
         let route = self.dialect.route.iter().find_map(|route| {
             let captures = matched(&route.on, request.method.as_str(), path)?;
-            route.when.iter().all(|name| at(&names, name).is_some_and(|value| !value.is_null())).then_some((route, captures))
+            let is_there = route.when.iter().all(|name| at(&names, name).is_some_and(|value| !value.is_null()));
+            is_there.then(|| having(route, &names)).flatten().map(|found| (route, captures, found))
         });
-        let Some((route, captures)) = route else { return Ok(said(&self.dialect.nothing, &names)) };
+        let Some((route, captures, found)) = route else { return Ok(said(&self.dialect.nothing, &names)) };
         names.insert("path".to_owned(), Value::Object(captures));
+        names.insert("found".to_owned(), Value::Object(found));
         let demanded = self.dialect.demands.iter().all(|(name, wanted)| shows(request, name, wanted));
         let expected = route.expect.iter().all(|(name, wanted)| at(&names, name).is_some_and(|value| text(value) == *wanted));
         if !expected || !(route.open || demanded) {
@@ -111,7 +113,7 @@ impl Server {
         let (Some(payload), Some(tag)) = (at(names, "body.sso").map(text), at(names, "body.sig").map(text)) else { return };
         let is_ours = |secret: &String| {
             let tag_of = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), payload.as_bytes());
-            tag_of.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat() == tag
+            hex::encode(tag_of) == tag
         };
         let is_valid = self.dialect.credential.settings.values().any(is_ours);
         if let Some(signed) = names.get_mut("signed").and_then(Value::as_object_mut) {
@@ -128,7 +130,7 @@ impl Server {
         match route.act {
             Act::Say => (route.ok.clone(), Map::new()),
             Act::User => match user() {
-                Some(at) => (route.ok.clone(), self.shown(&table, at)),
+                Some(at) => (route.ok.clone(), self.shown(route, &table, at)),
                 None => (route.absent.clone(), Map::new()),
             },
             Act::Users => {
@@ -138,8 +140,8 @@ impl Server {
                     table.found(route.by, route.how, &wanted(&route.who), route.hides_disabled)
                 };
                 let only = at(names, &route.only).map(is_true);
-                let found: Vec<User> = found.into_iter().filter(|user| only.is_none_or(|on| on != user.disabled)).collect();
-                let all = found.iter().map(|user| render(&self.dialect.user, &table.names(&self.dialect, user))).collect();
+                let found: Vec<User> = found.into_iter().filter(|user| only.is_none_or(|on| on != table.is_off(user))).collect();
+                let all = found.iter().map(|user| render(self.shape(route), &table.names(&self.dialect, user))).collect();
                 if found.is_empty() && route.absent.status != 404 {
                     return (route.absent.clone(), Map::new());
                 }
@@ -156,14 +158,14 @@ impl Server {
             },
             Act::Delete => match user() {
                 Some(at) => {
-                    let shown = self.shown(&table, at);
+                    let shown = self.shown(route, &table, at);
                     table.remove(at);
                     (route.ok.clone(), shown)
                 }
                 None => (route.absent.clone(), Map::new()),
             },
             Act::Group => match [route.group_named, true].iter().find_map(|named| table.group(&route.kind, &wanted(&route.group), *named)) {
-                Some(group) => (route.ok.clone(), one("group", self.group(&route.kind, &group))),
+                Some(group) => (route.ok.clone(), one("group", self.group(&table, &route.kind, &group))),
                 None => (or_absent(&route.no_group), Map::new()),
             },
             Act::Groups => {
@@ -178,9 +180,9 @@ impl Server {
                         super::dialect::How::Exact => *name == wanted(&route.group),
                         super::dialect::How::Fold => name.to_lowercase() == sought,
                         super::dialect::How::Prefix => name.to_lowercase().starts_with(&sought),
-                        super::dialect::How::Contains => name.to_lowercase().contains(&sought),
+                        super::dialect::How::Contains | super::dialect::How::Short => name.to_lowercase().contains(&sought),
                     })
-                    .map(|group| self.group(&route.kind, group))
+                    .map(|group| self.group(&table, &route.kind, group))
                     .collect();
                 paged(route, all, "groups", names)
             }
@@ -189,10 +191,10 @@ impl Server {
                 if table.group(&route.kind, &name, true).is_some() {
                     return (or_absent(&route.exists), Map::new());
                 }
-                let id = if self.dialect.ids == super::dialect::Ids::Login { json!(name) } else { table.fresh(self.dialect.ids, &name) };
+                let id = if self.dialect.ids == super::dialect::Ids::Login { json!(name) } else { table.fresh(&self.dialect, &name) };
                 let group = (id, name, Map::new());
                 table.groups.entry(route.kind.clone()).or_default().push(group.clone());
-                (route.ok.clone(), one("group", self.group(&route.kind, &group)))
+                (route.ok.clone(), one("group", self.group(&table, &route.kind, &group)))
             }
             Act::Join | Act::Leave => {
                 let Some((group, ..)) = table.group(&route.kind, &wanted(&route.group), route.group_named) else {
@@ -205,19 +207,19 @@ impl Server {
                     if let (true, Some(say)) = (is_in, &route.member) {
                         return (say.clone(), Map::new());
                     }
-                    let role = Some(wanted(&route.role)).filter(|role| !role.is_empty());
+                    let role = route.gives.clone().or_else(|| Some(wanted(&route.role)).filter(|role| !role.is_empty()));
                     table.join(&route.kind, &group, &id, role);
                 } else {
                     if let (false, Some(say)) = (is_in, &route.not_member) {
                         return (say.clone(), Map::new());
                     }
-                    table.leave(&route.kind, &group, &id);
+                    table.leave(&route.kind, &group, &id, route.leaves.as_ref());
                 }
-                (route.ok.clone(), self.shown(&table, at))
+                (route.ok.clone(), self.shown(route, &table, at))
             }
             Act::Memberships => {
                 let Some(at) = user() else { return (route.absent.clone(), Map::new()) };
-                let shown = self.shown(&table, at);
+                let shown = self.shown(route, &table, at);
                 let all = self::at(&shown, &format!("members.{}", route.kind)).and_then(Value::as_array).cloned().unwrap_or_default();
                 paged(route, all, "members", names)
             }
@@ -226,14 +228,20 @@ impl Server {
 
     fn create(&self, route: &Route, names: &Map<String, Value>, table: &mut Table) -> (Say, Map<String, Value>) {
         let mut user = User::default();
-        read(&mut user, route, names);
+        read(&mut user, route, names, &self.dialect);
         let fits = |pattern: &String| regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&user.login));
         let say = |say: &Option<Say>| say.clone().unwrap_or_else(|| Say { status: 400, ..Say::default() });
-        if user.login.is_empty() || !self.dialect.logins.as_ref().is_none_or(fits) {
+        let lacks = |place: &String| at(names, place).is_none_or(|value| matches!(value, Value::Null) || text(value).is_empty() || text(value) == "[]");
+        if user.login.is_empty() || route.needs.iter().any(lacks) || !self.dialect.logins.as_ref().is_none_or(fits) {
             return (say(&route.invalid), Map::new());
         }
         if table.has_login(&self.dialect, &user.login) {
-            return (say(&route.exists), Map::new());
+            let at = table.at(&self.dialect, By::Login, &user.login).filter(|_| route.revives);
+            let Some((at, off)) = at.and_then(|at| Some((at, table.users.get_mut(at).filter(|user| user.disabled)?))) else {
+                return (say(&route.exists), Map::new());
+            };
+            off.disabled = false;
+            return self.change(route, names, table, at);
         }
         let email = user.email.clone().unwrap_or_default().to_lowercase();
         if self.dialect.unique_email && table.users.iter().any(|other| other.email.as_deref().is_some_and(|other| other.to_lowercase() == email)) {
@@ -245,14 +253,18 @@ impl Server {
         let id = table.add(&self.dialect, user);
         let Some(at) = table.at(&self.dialect, By::Id, &id) else { return (say(&None), Map::new()) };
         memberships(route, names, table, &id);
-        (route.ok.clone(), self.shown(table, at))
+        (route.made.as_ref().unwrap_or(&route.ok).clone(), self.shown(route, table, at))
     }
 
     fn change(&self, route: &Route, names: &Map<String, Value>, table: &mut Table, at: usize) -> (Say, Map<String, Value>) {
         let Some(mut user) = table.users.get(at).cloned() else { return (route.absent.clone(), Map::new()) };
         let was_last = table.is_last_admin(&user);
-        read(&mut user, route, names);
-        if let (true, Some(say)) = (was_last && (user.disabled || !user.admin), &route.last_admin) {
+        read(&mut user, route, names, &self.dialect);
+        let is_parked = route.members.iter().filter_map(|whole| named(whole, names)).any(|(whole, ids)| {
+            let group = |id: &String| table.group(&whole.kind, id, whole.named).is_some_and(|(id, ..)| table.switches_off(&whole.kind, &text(&id)));
+            ids.iter().any(group)
+        });
+        if let (true, Some(say)) = (was_last && (user.disabled || is_parked || !user.admin), &route.last_admin) {
             return (say.clone(), Map::new());
         }
         if let Some(say) = lacking(route, names, table) {
@@ -263,19 +275,26 @@ impl Server {
             *slot = user;
         }
         memberships(route, names, table, &id);
-        (route.ok.clone(), self.shown(table, at))
+        (route.ok.clone(), self.shown(route, table, at))
     }
 
-    fn shown(&self, table: &Table, at: usize) -> Map<String, Value> {
+    /// How accounts are shown there.
+    fn shape(&self, route: &Route) -> &Value {
+        route.shape.as_ref().and_then(|shape| self.dialect.shapes.get(shape)).unwrap_or(&self.dialect.user)
+    }
+
+    fn shown(&self, route: &Route, table: &Table, at: usize) -> Map<String, Value> {
         let Some(user) = table.users.get(at) else { return Map::new() };
         let mut names = table.names(&self.dialect, user);
-        let shown = render(&self.dialect.user, &names);
+        let shown = render(self.shape(route), &names);
         names.insert("user".to_owned(), shown);
         names
     }
 
-    fn group(&self, kind: &str, (id, name, more): &(Value, String, Map<String, Value>)) -> Value {
+    fn group(&self, table: &Table, kind: &str, (id, name, more): &(Value, String, Map<String, Value>)) -> Value {
         let mut names = more.clone();
+        let here = table.members.iter().filter(|one| one.kind == kind && one.group == text(id) && !one.is_over);
+        names.insert("users".to_owned(), here.map(|one| json!({ "value": one.user })).collect());
         names.insert("id".to_owned(), id.clone());
         names.insert("name".to_owned(), json!(name));
         self.dialect.group.get(kind).map_or_else(|| json!({ "id": id, "name": name }), |template| render(template, &names))
@@ -301,8 +320,21 @@ fn one(name: &str, value: Value) -> Map<String, Value> {
     Map::from_iter([(name.to_owned(), value)])
 }
 
+/// What the groups of `having` hold; `None`: the request is not of that kind.
+fn having(route: &Route, names: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let mut found = Map::new();
+    for (place, wanted) in &route.having {
+        let pattern = regex::Regex::new(&format!("^(?:{wanted})$")).ok()?;
+        let given = text(at(names, place)?);
+        let captures = pattern.captures(&given)?;
+        let named = pattern.capture_names().flatten();
+        found.extend(named.filter_map(|name| Some((name.to_owned(), json!(captures.name(name)?.as_str())))));
+    }
+    Some(found)
+}
+
 /// What a request says of the account.
-fn read(user: &mut User, route: &Route, names: &Map<String, Value>) {
+fn read(user: &mut User, route: &Route, names: &Map<String, Value>, dialect: &Dialect) {
     let given = route.read.iter().filter_map(|(field, place)| Some((field.clone(), at(names, place).filter(|value| !value.is_null())?.clone())));
     for (field, value) in given.chain(route.set.clone()) {
         match field.as_str() {
@@ -312,7 +344,7 @@ fn read(user: &mut User, route: &Route, names: &Map<String, Value>) {
             "admin" => user.admin = is_true(&value),
             "disabled" => user.disabled = is_true(&value),
             "active" => user.disabled = !is_true(&value),
-            "status" => user.disabled = text(&value) != "active",
+            "status" => user.disabled = text(&value) != text(&dialect.status.0),
             _ => drop(user.fields.insert(field, value)),
         }
     }
@@ -349,7 +381,7 @@ fn memberships(route: &Route, names: &Map<String, Value>, table: &mut Table, use
         for id in ids {
             let Some((group, ..)) = table.group(&whole.kind, &id, whole.named) else { continue };
             if whole.removes {
-                table.leave(&whole.kind, &text(&group), user);
+                table.leave(&whole.kind, &text(&group), user, None);
             } else {
                 table.join(&whole.kind, &text(&group), user, None);
             }
@@ -359,6 +391,9 @@ fn memberships(route: &Route, names: &Map<String, Value>, table: &mut Table, use
 
 fn paged(route: &Route, all: Vec<Value>, name: &str, names: &Map<String, Value>) -> (Say, Map<String, Value>) {
     let total = all.len();
+    if let (0, Some(say)) = (total, &route.empty) {
+        return (say.clone(), Map::new());
+    }
     let page = match &route.pages {
         None => all,
         Some(Pages { at: place, first, elements, most }) => {
@@ -418,13 +453,16 @@ fn scim(filter: &str) -> Option<(String, String)> {
     Some((attribute.to_owned(), serde_json::from_str(value).ok()?))
 }
 
-/// An operation of a SCIM PATCH, as `patch.ATTRIBUTE` or `member.add`, `member.remove`.
+/// An operation of a SCIM PATCH, as `patch.ATTRIBUTE` or `member.add`, `member.remove`; and `member.remove_by_value`, as Entra ID writes it.
 fn patched(names: &mut Map<String, Value>, operation: &Value) {
     let path = operation.get("path").and_then(Value::as_str).unwrap_or_default();
     let value = operation.get("value").cloned().unwrap_or(Value::Null);
     let is_add = operation.get("op").and_then(Value::as_str).is_some_and(|op| op.eq_ignore_ascii_case("add"));
     let (slot, key, value) = if path == "members" && is_add {
         ("member", "add".to_owned(), value.get(0).and_then(|member| member.get("value")).cloned().unwrap_or(Value::Null))
+    } else if path == "members" && operation.get("op").and_then(Value::as_str).is_some_and(|op| op.eq_ignore_ascii_case("remove")) {
+        // RFC 7644 §3.5.2.2 knows no `value` here: without a filter all members would go.
+        ("member", "remove_by_value".to_owned(), value.get(0).and_then(|member| member.get("value")).cloned().unwrap_or(Value::Null))
     } else if let Some((_, wanted)) = path.strip_prefix("members[").and_then(|rest| rest.strip_suffix(']')).and_then(scim) {
         ("member", "remove".to_owned(), json!(wanted))
     } else {
@@ -506,7 +544,8 @@ fn filled(written: &str, names: &Map<String, Value>) -> String {
     out + rest
 }
 
-fn said(say: &Say, names: &Map<String, Value>) -> OutboundResponse {
+/// An answer, made.
+pub(super) fn said(say: &Say, names: &Map<String, Value>) -> OutboundResponse {
     let mut headers = HeaderMap::new();
     for (name, value) in &say.headers {
         let pair = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&filled(value, names)));

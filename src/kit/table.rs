@@ -23,6 +23,8 @@ pub(super) struct Membership {
     pub(super) group: String,
     pub(super) user: String,
     pub(super) role: Option<String>,
+    /// Whether it was taken back, and still stands in lists.
+    pub(super) is_over: bool,
 }
 
 /// A group: its id, its name, its other fields.
@@ -33,6 +35,8 @@ pub(super) struct Table {
     pub(super) users: Vec<User>,
     pub(super) groups: BTreeMap<String, Vec<Group>>,
     pub(super) members: Vec<Membership>,
+    /// Kind and id of the groups that switch off whoever is in them.
+    off: Vec<(String, String)>,
     next: u64,
 }
 
@@ -56,13 +60,18 @@ impl Table {
             .groups
             .iter()
             .map(|(kind, groups)| (kind.clone(), groups.iter().map(|group| (group.id.clone(), group.name.clone(), group.more.clone())).collect()));
-        Self { groups: groups.collect(), next: 100, ..Self::default() }
+        let off = dialect.groups.iter().flat_map(|(kind, groups)| groups.iter().filter(|group| group.off).map(|group| (kind.clone(), text(&group.id))));
+        Self { groups: groups.collect(), off: off.collect(), next: 100, ..Self::default() }
     }
 
     /// An id for whoever comes next.
-    pub(super) fn fresh(&mut self, ids: Ids, login: &str) -> Value {
+    pub(super) fn fresh(&mut self, dialect: &Dialect, login: &str) -> Value {
         self.next += 1;
-        match ids {
+        match dialect.ids {
+            Ids::Login if dialect.id.is_some() => {
+                let names = Map::from_iter([("login".to_owned(), Value::from(login))]);
+                super::server::render(&json!(dialect.id), &names)
+            }
             Ids::Number => Value::from(self.next),
             Ids::Text => Value::from(format!("7f3a{:04x}-id", self.next)),
             Ids::Login => Value::from(login),
@@ -71,11 +80,29 @@ impl Table {
 
     pub(super) fn add(&mut self, dialect: &Dialect, mut user: User) -> String {
         if user.id.is_null() {
-            user.id = self.fresh(dialect.ids, &user.login);
+            user.id = self.fresh(dialect, &user.login);
+        }
+        for (field, value) in &dialect.fields {
+            user.fields.entry(field.clone()).or_insert_with(|| value.clone());
         }
         let id = text(&user.id);
+        if let (true, Some((kind, group))) = (user.disabled, self.off.first().cloned()) {
+            user.disabled = false;
+            self.join(&kind, &group, &id, None);
+        }
         self.users.push(user);
         id
+    }
+
+    /// Whether somebody cannot come in: by a mark of the account, or by a group.
+    pub(super) fn is_off(&self, user: &User) -> bool {
+        let id = text(&user.id);
+        user.disabled || self.off.iter().any(|(kind, group)| self.is_member(kind, group, &id))
+    }
+
+    /// Whether a group switches off whoever is in it.
+    pub(super) fn switches_off(&self, kind: &str, group: &str) -> bool {
+        self.off.iter().any(|(known, id)| known == kind && id == group)
     }
 
     pub(super) fn has_login(&self, dialect: &Dialect, login: &str) -> bool {
@@ -92,7 +119,7 @@ impl Table {
     }
 
     pub(super) fn found(&self, by: By, how: How, wanted: &str, hides_disabled: bool) -> Vec<User> {
-        self.users.iter().filter(|user| fits(user, by, how, wanted) && !(hides_disabled && user.disabled)).cloned().collect()
+        self.users.iter().filter(|user| fits(user, by, how, wanted) && !(hides_disabled && self.is_off(user))).cloned().collect()
     }
 
     /// Name and id of a group.
@@ -102,16 +129,22 @@ impl Table {
     }
 
     pub(super) fn is_member(&self, kind: &str, group: &str, user: &str) -> bool {
-        self.members.iter().any(|one| one.kind == kind && one.group == group && one.user == user)
+        self.members.iter().any(|one| one.kind == kind && one.group == group && one.user == user && !one.is_over)
     }
 
     pub(super) fn join(&mut self, kind: &str, group: &str, user: &str, role: Option<String>) {
-        self.leave(kind, group, user);
-        self.members.push(Membership { kind: kind.to_owned(), group: group.to_owned(), user: user.to_owned(), role });
+        self.leave(kind, group, user, None);
+        self.members.push(Membership { kind: kind.to_owned(), group: group.to_owned(), user: user.to_owned(), role, is_over: false });
     }
 
-    pub(super) fn leave(&mut self, kind: &str, group: &str, user: &str) {
+    /// `as_what`: it still stands in lists, as that.
+    pub(super) fn leave(&mut self, kind: &str, group: &str, user: &str, as_what: Option<&String>) {
+        let was_in = self.members.iter().any(|one| one.kind == kind && one.group == group && one.user == user);
         self.members.retain(|one| !(one.kind == kind && one.group == group && one.user == user));
+        if let (true, Some(role)) = (was_in, as_what) {
+            let (kind, group, user) = (kind.to_owned(), group.to_owned(), user.to_owned());
+            self.members.push(Membership { kind, group, user, role: Some(role.clone()), is_over: true });
+        }
     }
 
     pub(super) fn remove(&mut self, at: usize) {
@@ -122,23 +155,24 @@ impl Table {
 
     /// Whether nobody else is an administrator who can sign in.
     pub(super) fn is_last_admin(&self, user: &User) -> bool {
-        user.admin && !self.users.iter().any(|other| other.id != user.id && other.admin && !other.disabled)
+        user.admin && !self.users.iter().any(|other| other.id != user.id && other.admin && !self.is_off(other))
     }
 
     /// Names for the template of an account.
     pub(super) fn names(&self, dialect: &Dialect, user: &User) -> Map<String, Value> {
         let mut names = user.fields.clone();
         let (on, off) = &dialect.status;
-        let status = if user.disabled { off } else { on };
+        let is_off = self.is_off(user);
+        let status = if is_off { off } else { on };
         let pairs = [
             ("id", user.id.clone()),
             ("login", json!(user.login)),
             ("email", json!(user.email)),
             ("external_id", json!(user.external_id)),
             ("admin", json!(user.admin)),
-            ("disabled", json!(user.disabled)),
-            ("active", json!(!user.disabled)),
-            ("status", json!(status)),
+            ("disabled", json!(is_off)),
+            ("active", json!(!is_off)),
+            ("status", status.clone()),
         ];
         for (name, value) in pairs {
             names.insert(name.to_owned(), value);
@@ -146,24 +180,21 @@ impl Table {
         let id = text(&user.id);
         let (mut shown, mut listed, mut ids) = (Map::new(), Map::new(), Map::new());
         for kind in dialect.groups.keys() {
-            let mine: Vec<(Value, String, Option<String>)> = self
+            let mine: Vec<(Group, Option<String>)> = self
                 .members
                 .iter()
                 .filter(|one| one.kind == *kind && one.user == id)
-                .filter_map(|one| self.group(kind, &one.group, false).map(|(group, name, _)| (group, name, one.role.clone())))
+                .filter_map(|one| Some((self.group(kind, &one.group, false)?, one.role.clone())))
                 .collect();
-            let one = |(id, name, role): &(Value, String, Option<String>)| {
-                let names = Map::from_iter([
-                    ("id".to_owned(), id.clone()),
-                    ("name".to_owned(), json!(name)),
-                    ("role".to_owned(), json!(role)),
-                    ("user_id".to_owned(), user.id.clone()),
-                ]);
+            let one = |((id, name, more), role): &(Group, Option<String>)| {
+                let mut names = more.clone();
+                let known = [("id", id.clone()), ("name", json!(name)), ("role", json!(role)), ("user_id", user.id.clone())];
+                names.extend(known.map(|(key, value)| (key.to_owned(), value)));
                 dialect.membership.get(kind).map_or_else(|| json!(name), |template| super::server::render(template, &names))
             };
             shown.insert(kind.clone(), mine.iter().map(one).collect());
-            listed.insert(kind.clone(), mine.iter().map(|(_, name, _)| json!(name)).collect());
-            ids.insert(kind.clone(), mine.iter().map(|(id, _, _)| id.clone()).collect());
+            listed.insert(kind.clone(), mine.iter().map(|((_, name, _), _)| json!(name)).collect());
+            ids.insert(kind.clone(), mine.iter().map(|((id, ..), _)| id.clone()).collect());
         }
         names.insert("members".to_owned(), Value::Object(shown));
         names.insert("names".to_owned(), Value::Object(listed));
@@ -188,5 +219,16 @@ fn fits(user: &User, by: By, how: How, wanted: &str) -> bool {
         How::Fold => shown.to_lowercase() == wanted_low,
         How::Prefix => shown.to_lowercase().starts_with(&wanted_low),
         How::Contains => shown.to_lowercase().contains(&wanted_low),
+        How::Short => short(&shown.to_lowercase(), &wanted_low),
     })
+}
+
+/// A filter in short, as Redmine's lists read theirs: the value says the operator.
+fn short(shown: &str, wanted: &str) -> bool {
+    match (wanted, wanted.strip_prefix('~'), wanted.strip_prefix('!')) {
+        ("*", ..) => true,
+        (_, Some(part), _) => shown.contains(part),
+        (_, _, Some(other)) => shown != other,
+        _ => wanted.split('|').any(|one| one == shown),
+    }
 }

@@ -3,8 +3,11 @@
 //! Browsers keep `SameSite=Lax` cookies from such a form, ours among them, and a cookie with `SameSite=None` would be a weaker one for every sign-in to carry. So the
 //! form is answered without knowing the browser: the response is verified, kept under a code for two minutes, and the browser sent on to the same path by a
 //! redirect. That is a navigation by GET, which Lax cookies come along with, and from there the way is that of `callback.rs`: nothing is used up before it is known to be
-//! this browser's. The response is verified once more then. Only what a provider has signed for a sign-in under way is ever kept, so nobody can fill the store with it;
-//! and there is no page in between that would need a script.
+//! this browser's. The response is verified once more then. There is no page in between that would need a script.
+//!
+//! Only what a provider has signed for a sign-in under way is ever kept. Who has such a response (everybody has their own) can post it as often as they like, dressed up
+//! anew each time: all that carries one assertion is one row, a sign-in has few of them, and all together have a bound ([`ROOM`]). Beyond it the oldest makes way:
+//! a bound that turned newcomers away would let the first to come lock all others out, while the way from form to request takes no longer than a redirect.
 
 use super::begin::is_marked_token;
 use super::cookies::is_token;
@@ -13,10 +16,10 @@ use super::{Desk, OwnRequest, Purpose, has_parameter, key, parameter};
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::sso::response::SamlResponse;
-use crate::sso::{Answer, Finish};
-use crate::state::{PendingLogin, StoreError};
+use crate::sso::{Answer, Finish, VerifiedAssertion};
+use crate::state::{AnswerRoom, KeptAnswer, SecretHash, StoreError};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response};
@@ -25,6 +28,8 @@ use http::{HeaderValue, Method, Response};
 pub const SAML_ACS: &str = "/.vestibule/saml/acs";
 /// From the form to the browser's own request.
 const ANSWER_MS: i64 = 2 * 60 * 1000;
+/// What is kept at most. A provider gives one assertion for a sign-in, or a second when its page is sent again.
+const ROOM: AnswerRoom = AnswerRoom { of_state: 4, all: 8_192, bytes: 64 << 20 };
 
 impl Desk {
     /// [`SAML_ACS`]: POST from the provider's page, then GET with the code.
@@ -61,12 +66,18 @@ impl Desk {
         let begun_at = Timestamp::from_millis(pending.begun_at_ms);
         let max_age_s = pending.max_age_s;
         let finish = Finish { response: Answer::Saml(&response), nonce, code_verifier, redirect_uri: &redirect_uri, max_age_s, begun_at };
-        if let Err(fault) = provider.finish(finish).await {
-            return Ok(self.sso_fault(request, &fault, &idp, app.as_deref(), None));
-        }
-        let code = self.token();
-        let answer = PendingLogin { nonce: Some(response.state.clone()), code_verifier: Some(STANDARD.encode(&response.document)), ..pending };
-        self.keep(Purpose::Answer, &code, &answer, ANSWER_MS).await?;
+        let assertion = match provider.finish(finish).await {
+            Ok(assertion) => assertion,
+            Err(fault) => return Ok(self.sso_fault(request, &fault, &idp, app.as_deref(), None)),
+        };
+        let code = code_for(&response, &assertion);
+        let answer = KeptAnswer {
+            state: key(Purpose::State, &response.state),
+            code: key(Purpose::Answer, &code),
+            document: response.document,
+            expires_at: now.plus_ms(ANSWER_MS),
+        };
+        self.parts.logins.keep_answer(&answer, ROOM, now).await?;
         Ok(self.redirect(&continue_path(&response.state, Some(&code))))
     }
 
@@ -75,13 +86,10 @@ impl Desk {
         let state = parameter(&request.query, "state").unwrap_or_default();
         let code = parameter(&request.query, "code").filter(|code| is_token(code));
         let kept = match &code {
-            Some(code) => self.parts.logins.pending(key(Purpose::Answer, code), self.parts.clock.now()).await?,
+            Some(code) => self.parts.logins.kept_answer(key(Purpose::State, &state), key(Purpose::Answer, code), self.parts.clock.now()).await?,
             None => None,
         };
-        let response = kept.filter(|kept| kept.nonce.as_deref() == Some(state.as_str())).and_then(|kept| {
-            let document = STANDARD.decode(kept.code_verifier?).ok()?;
-            Some(SamlResponse { state: state.clone(), document })
-        });
+        let response = kept.map(|document| SamlResponse { state: state.clone(), document });
         self.came_back(request, sign_on, &state, response.as_ref().map(Answer::Saml)).await
     }
 
@@ -137,6 +145,13 @@ impl Desk {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/samlmetadata+xml"));
         response
     }
+}
+
+/// The same for whatever carries this assertion in answer to this sign-in, so that posting it again brings nothing new. It need not be a secret: only the browser that
+/// the sign-in belongs to can use it.
+fn code_for(response: &SamlResponse, assertion: &VerifiedAssertion) -> String {
+    let what = assertion.once().map_or(response.document.as_slice(), |(shown, _)| shown.as_bytes());
+    URL_SAFE_NO_PAD.encode(SecretHash::of_parts(&[b"saml answer", response.state.as_bytes(), what]).0)
 }
 
 fn continue_path(state: &str, code: Option<&str>) -> String {

@@ -67,6 +67,41 @@ mod tests {
         assert!(missing.is_empty(), "{missing:?}");
     }
 
+    /// The lists of keys that readers of connector files and dialects know, from their own sources: whatever is added there is asked for here.
+    fn keys_of_connectors() -> Vec<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut sources: Vec<_> = fs::read_dir(folder.join("connector/model")).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
+        // A policy's own steps have a table of their own: policy.md.
+        sources.retain(|path| path.extension().is_some_and(|end| end == "rs") && !path.ends_with("own.rs"));
+        let text: String = sources.iter().map(|path| fs::read_to_string(path).expect("a source")).collect();
+        let lists = regex::Regex::new(r"(?s)(?:\.keys\([^;]*?&\[([^\]]*)\]|const [A-Z_]+: \[&str; \d+\] = \[([^\]]*)\])").expect("a pattern");
+        let words = regex::Regex::new(r#""([^"]+)""#).expect("a pattern");
+        let mut keys: Vec<String> = Vec::new();
+        for list in lists.captures_iter(&text) {
+            let list = list.get(1).or_else(|| list.get(2)).expect("one of them").as_str();
+            keys.extend(words.captures_iter(list).map(|word| word[1].to_owned()));
+        }
+        // Names of templates, which are no keys.
+        keys.retain(|key| !key.contains('.') && key != "vars");
+        let dialect = fs::read_to_string(folder.join("kit/dialect.rs")).expect("a source");
+        let fields = regex::Regex::new(r"(?m)^    pub\(super\) (\w+):").expect("a pattern");
+        keys.extend(fields.captures_iter(&dialect).map(|field| field[1].to_owned()).filter(|field| field != "act"));
+        keys
+    }
+
+    #[test]
+    fn the_chapter_on_connectors_names_every_key() {
+        let chapter = include_str!("connecting.md");
+        let keys = keys_of_connectors();
+        assert!(keys.len() > 150 && keys.iter().any(|key| key == "joined_on_create") && keys.iter().any(|key| key == "hides_disabled"), "{keys:?}");
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let words: std::collections::HashSet<&str> = chapter.split(|c: char| !is_word(c)).collect();
+        let mut missing: Vec<&String> = keys.iter().filter(|key| !words.contains(key.as_str())).collect();
+        missing.sort();
+        missing.dedup();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
     #[test]
     fn every_key_and_section_is_documented() {
         fn walk(section: &'static Section, thin: &mut Vec<String>) {

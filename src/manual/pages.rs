@@ -138,5 +138,6 @@ fn capability(verb: &Verb) -> Option<String> {
         Verb::RevokeSessions => "revoke sessions".to_owned(),
         Verb::SetPassword => "set passwords".to_owned(),
         Verb::Enter => "sign people in".to_owned(),
+        Verb::Leave => "sign people out".to_owned(),
     })
 }

@@ -5,10 +5,11 @@
 //!
 //! On its way an event may be one too many of its kind (`throttle.rs`), loses who it was, where that is wanted (`pseudonym.rs`), gets the names of a schema (`ocsf.rs`, `ecs.rs`, by the table in `meaning.rs`),
 //! and is wrapped as its sink takes it (`sink.rs`); in a file it
-//! becomes a link of a chain (`chain.rs`).
+//! becomes a link of a chain (`chain.rs`), the end of which is written down elsewhere (`end.rs`).
 
 mod chain;
 mod ecs;
+mod end;
 mod fields;
 mod meaning;
 mod ocsf;
@@ -18,19 +19,21 @@ mod throttle;
 mod verify;
 
 pub use chain::{BEGINNING, ChainKey, Link};
+pub use end::{End, EndRecord, Found, NoEnd};
 pub use pseudonym::Pseudonyms;
 pub use verify::{Finding, Problem, Verdict, Verification};
 
 use super::Metrics;
 use super::lines::{LINES_MAX, Queue};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Audit, AuditFormat};
+use crate::config::{Audit, AuditFormat, AuditSink};
 use crate::state::seal::Sealer;
 use fields::Fields;
 use meaning::{Meaning, UNKNOWN, meaning};
 use serde_json::{Map, Value, json};
 use sink::{Frame, Label};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use throttle::{Admitted, Throttle};
@@ -59,15 +62,28 @@ pub struct AuditLayer {
 }
 
 impl AuditLayer {
-    /// Opens the sink: see `sink.rs`. Of `sealer`'s key come pseudonyms, where nobody is to be named, and the chain of a file.
+    /// Opens the sink: see `sink.rs`. Of `sealer`'s key come pseudonyms, where nobody is to be named, and the chain of a file, whose end is written down beside
+    /// `store`. Also what the file is found to be.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn open(audit: &Audit, sealer: &Sealer, log: Queue, json: bool, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> io::Result<Self> {
-        let (write, frame) = sink::open(&audit.sink, &ChainKey::new(sealer.clone()))?;
+    pub(super) fn open(
+        audit: &Audit,
+        (sealer, store): (&Sealer, Option<&Path>),
+        log: Queue,
+        json: bool,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<(Self, Found)> {
+        let key = ChainKey::new(sealer.clone());
+        let record = match (&audit.sink, store) {
+            (AuditSink::File(path), Some(store)) => Some(EndRecord::beside(store, path, key.clone())),
+            _ => None,
+        };
+        let (write, frame, found) = sink::open(&audit.sink, &key, record.as_ref())?;
         let pseudonyms = audit.hash.then(|| Pseudonyms::new(sealer.clone()));
         let lines = Queue::open("audit", LINES_MAX, &metrics, Metrics::audit_dropped, write)?;
-        Ok(Self {
+        let layer = Self {
             lines,
             frame,
             format: audit.format,
@@ -78,7 +94,8 @@ impl AuditLayer {
             throttle: Throttle::default(),
             metrics,
             clock,
-        })
+        };
+        Ok((layer, found))
     }
 
     /// What is to be flushed at the end.
@@ -192,7 +209,7 @@ mod tests {
         let log = Queue::open("log", 8, &metrics, Metrics::log_dropped, |_| Ok(())).unwrap();
         let sealer = Sealer::new(&SecretString::from(KEY), Arc::new(OsEntropy::default())).unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_795_299_617_123)));
-        let layer = AuditLayer::open(audit, &sealer, log, true, Arc::clone(&metrics), clock).unwrap();
+        let (layer, _) = AuditLayer::open(audit, (&sealer, None), log, true, Arc::clone(&metrics), clock).unwrap();
         let flush = Flush(vec![layer.lines().clone()]);
         // With a single dispatcher alive, tracing asks the thread that meets an event first, and other tests' threads have no subscriber.
         let _another = tracing::Dispatch::new(tracing_subscriber::registry());

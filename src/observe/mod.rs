@@ -23,7 +23,7 @@ use crate::config::{Audit, AuditSink, Telemetry};
 use crate::state::seal::Sealer;
 use audit::AuditLayer;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -68,14 +68,14 @@ fn opened(sink: &AuditSink, cause: std::io::Error) -> ObserveError {
 
 /// Sends logs to standard error and audit events to their sink, for the whole process. Nobody who logs waits for them: see `lines.rs`. The last lines are
 /// written when the [`Flush`] is dropped; [`Level`] changes how much is logged. Of `sealer`'s key come the chain of an audit file and, with
-/// `[audit] pii = "hash"`, pseudonyms.
+/// `[audit] pii = "hash"`, pseudonyms. Where an audit file ends is written down beside the store's file `store`; that it ended elsewhere is logged and audited.
 ///
 /// # Errors
 /// [`ObserveError`] by cause.
 pub fn install(
     telemetry: &Telemetry,
     audit: &Audit,
-    sealer: &Sealer,
+    (sealer, store): (&Sealer, Option<&Path>),
     metrics: &Arc<Metrics>,
     clock: Arc<dyn Clock>,
 ) -> Result<(Flush, Level), ObserveError> {
@@ -88,7 +88,8 @@ pub fn install(
     let not_audit = tracing_subscriber::filter::filter_fn(|event| event.target() != audit::TARGET);
     let write = |line: &[u8]| std::io::stderr().lock().write_all(line);
     let log = lines::Queue::open("log", lines::LINES_MAX, metrics, Metrics::log_dropped, write).map_err(ObserveError::Thread)?;
-    let layer = AuditLayer::open(audit, sealer, log.clone(), json, Arc::clone(metrics), clock).map_err(|error| opened(&audit.sink, error))?;
+    let layer = AuditLayer::open(audit, (sealer, store), log.clone(), json, Arc::clone(metrics), clock);
+    let (layer, found) = layer.map_err(|error| opened(&audit.sink, error))?;
     let flush = Flush(vec![layer.lines().clone(), log.clone()]);
     let writer = move || log.clone();
     let lines = if json {
@@ -102,5 +103,25 @@ pub fn install(
         .with(layer.with_filter(only_audit))
         .try_init()
         .map_err(|_already| ObserveError::Twice)?;
+    if let AuditSink::File(path) = &audit.sink {
+        tell_found(path, &found);
+    }
     Ok((flush, level))
+}
+
+/// What the audit file is found to be at the start, where that is not what it should be.
+fn tell_found(path: &Path, found: &audit::Found) {
+    let file = path.display();
+    match found {
+        audit::Found::Whole | audit::Found::Moved { .. } => {}
+        audit::Found::Cut { written, there, last } => {
+            tracing::info!(target: "audit", action = "audit.cut", file = %file, lines = there, written, last);
+            tracing::error!(%file, there, written, last, "lines are missing at the end of the audit file: somebody cut them off, or the power failed before they reached the disk");
+        }
+        audit::Found::Gone { written, last } => {
+            tracing::info!(target: "audit", action = "audit.gone", file = %file, written, last);
+            tracing::warn!(%file, written, last, "the audit file is not there any more, and none beside it ends where it ended: moved elsewhere, compressed, or removed");
+        }
+        audit::Found::Unknown { why } => tracing::warn!(%file, why, "whether lines of the audit file are missing at its end cannot be told"),
+    }
 }

@@ -500,6 +500,10 @@ pub enum Encoding {
 pub struct Jwt {
     /// Header that carries the token.
     pub header: http::HeaderName,
+    /// What stands before it there.
+    pub prefix: String,
+    /// Signed under this secret, with HS256; `None`: with the gateway's own key.
+    pub secret: Option<SecretRef>,
     /// `aud`.
     pub audience: String,
     /// Lifetime in milliseconds, at most 5 minutes.

@@ -3,7 +3,7 @@
 //! Lives here: [`Policy::needed`], a person without the claims that this policy never looks at: what is kept of somebody, to explain an answer later, is what the
 //! answer hung on. Apart because nothing that decides asks it.
 
-use super::{Gate, Policy};
+use super::{Gate, Policy, SignIn};
 use crate::expr::{Condition, FirstOf, Template};
 use crate::identity::Identity;
 use serde_json::Map;
@@ -36,6 +36,9 @@ impl Policy {
             provision.connector.attributes.iter().for_each(|attribute| names.value(&attribute.default));
         }
         self.user.required.iter().for_each(|name| names.note(name));
+        // Nothing of `[sign_in]` is made of a person: a key that is does not compile here before it is read.
+        let SignIn { mode: _, login_url: _, password: _, rotate_ms: _, bound: _, script_cookies: _, logout_paths: _, rejected_when: _ } =
+            &self.sign_in;
     }
 }
 

@@ -306,12 +306,7 @@ const LEAVERS: Section = Section {
         Key::new("account", Kind::Enum(&["keep", "disable"]), "what is done at the application; whoever is let in again is switched on again")
             .default("keep"),
         Key::new("after", Kind::DurationOrZero, "how long after they left it is switched off").default("0s"),
-        Key::new(
-            "idle",
-            Kind::Duration,
-            "whoever has not come for so long has left; not told where [bearer] lets people in, for who comes by token alone is not seen to come",
-        )
-        .default("never"),
+        Key::new("idle", Kind::Duration, "whoever has not come for so long has left, in a browser or by a token").default("never"),
         Key::new("delete_after", Kind::Duration, "an account that the gateway made is removed so long after it was switched off").default("never"),
         Key::new(
             "max",
@@ -390,6 +385,13 @@ const JWT: Section = Section {
     doc: "A signed token to inject.",
     keys: &[
         Key::new("header", Kind::Text, "header that carries it").default("X-JWT-Assertion"),
+        Key::new("prefix", Kind::Text, "what stands before it there, such as \"Bearer \" for the header Authorization").default("nothing"),
+        Key::new(
+            "secret",
+            Kind::Secret,
+            "signed with HS256 under this secret, of 32 bytes or more, for an application that can verify nothing else: it shares the secret with the gateway, and with nobody more, for whoever has it can be anybody there; each application has its own",
+        )
+        .default("signed with ES256 by the gateway's own key"),
         Key::new("audience", Kind::Text, "`aud`").default("the host"),
         Key::new("ttl", Kind::Duration, "lifetime, at most 5m").default("5m"),
         Key::new("claims", Kind::Map(&Kind::Templates), "further claims"),
@@ -404,7 +406,7 @@ const SIGN_IN: Section = Section {
         Key::new(
             "mode",
             Kind::Enum(&["header", "basic", "session_bridge", "token_exchange"]),
-            "header: by [headers] and [jwt]; basic: by `Authorization: Basic` with the recorded login and a password; session_bridge: the gateway fills in the application's own form with a password that it sets for each sign-in through the admin API and keeps nowhere, of lower assurance than the others; token_exchange: the gateway exchanges its [jwt] for a token of the application's own, which goes with every request",
+            "header: by [headers] and [jwt]; basic: by `Authorization: Basic` with the recorded login and a password; session_bridge: the gateway fills in the application's own form with a password of its own for each person, which it sets through the admin API and keeps sealed, of lower assurance than the others: whoever has that password signs in without the gateway; token_exchange: the gateway exchanges its [jwt] for a token of the application's own, which goes with every request",
         )
         .default("the connector's, else \"header\""),
         Key::new(
@@ -414,6 +416,12 @@ const SIGN_IN: Section = Section {
         )
         .default("the connector's, else \"none\""),
         Key::new("password", Kind::Secret, "what goes with every login for mode = \"basic\"").default("the connector's, where the application does not look at it"),
+        Key::new(
+            "rotate",
+            Kind::Duration,
+            "for mode = \"session_bridge\": the password that the gateway has set for a person is replaced at the next sign-in after so long; some applications write to people each time",
+        )
+        .default("90d"),
         Key::new(
             "cookies",
             Kind::Enum(&["bound", "free"]),

@@ -46,6 +46,8 @@ pub struct SignIn {
     pub login_url: Option<String>,
     /// What stands behind the login for [`Mode::Basic`].
     pub password: Option<Password>,
+    /// How old the password becomes that the gateway sets for a person, milliseconds ([`Mode::SessionBridge`]).
+    pub rotate_ms: i64,
     /// Whether the app's cookies are bound to the session of the person they were set for.
     pub bound: bool,
     /// Names of cookies that scripts in the browser set and that pass all the same.
@@ -55,6 +57,9 @@ pub struct SignIn {
     /// What the app answers to somebody it does not know.
     pub rejected_when: Vec<Rejected>,
 }
+
+/// `[sign_in] rotate` where the policy says nothing, milliseconds.
+pub const ROTATE_MS: i64 = 90 * 86_400_000;
 
 /// A password that is the same for everybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +114,8 @@ impl SignIn {
             .any(|sign| matches!(sign, Rejected::Body { status: read, text: pattern } if *read == status && pattern.is_match(&text)))
     }
 
-    fn leads_in(&self, place: &str) -> bool {
+    /// Whether `place`, path and query, is where the app learns who it is.
+    pub fn leads_in(&self, place: &str) -> bool {
         self.login_url.as_deref().is_some_and(|login| place.split(['?', '#']).next() == Some(login))
     }
 }

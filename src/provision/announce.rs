@@ -131,7 +131,7 @@ fn rendered(headers: &[Header], mapped: &Mapped) -> Result<Vec<(HeaderName, Head
 }
 
 fn token(jwt: &Jwt, mapped: &Mapped, signer: &dyn TokenSigner) -> Result<HeaderValue, AnnounceError> {
-    HeaderValue::try_from(signed(jwt, mapped, signer)?).map_err(|error| AnnounceError::Signer(Box::new(error)))
+    HeaderValue::try_from(format!("{}{}", jwt.prefix, signed(jwt, mapped, signer)?)).map_err(|error| AnnounceError::Signer(Box::new(error)))
 }
 
 /// The token of `[jwt]` for this person.

@@ -23,7 +23,6 @@ use crate::trace;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// First back-off; doubles with every try.
@@ -256,7 +255,7 @@ impl Ledger {
 pub(super) fn fingerprint(policy: &Policy, mapped: &Mapped) -> String {
     let connector = policy.provision.as_ref().map(|provision| format!("{}{}", provision.connector.name, provision.connector.revision));
     let SecretHash(digest) = SecretHash::of(mapped.desired.canonical(&connector.unwrap_or_default(), &policy.revision).as_bytes());
-    hex(&digest)
+    hex::encode(digest)
 }
 
 /// What this gateway writes into an app to know the person's account again: 128 bits of a hash over issuer and subject, which are delimited by their
@@ -264,15 +263,7 @@ pub(super) fn fingerprint(policy: &Policy, mapped: &Mapped) -> String {
 pub(super) fn external_id(key: &AccountKey) -> String {
     let input = format!("{}:{}{}:{}", key.subject.issuer.len(), key.subject.issuer, key.subject.subject.len(), key.subject.subject);
     let SecretHash(digest) = SecretHash::of(input.as_bytes());
-    format!("{}{}", super::linking::MARK, hex(digest.get(..16).unwrap_or_default()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        // Writing to a String cannot fail.
-        write!(out, "{byte:02x}").unwrap_or_default();
-        out
-    })
+    format!("{}{}", super::linking::MARK, hex::encode(digest.get(..16).unwrap_or_default()))
 }
 
 /// One job.

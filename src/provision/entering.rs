@@ -1,22 +1,25 @@
 //! Signing people in at apps that read no header: by a form that takes a password (`session_bridge`), or by an exchange of tokens (`token_exchange`).
 //!
-//! Lives here: [`Desk::enter`]. The password of a person at the app is made anew for every sign-in there, set through the admin API, used once and forgotten: nothing that
-//! opens an account is ever kept, and what a person may have set there themselves is gone. Still it is the weaker way: whoever reads the admin API's traffic can sign in. The
-//! audit log says so with every sign-in (`assurance = "lower"`).
+//! Lives here: [`Desk::enter`]. A form takes the person's own password there, which `bridging.rs` keeps sealed; what a person may have set there themselves is gone. That is
+//! the weaker way: whoever reads the admin API's traffic, or has the store and its key, can sign in. The audit log says so with every sign-in (`assurance = "lower"`).
 //!
-//! Several browsers of one person share what one sign-in gave: an app that ends all sessions when a password changes (Redmine does) would otherwise have them throw each other
-//! out.
+//! Several browsers of one person share what one sign-in by a form gave: fewer sessions at the app, and one way to its form. A token belongs to one session of the gateway
+//! alone, and is given back ([`Desk::leave_ended`]) when that ends or another takes its place.
 
 use super::ensure::external_id;
-use super::{Counter, Desk, Order, seat};
-use crate::connector::{Context, Entered, Outcome};
+use super::{Counter, Desk, Order, bridging, seat};
+use crate::connector::{Context, DoorKey, Entered};
 use crate::fault::{Incident, PublicMessage};
+use crate::identity::Way;
 use crate::policy::Policy;
 use crate::policy::sign_in::Mode;
 use crate::session::{AppSession, Got, Pass};
-use crate::state::{AccountKey, AccountRecord};
+use crate::state::{AccountKey, AccountRecord, SecretHash, SignOnId};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Map;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Mutex as Turn;
@@ -25,18 +28,40 @@ use tokio::sync::Mutex as Turn;
 const SHARED_MS: i64 = 8 * 3_600_000;
 /// Who could not be signed in is told the same for so long, milliseconds, without another try.
 const FAILED_MS: i64 = 5_000;
+/// The same for whom the app rejects although their password was set anew: some apps write to people about each one.
+const REJECTED_MS: i64 = 60_000;
 /// People remembered; beyond that those whose time is over are forgotten, and then all.
 const REMEMBERED_MAX: usize = 65_536;
 
-/// What people got at their sign-ins, by person and app; each behind its turn, so that a person signs in once at a time.
+/// A token that an app did not take back is offered again after so long, milliseconds, and then no more.
+const GIVE_BACK_AGAIN_MS: [u64; 3] = [1_000, 15_000, 120_000];
+
+/// What people got at their sign-ins, each behind its turn, so that a person signs in once at a time.
 #[derive(Debug, Default)]
-pub(super) struct Entrances(Mutex<HashMap<AccountKey, Arc<Turn<Option<Last>>>>>);
+pub(super) struct Entrances {
+    /// What a person's sessions share, by person and app.
+    people: Mutex<HashMap<AccountKey, Seat>>,
+    /// What belongs to one sign-on, by app, and since when there is something.
+    sign_ons: Mutex<HashMap<SignOnId, (i64, HashMap<String, Seat>)>>,
+}
+
+type Seat = Arc<Turn<Option<Last>>>;
 
 /// What the last sign-in of a person at an app came to.
 pub(super) struct Last {
     told: [u8; 32],
     at_ms: i64,
     got: Result<Arc<Got>, PublicMessage>,
+    held: Option<Held>,
+}
+
+/// A token of an app's, and what it takes to give it back.
+struct Held {
+    policy: Arc<Policy>,
+    key: AccountKey,
+    account_id: Option<String>,
+    login: String,
+    token: SecretString,
 }
 
 impl std::fmt::Debug for Last {
@@ -46,13 +71,29 @@ impl std::fmt::Debug for Last {
 }
 
 impl Entrances {
-    fn turn(&self, key: &AccountKey) -> Arc<Turn<Option<Last>>> {
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn of_person(&self, key: &AccountKey) -> Seat {
+        let mut turns = self.people.lock().unwrap_or_else(PoisonError::into_inner);
         if turns.len() >= REMEMBERED_MAX && !turns.contains_key(key) {
             // Whoever is at it holds the turn as well.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         }
         Arc::clone(turns.entry(key.clone()).or_default())
+    }
+
+    fn of_sign_on(&self, id: SignOnId, app: &str, now_ms: i64) -> Seat {
+        let mut sign_ons = self.sign_ons.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, apps) = sign_ons.entry(id).or_insert_with(|| (now_ms, HashMap::new()));
+        Arc::clone(apps.entry(app.to_owned()).or_default())
+    }
+
+    fn ended(&self, id: SignOnId) -> Vec<Seat> {
+        let ended = self.sign_ons.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        ended.into_iter().flat_map(|(_, apps)| apps.into_values()).collect()
+    }
+
+    fn begun_before(&self, at_ms: i64) -> Vec<SignOnId> {
+        let sign_ons = self.sign_ons.lock().unwrap_or_else(PoisonError::into_inner);
+        sign_ons.iter().filter(|(_, (since_ms, _))| *since_ms < at_ms).map(|(id, _)| *id).collect()
     }
 }
 
@@ -69,33 +110,103 @@ impl Desk {
         stale: Option<Arc<Got>>,
         incident: Incident,
     ) -> Result<Arc<Got>, PublicMessage> {
-        let order = Order {
-            key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
-            identity: Arc::clone(&session.sign_on.identity),
-            as_of: session.sign_on.created_at,
-            policy: Arc::clone(policy),
-            incident,
-            may_create: false,
-            look: false,
-            background: false,
-        };
-        let turn = self.entrances.turn(&order.key);
-        let mut last = turn.lock().await;
+        let order = Order::of(session, policy, incident);
         let now_ms = self.parts.clock.now().millis();
+        let sign_on = &session.sign_on;
+        // What stands for an access token has no end that anybody hears of.
+        let alone = policy.sign_in.mode == Mode::TokenExchange && session.way == Way::Session;
+        let turn = if alone { self.entrances.of_sign_on(sign_on.id, &policy.name, now_ms) } else { self.entrances.of_person(&order.key) };
+        let mut last = turn.lock().await;
         let counts = |last: &&Last| {
-            let life_ms = if last.got.is_ok() { SHARED_MS } else { FAILED_MS };
+            let life_ms = match last.got {
+                Ok(_) => SHARED_MS,
+                Err(PublicMessage::AppRejected) if policy.sign_in.mode == Mode::SessionBridge => REJECTED_MS,
+                Err(_) => FAILED_MS,
+            };
             let refused = stale.as_ref().zip(last.got.as_ref().ok()).is_some_and(|(stale, got)| Arc::ptr_eq(stale, got));
             !refused && last.told == pass.told && (0..life_ms).contains(&(now_ms - last.at_ms))
         };
         if let Some(known) = last.as_ref().filter(counts) {
             return known.got.clone();
         }
-        let got = self.enter_anew(&order, pass).await.and_then(got).map(Arc::new);
-        *last = Some(Last { told: pass.told, at_ms: now_ms, got: got.clone() });
+        let device = if alone {
+            device(&[b"session", &sign_on.id.0, policy.name.as_bytes()])
+        } else {
+            device(&[b"person", external_id(&order.key).as_bytes()])
+        };
+        let entered = self.enter_anew(&order, pass, &device).await;
+        let (got, held) = match entered {
+            Ok((entered, held)) => (got(entered).map(Arc::new), held.filter(|_| alone)),
+            Err(message) => (Err(message), None),
+        };
+        let before = last.replace(Last { told: pass.told, at_ms: now_ms, got: got.clone(), held });
+        // An app that knows the session by its name has forgotten that token itself; others are told.
+        self.give_back(before.and_then(|before| before.held));
+        if alone && sign_on.ended() {
+            // It ended meanwhile, and whoever gave back what it had did not see this.
+            drop(last);
+            self.leave_ended(sign_on.id);
+            return Err(PublicMessage::SignInRequired);
+        }
         got
     }
 
-    async fn enter_anew(&self, order: &Order, pass: &Pass) -> Result<Entered, PublicMessage> {
+    /// The sign-on has ended: its tokens are given back to the apps they came from, while nobody waits.
+    pub fn leave_ended(self: &Arc<Self>, id: SignOnId) {
+        for seat in self.entrances.ended(id) {
+            let desk = Arc::clone(self);
+            drop(self.parts.runtime.spawn(async move {
+                let last = seat.lock().await.take();
+                desk.give_back(last.and_then(|last| last.held));
+            }));
+        }
+    }
+
+    /// As [`Self::leave_ended`] for all sign-ons whose tokens are older than `age_ms`, which no sign-on becomes.
+    pub fn leave_older(self: &Arc<Self>, age_ms: i64) {
+        for id in self.entrances.begun_before(self.parts.clock.now().plus_ms(-age_ms).millis()) {
+            self.leave_ended(id);
+        }
+    }
+
+    fn give_back(self: &Arc<Self>, held: Option<Held>) {
+        let Some(held) = held else { return };
+        let desk = Arc::clone(self);
+        drop(self.parts.runtime.spawn(async move { desk.given_back(&held).await }));
+    }
+
+    async fn given_back(&self, held: &Held) {
+        let counters = self.counters.load_full();
+        // The revision by which somebody came in may be served no more; the app is the same.
+        let is_another = |key: &str| key.strip_prefix(&*held.key.upstream).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'));
+        let other = || counters.iter().find(|(key, _)| is_another(key)).map(|(_, counter)| counter);
+        let counter = counters.get(&seat(&held.policy)).or_else(other).cloned();
+        let Some(counter) = counter.filter(|counter| counter.connector.can("leave")) else { return };
+        let Ok(at) = address(&held.policy) else { return };
+        let (scope, external_id) = (Map::new(), external_id(&held.key));
+        let context = Context { scope: &scope, external_id: &external_id, login: &held.login, email: None, account_id: held.account_id.as_deref() };
+        let mut left = counter.quiet.leave(context, &at, &held.token).await;
+        for wait_ms in GIVE_BACK_AGAIN_MS {
+            if left.is_ok() {
+                break;
+            }
+            self.parts.sleeper.sleep_ms(wait_ms).await;
+            left = counter.quiet.leave(context, &at, &held.token).await;
+        }
+        tracing::info!(
+            target: "audit",
+            action = if left.is_ok() { "signout.bridged" } else { "signout.failed" },
+            app = %held.key.upstream,
+            user.iss = %held.key.subject.issuer,
+            user.sub = %held.key.subject.subject,
+            account.login = %held.login,
+            mode = held.policy.sign_in.mode.word(),
+            reason = left.as_ref().err().map(ToString::to_string),
+            policy.revision = %held.policy.revision,
+        );
+    }
+
+    async fn enter_anew(&self, order: &Order, pass: &Pass, device: &str) -> Result<(Entered, Option<Held>), PublicMessage> {
         let counters = self.counters.load_full();
         let counter = counters.get(&seat(&order.policy)).or_else(|| counters.get(&order.key.upstream)).cloned();
         let Some(counter) = counter else {
@@ -104,7 +215,7 @@ impl Desk {
         };
         let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
         let Some(record) = record.filter(AccountRecord::is_linked) else { return Err(PublicMessage::AccountFailed) };
-        let result = self.through_the_door(order, pass, &counter, &record).await;
+        let result = self.through_the_door(order, pass, &counter, &record, device).await;
         let (assurance, mode) = (if order.policy.sign_in.mode == Mode::SessionBridge { "lower" } else { "usual" }, order.policy.sign_in.mode.word());
         let subject = &order.key.subject;
         tracing::info!(
@@ -122,10 +233,18 @@ impl Desk {
             reason = result.as_ref().err().map(|(_, why)| why.as_str()),
             policy.revision = %order.policy.revision,
         );
-        result.map_err(|(message, why)| {
+        let entered = result.map_err(|(message, why)| {
             tracing::warn!(app = %order.key.upstream, incident = %order.incident, %why, "a person could not be signed in at the app");
             message
-        })
+        })?;
+        let held = entered.token.clone().map(|token| Held {
+            policy: Arc::clone(&order.policy),
+            key: order.key.clone(),
+            account_id: record.account_id.clone(),
+            login: pass.login.clone(),
+            token,
+        });
+        Ok((entered, held))
     }
 
     async fn through_the_door(
@@ -134,12 +253,10 @@ impl Desk {
         pass: &Pass,
         counter: &Counter,
         record: &AccountRecord,
+        device: &str,
     ) -> Result<Entered, (PublicMessage, String)> {
         let failed = |message: PublicMessage| move |why: String| (message, why);
-        let upstream = &order.policy.upstream;
-        let host = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.clone() };
-        let at = format!("{}://{host}:{}", if upstream.tls { "https" } else { "http" }, upstream.port);
-        let at = url::Url::parse(&at).map_err(|error| (PublicMessage::Internal, error.to_string()))?;
+        let at = address(&order.policy).map_err(|error| (PublicMessage::Internal, error.to_string()))?;
         let mapped = self.map(order, record.login.as_deref()).map_err(|message| failed(message)("the mapping".to_owned()))?;
         let (external_id, login) = (external_id(&order.key), pass.login.as_str());
         let context = Context {
@@ -150,26 +267,14 @@ impl Desk {
             account_id: record.account_id.as_deref(),
         };
         let Ok(_permit) = counter.permits.acquire().await else { return Err((PublicMessage::Internal, "no permit".to_owned())) };
-        let secret = match order.policy.sign_in.mode {
-            Mode::SessionBridge => {
-                // Apps ask for letters of several kinds; what is random has them, and these make sure.
-                let password = SecretString::from(format!("{}-aA1", self.parts.entropy.as_ref().token()));
-                let set = counter.connector.set_password(context, &password).await;
-                let outcome = set.map_err(|trouble| (PublicMessage::AccountUnavailable, trouble.to_string()))?;
-                if !matches!(outcome, Outcome::Updated | Outcome::Done | Outcome::Unchanged) {
-                    return Err((PublicMessage::AccountFailed, format!("set_password: {outcome:?}")));
-                }
-                password
+        let entered = match order.policy.sign_in.mode {
+            Mode::SessionBridge => self.bridge(order, counter, context, &at, device).await?,
+            Mode::TokenExchange => {
+                let token = self.exchange_token(order, &mapped)?;
+                counter.connector.enter(context, &at, DoorKey { secret: &token, device }).await.map_err(|trouble| bridging::refused(&trouble))?
             }
-            Mode::TokenExchange => self.exchange_token(order, &mapped)?,
             Mode::Header | Mode::Basic => return Err((PublicMessage::Internal, "this app is told who somebody is on every request".to_owned())),
         };
-        let entered = counter.connector.enter(context, &at, &secret).await;
-        let entered = entered.map_err(|trouble| {
-            let message =
-                if matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt) { PublicMessage::AppUnreachable } else { PublicMessage::AppRejected };
-            (message, trouble.to_string())
-        })?;
         match (order.policy.sign_in.mode, entered.cookies.is_empty(), entered.token.is_some()) {
             (Mode::TokenExchange, _, false) => Err((PublicMessage::AppRejected, "the app gave no token".to_owned())),
             (Mode::SessionBridge, true, _) => Err((PublicMessage::AppRejected, "the app set no cookie".to_owned())),
@@ -180,9 +285,22 @@ impl Desk {
     /// The token that the app exchanges for one of its own, by `[jwt]`.
     fn exchange_token(&self, order: &Order, mapped: &crate::policy::mapping::Mapped) -> Result<SecretString, (PublicMessage, String)> {
         let Some(jwt) = &order.policy.jwt else { return Err((PublicMessage::Internal, "no [jwt]".to_owned())) };
-        let token = super::announce::signed(jwt, mapped, self.parts.signer.as_ref());
+        let token = super::announce::signed(jwt, mapped, self.signer_of(&order.policy).as_ref());
         token.map(SecretString::from).map_err(|error| (PublicMessage::Internal, error.to_string()))
     }
+}
+
+/// Where the app itself is.
+fn address(policy: &Policy) -> Result<url::Url, url::ParseError> {
+    let upstream = &policy.upstream;
+    let host = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.clone() };
+    url::Url::parse(&format!("{}://{host}:{}", if upstream.tls { "https" } else { "http" }, upstream.port))
+}
+
+/// A name that is the same every time and tells nothing.
+fn device(parts: &[&[u8]]) -> String {
+    let SecretHash(hash) = SecretHash::of_parts(parts);
+    URL_SAFE_NO_PAD.encode(hash.get(..15).unwrap_or_default())
 }
 
 /// As requests carry it.

@@ -235,6 +235,10 @@ impl Desk {
     /// What is due at the apps of `policies`: accounts to be switched off, people who do not come any more (when `is_long_look`: all records are read), accounts to be
     /// removed. One after the other, beside whatever people wait for.
     pub async fn tend(&self, policies: &[Arc<Policy>], is_long_look: bool) {
+        if let Err(error) = self.uses.write(self.parts.accounts.as_ref()).await {
+            // Whoever was here must be known to have been before anybody is judged by it.
+            return tracing::warn!(%error, "that people came by token is not written down at this moment, and nobody is judged by it");
+        }
         for policy in policies {
             let Some(leavers) = leavers(policy) else { continue };
             if let Err(error) = self.tend_one(policy, leavers, is_long_look).await {
@@ -258,7 +262,7 @@ impl Desk {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.key.clone());
             for record in &page {
-                if policy.bearer.is_none() && self.is_idle(record, leavers) {
+                if self.is_idle(record, leavers) && !self.comes_by_token(policy, record, leavers).await? {
                     let _departure = self.leaves(&record.key, policy, Cause::Idle, None).await;
                 } else if self.is_to_go(record, leavers) {
                     self.do_under_lease(policy, &record.key, Task::Delete).await?;
@@ -277,6 +281,15 @@ impl Desk {
         let now = self.parts.clock.now();
         let is_long_ago = |at: Timestamp| leavers.idle_ms.is_some_and(|idle_ms| now.since_ms(at) > idle_ms);
         may_leave(record) && record.verified_at.is_some_and(is_long_ago)
+    }
+
+    /// Whether somebody who is not seen in a browser comes by token, or may have come before that was written down.
+    async fn comes_by_token(&self, policy: &Policy, record: &AccountRecord, leavers: Leavers) -> Result<bool, StoreError> {
+        let (Some(_), Some(idle_ms)) = (&policy.bearer, leavers.idle_ms) else { return Ok(false) };
+        let now = self.parts.clock.now();
+        let since = self.parts.accounts.uses_since(&policy.name, now).await?;
+        let last = self.parts.accounts.last_use(&record.key).await?.map_or(since, |used| used.max(since));
+        Ok(now.since_ms(last) <= idle_ms)
     }
 
     fn is_to_go(&self, record: &AccountRecord, leavers: Leavers) -> bool {

@@ -5,13 +5,14 @@
 //! to an upstream with `[provision]` without a pass.
 //!
 //! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
-//! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens, `announce.rs`
+//! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens (`uses.rs`: that somebody came by one), `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
-//! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header, `leaving.rs` looks after those
+//! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header (`bridging.rs`: by a password), `leaving.rs` looks after those
 //! who may not come any more, `reconcile.rs` goes through all who have one, `stock.rs` through the accounts that an app has, `renaming.rs` follows a new
 //! name, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
 mod announce;
+mod bridging;
 mod ensure;
 mod entering;
 mod events;
@@ -28,6 +29,7 @@ mod recorded;
 mod renaming;
 mod stock;
 mod switched_off;
+mod uses;
 
 pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
@@ -48,10 +50,10 @@ use crate::policy::mapping::{Mapped, desire};
 use crate::policy::switches::{Switches, Trigger, WhenDisabled};
 use crate::policy::{Arrival, CanonicalPath, Freshness, Policy};
 use crate::session::{AppSession, Pass};
-use crate::signer::Signer;
-use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, SecretHash, StoreError};
+use crate::signer::{SharedSigner, Signer};
+use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin, PersonSecretStore, SecretHash, StoreError};
 use announce::{AnnounceError, Terms, announce};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use ensure::{Doubt, End, Job, Ledger, fingerprint};
 use events::{Event, Said};
@@ -130,6 +132,33 @@ impl TokenSigner for ClockedSigner {
     }
 }
 
+/// What an application shares with the gateway (`[jwt] secret`), with the time.
+#[derive(Debug, Clone)]
+pub struct ClockedShared {
+    /// Has the secret.
+    pub signer: Arc<SharedSigner>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl TokenSigner for ClockedShared {
+    fn sign(&self, audience: &str, ttl_ms: i64, claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        let mut claims = claims.clone();
+        claims.insert("aud".to_owned(), Value::from(audience));
+        Ok(self.signer.sign(claims, self.clock.now(), ttl_ms / 1000)?)
+    }
+}
+
+/// Nobody's: the secret of an application that is not served any more.
+#[derive(Debug)]
+struct NoSecret;
+
+impl TokenSigner for NoSecret {
+    fn sign(&self, _audience: &str, _ttl_ms: i64, _claims: &Map<String, Value>) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        Err("jwt.secret is not at hand".into())
+    }
+}
+
 /// Waits between tries, so that no test has to.
 #[async_trait]
 pub trait Sleeper: Send + Sync + std::fmt::Debug {
@@ -176,6 +205,8 @@ impl Default for Times {
 pub struct Parts {
     /// Where records are.
     pub accounts: Arc<dyn AccountStore>,
+    /// Where the passwords of people at apps that read no header are.
+    pub secrets: Arc<dyn PersonSecretStore>,
     /// Signs `[jwt]` tokens.
     pub signer: Arc<dyn TokenSigner>,
     /// The time.
@@ -249,6 +280,8 @@ impl Parts {
 pub struct Desk {
     parts: Parts,
     counters: ArcSwap<HashMap<String, Arc<Counter>>>,
+    /// Signers of the apps with a secret of their own, by policy name; `None`: all is signed by the one of [`Parts`], as in a rehearsal.
+    shared: ArcSwapOption<HashMap<String, Arc<dyn TokenSigner>>>,
     flights: Arc<Flights>,
     said: Said,
     /// Who was turned away lately.
@@ -258,6 +291,7 @@ pub struct Desk {
     looks: heal::Looks,
     entrances: entering::Entrances,
     passes: std::sync::OnceLock<Arc<dyn Passes>>,
+    uses: uses::Uses,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -274,7 +308,9 @@ struct Counter {
     permits: Semaphore,
     /// For what nobody waits for: a lane of its own, so that it delays nobody.
     background: Semaphore,
-    /// No call before this moment (milliseconds since the epoch): the admin credential was refused.
+    /// No job before this moment (milliseconds since the epoch): the admin credential was refused. The engine's gate counts calls and lets a probe through at once,
+    /// or, at an app without a probe, the next call; this keeps everybody else's jobs from beginning, which would show the credential again for each of them and
+    /// write each of them down as failed.
     closed_until_ms: AtomicI64,
 }
 
@@ -305,6 +341,22 @@ struct Order {
     background: bool,
 }
 
+impl Order {
+    /// Of whoever is here in this session: for the account that there is.
+    fn of(session: &AppSession, policy: &Arc<Policy>, incident: Incident) -> Self {
+        Self {
+            key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
+            identity: Arc::clone(&session.sign_on.identity),
+            as_of: session.sign_on.created_at,
+            policy: Arc::clone(policy),
+            incident,
+            may_create: false,
+            look: false,
+            background: false,
+        }
+    }
+}
+
 /// What a record is worth to an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -326,6 +378,7 @@ impl Desk {
         Arc::new(Self {
             parts,
             counters: ArcSwap::default(),
+            shared: ArcSwapOption::empty(),
             flights: Arc::default(),
             said: Said::default(),
             turned: Said::default(),
@@ -333,6 +386,7 @@ impl Desk {
             looks: heal::Looks::default(),
             entrances: entering::Entrances::default(),
             passes: std::sync::OnceLock::new(),
+            uses: uses::Uses::default(),
         })
     }
 
@@ -360,6 +414,20 @@ impl Desk {
         self.counters.store(Arc::new(connectors.into_iter().map(counter).collect()));
     }
 
+    /// Replaces the signers of all apps that share a secret with the gateway, by policy name.
+    pub fn share(&self, signers: HashMap<String, Arc<dyn TokenSigner>>) {
+        self.shared.store(Some(Arc::new(signers)));
+    }
+
+    /// Who signs the token of `policy`. Never the gateway's own key for an app that expects its secret, nor the other way about.
+    fn signer_of(&self, policy: &Policy) -> Arc<dyn TokenSigner> {
+        let shared = self.shared.load();
+        match (shared.as_ref(), &policy.jwt) {
+            (Some(shared), Some(jwt)) if jwt.secret.is_some() => shared.get(&policy.name).cloned().unwrap_or_else(|| Arc::new(NoSecret)),
+            _ => Arc::clone(&self.parts.signer),
+        }
+    }
+
     /// A pass for this session at its app, waiting at most `asking.hold_ms` for a job under way. Also puts the pass into `session.pass`.
     ///
     /// [`Ensured::Ready`] means that the account is there and as wanted, or, while the admin API does not answer, that it was so not long ago.
@@ -378,16 +446,7 @@ impl Desk {
         let switches = policy.provision.as_ref().map(|provision| &provision.switches);
         let may_create =
             asking.interactive || session.way == Way::Bearer || switches.is_some_and(|switches| switches.trigger == Trigger::FirstRequest);
-        let order = Order {
-            key: AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() },
-            identity: Arc::clone(&session.sign_on.identity),
-            as_of: session.sign_on.created_at,
-            policy: Arc::clone(policy),
-            incident,
-            may_create,
-            look,
-            background: false,
-        };
+        let order = Order { may_create, look, ..Order::of(session, policy, incident) };
         let pass = match switches {
             None => {
                 self.map(&order, None).and_then(|mapped| self.pass(&order, &mapped, self.parts.soft_ms(&order), landing(policy, &mapped))).map(Some)
@@ -513,7 +572,7 @@ impl Desk {
 
     fn pass(&self, order: &Order, mapped: &Mapped, life_ms: i64, landing: Option<String>) -> Result<Pass, PublicMessage> {
         let terms = Terms { now: self.parts.clock.now(), life_ms, landing };
-        announce(&order.policy, mapped, self.parts.signer.as_ref(), terms).map_err(|error| {
+        announce(&order.policy, mapped, self.signer_of(&order.policy).as_ref(), terms).map_err(|error| {
             tracing::error!(app = %order.key.upstream, incident = %order.incident, %error, "the app cannot be told who this is");
             self.audit_failed(order, &error.to_string());
             match error {

@@ -2,6 +2,9 @@
 //!
 //! Lives here: [`People`], which the admin socket, the console and the CLI ask. Apart from the desk because nobody at the door waits for it. It changes
 //! records under a lease like a job does, and never speaks to an app: what it changes takes effect when the person is next looked after.
+//!
+//! Looking for somebody and doing something about them are two things: words may fit several people ([`People::called`]), an act takes the key of one record and
+//! touches no other.
 
 use super::ensure::{Doubt, Ledger};
 use super::flights::Flights;
@@ -36,18 +39,38 @@ pub enum Which {
     /// All.
     #[default]
     All,
-    /// Whose account could not be prepared: in need of a human, or to be tried again.
+    /// Whose account could not be prepared, or lacks something: in need of a human, of their yes, or to be tried again. By the state alone, as `status` counts them.
     Failed,
     /// Who waits for an approval.
     Waiting,
+    /// Whose account somebody changed at the app.
+    Drifted,
+    /// Who has left, switched off at the app or about to be.
+    Left,
 }
 
 impl Which {
-    const fn takes(self, record: &AccountRecord) -> bool {
+    /// All of them, each with the word that commands and pages use for it.
+    pub const ALL: [(Self, &str); 5] =
+        [(Self::All, "all"), (Self::Failed, "failed"), (Self::Waiting, "waiting"), (Self::Drifted, "drifted"), (Self::Left, "left")];
+
+    /// The one of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == word).map(|(which, _)| *which)
+    }
+}
+
+impl Which {
+    fn takes(self, record: &AccountRecord) -> bool {
         match self {
             Self::All => true,
-            Self::Failed => matches!(record.state, AccountState::Conflict | AccountState::Pending),
+            Self::Failed => {
+                use AccountState::{AwaitingApproval, Conflict, Degraded, Pending};
+                matches!(record.state, Conflict | Pending | AwaitingApproval | Degraded)
+            }
             Self::Waiting => record.awaiting.is_some(),
+            Self::Drifted => !Ledger::of(record).drift.is_empty(),
+            Self::Left => record.state.has_left(),
         }
     }
 }
@@ -119,18 +142,10 @@ pub enum PeopleError {
         /// As asked for.
         person: String,
     },
-    /// Several records fit; their subjects.
-    #[error("`{person}` fits several people: say which subject: {}", .subjects.join(", "))]
-    Ambiguous {
-        /// As asked for.
-        person: String,
-        /// Which.
-        subjects: Vec<String>,
-    },
     /// They wait for nothing.
     #[error("nothing is waiting for approval for `{person}`")]
     NothingToApprove {
-        /// As asked for.
+        /// Subject.
         person: String,
     },
     /// Another person's record has that account.
@@ -215,21 +230,52 @@ impl People {
         Ok(found)
     }
 
-    /// One person: by subject, or else by login at the app or by what they are called, letter case aside.
+    /// Everybody at `app` whom `person` fits, at least one: by subject, by login at the app or by what they are called, the latter two in any letter case. An
+    /// `issuer` narrows it down to those it vouches for; one of them whose subject `person` is, is then the only one, whatever the others are called.
     ///
     /// # Errors
-    /// [`PeopleError::NotFound`], [`PeopleError::Ambiguous`], [`PeopleError::Store`].
-    pub async fn show(&self, app: &str, person: &str) -> Result<Listed, PeopleError> {
-        Ok(Listed::of(&self.one(app, person).await?))
+    /// [`PeopleError::NotFound`], [`PeopleError::Store`].
+    pub async fn called(&self, app: &str, person: &str, issuer: Option<&str>) -> Result<Vec<Listed>, PeopleError> {
+        if let Some(issuer) = issuer {
+            let subject = SubjectId { issuer: issuer.to_owned(), subject: person.to_owned() };
+            let exact = self.accounts.account(&AccountKey { upstream: app.to_owned(), subject }).await?;
+            if let Some(record) = exact {
+                return Ok(vec![Listed::of(&record)]);
+            }
+        }
+        let called = person.to_lowercase();
+        let same = |text: &Option<String>| text.as_ref().is_some_and(|text| text.to_lowercase() == called);
+        let fits = |record: &AccountRecord| {
+            let subject = &record.key.subject;
+            issuer.is_none_or(|issuer| subject.issuer == issuer)
+                && (subject.subject == person || same(&record.login) || same(&Ledger::of(record).who))
+        };
+        let found: Vec<Listed> = self.records(Some(app), fits).await?.iter().map(Listed::of).collect();
+        if found.is_empty() { Err(PeopleError::NotFound { app: app.to_owned(), person: person.to_owned() }) } else { Ok(found) }
+    }
+
+    /// One person at one app.
+    ///
+    /// # Errors
+    /// [`PeopleError::NotFound`], [`PeopleError::Store`].
+    pub async fn show(&self, key: &AccountKey) -> Result<Listed, PeopleError> {
+        self.accounts.account(key).await?.as_ref().map(Listed::of).ok_or_else(|| not_found(key))
     }
 
     /// Says yes to what waits for it; `by` is for the audit log.
     ///
     /// # Errors
     /// As [`Self::show`]; [`PeopleError::NothingToApprove`], [`PeopleError::Busy`].
-    pub async fn approve(&self, app: &str, person: &str, by: &str) -> Result<Listed, PeopleError> {
-        self.change(app, person, by, "approval.granted", |record, now| {
-            let Some(awaiting) = record.awaiting.take() else { return Err(PeopleError::NothingToApprove { person: person.to_owned() }) };
+    pub async fn approve(&self, key: &AccountKey, by: &str) -> Result<Listed, PeopleError> {
+        self.approve_if(key, by, |_| true).await
+    }
+
+    /// Says yes when `meant` holds of what waits for it: it may be something else by now than what was read.
+    async fn approve_if(&self, key: &AccountKey, by: &str, meant: impl FnOnce(Awaiting) -> bool + Send) -> Result<Listed, PeopleError> {
+        self.change(key, by, "approval.granted", |record, now| {
+            let nothing = || PeopleError::NothingToApprove { person: key.subject.subject.clone() };
+            let awaiting = record.awaiting.filter(|awaiting| meant(*awaiting)).ok_or_else(nothing)?;
+            record.awaiting = None;
             match awaiting {
                 Awaiting::Account => (record.state, record.seat_approved_at) = (AccountState::Pending, Some(now)),
                 // Not an approval of anything that the person gets.
@@ -246,8 +292,8 @@ impl People {
     ///
     /// # Errors
     /// As [`Self::show`]; [`PeopleError::Busy`].
-    pub async fn retry(&self, app: &str, person: &str, by: &str) -> Result<Listed, PeopleError> {
-        self.change(app, person, by, "account.retry", |record, _| {
+    pub async fn retry(&self, key: &AccountKey, by: &str) -> Result<Listed, PeopleError> {
+        self.change(key, by, "account.retry", |record, _| {
             if record.state == AccountState::Conflict {
                 record.state = AccountState::Pending;
             }
@@ -257,20 +303,23 @@ impl People {
         .await
     }
 
-    /// Says yes to everybody who has left `app` and waits for a human, because too many had left at once.
+    /// Says yes to everybody who has left `app` and waits for a human, because too many had left at once. Returns all of them as they are then: whoever is worked
+    /// on at this moment waits on.
     ///
     /// # Errors
-    /// [`PeopleError::Store`]. Whoever is worked on at this moment waits on.
+    /// [`PeopleError::Store`]; those before it are approved.
     pub async fn approve_leavers(&self, app: &str, by: &str) -> Result<Vec<Listed>, PeopleError> {
-        let mut approved = Vec::new();
+        let mut staged = Vec::new();
         for record in self.records(Some(app), |record| record.awaiting == Some(Awaiting::Leave)).await? {
-            match self.approve(app, &record.key.subject.subject, by).await {
-                Ok(listed) => approved.push(listed),
-                Err(PeopleError::Busy | PeopleError::NothingToApprove { .. } | PeopleError::Ambiguous { .. }) => {}
-                Err(error @ (PeopleError::NotFound { .. } | PeopleError::Store(_) | PeopleError::Taken { .. })) => return Err(error),
+            match self.approve_if(&record.key, by, |awaiting| awaiting == Awaiting::Leave).await {
+                Ok(listed) => staged.push(listed),
+                Err(PeopleError::Busy) => staged.push(Listed::of(&record)),
+                // Somebody else was faster: with a yes, or by forgetting the record.
+                Err(PeopleError::NothingToApprove { .. } | PeopleError::NotFound { .. }) => {}
+                Err(error @ (PeopleError::Store(_) | PeopleError::Taken { .. })) => return Err(error),
             }
         }
-        Ok(approved)
+        Ok(staged)
     }
 
     /// Says that the account with `account_id` at the app is this person's, whatever the record said: looked at by their next request, and refused then when it is an
@@ -278,9 +327,9 @@ impl People {
     ///
     /// # Errors
     /// As [`Self::show`]; [`PeopleError::Taken`] when it is another person's by our own records, [`PeopleError::Busy`].
-    pub async fn relink(&self, app: &str, person: &str, account_id: &str, by: &str) -> Result<Listed, PeopleError> {
+    pub async fn relink(&self, key: &AccountKey, account_id: &str, by: &str) -> Result<Listed, PeopleError> {
         let relinked = self
-            .change(app, person, by, "account.relinked", |record, _| {
+            .change(key, by, "account.relinked", |record, _| {
                 let before = Ledger::of(record);
                 let ledger = Ledger { who: before.who, as_of_ms: before.as_of_ms, relinked: true, ..Ledger::default() };
                 record.applied = ledger.write();
@@ -303,46 +352,48 @@ impl People {
     ///
     /// # Errors
     /// As [`Self::show`]; [`PeopleError::Busy`].
-    pub async fn forget(&self, app: &str, person: &str, by: &str) -> Result<Listed, PeopleError> {
-        let (fence, record) = self.leased(app, person).await?;
-        let forgotten = self.accounts.forget(&record.key, fence).await;
-        self.give_back(&record.key, fence).await;
+    pub async fn forget(&self, key: &AccountKey, by: &str) -> Result<Listed, PeopleError> {
+        let (fence, record) = self.leased(key).await?;
+        let forgotten = self.accounts.forget(key, fence).await;
+        self.give_back(key, fence).await;
         forgotten?;
         tell(&record, "account.forgotten", by);
-        self.flights.forgive(&record.key);
+        self.flights.forgive(key);
         Ok(Listed::of(&record))
     }
 
     /// Changes a record under a lease.
     async fn change(
         &self,
-        app: &str,
-        person: &str,
+        key: &AccountKey,
         by: &str,
         action: &'static str,
         change: impl FnOnce(&mut AccountRecord, Timestamp) -> Result<(), PeopleError> + Send,
     ) -> Result<Listed, PeopleError> {
-        let (fence, mut record) = self.leased(app, person).await?;
+        let (fence, mut record) = self.leased(key).await?;
         let changed = match change(&mut record, self.clock.now()) {
             Ok(()) => self.accounts.save(&record, fence).await.map_err(PeopleError::from),
             Err(error) => Err(error),
         };
-        self.give_back(&record.key, fence).await;
+        self.give_back(key, fence).await;
         changed?;
         tell(&record, action, by);
-        self.flights.forgive(&record.key);
+        self.flights.forgive(key);
         Ok(Listed::of(&record))
     }
 
     /// The lease on a person's record, and the record as it is now.
-    async fn leased(&self, app: &str, person: &str) -> Result<(Fence, AccountRecord), PeopleError> {
-        let key = self.one(app, person).await?.key;
+    async fn leased(&self, key: &AccountKey) -> Result<(Fence, AccountRecord), PeopleError> {
+        if self.accounts.account(key).await?.is_none() {
+            // Asking for the lease would make a row for somebody of whom nothing is known.
+            return Err(not_found(key));
+        }
         let now = self.clock.now();
-        match self.accounts.lease(&key, &self.owner, now, now.plus_ms(LEASE_MS)).await? {
+        match self.accounts.lease(key, &self.owner, now, now.plus_ms(LEASE_MS)).await? {
             Lease::Held(fence, Some(record)) => Ok((fence, record)),
             Lease::Held(fence, None) => {
-                self.give_back(&key, fence).await;
-                Err(PeopleError::NotFound { app: app.to_owned(), person: person.to_owned() })
+                self.give_back(key, fence).await;
+                Err(not_found(key))
             }
             Lease::Busy(_) => Err(PeopleError::Busy),
         }
@@ -353,22 +404,6 @@ impl People {
             // It runs out by itself.
             tracing::debug!(app = %key.upstream, %error, "the lease was not given back");
         }
-    }
-
-    /// A subject is exact; only when there is none of that name may it be anything else that people go by.
-    async fn one(&self, app: &str, person: &str) -> Result<AccountRecord, PeopleError> {
-        let called = person.to_lowercase();
-        let same = |text: &Option<String>| text.as_ref().is_some_and(|text| text.to_lowercase() == called);
-        let mut found =
-            self.records(Some(app), |record| record.key.subject.subject == person || same(&record.login) || same(&Ledger::of(record).who)).await?;
-        if found.iter().any(|record| record.key.subject.subject == person) {
-            found.retain(|record| record.key.subject.subject == person);
-        }
-        if found.len() > 1 {
-            let subjects = found.iter().map(|record| format!("{} ({})", record.key.subject.subject, record.key.subject.issuer)).collect();
-            return Err(PeopleError::Ambiguous { person: person.to_owned(), subjects });
-        }
-        found.pop().ok_or_else(|| PeopleError::NotFound { app: app.to_owned(), person: person.to_owned() })
     }
 
     async fn records(&self, app: Option<&str>, fits: impl Fn(&AccountRecord) -> bool + Send) -> Result<Vec<AccountRecord>, PeopleError> {
@@ -382,8 +417,18 @@ impl People {
     }
 }
 
+fn not_found(key: &AccountKey) -> PeopleError {
+    PeopleError::NotFound { app: key.upstream.clone(), person: key.subject.subject.clone() }
+}
+
 impl Listed {
-    fn of(record: &AccountRecord) -> Self {
+    /// Whose record it is, and where: what acts are about.
+    pub fn key(&self) -> AccountKey {
+        let subject = SubjectId { issuer: self.issuer.clone(), subject: self.subject.clone() };
+        AccountKey { upstream: self.app.clone(), subject }
+    }
+
+    pub(crate) fn of(record: &AccountRecord) -> Self {
         let ledger = Ledger::of(record);
         let seconds = |at: Option<Timestamp>| at.map(Timestamp::seconds);
         Self {

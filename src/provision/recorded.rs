@@ -31,6 +31,7 @@ impl Desk {
             self.audit_failed(order, &error.to_string());
             error.public()
         })?;
+        self.uses.note(&order.key, self.parts.clock.now());
         // Looked up again before long: a record that is withdrawn withdraws the way in.
         self.pass(order, &mapped, STALE_MS, None)
     }

@@ -82,7 +82,7 @@ impl Desk {
             Err(trouble) if trouble.outcome == Outcome::Unsupported => return Ok(None),
             listed => listed?,
         };
-        let known = self.known(&policy.name, provision.connector.identity.fold).await?;
+        let known = self.on_record(&policy.name, provision.connector.identity.fold).await?;
         let mut stock = Stock { accounts: u64::try_from(listed.len()).unwrap_or(u64::MAX), ..Stock::default() };
         for account in listed.iter().filter(|account| !known.has(account)) {
             stock.unmanaged += 1;
@@ -101,7 +101,7 @@ impl Desk {
         Ok(Some(stock))
     }
 
-    async fn known(&self, app: &str, fold: Fold) -> Result<Known, StoreError> {
+    async fn on_record(&self, app: &str, fold: Fold) -> Result<Known, StoreError> {
         let (mut known, mut after): (Known, Option<AccountKey>) = (Known { fold, ..Known::default() }, None);
         let now = self.parts.clock.now();
         loop {

@@ -121,12 +121,15 @@ pub(super) async fn forward(
         tunnel::open(worker, client_side, upstream_side, stream);
         return Ok(switching(&reply.head.headers, &worker.shared.limits.load().cookie, &owner));
     }
+    // From its login address to the page, and from the page back to its login address: it does not know whom it was told of.
+    let turned_back = page.is_some() && binding.as_ref().is_some_and(|binding| binding.is_unproven()) && reply.leads_to_login(sign_in);
     if let Some(person) = &watched
-        && reply.is_rejection(sign_in).await
+        && (turned_back || reply.is_rejection(sign_in).await)
     {
         let seen = heal::Rejection { incident, route: &route, status: reply.head.status };
         let healed = heal::look_again(worker, person, &seen).await;
-        if let (Healed::Again(_), Some(binding)) = (&healed, &binding) {
+        // The next page leads by the login address once more: by then the application may know them.
+        if let Some(binding) = binding.as_ref().filter(|_| turned_back || matches!(healed, Healed::Again(_))) {
             binding.leave();
         }
         match healed {
@@ -165,11 +168,13 @@ pub(super) async fn forward(
     clean_response(&mut head.headers, &worker.shared.limits.load().cookie, &owner);
     if leads_in && (head.status.is_success() || head.status.is_redirection()) {
         if let Some(binding) = &binding {
-            binding.enter();
+            binding.enter_by_login();
         }
         if let Some(back) = back {
             return Ok(see_other(head.headers, &back));
         }
+    } else if let Some(binding) = binding.as_ref().filter(|_| head.status.is_success()) {
+        binding.prove();
     }
     let may_be_silent = head.headers.get(header::CONTENT_TYPE).is_some_and(is_event_stream);
     let up = (!up.finished()).then_some(up);
@@ -202,11 +207,19 @@ struct Reply {
 }
 
 impl Reply {
+    fn place(&self) -> Option<&str> {
+        self.head.headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).map(heal::within_the_app)
+    }
+
+    /// Whether it sends to where the application learns who somebody is.
+    fn leads_to_login(&self, sign_in: &SignIn) -> bool {
+        self.head.status.is_redirection() && self.place().is_some_and(|place| sign_in.leads_in(place))
+    }
+
     /// Whether it says that the application does not know the person. Of its text only the beginning is read.
     async fn is_rejection(&mut self, sign_in: &SignIn) -> bool {
         let status = self.head.status.as_u16();
-        let place = self.head.headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).map(heal::within_the_app);
-        if sign_in.is_rejection(status, place) {
+        if sign_in.is_rejection(status, self.place()) {
             return true;
         }
         if !sign_in.reads(status) || !heal::is_text(&self.head.headers) {

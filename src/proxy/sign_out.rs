@@ -11,15 +11,21 @@ use crate::login::{HostRole, OwnRequest};
 use crate::policy::CanonicalPath;
 use crate::request::{Bearings, Route, UpstreamRequest};
 use bytes::Bytes;
-use http::header::{ACCEPT_LANGUAGE, SET_COOKIE};
+use http::header::{ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Response};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Our own page that asks whether it is meant.
 const ASK: &str = "/.vestibule/logout";
+/// More than any application has to say to whom it signs out, bytes.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// …and longer than it takes to say it, milliseconds.
+const ANSWER_MS: u64 = 10_000;
 
 /// Sends a request to where the application signs people out, and ends the session here. One that a page of another site may have caused (`asked_for` is false) is
 /// not sent: the person is asked. An application that refuses, because its own check against forgeries failed, keeps the session alive, and its answer counts.
@@ -41,6 +47,10 @@ pub(super) async fn through_the_app(
     {
         return answered;
     }
+    let answered = match answered {
+        Ok(response) if !kind.is_read_by_a_person() => Ok(read_whole(response).await),
+        other => other,
+    };
     let desk = Arc::clone(&worker.shared.login);
     let signed_out = worker.shared.control.spawn(async move { desk.signed_out_by_app(request, &session).await }).await;
     let ours = match signed_out {
@@ -63,6 +73,19 @@ pub(super) async fn through_the_app(
         shown.headers_mut().append(SET_COOKIE, cookie.clone());
     }
     Ok(shown)
+}
+
+/// What an application says to a script, read before the session ends: a body on its way ends with it.
+async fn read_whole(response: Response<DownBody>) -> Response<DownBody> {
+    let (mut head, body) = response.into_parts();
+    let whole = tokio::time::timeout(Duration::from_millis(ANSWER_MS), Limited::new(body, ANSWER_BYTES_MAX).collect()).await;
+    let bytes = whole.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes);
+    if bytes.is_none() {
+        // Status and cookies are what counts.
+        head.headers.remove(CONTENT_LENGTH);
+        head.headers.remove(CONTENT_ENCODING);
+    }
+    Response::from_parts(head, DownBody::ours(bytes.unwrap_or_default()))
 }
 
 /// As one of our own pages would be asked for.

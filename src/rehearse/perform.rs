@@ -123,6 +123,7 @@ async fn one(scene: &Scene, now: Timestamp, runtime: tokio::runtime::Handle) -> 
     let signer = Arc::new(Notepad::default());
     let parts = Parts {
         accounts: Arc::clone(&scene.records) as _,
+        secrets: Arc::clone(&scene.records) as _,
         signer: Arc::clone(&signer) as _,
         clock: Arc::clone(&clock),
         owner: "rehearsal".to_owned(),

@@ -4,7 +4,7 @@
 //! of one application own the same account or login. Leases are always to be had, because nobody else is there.
 
 use crate::clock::Timestamp;
-use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Census, Fence, Lease, StoreError};
+use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Census, Fence, Lease, PersonSecret, PersonSecretStore, StoreError};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -96,6 +96,38 @@ impl AccountStore for Records {
     async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         Ok(self.records().values().filter(|record| record.key.upstream == upstream && record.state == state).take(limit).cloned().collect())
+    }
+
+    async fn note_uses(&self, _uses: &[(AccountKey, Timestamp)]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn last_use(&self, _key: &AccountKey) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    async fn uses_since(&self, _upstream: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+        Ok(now)
+    }
+}
+
+/// Nobody is signed in at an app for a rehearsal.
+#[async_trait]
+impl PersonSecretStore for Records {
+    async fn person_secret(&self, _key: &AccountKey) -> Result<Option<PersonSecret>, StoreError> {
+        Ok(None)
+    }
+
+    async fn put_person_secret(&self, _key: &AccountKey, _instead_of: Option<[u8; 16]>, _secret: &PersonSecret) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn person_secret_proven(&self, _key: &AccountKey, _tag: [u8; 16], _at: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn drop_person_secret(&self, _key: &AccountKey) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

@@ -323,24 +323,7 @@ fn record(policy: &Policy, who: &crate::identity::Identity, applied: Value) -> A
 }
 
 fn blank(key: AccountKey) -> AccountRecord {
-    AccountRecord {
-        key,
-        state: AccountState::Provisioning,
-        origin: None,
-        account_id: None,
-        login: None,
-        applied: json!({}),
-        desired_fp: None,
-        policy_revision: String::new(),
-        in_doubt: None,
-        attempts: 0,
-        last_error: None,
-        verified_at: None,
-        awaiting: None,
-        seat_approved_at: None,
-        join_approved_at: None,
-        failed_at: None,
-    }
+    AccountRecord { applied: json!({}), ..AccountRecord::empty(key, "") }
 }
 
 #[test]

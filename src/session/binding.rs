@@ -44,6 +44,7 @@ impl CookieKey {
             key: self.derive(&parts),
             told: *told,
             entered: AtomicBool::new(false),
+            unproven: AtomicBool::new(false),
             got: ArcSwapOption::empty(),
             due: AtomicBool::new(false),
             last: ArcSwapOption::empty(),
@@ -58,6 +59,7 @@ impl CookieKey {
             key,
             told: [0; 32],
             entered: AtomicBool::new(false),
+            unproven: AtomicBool::new(false),
             got: ArcSwapOption::empty(),
             due: AtomicBool::new(false),
             last: ArcSwapOption::empty(),
@@ -87,6 +89,8 @@ pub struct Binding {
     key: hmac::Key,
     told: [u8; 32],
     entered: AtomicBool,
+    /// Whether the app has yet to show a page to the session that it let in at its login address.
+    unproven: AtomicBool,
     got: ArcSwapOption<Got>,
     /// Whether the next answer brings the browser what it does not have yet.
     due: AtomicBool,
@@ -144,6 +148,24 @@ impl Binding {
         self.entered.store(true, Ordering::Relaxed);
     }
 
+    /// The app was told at its login address who it is, and did not refuse: what it shows next will say whether it knows them.
+    pub fn enter_by_login(&self) {
+        self.unproven.store(true, Ordering::Relaxed);
+        self.enter();
+    }
+
+    /// Whether nothing but redirects has come since.
+    pub fn is_unproven(&self) -> bool {
+        self.unproven.load(Ordering::Relaxed)
+    }
+
+    /// The app has shown this session something.
+    pub fn prove(&self) {
+        if self.is_unproven() {
+            self.unproven.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// The gateway has signed this session in at the app, and got this for it.
     pub fn enter_with(&self, got: Arc<Got>) {
         self.due.store(!got.cookies.is_empty(), Ordering::Relaxed);
@@ -199,12 +221,11 @@ mod tests {
     use super::{CookieKey, TAG_CHARS};
     use crate::clock::Timestamp;
     use crate::entropy::SeededEntropy;
-    use crate::identity::{Groups, Identity, SubjectId, Way};
+    use crate::identity::{Identity, Way};
     use crate::session::{AppSession, LiveSignOn};
     use crate::state::SignOnId;
     use crate::state::seal::Sealer;
     use http::HeaderValue;
-    use serde_json::Map;
     use std::sync::Arc;
 
     fn key(secret: &str, app: &str) -> CookieKey {
@@ -212,18 +233,7 @@ mod tests {
     }
 
     fn session(id: u8, subject: &str) -> AppSession {
-        let identity = Identity {
-            subject: SubjectId { issuer: "https://idp.example".to_owned(), subject: subject.to_owned() },
-            idp: "corp".to_owned(),
-            email: None,
-            email_verified: false,
-            name: None,
-            given_name: None,
-            family_name: None,
-            username: None,
-            groups: Groups::Unknown,
-            claims: Map::new(),
-        };
+        let identity = Identity::bare("corp", "https://idp.example", subject);
         let at = Timestamp::from_seconds(1_000_000);
         let sign_on = LiveSignOn::passing(SignOnId([id; 16]), Arc::new(identity), at, at, at.plus_ms(1_000), at);
         AppSession::of("wiki", Arc::new(sign_on), Way::Session)

@@ -241,27 +241,13 @@ impl LiveSignOn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::{Groups, SubjectId};
-    use serde_json::Map;
 
     const HOUR: i64 = 3_600_000;
 
     pub(super) fn stored(n: u8, at: Timestamp, max_ms: i64) -> SignOn {
-        let subject = SubjectId { issuer: "https://idp.example".to_owned(), subject: format!("person-{n}") };
         SignOn {
             id: SignOnId([n; 16]),
-            identity: Identity {
-                subject,
-                idp: "corp".to_owned(),
-                email: None,
-                email_verified: false,
-                name: None,
-                given_name: None,
-                family_name: None,
-                username: None,
-                groups: Groups::Unknown,
-                claims: Map::new(),
-            },
+            identity: Identity::bare("corp", "https://idp.example", &format!("person-{n}")),
             auth_time: at,
             created_at: at,
             last_seen: at,

@@ -1,14 +1,18 @@
 //! Who is signed in, for operators: a list, and the end of it.
 //!
-//! Lives here: [`Sessions`], which the operators' socket asks. Apart from the live sessions because no request comes here. What it ends is over at once: in memory, in
-//! the store, and for open streams. Access tokens are the provider's to end.
+//! Lives here: [`Sessions`], which the operators' socket and the console ask. Apart from the live sessions because no request comes here. What it ends is over at once:
+//! in memory, in the store, and for open streams. Access tokens are the provider's to end.
 
 use super::LiveSessions;
 use crate::clock::{Clock, Timestamp};
+use crate::fault::Incident;
+use crate::identity::SubjectId;
 use crate::state::{SessionStore, SignOn, SignOnId, StoreError};
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
 use std::sync::Arc;
+
+/// Sign-ons read at once.
+const AT_ONCE: u32 = 500;
 
 /// Operators' view of the sessions.
 #[derive(Debug, Clone)]
@@ -51,6 +55,28 @@ pub enum Which {
     User(String),
     /// The one with this id.
     Id(String),
+    /// Of this very person, whoever else is called the same.
+    Person(SubjectId),
+}
+
+/// A screen of a list.
+#[derive(Debug, Default)]
+pub struct Leaf {
+    /// Those on it, in the order of their ids.
+    pub found: Vec<SignOn>,
+    /// Where the next one begins; `None`: there is none.
+    pub next: Option<SignOnId>,
+}
+
+/// Who ends a session, for the audit log.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    /// The operator.
+    pub operator: &'a str,
+    /// Their reason.
+    pub why: &'a str,
+    /// The request of the console that said so; `None`: the socket.
+    pub console: Option<Incident>,
 }
 
 impl Sessions {
@@ -76,33 +102,69 @@ impl Sessions {
     ///
     /// # Errors
     /// The store's: those that were ended before it stay ended.
-    pub async fn revoke(&self, which: &Which, by: &str) -> Result<Vec<Listed>, StoreError> {
+    pub async fn revoke(&self, which: &Which, by: By<'_>) -> Result<Vec<Listed>, StoreError> {
         let mut ended = Vec::new();
         for sign_on in self.fitting(which).await? {
             let apps = self.store.apps_of(sign_on.id).await?;
-            self.live.end(sign_on.id).await?;
-            let person = &sign_on.identity;
-            tracing::info!(
-                target: "audit",
-                action = "session.revoked",
-                actor = by,
-                idp = person.idp,
-                user.iss = person.subject.issuer,
-                user.sub = person.subject.subject,
-                user.email = person.email.as_deref(),
-                reason = "by an operator",
-            );
+            self.end(&sign_on, by).await?;
             ended.push(Listed::of(&sign_on, apps));
         }
         Ok(ended)
     }
 
-    async fn fitting(&self, which: &Which) -> Result<Vec<SignOn>, StoreError> {
-        // What memory knows of their last use, the store knows a little later.
+    /// Ends one, everywhere.
+    ///
+    /// # Errors
+    /// The store's; in memory it is over all the same.
+    pub async fn end(&self, sign_on: &SignOn, by: By<'_>) -> Result<(), StoreError> {
+        self.live.end(sign_on.id).await?;
+        let person = &sign_on.identity;
+        tracing::info!(
+            target: "audit",
+            action = "session.revoked",
+            incident = by.console.map(tracing::field::display),
+            actor = by.operator,
+            idp = person.idp,
+            user.iss = person.subject.issuer,
+            user.sub = person.subject.subject,
+            user.email = person.email.as_deref(),
+            session = sign_on.id.name(),
+            reason = by.why,
+            source = by.console.map(|_| "console"),
+        );
+        Ok(())
+    }
+
+    /// Those that are alive and fit, from after `after`: at most `max`. The one way to list sessions: what memory knows of their last use is written down first, or
+    /// one that was used a second ago might look as if it had run out.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn leaf(&self, which: &Which, after: Option<SignOnId>, max: usize) -> Result<Leaf, StoreError> {
         self.live.flush().await?;
         let (now, idle_ms, max_ms) = (self.clock.now(), self.live.idle_ms(), self.live.max_ms());
-        let mut found = self.store.live_sign_ons().await?;
-        found.retain(|one| which.fits(one) && is_alive(one, now, idle_ms, max_ms));
+        let (mut leaf, mut after) = (Leaf::default(), after);
+        loop {
+            let some = self.store.sign_ons_after(after, AT_ONCE).await?;
+            if some.is_empty() {
+                return Ok(leaf);
+            }
+            for sign_on in some {
+                if leaf.found.len() == max {
+                    leaf.next = after;
+                    return Ok(leaf);
+                }
+                after = Some(sign_on.id);
+                if which.fits(&sign_on) && is_alive(&sign_on, now, idle_ms, max_ms) {
+                    leaf.found.push(sign_on);
+                }
+            }
+        }
+    }
+
+    /// All of them, the newest first.
+    async fn fitting(&self, which: &Which) -> Result<Vec<SignOn>, StoreError> {
+        let mut found = self.leaf(which, None, usize::MAX).await?.found;
         found.sort_by_key(|one| (std::cmp::Reverse(one.created_at), one.id.0));
         Ok(found)
     }
@@ -122,7 +184,8 @@ impl Which {
                 let is = |name: &Option<String>| name.as_ref().is_some_and(|name| name.to_lowercase() == called.to_lowercase());
                 person.subject.subject == *called || is(&person.email) || is(&person.username)
             }
-            Self::Id(id) => hex(sign_on.id) == *id,
+            Self::Id(id) => sign_on.id.name() == *id,
+            Self::Person(subject) => person.subject == *subject,
         }
     }
 }
@@ -131,7 +194,7 @@ impl Listed {
     fn of(sign_on: &SignOn, apps: Vec<String>) -> Self {
         let person = &sign_on.identity;
         Self {
-            id: hex(sign_on.id),
+            id: sign_on.id.name(),
             who: person.email.clone().or_else(|| person.username.clone()),
             issuer: person.subject.issuer.clone(),
             subject: person.subject.subject.clone(),
@@ -142,12 +205,4 @@ impl Listed {
             apps,
         }
     }
-}
-
-fn hex(SignOnId(bytes): SignOnId) -> String {
-    bytes.iter().fold(String::with_capacity(32), |mut out, byte| {
-        // Writing to a String cannot fail.
-        write!(out, "{byte:02x}").unwrap_or_default();
-        out
-    })
 }

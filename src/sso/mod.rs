@@ -168,6 +168,11 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// Every variant of [`SsoFault`].
     async fn finish(&self, finish: Finish<'_>) -> Result<VerifiedAssertion, SsoFault>;
 
+    /// Issuer of the subjects that it asserts; `None` while it is not known yet. For operators.
+    fn issuer(&self) -> Option<String> {
+        None
+    }
+
     /// When the keys that are used now were fetched; `None` when none have been needed yet. For operators.
     fn keys_fetched_at(&self) -> Option<Timestamp> {
         None

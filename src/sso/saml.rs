@@ -285,6 +285,10 @@ impl Provider for SamlProvider {
         Ok(VerifiedAssertion::vouch(identity, auth_time, for_logout, session_index).good_once(once, until).ending(session_until))
     }
 
+    fn issuer(&self) -> Option<String> {
+        self.source.entity_id()
+    }
+
     fn keys_fetched_at(&self) -> Option<Timestamp> {
         self.source.read_at()
     }

@@ -1,17 +1,19 @@
 //! What the gateway remembers, as ports.
 //!
 //! Lives here: one trait for each kind of thing that is kept ([`SessionStore`], [`LoginStore`], [`AccountStore`], [`KeyStore`], [`SignInStore`],
-//! [`IncidentStore`]), their rows, and [`StoreError`]. Adapters: `sqlite/` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
+//! [`IncidentStore`], [`PersonSecretStore`]), their rows, and [`StoreError`]. Adapters: `sqlite/` (one file, WAL; later `postgres.rs` with the same schema); `seal.rs` is the
 //! AEAD that both use. A bearer secret never arrives here: callers hash it first ([`SecretHash`]).
 //!
 //! To add a store: implement the traits, run `tests/gateway/state.rs` against it.
 
 mod incidents;
+mod person_secrets;
 pub mod seal;
 mod sign_ins;
 pub mod sqlite;
 
 pub use incidents::{IncidentBounds, IncidentFacts, IncidentRecord, IncidentStore, OF_ONE_PERSON_MAX, ROW_BYTES_MAX};
+pub use person_secrets::{PersonSecret, PersonSecretStore};
 pub use sign_ins::{RecordedSignIn, SignInStore, newest_of_each};
 
 use crate::clock::Timestamp;
@@ -72,6 +74,19 @@ impl SecretHash {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SignOnId(pub [u8; 16]);
 
+impl SignOnId {
+    /// As operators read and write it: 32 hex digits.
+    pub fn name(self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// The one of this name; `None` for what is no name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(name, &mut bytes).ok().map(|()| Self(bytes))
+    }
+}
+
 /// A person's sign-on: one browser, one provider, every app.
 #[derive(Clone, PartialEq)]
 pub struct SignOn {
@@ -114,8 +129,6 @@ pub trait SessionStore: Send + Sync + fmt::Debug {
     async fn create_app_session(&self, cookie: SecretHash, sign_on: SignOnId, app: &str, at: Timestamp) -> Result<(), StoreError>;
     /// The app session with this cookie: app name and its sign-on, when neither has ended.
     async fn app_session(&self, cookie: SecretHash) -> Result<Option<(String, SignOn)>, StoreError>;
-    /// Every sign-on that has not been ended, run out or not.
-    async fn live_sign_ons(&self) -> Result<Vec<SignOn>, StoreError>;
     /// Sign-ons that have not ended, in the order of their ids: at most `limit` of those after `after`. Whether one has run out is told by its times.
     async fn sign_ons_after(&self, after: Option<SignOnId>, limit: u32) -> Result<Vec<SignOn>, StoreError>;
     /// Names of the apps this sign-on has sessions in.
@@ -191,6 +204,36 @@ pub enum Taken<T> {
     Unknown,
 }
 
+/// What a provider's page has posted, on its way to the browser's own request.
+#[derive(Clone)]
+pub struct KeptAnswer {
+    /// Key of the pending login that it answers.
+    pub state: SecretHash,
+    /// What the browser comes for it with.
+    pub code: SecretHash,
+    /// As posted; sealed at rest.
+    pub document: Vec<u8>,
+    /// Not to be had any more from then on.
+    pub expires_at: Timestamp,
+}
+
+impl fmt::Debug for KeptAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptAnswer").field("bytes", &self.document.len()).field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+/// How much of what is posted is kept at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerRoom {
+    /// For one sign-in.
+    pub of_state: u32,
+    /// Of all together.
+    pub all: u32,
+    /// Bytes of all together, as sealed; the newest stays whatever it has.
+    pub bytes: u64,
+}
+
 /// Single-use things with a life of minutes: tickets, pending logins, hand-overs, replay keys.
 #[async_trait]
 pub trait LoginStore: Send + Sync + fmt::Debug {
@@ -210,6 +253,11 @@ pub trait LoginStore: Send + Sync + fmt::Debug {
     async fn sweep_logins(&self, now: Timestamp) -> Result<u64, StoreError>;
     /// How many pending logins are kept, used ones and not yet swept ones included, for the cap against login floods.
     async fn pending_count(&self) -> Result<u64, StoreError>;
+    /// Keeps what a provider's page has posted, until the browser comes for it itself. The newest stays: what is kept under the same sign-in and code is
+    /// replaced, and whatever goes beyond `room` makes way, the oldest first.
+    async fn keep_answer(&self, answer: &KeptAnswer, room: AnswerRoom, now: Timestamp) -> Result<(), StoreError>;
+    /// What was kept for the sign-in `state` under `code`, and has neither expired nor made way.
+    async fn kept_answer(&self, state: SecretHash, code: SecretHash, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError>;
 }
 
 /// One person at one upstream.
@@ -412,6 +460,12 @@ pub trait AccountStore: Send + Sync + fmt::Debug {
     async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError>;
     /// Records of an upstream in `state`, at most `limit`, those leased last first.
     async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError>;
+    /// Writes down when people were here by a token, which changes no record. Moves forwards only.
+    async fn note_uses(&self, uses: &[(AccountKey, Timestamp)]) -> Result<(), StoreError>;
+    /// When a person was here by a token last, as far as it was written down.
+    async fn last_use(&self, key: &AccountKey) -> Result<Option<Timestamp>, StoreError>;
+    /// Since when uses at `upstream` are written down: since the first time that this was asked, which is `now` then.
+    async fn uses_since(&self, upstream: &str, now: Timestamp) -> Result<Timestamp, StoreError>;
 }
 
 /// A signing key of the gateway.
@@ -440,36 +494,26 @@ pub trait KeyStore: Send + Sync + fmt::Debug {
     async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError>;
     /// Keeps a new key; false when another replica was first, that is, made one within an hour of this one (callers read again).
     async fn add_signing_key(&self, key: &SigningKey) -> Result<bool, StoreError>;
+    /// Removes a key, its private half with it; nothing when it is not there.
+    async fn remove_signing_key(&self, kid: &str) -> Result<(), StoreError>;
 }
 
 /// Everything a store does, for `app/` to hand out in parts.
-pub trait Store: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + IncidentStore {}
-impl<T: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + IncidentStore> Store for T {}
+pub trait Store: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + IncidentStore + PersonSecretStore {}
+impl<T: SessionStore + LoginStore + AccountStore + KeyStore + SignInStore + IncidentStore + PersonSecretStore> Store for T {}
 
 #[cfg(test)]
 mod tests {
     use super::{PendingLogin, SecretHash, SignOn, SignOnId, SigningKey};
     use crate::clock::Timestamp;
-    use crate::identity::{Groups, Identity, SubjectId};
+    use crate::identity::Identity;
 
     #[test]
     fn nothing_secret_is_printed() {
         let at = Timestamp::from_seconds(1);
-        let identity = Identity {
-            subject: SubjectId { issuer: "https://idp.example".to_owned(), subject: "ada".to_owned() },
-            idp: "corp".to_owned(),
-            email: None,
-            email_verified: false,
-            name: None,
-            given_name: None,
-            family_name: None,
-            username: None,
-            groups: Groups::Unknown,
-            claims: serde_json::Map::new(),
-        };
         let sign_on = SignOn {
             id: SignOnId([1; 16]),
-            identity,
+            identity: Identity::bare("corp", "https://idp.example", "ada"),
             auth_time: at,
             created_at: at,
             last_seen: at,
@@ -493,6 +537,15 @@ mod tests {
         let key = SigningKey { kid: "k".to_owned(), pkcs8: vec![222; 9].into(), public: Vec::new(), created_at: at };
         let printed = format!("{sign_on:?} {pending:?} {key:?}");
         assert!(!printed.contains("SECRET") && !printed.contains("222"), "{printed}");
+    }
+
+    #[test]
+    fn a_name_reads_back_and_nothing_else_does() {
+        let id = SignOnId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 250, 251, 252, 253, 255]);
+        assert_eq!((id.name().as_str(), SignOnId::of_name(&id.name())), ("000102030405060708090afafbfcfdff", Some(id)));
+        for no in ["", "0", "zz", &"0".repeat(31), &"0".repeat(33), &"+".repeat(32), "é".repeat(16).as_str()] {
+            assert_eq!(SignOnId::of_name(no), None, "{no}");
+        }
     }
 
     #[test]

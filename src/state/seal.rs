@@ -45,6 +45,10 @@ pub enum Purpose {
     PendingLogin,
     /// A hand-over.
     Handover,
+    /// What a provider's page has posted.
+    Answer,
+    /// What a person is signed in with at an app.
+    PersonSecret,
     /// Attributes last applied to an account.
     Applied,
     /// Private part of a signing key.
@@ -62,6 +66,8 @@ impl Purpose {
             Self::SignOn => b"sign-on",
             Self::PendingLogin => b"pending-login",
             Self::Handover => b"handover",
+            Self::Answer => b"answer",
+            Self::PersonSecret => b"person-secret",
             Self::Applied => b"applied",
             Self::SigningKey => b"signing-key",
             Self::SignIn => b"sign-in",

@@ -243,6 +243,12 @@ async fn what_files_point_to_is_looked_at_all_at_once() {
     let machine: Value = serde_json::from_str(&online(&made, &["--format", "json"], &[], 0, &[]).await).unwrap();
     assert!(machine["ok"].as_array().unwrap().len() >= 7, "{machine}");
 
+    // A secret that nothing should be signed with.
+    put(made.path(), "secrets/jwt", "guess me");
+    edit(made.path(), "policies/wiki.toml", "[headers]", "[jwt]\nsecret = \"file:../secrets/jwt\"\n[headers]");
+    online(&made, &[], &[], 1, &["error[secret]: jwt.secret: a secret of 8 bytes is too short to sign with"]).await;
+    edit(made.path(), "policies/wiki.toml", "[jwt]\nsecret = \"file:../secrets/jwt\"\n[headers]", "[headers]");
+
     // Everything wrong at once, each at its place.
     op.set(|script| script.discovery = Arc::new(|document| document["issuer"] = json!("https://other.example")));
     put(made.path(), "secrets/token", "a wrong token");
@@ -367,7 +373,7 @@ async fn the_metadata_of_a_saml_provider_is_looked_at_and_held_against_its_pin()
     let (_op, _app, _admin, made) = world().await;
     let sha256 = |name: &str| {
         let der = STANDARD.decode(fake_saml::certificate(name)).unwrap();
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+        hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der))
     };
     let saml = |pin: &str| format!("[[idp]]\nid = \"partner\"\ntype = \"saml\"\nmetadata = \"partner.xml\"\npin = \"sha256:{pin}\"\n");
     let before = fs::read_to_string(made.path().join("vestibule.toml")).unwrap();

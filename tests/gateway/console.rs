@@ -12,8 +12,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 use vestibule::admin::commands::{Reloaded, Reloads};
+use vestibule::clock::Clock as _;
 use vestibule::config::{Console, Gateway};
+use vestibule::identity::SubjectId;
 use vestibule::provision::{Listed, Which};
+use vestibule::state::sqlite::Store;
+use vestibule::state::{AccountKey, AccountRecord, AccountState, AccountStore as _, Awaiting, Lease};
 
 const OPS: &str = "ops.vestibule.test";
 const CONSOLE_COOKIE: &str = "__Host-vestibule-admin";
@@ -197,8 +201,24 @@ impl Ops {
         self.post(person, path, &format!("Origin: {}\r\nSec-Fetch-Site: same-origin\r\n", self.origin()), &body).await
     }
 
+    /// What a form about the account of `subject` carries.
+    fn form_of<'a>(&'a self, subject: &'a str, further: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        [&[("app", "app"), ("issuer", self.whole.op.issuer.as_str()), ("subject", subject)], further].concat()
+    }
+
     async fn record(&self, subject: &str) -> Option<Listed> {
         self.whole.running.swap().people().list(Some("app"), Which::All).await.unwrap().into_iter().find(|listed| listed.subject == subject)
+    }
+
+    /// Keeps a record as if a job had.
+    async fn write(&self, record: &AccountRecord) {
+        let url = format!("sqlite:{}", self.whole.folder.path().join("v.db").display());
+        let store = Store::open(&url, crate::state::sealer("a key for tests that is long enough to be one")).await.unwrap();
+        let now = self.whole.clock.now();
+        let Lease::Held(fence, _) = store.lease(&record.key, "test", now, now.plus_ms(1_000)).await.unwrap() else { panic!("held") };
+        store.save(record, fence).await.unwrap();
+        store.release(&record.key, fence).await.unwrap();
+        store.close().await;
     }
 
     fn issuer(&self) -> String {
@@ -331,13 +351,13 @@ async fn people_of_no_group_are_told_so_and_viewers_look_and_change_nothing() {
     assert!(ops.page(&mut viewer, "/people").await.contains("bo@example.com"));
     let before = ops.record("bo").await.unwrap();
     assert!(before.last_error.is_some());
-    for path in ["/retry", "/forget", "/approve", "/end", "/end-all", "/reload"] {
+    for path in ["/retry", "/forget", "/approve", "/approve-leavers", "/end", "/end-all", "/reload"] {
         let answer = ops.press(&mut viewer, path, &[("app", "app"), ("subject", "bo"), ("issuer", &ops.issuer()), ("why", "because")]).await;
         assert_eq!(answer.status(), 403, "{path}: {answer:?}");
         assert!(answer.text().contains("You may look, and not act"), "{answer:?}");
     }
     assert_eq!(ops.record("bo").await.unwrap(), before);
-    assert_eq!(ops.audited(&["admin.refused", "vera@example.com", "viewer"]).len(), 6);
+    assert_eq!(ops.audited(&["admin.refused", "vera@example.com", "viewer"]).len(), 7);
     assert!(ops.audited(&["admin.command"]).is_empty());
 }
 
@@ -355,7 +375,7 @@ async fn what_operators_do_is_done_and_audited_with_who_and_why() {
     assert!(failed.last_error.is_some() && failed.failed_at.is_some());
 
     // Retry: the failure is forgotten, and the next page of the person makes the account.
-    let answer = ops.press(&mut operator, "/retry", &[("app", "app"), ("subject", "bo")]).await;
+    let answer = ops.press(&mut operator, "/retry", &ops.form_of("bo", &[])).await;
     assert_eq!(answer.status(), 303, "{answer:?}");
     assert!(ops.visit(&mut operator, &ops.url(&answer.get("location").unwrap())).await.text().contains("tries again"));
     assert_eq!(ops.record("bo").await.unwrap().last_error, None);
@@ -367,11 +387,10 @@ async fn what_operators_do_is_done_and_audited_with_who_and_why() {
     assert_eq!(ops.somebody("kim").await.1, 403);
     let page = ops.page(&mut operator, "/people?which=waiting").await;
     assert!(page.contains("kim@example.com") && !page.contains("bo@example.com"), "{page}");
-    let fields = [("app", "app"), ("subject", "kim")];
-    let answer = ops.press(&mut operator, "/approve", &fields).await;
+    let answer = ops.press(&mut operator, "/approve", &ops.form_of("kim", &[])).await;
     assert!(answer.status() == 400 && answer.text().contains("say why"), "{answer:?}");
     assert!(ops.record("kim").await.unwrap().awaiting.is_some(), "not without a reason");
-    let answer = ops.press(&mut operator, "/approve", &[("app", "app"), ("subject", "kim"), ("why", "ticket 4711\r\nnew colleague")]).await;
+    let answer = ops.press(&mut operator, "/approve", &ops.form_of("kim", &[("why", "ticket 4711\r\nnew colleague")])).await;
     assert_eq!(answer.status(), 303, "{answer:?}");
     assert!(ops.record("kim").await.unwrap().seat_approved_at.is_some());
     assert_eq!(ops.audited(&["admin.command", "olga@example.com", "ticket 4711  new colleague", "/approve", "source=\"console\""]).len(), 1);
@@ -404,12 +423,162 @@ async fn what_operators_do_is_done_and_audited_with_who_and_why() {
     assert!(page.contains("Nobody is signed in.") && !page.contains("End all sessions"), "{page}");
 
     // Forgetting: the record goes, the account stays.
-    let answer = ops.press(&mut operator, "/forget", &[("app", "app"), ("subject", "bo"), ("why", "wrong person")]).await;
+    let answer = ops.press(&mut operator, "/forget", &ops.form_of("bo", &[("why", "wrong person")])).await;
     assert_eq!(answer.status(), 303, "{answer:?}");
     assert_eq!(ops.record("bo").await.map(|listed| listed.account_id), None);
     assert_eq!(ops.audited(&["account.forgotten", "olga@example.com"]).len(), 1);
-    let answer = ops.press(&mut operator, "/forget", &[("app", "app"), ("subject", "bo"), ("why", "again")]).await;
+    let answer = ops.press(&mut operator, "/forget", &ops.form_of("bo", &[("why", "again")])).await;
     assert!(answer.status() == 404 && answer.text().contains("nobody called `bo` has a record"), "{answer:?}");
+}
+
+/// Two providers say `bo`: what is done about the one is not done about the other, and words alone do nothing.
+#[tokio::test]
+async fn a_form_is_about_one_person_whoever_else_is_called_the_same() {
+    let ops = Ops::new().await;
+    ops.admin.fail_next("POST /Users", Fault::Status(400));
+    assert_eq!(ops.somebody("bo").await.1, 503);
+    let namesake = SubjectId { issuer: "https://other.example".to_owned(), subject: "bo".to_owned() };
+    let key = AccountKey { upstream: "app".to_owned(), subject: namesake };
+    ops.write(&AccountRecord { state: AccountState::Conflict, last_error: Some("theirs".to_owned()), ..AccountRecord::empty(key.clone(), "r0") })
+        .await;
+    let people = ops.whole.running.swap().people();
+    let mut operator = ops.operator().await;
+    fresh(&ops, &mut operator).await;
+
+    let before = people.list(None, Which::All).await.unwrap();
+    assert_eq!(before.len(), 2);
+    for fields in [
+        vec![("app", "app"), ("subject", "bo"), ("why", "x")],
+        vec![("app", "app"), ("issuer", "https://third.example"), ("subject", "bo"), ("why", "x")],
+        vec![("app", "app"), ("issuer", "https://other.example"), ("subject", "bo@example.com"), ("why", "x")],
+        vec![("app", "crm"), ("issuer", "https://other.example"), ("subject", "bo"), ("why", "x")],
+    ] {
+        for path in ["/retry", "/approve", "/forget"] {
+            let answer = ops.press(&mut operator, path, &fields).await;
+            assert!(matches!(answer.status(), 400 | 404), "{path} {fields:?}: {answer:?}");
+        }
+    }
+    assert_eq!(people.list(None, Which::All).await.unwrap(), before);
+
+    // The first page and that of the person send the key; both are told apart by who vouches for them.
+    let overview = ops.page(&mut operator, "/").await;
+    for issuer in [ops.issuer().as_str(), "https://other.example"] {
+        assert!(overview.contains(&format!("name=\"issuer\" value=\"{issuer}\"")), "{overview}");
+    }
+    let page = ops.page(&mut operator, "/person?issuer=https://other.example&subject=bo").await;
+    assert!(page.contains("theirs") && page.contains("vestibule users retry app bo --issuer https://other.example"), "{page}");
+    let mine: Vec<(&str, &str)> = vec![("app", "app"), ("issuer", "https://other.example"), ("subject", "bo"), ("why", "another person")];
+    let answer = ops.press(&mut operator, "/retry", &mine).await;
+    assert_eq!(answer.get("location").as_deref(), Some("/person?issuer=https%3A%2F%2Fother.example&subject=bo&said=retried"), "{answer:?}");
+    assert_eq!(ops.press(&mut operator, "/forget", &mine).await.status(), 303);
+    let left = people.list(None, Which::All).await.unwrap();
+    assert_eq!(left, [before.into_iter().find(|listed| listed.issuer == ops.issuer()).unwrap()]);
+}
+
+/// More left at once than the policy allows without a human: one line, one page that says so, one yes for all of them and for nothing else.
+#[tokio::test]
+async fn one_yes_is_for_all_who_have_left_and_for_nothing_else() {
+    let ops = Ops::new().await;
+    let key = |issuer: &str, subject: &str| {
+        let subject = SubjectId { issuer: issuer.to_owned(), subject: subject.to_owned() };
+        AccountKey { upstream: "app".to_owned(), subject }
+    };
+    let left = json!({ "attributes": {}, "memberships": {}, "left": { "at_ms": ops.whole.clock.now().millis(), "why": "idle", "next_ms": 0 } });
+    for (issuer, login) in [("https://one.example", "lea"), ("https://two.example", "lea-2")] {
+        let staged = AccountRecord {
+            state: AccountState::Suspending,
+            awaiting: Some(Awaiting::Leave),
+            login: Some(login.to_owned()),
+            applied: left.clone(),
+            ..AccountRecord::empty(key(issuer, "lea"), "r0")
+        };
+        ops.write(&staged).await;
+    }
+    let newcomer = key("https://one.example", "ned");
+    let waits =
+        AccountRecord { state: AccountState::AwaitingApproval, awaiting: Some(Awaiting::Account), ..AccountRecord::empty(newcomer.clone(), "r0") };
+    ops.write(&waits).await;
+    let people = ops.whole.running.swap().people();
+    let waiting = async || people.list(None, Which::Waiting).await.unwrap().len();
+    let mut operator = ops.operator().await;
+    assert!(ops.page(&mut operator, "/").await.contains("2 people left at once"));
+    let page = ops.page(&mut operator, "/app?name=app").await;
+    assert!(page.contains("2 people are waiting to be switched off") && page.contains("Approve all who have left"), "{page}");
+    let page = ops.page(&mut operator, "/person?issuer=https://two.example&subject=lea").await;
+    assert!(page.contains("has not come for a long time") && page.contains("nothing yet at the app"), "{page}");
+    for (fields, expected) in [(vec![("app", "app")], 400), (vec![("why", "x")], 400), (vec![("app", "crm"), ("why", "x")], 303)] {
+        assert_eq!(ops.press(&mut operator, "/approve-leavers", &fields).await.status(), expected, "{fields:?}");
+        assert_eq!(waiting().await, 3, "{fields:?}");
+    }
+    let answer = ops.press(&mut operator, "/approve-leavers", &[("app", "app"), ("why", "the branch office was closed")]).await;
+    assert_eq!(answer.get("location").as_deref(), Some("/app?name=app&said=approved-leavers"), "{answer:?}");
+    assert_eq!(people.list(None, Which::Waiting).await.unwrap().iter().map(Listed::key).collect::<Vec<_>>(), [newcomer]);
+    assert_eq!(ops.audited(&["approval.granted", "actor=\"olga@example.com\""]).len(), 2);
+    let page = ops.page(&mut operator, "/app?name=app&said=approved-leavers").await;
+    assert!(page.contains("Approved for everybody who had left.") && !page.contains("waiting to be switched off"), "{page}");
+}
+
+/// What an operator reads of a record that is not simply as wanted; and the lists find it.
+#[tokio::test]
+async fn what_is_wrong_with_an_account_is_said_where_people_are_listed() {
+    let ops = Ops::new().await;
+    let issuer = ops.issuer();
+    let record = |subject: &str, state: AccountState| {
+        let subject = SubjectId { issuer: issuer.clone(), subject: subject.to_owned() };
+        AccountRecord {
+            state,
+            login: Some(subject.subject.clone()),
+            ..AccountRecord::empty(AccountKey { upstream: "app".to_owned(), subject }, "r0")
+        }
+    };
+    let drifted = json!({ "attributes": {}, "memberships": {}, "drift": ["group admins: joined"] });
+    let gone = json!({ "attributes": {}, "memberships": {}, "left": { "at_ms": 0, "why": "access", "off": "unsupported", "next_ms": 0 } });
+    ops.write(&AccountRecord { applied: drifted, ..record("dora", AccountState::Active) }).await;
+    ops.write(&AccountRecord { last_error: Some("add group ops: denied".to_owned()), ..record("kim", AccountState::Degraded) }).await;
+    ops.write(&AccountRecord { applied: gone, ..record("sue", AccountState::Suspended) }).await;
+    let mut operator = ops.operator().await;
+    let overview = ops.page(&mut operator, "/").await;
+    assert!(overview.contains("account in part") && overview.contains("add group ops: denied") && !overview.contains("subject=sue"), "{overview}");
+    for (which, found, others) in [("failed", "kim", ["dora", "sue"]), ("drifted", "dora", ["kim", "sue"]), ("left", "sue", ["dora", "kim"])] {
+        let page = ops.page(&mut operator, &format!("/people?which={which}")).await;
+        let is_there = |who: &str| page.contains(&format!("subject={who}"));
+        assert!(is_there(found) && !others.iter().any(|other| is_there(other)), "{which}: {page}");
+    }
+    let page = ops.page(&mut operator, &format!("/person?issuer={issuer}&subject=dora")).await;
+    assert!(page.contains("Changed at the app") && page.contains("group admins: joined") && page.contains(&format!("{issuer} (corp)")), "{page}");
+    let page = ops.page(&mut operator, &format!("/person?issuer={issuer}&subject=sue")).await;
+    assert!(page.contains("may not enter any more") && page.contains("this app cannot switch it off"), "{page}");
+    // What a page suggests can be typed.
+    let page = ops.page(&mut operator, "/app?name=app").await;
+    assert!(page.contains("vestibule test policies/app.toml") && page.contains("explain https://app.vestibule.test/ --user "), "{page}");
+    let answer = ops.press(&mut operator, "/approve", &ops.form_of("kim", &[("why", "x")])).await;
+    assert!(
+        answer.status() == 409 && answer.text().contains("nothing is waiting for approval") && answer.text().contains("Back to the person"),
+        "{answer:?}"
+    );
+}
+
+/// What memory knows of a session's last use, the store is told before anybody looks for what has run out.
+#[tokio::test]
+async fn ending_all_sessions_ends_one_that_was_used_a_second_ago() {
+    let ops = Ops::new().await;
+    let mut operator = ops.operator().await;
+    let (bo, status) = ops.somebody("bo").await;
+    assert_eq!(status, 200);
+    // The store has last heard of it when it began, by now so long ago that it seems to be over.
+    for _ in 0..2 {
+        ops.whole.advance_s(29 * 60);
+        assert_eq!(ops.whole.get(&bo, APP, "/x").await.status(), 200);
+    }
+    fresh(&ops, &mut operator).await;
+    ops.whole.advance_s(1);
+    let issuer = ops.issuer();
+    let page = ops.page(&mut operator, &format!("/person?issuer={issuer}&subject=bo")).await;
+    assert!(page.contains("End all sessions"), "{page}");
+    let answer = ops.press(&mut operator, "/end-all", &[("issuer", &issuer), ("subject", "bo"), ("why", "left the company")]).await;
+    assert_eq!(answer.status(), 303, "{answer:?}");
+    assert_eq!(ops.whole.get(&bo, APP, "/x").await.status(), 401);
+    assert_eq!(ops.audited(&["session.revoked", "left the company", "source=\"console\""]).len(), 1);
 }
 
 /// Signs in once more, as the page that asks for it says.

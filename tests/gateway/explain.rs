@@ -312,22 +312,12 @@ async fn somebody_who_has_signed_in_is_found_with_their_account_while_the_gatewa
     let key = AccountKey { upstream: "redmine".to_owned(), subject };
     let Lease::Held(fence, _) = store.lease(&key, "t", Timestamp::default(), Timestamp::from_seconds(9)).await.unwrap() else { panic!("held") };
     let record = AccountRecord {
-        key,
         state: AccountState::Active,
         origin: Some(Origin::Adopted),
         account_id: Some("7".to_owned()),
         login: Some("alovelace".to_owned()),
         applied: json!({}),
-        desired_fp: None,
-        policy_revision: String::new(),
-        in_doubt: None,
-        attempts: 0,
-        last_error: None,
-        verified_at: None,
-        awaiting: None,
-        seat_approved_at: None,
-        join_approved_at: None,
-        failed_at: None,
+        ..AccountRecord::empty(key, "")
     };
     store.save(&record, fence).await.unwrap();
     store.close().await;
@@ -356,7 +346,6 @@ async fn somebody_who_has_signed_in_is_found_with_their_account_while_the_gatewa
 fn refused(code: u64, sign_in: &RecordedSignIn, message: PublicMessage, detail: Option<&str>) -> IncidentRecord {
     let reason = if let PublicMessage::Denied(reason) = message { reason.key() } else { "" };
     let facts = IncidentFacts {
-        message,
         reason: reason.to_owned(),
         detail: detail.map(str::to_owned),
         app: Some("redmine".to_owned()),
@@ -369,8 +358,7 @@ fn refused(code: u64, sign_in: &RecordedSignIn, message: PublicMessage, detail: 
         idp: Some("corp".to_owned()),
         person: Some(sign_in.identity.clone()),
         auth_time_ms: Some(sign_in.auth_time.millis()),
-        bearer: false,
-        cut: false,
+        ..IncidentFacts::of(message)
     };
     IncidentRecord { code: Incident::from_number(code), at: sign_in.at.plus_ms(1000), facts }
 }

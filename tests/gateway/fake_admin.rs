@@ -7,11 +7,12 @@
 #[path = "fake_admin/grafana.rs"]
 mod grafana;
 
+use crate::listen::Port;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 /// Whose manners.
@@ -131,18 +132,16 @@ pub(crate) struct FakeAdmin {
 
 impl FakeAdmin {
     pub(crate) async fn start(flavour: Flavour) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let port = Port::free().await;
         let base = if flavour == Flavour::Hub { "/hub/api" } else { "" };
-        let url = format!("http://{}{base}", listener.local_addr().expect("address")).parse().expect("url");
+        let url = format!("http://{}{base}", port.at).parse().expect("url");
         let (released, struck) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let fake = Self { url, flavour, state: Arc::default(), released, struck, dealt: tokio::sync::watch::Sender::new(0) };
         fake.state.lock().unwrap().next_id = 100;
         let served = fake.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let served = served.clone();
-                tokio::spawn(async move { served.serve(stream).await });
-            }
+        port.serve(move |stream| {
+            let served = served.clone();
+            async move { served.serve(stream).await }
         });
         fake
     }

@@ -1,6 +1,7 @@
 //! An OpenID Provider on 127.0.0.1 port 0 that does what the test says: any header, claim, signature, answer, in any place.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::unused_self, unreachable_pub, reason = "helpers of tests")]
 
+use crate::listen::Port;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use aws_lc_rs::{digest, hmac};
@@ -14,7 +15,6 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
-use tokio::net::TcpListener;
 use url::Url;
 
 pub const CLIENT_ID: &str = "gateway";
@@ -118,20 +118,19 @@ pub struct FakeOp {
 
 impl FakeOp {
     pub async fn start(now_s: i64) -> Arc<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let port = Port::free().await;
+        let issuer = format!("http://{}", port.at);
         let op = Arc::new(Self { issuer, script: Mutex::default(), state: Mutex::new(State { now_s, ..State::default() }) });
         let served = Arc::clone(&op);
-        drop(tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let op = Arc::clone(&served);
-                let service = hyper::service::service_fn(move |request| {
-                    let op = Arc::clone(&op);
-                    async move { Ok::<_, std::convert::Infallible>(op.answer(request).await) }
-                });
-                drop(tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service)));
-            }
-        }));
+        port.serve(move |stream| {
+            let op = Arc::clone(&served);
+            let service = hyper::service::service_fn(move |request| {
+                let op = Arc::clone(&op);
+                async move { Ok::<_, std::convert::Infallible>(op.answer(request).await) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            async move { drop(connection.await) }
+        });
         op
     }
 

@@ -16,6 +16,7 @@ mod fake_op;
 mod fake_saml;
 mod forward;
 mod house;
+mod listen;
 mod login;
 mod oidc;
 mod overage;

@@ -9,6 +9,7 @@ mod kills;
 mod leaving;
 mod linking;
 mod morning;
+mod named;
 mod people;
 mod process;
 mod rehearsal;

@@ -20,9 +20,7 @@ fn sign_in(n: u64, at: Timestamp) -> RecordedSignIn {
 
 fn incident(n: u64, at: Timestamp, person: bool) -> IncidentRecord {
     let facts = IncidentFacts {
-        message: PublicMessage::Denied(DenyReason::Groups),
         reason: "groups".to_owned(),
-        detail: None,
         app: Some("wiki".to_owned()),
         host: Some("wiki.example.com".to_owned()),
         rule: Some("policies/wiki.toml:12".to_owned()),
@@ -33,8 +31,7 @@ fn incident(n: u64, at: Timestamp, person: bool) -> IncidentRecord {
         idp: Some("corp".to_owned()),
         person: person.then(|| sign_on(n, at).identity),
         auth_time_ms: Some(at.millis()),
-        bearer: false,
-        cut: false,
+        ..IncidentFacts::of(PublicMessage::Denied(DenyReason::Groups))
     };
     IncidentRecord { code: Incident::from_number(n), at, facts }
 }

@@ -223,22 +223,13 @@ async fn known(store: &Store, subject: &str, groups: Option<&[&str]>, granted: &
     let login = subject.subject.clone();
     let members: serde_json::Map<String, Value> = granted.iter().map(|group| ((*group).to_owned(), Value::Null)).collect();
     let record = AccountRecord {
-        key,
         state: AccountState::Active,
         origin: Some(Origin::Created),
         account_id: Some(login.clone()),
         login: Some(login),
         applied: json!({ "attributes": {}, "memberships": { "group": members } }),
-        desired_fp: None,
-        policy_revision: String::new(),
-        in_doubt: None,
-        attempts: 0,
-        last_error: None,
         verified_at: Some(Timestamp::from_seconds(1)),
-        awaiting: None,
-        seat_approved_at: None,
-        join_approved_at: None,
-        failed_at: None,
+        ..AccountRecord::empty(key, "")
     };
     store.save(&record, fence).await.unwrap();
     store.release(&record.key, fence).await.unwrap();

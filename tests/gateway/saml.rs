@@ -218,6 +218,58 @@ async fn s20_an_assertion_is_good_once_whatever_it_answers() {
     assert_eq!((seen.status, house.last_reason().as_str()), (403, "replay"));
 }
 
+/// `document` with so many bytes more that nothing vouches for.
+fn padded(document: &str, nth: usize, bytes: usize) -> String {
+    document.replacen("<samlp:Status>", &format!("<!--{nth}-->{}<samlp:Status>", " ".repeat(bytes)), 1)
+}
+
+#[tokio::test]
+async fn responses_posted_over_and_over_take_no_room_and_keep_nobody_out() {
+    let house = house().await;
+    let (mut mallory, mut ada) = (Browser::default(), Browser::default());
+    let theirs = to_provider(&house, &mut mallory, false).await;
+    let asked = to_provider(&house, &mut ada, false).await;
+    let (stranger, owner) = (draft(&house, &theirs), draft(&house, &asked));
+    let mut owner = owner;
+    owner.assertion_id = "_of_the_owner".to_owned();
+    let room = || std::fs::read_dir(house.store.path().parent().unwrap()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>();
+
+    // What holds, dressed up anew each time: one row. What does not, with the owner's RelayState and without: none.
+    let document = stranger.response();
+    for nth in 0..60 {
+        let seen = post(&house, &form(&padded(&document, nth, 200_000), &theirs.relay_state)).await;
+        assert_eq!(seen.status, 303, "{} {}", seen.body, house.last_reason());
+        if nth % 10 == 0 {
+            // As the gateway does every second.
+            house.store.fold().await.unwrap();
+        }
+    }
+    for relay_state in [asked.relay_state.as_str(), "x", &"y".repeat(43)] {
+        for nth in 0..20 {
+            let seen = post(&house, &form(&padded(&document, nth, 200_000), relay_state)).await;
+            assert!(seen.location.is_none_or(|to| !to.contains("code=")), "nothing is kept");
+        }
+    }
+    // One row, and what the log held between two folds.
+    assert!(room() < 8 << 20, "{} bytes", room());
+
+    // The owner's own response, posted by somebody who has seen it, before and after the owner's page posts it.
+    let document = owner.response();
+    for nth in 0..10 {
+        assert_eq!(post(&house, &form(&padded(&document, nth, 9), &asked.relay_state)).await.status, 303);
+    }
+    let posted = post(&house, &form(&document, &asked.relay_state)).await;
+    for nth in 10..20 {
+        assert_eq!(post(&house, &form(&padded(&document, nth, 9), &asked.relay_state)).await.location, posted.location);
+    }
+    go_on(&house, &mut ada, &posted).await;
+    assert_eq!(house.session(&ada, APP).await.unwrap().sign_on.identity.subject.subject, "ada-7");
+    // …and the stranger's own sign-in is as good as it was.
+    let posted = post(&house, &form(&stranger.response(), &theirs.relay_state)).await;
+    go_on(&house, &mut mallory, &posted).await;
+    assert!(house.session(&mallory, APP).await.is_some());
+}
+
 #[tokio::test]
 async fn what_does_not_hold_is_refused_and_the_reason_is_audited() {
     let house = house().await;

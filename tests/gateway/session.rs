@@ -63,9 +63,6 @@ impl SessionStore for Faulty {
     async fn app_session(&self, cookie: SecretHash) -> Result<Option<(String, SignOn)>, StoreError> {
         self.read(self.inner.app_session(cookie).await).await
     }
-    async fn live_sign_ons(&self) -> Result<Vec<SignOn>, StoreError> {
-        self.read(self.inner.live_sign_ons().await).await
-    }
     async fn sign_ons_after(&self, after: Option<SignOnId>, limit: u32) -> Result<Vec<SignOn>, StoreError> {
         self.read(self.inner.sign_ons_after(after, limit).await).await
     }

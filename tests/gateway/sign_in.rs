@@ -277,6 +277,28 @@ async fn an_app_that_does_not_let_the_person_in_at_its_login_address_does_not_se
 }
 
 #[tokio::test]
+async fn an_app_that_sends_whom_it_does_not_know_round_and_round_is_stopped() {
+    let manners = Manners { reads_at: Some("/enter"), denies: Denies::Circles };
+    let world = world(manners, "login_url = \"/enter\"\nrejected_when = [{ status = 401 }]").await;
+    let mut browser = Person::default();
+    world.sign_in(&mut browser, "ada").await;
+    assert_eq!(world.page(&mut browser, "/").await.text(), "you are ada");
+    // A session that has run out at the app is begun anew, and nobody takes that for a no.
+    world.keeper.forget("ada");
+    world.keeper.remember("ada");
+    assert_eq!(world.page(&mut browser, "/").await.text(), "you are ada");
+
+    world.keeper.forget("ada");
+    world.keeper.seen();
+    let answer = world.page(&mut browser, "/").await;
+    assert_eq!(answer.status(), 502, "{answer:?}");
+    assert!(answer.mentions("did not accept your sign-in"), "{answer:?}");
+    assert!(world.keeper.seen().len() <= 6, "to the login address and back, once more, and no more");
+    world.keeper.remember("ada");
+    assert_eq!(world.page(&mut browser, "/").await.text(), "you are ada");
+}
+
+#[tokio::test]
 async fn basic_sends_the_recorded_login_with_the_shared_secret_and_never_the_client_s_own() {
     let world =
         world(Manners { reads_at: Some("/enter"), ..Manners::default() }, "mode = \"basic\"\npassword = \"env:ADMIN_TOKEN\"\nlogin_url = \"/enter\"")
@@ -323,12 +345,18 @@ async fn signing_out_in_the_app_signs_out_at_the_gateway_as_well() {
     assert!(answer.all("set-cookie").iter().any(|line| line.starts_with(COOKIE) && line.contains("Max-Age=0")), "{answer:?}");
     assert!(answer.all("set-cookie").iter().any(|line| line.starts_with("sid=;")), "the app's own farewell comes along");
     assert_eq!(world.whole.get(&before, APP, "/").await.status(), 401);
+    // A script reads what the application says, to the end.
+    world.sign_in(&mut browser, "ada").await;
+    world.page(&mut browser, "/").await;
+    let answer = world.fetch(&mut browser, "POST", "/logout", "Content-Length: 0\r\n").await;
+    assert_eq!((answer.status(), answer.text(), world.keeper.ended()), (302, "signed out".to_owned(), 2), "{answer:?}");
+    assert_eq!(world.whole.get(&browser, APP, "/").await.status(), 401);
     // Whoever comes back there without a session is not led back there by signing in.
     let mut later = Person::default();
     let first = world.whole.street().visit(&mut later, &format!("https://{APP}/logout").parse().unwrap()).await;
     let start: Url = first.get("location").unwrap().parse().unwrap();
     assert_eq!(start.host_str(), Some(AUTH), "{first:?}");
-    assert_eq!(world.keeper.ended(), 1);
+    assert_eq!(world.keeper.ended(), 2);
 }
 
 #[tokio::test]
@@ -500,6 +528,10 @@ fn combinations_that_cannot_work_are_found_when_the_policy_is_read() {
     check("[sign_in]\npassword = \"cred:p\"\n", &["sign_in.password has no effect"]);
     check("[sign_in]\nlogin_url = \"/enter\"\n", &["sign_in.login_url has nothing to send there"]);
     check("[sign_in]\nlogin_url = \"enter?x\"\n", &["`enter?x` is not a value of sign_in.login_url"]);
+    check("[sign_in]\nrotate = \"7d\"\n", &["sign_in.rotate has no effect"]);
+    let redmine = "[provision]\nconnector = \"redmine\"\nurl = \"http://127.0.0.1:1\"\nheaders = { X-Redmine-API-Key = { secret = \"cred:k\" } }\n";
+    check(redmine, &["`redmine` signs people in by the application's own form: lower assurance than a header"]);
+    check(&format!("[sign_in]\nmode = \"session_bridge\"\n{redmine}"), &[]);
     check("[sign_in]\nscript_cookies = [\"theme\"]\n", &["sign_in.script_cookies has no effect"]);
     check("[sign_in]\nlogout_paths = [\"logout\"]\n", &["no request could match this"]);
     check("[sign_in]\nrejected_when = [{ status = 401, redirect = \"^/login\" }]\n", &["this is no sign that an answer could show"]);

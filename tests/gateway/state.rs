@@ -1,6 +1,7 @@
 //! What every store must do. To test another one, give `open` another body.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use sqlx::Connection as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,8 +15,8 @@ use vestibule::identity::{Groups, Identity, SubjectId};
 use vestibule::state::seal::Sealer;
 use vestibule::state::sqlite::{OpenError, Store};
 use vestibule::state::{
-    AccountKey, AccountRecord, AccountState, AccountStore as _, Fence, Handover, KeyStore as _, Lease, LoginStore as _, Origin, PendingLogin,
-    SecretHash, SessionStore as _, SignOn, SignOnId, SigningKey, StoreError, Taken,
+    AccountKey, AccountRecord, AccountState, AccountStore as _, AnswerRoom, Fence, Handover, KeptAnswer, KeyStore as _, Lease, LoginStore as _,
+    Origin, PendingLogin, PersonSecret, PersonSecretStore as _, SecretHash, SessionStore as _, SignOn, SignOnId, SigningKey, StoreError, Taken,
 };
 
 pub(crate) const KEY: &str = "a key for tests of 32 characters";
@@ -88,22 +89,16 @@ fn key(subject: &str) -> AccountKey {
 
 fn record(subject: &str, account_id: Option<&str>, login: Option<&str>) -> AccountRecord {
     AccountRecord {
-        key: key(subject),
         state: AccountState::Active,
         origin: Some(Origin::Created),
         account_id: account_id.map(str::to_owned),
         login: login.map(str::to_owned),
         applied: json!({ "attributes": { "mail": "zelda-1@example.org" }, "groups": ["wizards-of-quux"] }),
         desired_fp: Some("fp".to_owned()),
-        policy_revision: "r1".to_owned(),
-        in_doubt: None,
         attempts: 3,
         last_error: Some("create: retry".to_owned()),
         verified_at: Some(T0),
-        awaiting: None,
-        seat_approved_at: None,
-        join_approved_at: None,
-        failed_at: None,
+        ..AccountRecord::empty(key(subject), "r1")
     }
 }
 
@@ -181,7 +176,7 @@ async fn another_key_another_schema_and_another_program_are_told_apart() {
     open(folder.path()).await.close().await;
     refused(&url(folder.path()), "another key, which is long enough", &["sealed with another [state] key", "vestibule.db"]).await;
     let path = folder.path().join("vestibule.db");
-    for (version, expected) in [(4, "newer vestibule"), (99, "newer vestibule"), (0, "older vestibule"), (-1, "older vestibule")] {
+    for (version, expected) in [(5, "newer vestibule"), (99, "newer vestibule"), (0, "older vestibule"), (-1, "older vestibule")] {
         let mut shell = sqlx::SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
         sqlx::query("update vestibule_store set version = $1").bind(version).execute(&mut shell).await.unwrap();
         shell.close().await.unwrap();
@@ -422,6 +417,61 @@ async fn a_replay_is_known_until_swept_and_the_sweep_takes_only_the_expired() {
     assert!(matches!(store.take_pending(hash("new"), T0).await.unwrap(), Taken::Fresh(_)));
 }
 
+fn answer(state: &str, code: &str, document: Vec<u8>, now: Timestamp) -> KeptAnswer {
+    KeptAnswer { state: hash(state), code: hash(code), document, expires_at: now.plus_ms(120_000) }
+}
+
+/// Bytes of the store's files.
+fn on_disk(folder: &Path) -> u64 {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[tokio::test]
+async fn ten_thousand_kept_answers_take_no_more_room_than_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let room = AnswerRoom { of_state: 4, all: 100, bytes: 1 << 20 };
+    let mut most = 0;
+    for n in 0_u32..10_000 {
+        let now = T0.plus_ms(i64::from(n));
+        // Every seventh is of one sign-in; all have different bytes.
+        let state = if n.is_multiple_of(7) { "one".to_owned() } else { format!("state {n}") };
+        let mut document = vec![b'x'; 16 << 10];
+        document[..4].copy_from_slice(&n.to_be_bytes());
+        store.keep_answer(&answer(&state, &format!("code {n}"), document, now), room, now).await.unwrap();
+        if n.is_multiple_of(100) {
+            // As the gateway does every second.
+            store.fold().await.unwrap();
+            most = most.max(on_disk(folder.path()));
+        }
+    }
+    // The bound, what the log holds on its way into the file, and the pages of an empty store.
+    assert!(most < 12 << 20, "{most} bytes");
+    let now = T0.plus_ms(10_000);
+    let kept = async |n: u32, state: &str| store.kept_answer(hash(state), hash(&format!("code {n}")), now).await.unwrap();
+    assert!(kept(9_999, "state 9999").await.is_some() && kept(9_950, "state 9950").await.is_some());
+    assert!(kept(9_900, "state 9900").await.is_none(), "the oldest made way");
+    let of_one = [9_996, 9_989, 9_982, 9_975, 9_968];
+    let mut there = Vec::new();
+    for n in of_one {
+        there.push(kept(n, "one").await.is_some());
+    }
+    assert_eq!(there, [true, true, true, true, false], "four of one sign-in");
+    assert!(store.kept_answer(hash("state 9999"), hash("code 9950"), now).await.unwrap().is_none(), "of another sign-in");
+    assert!(store.kept_answer(hash("state 9999"), hash("code 9999"), T0.plus_ms(200_000)).await.unwrap().is_none(), "expired");
+    assert!(store.sweep_logins(T0.plus_ms(200_000)).await.unwrap() > 50);
+    assert_eq!(store.sweep_logins(T0.plus_ms(200_000)).await.unwrap(), 0);
+
+    // One that is larger than all the room there is stays, alone; the same once more is the same row.
+    let large = answer("large", "large", vec![7; 2 << 20], now);
+    store.keep_answer(&answer("small", "small", vec![7; 9], now), room, now).await.unwrap();
+    for _ in 0..3 {
+        store.keep_answer(&large, room, now).await.unwrap();
+    }
+    assert_eq!(store.kept_answer(hash("large"), hash("large"), now).await.unwrap(), Some(large.document));
+    assert!(store.kept_answer(hash("small"), hash("small"), now).await.unwrap().is_none());
+}
+
 // ---- accounts --------------------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
@@ -624,6 +674,58 @@ async fn of_two_keys_made_at_once_the_first_is_kept() {
     assert_eq!(kept[1].pkcs8.as_slice(), [1, 2, 3]);
 }
 
+fn person_secret(tag: u8) -> PersonSecret {
+    PersonSecret { tag: [tag; 16], secret: format!("the-password-{tag}").into(), account_id: "7".to_owned(), made_at: T0, proven_at: None }
+}
+
+#[tokio::test]
+async fn of_two_gateways_that_make_a_secret_at_once_one_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (open(folder.path()).await, open(folder.path()).await);
+    let ada = key("ada");
+    let there =
+        async || b.person_secret(&ada).await.unwrap().map(|secret| (secret.tag[0], secret.secret.expose_secret().to_owned(), secret.proven_at));
+    assert!(a.put_person_secret(&ada, None, &person_secret(1)).await.unwrap());
+    assert!(!b.put_person_secret(&ada, None, &person_secret(2)).await.unwrap());
+    assert!(b.put_person_secret(&ada, Some([1; 16]), &person_secret(3)).await.unwrap());
+    assert!(!a.put_person_secret(&ada, Some([1; 16]), &person_secret(4)).await.unwrap(), "it was replaced meanwhile");
+    a.person_secret_proven(&ada, [1; 16], T0).await.unwrap();
+    assert_eq!(there().await, Some((3, "the-password-3".to_owned(), None)), "what was proven is gone");
+    a.person_secret_proven(&ada, [3; 16], T0).await.unwrap();
+    assert_eq!(there().await, Some((3, "the-password-3".to_owned(), Some(T0))));
+    assert!(a.person_secret(&key("bob")).await.unwrap().is_none() && !format!("{:?}", person_secret(1)).contains("the-password"));
+
+    // Gone with the account, with the person, and with the record.
+    let (fence, _) = held(&a, &ada, "a", T0).await;
+    let put = async || assert!(a.put_person_secret(&ada, None, &person_secret(5)).await.unwrap());
+    a.save(&record("ada", Some("7"), Some("ada")), fence).await.unwrap();
+    assert!(there().await.is_some());
+    for state in [AccountState::Suspending, AccountState::Suspended, AccountState::Deprovisioned] {
+        a.save(&AccountRecord { state, ..record("ada", Some("7"), Some("ada")) }, fence).await.unwrap();
+        assert!(there().await.is_none(), "{state:?}");
+        put().await;
+    }
+    a.save(&record("ada", None, None), fence).await.unwrap();
+    assert!(there().await.is_none());
+    put().await;
+    a.forget(&ada, fence).await.unwrap();
+    assert!(there().await.is_none());
+}
+
+#[tokio::test]
+async fn a_removed_key_is_gone_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let made =
+        |kid: &str, created_at: Timestamp| SigningKey { kid: kid.to_owned(), pkcs8: b"private".to_vec().into(), public: vec![4; 65], created_at };
+    for key in [made("a", T0), made("b", T0.plus_ms(2 * HOUR))] {
+        assert!(store.add_signing_key(&key).await.unwrap());
+    }
+    store.remove_signing_key("x").await.unwrap();
+    store.remove_signing_key("a").await.unwrap();
+    assert_eq!(store.signing_keys().await.unwrap().iter().map(|key| key.kid.as_str()).collect::<Vec<_>>(), ["b"]);
+}
+
 // ---- at rest ---------------------------------------------------------------------------------------------------------------------
 
 // C15: who reads the file can neither come in nor learn who did.
@@ -639,6 +741,8 @@ async fn the_file_holds_no_usable_secret_and_no_claims_in_clear() {
     store.save(&record("person-1", Some("7"), Some("ada")), fence).await.unwrap();
     let signing = SigningKey { kid: "k".to_owned(), pkcs8: b"the-private-key".to_vec().into(), public: vec![4; 65], created_at: T0 };
     store.add_signing_key(&signing).await.unwrap();
+    store.put_person_secret(&key("person-1"), None, &person_secret(9)).await.unwrap();
+    store.keep_answer(&answer("s", "c", b"<a-posted-document/>".to_vec(), T0), AnswerRoom { of_state: 1, all: 1, bytes: 99 }, T0).await.unwrap();
     let absent = |bytes: &[u8]| {
         for secret in [
             "the-cookie-value",
@@ -655,6 +759,8 @@ async fn the_file_holds_no_usable_secret_and_no_claims_in_clear() {
             "verifier-in-clear",
             "in-the-query",
             "the-private-key",
+            "the-password-9",
+            "a-posted-document",
             KEY,
         ] {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret} lies open");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "tests")]
 
 use crate::fake_admin::{FakeAdmin, Flavour};
+use crate::listen::Port;
 use crate::whole::{ADMIN_TOKEN, APP, Person, Whole, get, policy_with, within};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -17,7 +18,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -32,38 +32,37 @@ struct Collector {
 
 impl Collector {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
+        let port = Port::free().await;
+        let at = port.at;
         let (spans, asked) = (Arc::<Mutex<Vec<Span>>>::default(), Arc::<Mutex<Vec<(String, String)>>>::default());
         let (down, stalled) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let collector = Self { at, spans: Arc::clone(&spans), asked: Arc::clone(&asked), down: Arc::clone(&down), stalled: Arc::clone(&stalled) };
-        drop(tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+        port.serve(move |stream| {
+            let (spans, asked, down, stalled) = (Arc::clone(&spans), Arc::clone(&asked), Arc::clone(&down), Arc::clone(&stalled));
+            let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
                 let (spans, asked, down, stalled) = (Arc::clone(&spans), Arc::clone(&asked), Arc::clone(&down), Arc::clone(&stalled));
-                let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
-                    let (spans, asked, down, stalled) = (Arc::clone(&spans), Arc::clone(&asked), Arc::clone(&down), Arc::clone(&stalled));
-                    async move {
-                        let kind = request.headers()["content-type"].to_str().unwrap().to_owned();
-                        asked.lock().unwrap().push((format!("{} {}", request.method(), request.uri().path()), kind));
-                        if stalled.load(Ordering::SeqCst) {
-                            std::future::pending::<()>().await;
-                        }
-                        let body = request.into_body().collect().await.unwrap().to_bytes();
-                        let status = if down.load(Ordering::SeqCst) { 503 } else { 200 };
-                        if status == 200 {
-                            let sent = ExportTraceServiceRequest::decode(body).unwrap();
-                            for resource in sent.resource_spans {
-                                let service = resource.resource.unwrap().attributes.into_iter().find(|pair| pair.key == "service.name").unwrap();
-                                assert_eq!(service.value.unwrap().value, Some(Value::StringValue("vestibule".to_owned())));
-                                spans.lock().unwrap().extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
-                            }
-                        }
-                        Ok::<_, std::convert::Infallible>(http::Response::builder().status(status).body(Full::new(Bytes::new())).unwrap())
+                async move {
+                    let kind = request.headers()["content-type"].to_str().unwrap().to_owned();
+                    asked.lock().unwrap().push((format!("{} {}", request.method(), request.uri().path()), kind));
+                    if stalled.load(Ordering::SeqCst) {
+                        std::future::pending::<()>().await;
                     }
-                });
-                drop(tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service)));
-            }
-        }));
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    let status = if down.load(Ordering::SeqCst) { 503 } else { 200 };
+                    if status == 200 {
+                        let sent = ExportTraceServiceRequest::decode(body).unwrap();
+                        for resource in sent.resource_spans {
+                            let service = resource.resource.unwrap().attributes.into_iter().find(|pair| pair.key == "service.name").unwrap();
+                            assert_eq!(service.value.unwrap().value, Some(Value::StringValue("vestibule".to_owned())));
+                            spans.lock().unwrap().extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
+                        }
+                    }
+                    Ok::<_, std::convert::Infallible>(http::Response::builder().status(status).body(Full::new(Bytes::new())).unwrap())
+                }
+            });
+            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            async move { drop(connection.await) }
+        });
         collector
     }
 
@@ -93,12 +92,8 @@ fn values(span: &Span) -> BTreeMap<String, String> {
     span.attributes.iter().map(|pair| (pair.key.clone(), text(pair.value.clone().unwrap().value.unwrap()))).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
-}
-
 fn header(span: &Span) -> String {
-    format!("00-{}-{}-01", hex(&span.trace_id), hex(&span.span_id))
+    format!("00-{}-{}-01", hex::encode(&span.trace_id), hex::encode(&span.span_id))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,9 +192,9 @@ async fn a_trace_is_continued_for_trusted_proxies_and_begun_for_everybody_else()
     let (told, _) = ask(&whole, &unseen).await;
     assert!(told.starts_with("00-0bf7651916cd43dd8448eb211c80319c-") && told.ends_with("-00"), "{told}");
     let spans = collector.after(whole).await;
-    let root = spans.iter().find(|span| span.name == "GET /app" && hex(&span.trace_id) == "0af7651916cd43dd8448eb211c80319c").unwrap();
-    assert_eq!(hex(&root.parent_span_id), "b7ad6b7169203331");
-    assert!(spans.iter().all(|span| !hex(&span.trace_id).starts_with("0bf7")), "the proxy did not want to see it");
+    let root = spans.iter().find(|span| span.name == "GET /app" && hex::encode(&span.trace_id) == "0af7651916cd43dd8448eb211c80319c").unwrap();
+    assert_eq!(hex::encode(&root.parent_span_id), "b7ad6b7169203331");
+    assert!(spans.iter().all(|span| !hex::encode(&span.trace_id).starts_with("0bf7")), "the proxy did not want to see it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

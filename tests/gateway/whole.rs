@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub, reason = "helpers of tests")]
 
 use crate::fake_op::{CLIENT_ID, CLIENT_SECRET, FakeOp};
+use crate::listen::Port;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http2;
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -650,26 +651,26 @@ struct Behind {
 
 impl Upstream {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
+        let port = Port::free().await;
+        let at = port.at;
         let state: Arc<Mutex<Behind>> = Arc::default();
         let (hand, handed) = mpsc::unbounded_channel();
         let behind = Arc::clone(&state);
-        drop(tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                let wire = Wire::new(tcp);
-                let by_hand = {
-                    let mut behind = behind.lock().unwrap();
-                    behind.connections += 1;
-                    behind.by_hand
-                };
-                if by_hand {
-                    drop(hand.send(wire));
-                } else {
-                    drop(tokio::spawn(serve(wire, Arc::clone(&behind))));
+        port.serve(move |tcp| {
+            let wire = Wire::new(tcp);
+            let behind = Arc::clone(&behind);
+            let by_hand = {
+                let mut behind = behind.lock().unwrap();
+                behind.connections += 1;
+                behind.by_hand
+            };
+            let served = if by_hand { hand.send(wire).err().map(|unwanted| unwanted.0) } else { Some(wire) };
+            async move {
+                if let Some(wire) = served {
+                    serve(wire, behind).await;
                 }
             }
-        }));
+        });
         Self { at, state, handed: Arc::new(tokio::sync::Mutex::new(handed)) }
     }
 
@@ -709,6 +710,23 @@ impl Upstream {
     pub fn connections(&self) -> usize {
         self.state.lock().unwrap().connections
     }
+}
+
+/// An application that answers the first request of every connection and closes it: for what is not about keeping them open.
+pub async fn answering(answer: impl Fn(Answer) -> String + Send + Sync + 'static) -> SocketAddr {
+    let port = Port::free().await;
+    let (at, answer) = (port.at, Arc::new(answer));
+    port.serve(move |tcp| {
+        let answer = Arc::clone(&answer);
+        async move {
+            let mut wire = Wire::new(tcp);
+            if let Some(request) = wire.request().await {
+                wire.send(answer(request)).await;
+                wire.close().await;
+            }
+        }
+    });
+    at
 }
 
 async fn serve(mut wire: Wire, behind: Arc<Mutex<Behind>>) {

@@ -12,6 +12,7 @@
 )]
 
 use crate::fake_op::{CLIENT_ID, CLIENT_SECRET, FakeOp};
+use crate::listen::Port;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use url::Url;
 use vestibule::app::{self, Plan, Running, StartError};
 use vestibule::clock::{Clock as _, ManualClock, Timestamp};
@@ -85,16 +86,14 @@ pub struct Recorder {
 
 impl Recorder {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let recorder = Self { addr: listener.local_addr().unwrap(), seen: Arc::default(), answer: Arc::default() };
+        let port = Port::free().await;
+        let recorder = Self { addr: port.at, seen: Arc::default(), answer: Arc::default() };
         recorder.answer(&format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{CONTENT}", CONTENT.len()));
         let served = recorder.clone();
-        drop(tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let served = served.clone();
-                drop(tokio::spawn(async move { served.serve(stream).await }));
-            }
-        }));
+        port.serve(move |stream| {
+            let served = served.clone();
+            async move { served.serve(stream).await }
+        });
         recorder
     }
 

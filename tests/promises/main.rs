@@ -21,6 +21,8 @@ mod fake_op;
 mod fake_saml;
 mod house;
 mod identity_headers;
+#[path = "../gateway/listen.rs"]
+mod listen;
 mod redirects;
 mod saml;
 mod session;

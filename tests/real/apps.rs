@@ -3,6 +3,9 @@
 //! The app's admin API is the real one; behind the gateway stands the tests' own app, so that what is proven is the account. How people are let in is proven
 //! apart, where the app can do it at all.
 
+#[path = "superset.rs"]
+mod superset;
+
 use crate::harness::{
     App, Gateway, InfluxDb, OidcProvider, Person, Radicale, RealApp, Redmine, Seen, Site, Synapse, Zabbix, redmine_groups, repository, until,
     until_shown,

@@ -1,6 +1,6 @@
 //! JupyterHub behind the gateway: accounts by its own admin API, sign-in by the header at its login address.
 
-use crate::harness::{Gateway, Hub, OidcProvider, Person, Road, Site};
+use crate::harness::{Gateway, Hub, OidcProvider, Person, Road, Site, until};
 
 struct House {
     site: Site,
@@ -24,8 +24,13 @@ impl House {
 
     /// With sections of the test's own.
     async fn gateway_with(&self, token: &str, sections: &str) -> Gateway {
+        Gateway::start(&self.site, &self.provider, &[("hub", self.policy(token, "notebook-admins", sections))]).await
+    }
+
+    /// Administrators become members of `admins`.
+    fn policy(&self, token: &str, admins: &str, sections: &str) -> String {
         let token = self.site.secret("hub-token", token);
-        let policy = format!(
+        format!(
             r#"
 title    = "Notebooks"
 host     = "hub.vestibule.test"
@@ -47,7 +52,7 @@ url       = "http://127.0.0.1:{road}/hub/api"
 token     = "{token}"
 
 [roles]
-map  = {{ admins = "notebook-admins", staff = "notebooks" }}
+map  = {{ admins = "{admins}", staff = "notebooks" }}
 pick = "all"
 
 [headers]
@@ -57,8 +62,7 @@ X-Remote-User = "{{user.name}}"
 "#,
             port = self.hub.port,
             road = self.road.port
-        );
-        Gateway::start(&self.site, &self.provider, &[("hub", policy)]).await
+        )
     }
 
     fn home(&self) -> String {
@@ -195,4 +199,33 @@ async fn any_page_leads_into_the_hub_and_signing_out_there_signs_out_here() {
     let script = before.clone().fetch(&house.site.url("hub", "/hub/api/user")).await;
     assert_eq!(script.status, 401, "the session is over for whoever kept its cookies: {}", script.body);
     assert!(gateway.audit().iter().any(|event| event["action"] == "logout"), "{:?}", gateway.audit());
+}
+
+#[tokio::test]
+async fn a_change_of_role_lands_within_the_session_and_the_hub_s_own_session_is_begun_anew() {
+    let house = house().await;
+    let gateway = house.gateway(Hub::TOKEN).await;
+    let (mut ada, home) = (Person::new(), house.site.url("hub", "/hub/home"));
+    let page = ada.sign_in(&home, "ada").await;
+    assert!(page.body.contains(r#"user: "ada""#), "{:?} {}", ada.trail, page.body);
+    assert_eq!(house.hub.ask("/groups/notebook-admins").await["users"], serde_json::json!(["ada"]));
+    let before = ada.cookies_of("hub.vestibule.test").join("; ");
+
+    // The policy now says otherwise about administrators; nobody signs in again.
+    gateway.rewrite("hub", &house.policy(Hub::TOKEN, "notebook-owners", ""));
+    let mut entered = 0;
+    until("the hub has let her in anew", async || {
+        let page = ada.open(&home).await;
+        assert!(page.status == 200 && page.body.contains(r#"user: "ada""#), "{:?} {}", ada.trail, page.body);
+        assert!(ada.trail.iter().all(|hop| hop.url.host_str() == Some("hub.vestibule.test")), "in the same session of the gateway: {:?}", ada.trail);
+        entered += ada.went_through("/hub/login?vestibule-back=").len();
+        entered > 0
+    })
+    .await;
+    assert_eq!(house.hub.ask("/groups/notebook-owners").await["users"], serde_json::json!(["ada"]));
+    assert_eq!(house.hub.ask("/groups/notebook-admins").await["users"], serde_json::json!([]), "what the gateway granted is taken back");
+
+    // What the hub gave then is nothing now, whoever kept it.
+    let kept = Person::new().send("GET", &house.site.url("hub", "/hub/api/user"), &[("cookie", &before), ("accept", "application/json")], None).await;
+    assert!(kept.status >= 400 || kept.json().get("name").is_none(), "{} {}", kept.status, kept.body);
 }

@@ -1,5 +1,5 @@
 //! Real parts that nobody here wrote: panva's oidc-provider, JupyterHub, Redmine, scim2-server, SimpleSAMLphp, OctoPrint, InfluxDB, Zabbix, Synapse, Radicale,
-//! Tombi (the TOML language server of editors), Debian's Chromium.
+//! Superset, Tombi (the TOML language server of editors), Debian's Chromium.
 //!
 //! One file a part. Each test starts what it needs, the gateway's own binary among it, and takes it down again. `make setup-lab` installs
 //! the parts; one that is missing or does not start fails its tests, nothing is skipped.
@@ -7,11 +7,14 @@
 
 mod apps;
 mod browser;
+mod conformance;
 mod editor;
 mod harness;
+mod influxdb;
 mod jupyterhub;
 mod newcomer;
 mod oidc_provider;
 mod redmine;
 mod scim2_server;
 mod simplesamlphp;
+mod synapse;

@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
 # The apps that connectors are proven against. From the distribution: PostgreSQL's programs and PHP's modules for Zabbix, by apt-get (Redmine: lab.sh);
 # InfluxDB and Zabbix unpacked into target/lab, where no service of theirs starts. From PyPI, in exact versions and each in an environment of its own:
-# OctoPrint; Synapse and Radicale. Databases are made once and copied by each test. Quick when all is there. (Superset is left out: it is 800 MB.)
+# OctoPrint; Synapse and Radicale; Superset (superset.sh, beside the rest). Databases are made once and copied by each test. Quick when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/setup/say.sh
 
 lab=target/lab
 mkdir -p "$lab"
+tests/setup/superset.sh &
+superset=$!
 mark=$({ python3 --version; pwd; cat tests/setup/apps.sh tests/setup/octoprint.txt tests/setup/synapse.txt; } | sha256sum)
-if [ "$mark" = "$(cat "$lab/apps-mark" 2>/dev/null)" ]; then exit 0; fi
+if [ "$mark" = "$(cat "$lab/apps-mark" 2>/dev/null)" ]; then
+	wait "$superset"
+	exit 0
+fi
 
 wanted=()
 postgres() { find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | sort -V | tail -n 1; }
@@ -71,3 +76,4 @@ for app in octoprint synapse; do
 done
 
 printf '%s\n' "$mark" >"$lab/apps-mark"
+wait "$superset"

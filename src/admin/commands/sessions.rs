@@ -1,7 +1,7 @@
 //! `sessions`: who is signed in, and the end of it.
 
 use crate::admin::socket::{Call, Command, Level, Reply};
-use crate::session::operators::{Listed, Sessions, Which};
+use crate::session::operators::{By, Listed, Sessions, Which};
 use crate::state::StoreError;
 use async_trait::async_trait;
 use http::{Method, StatusCode};
@@ -46,7 +46,10 @@ impl Command for RevokeSessions {
 
     async fn run(&self, call: Call) -> Reply {
         match call.body::<Which>() {
-            Ok(which) => answer(self.0.revoke(&which, &call.operator).await),
+            Ok(which) => {
+                let by = By { operator: &call.operator, why: "by an operator", console: None };
+                answer(self.0.revoke(&which, by).await)
+            }
             Err(no) => no,
         }
     }

@@ -63,7 +63,7 @@ pub struct AppStatus {
     pub errors: usize,
     /// Accounts on record.
     pub accounts: u64,
-    /// Records that wait for another try or for a person.
+    /// Records that wait for another try or for a person, and accounts that lack something.
     pub failed: u64,
     /// Requests a second, over the last minute.
     pub requests_per_s: f64,
@@ -105,6 +105,9 @@ pub enum PolicyState {
 pub struct ProviderStatus {
     /// `[[idp]] id`.
     pub id: String,
+    /// Issuer identifier or entity id; `None` while metadata that would say it has not been read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
     /// Age of its keys, seconds; `None` when none have been needed yet.
     pub keys_age_s: Option<i64>,
 }

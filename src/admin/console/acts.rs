@@ -5,15 +5,16 @@
 
 use super::Console;
 use super::door::{Operator, refused};
-use super::words::{self, name_of, sign_on_of};
-use crate::admin::commands::Reloaded;
+use super::words;
+use crate::admin::commands::{Reloaded, status_of};
 use crate::fault::PublicMessage;
 use crate::identity::SubjectId;
 use crate::login::OwnRequest;
 use crate::pages::LOGIN_PATH;
 use crate::pages::console::{Cell, Page, Part, Said};
 use crate::provision::PeopleError;
-use crate::state::{SignOn, StoreError};
+use crate::session::operators::{By, Which};
+use crate::state::{AccountKey, SignOnId, StoreError};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ const WHY_CHARS_MAX: usize = 200;
 enum Act {
     Retry,
     Approve,
+    ApproveLeavers,
     Forget,
     End,
     EndAll,
@@ -37,6 +39,7 @@ impl Act {
         Some(match path {
             "/retry" => Self::Retry,
             "/approve" => Self::Approve,
+            "/approve-leavers" => Self::ApproveLeavers,
             "/forget" => Self::Forget,
             "/end" => Self::End,
             "/end-all" => Self::EndAll,
@@ -50,6 +53,7 @@ impl Act {
         match self {
             Self::Retry => "retried",
             Self::Approve => "approved",
+            Self::ApproveLeavers => "approved-leavers",
             Self::Forget => "forgotten",
             Self::End => "ended",
             Self::EndAll => "ended-all",
@@ -59,7 +63,7 @@ impl Act {
 
     /// Whether somebody has to say why.
     const fn wants_a_reason(self) -> bool {
-        matches!(self, Self::Approve | Self::Forget | Self::End | Self::EndAll)
+        matches!(self, Self::Approve | Self::ApproveLeavers | Self::Forget | Self::End | Self::EndAll)
     }
 
     /// Whether the sign-in must be recent: it cannot be taken back.
@@ -72,7 +76,10 @@ impl Act {
 pub(super) fn said(key: &str) -> Option<&'static str> {
     Some(match key {
         "retried" => "The next page that this person opens tries again.",
-        "approved" => "Approved. It is done when this person next comes by.",
+        "approved" => "Approved. It is done when this person next comes by; whoever has left is switched off within a minute or two.",
+        "approved-leavers" => {
+            "Approved for everybody who had left. They are switched off within a minute or two; whoever was being worked on at that moment waits on."
+        }
         "forgotten" => "The record is forgotten. The account at the app is as it was.",
         "ended" => "The session has ended, in every app.",
         "ended-all" => "All sessions of this person have ended, in every app.",
@@ -112,6 +119,11 @@ impl Form {
             }
         }
         Some(Self(fields))
+    }
+
+    /// The person it is about.
+    fn person(&self) -> Result<SubjectId, Not> {
+        Ok(SubjectId { issuer: self.get("issuer")?.to_owned(), subject: self.get("subject")?.to_owned() })
     }
 
     fn get(&self, name: &'static str) -> Result<&str, Not> {
@@ -160,6 +172,7 @@ impl Console {
             src.ip = %request.peer,
             url.path = request.path,
             app = form.0.get("app"),
+            issuer = form.0.get("issuer"),
             subject = form.0.get("subject"),
             session = form.0.get("session"),
             reason = form.why(),
@@ -170,7 +183,12 @@ impl Console {
             Ok(Done::Reloaded(reloaded)) => self.page(request, operator, StatusCode::OK, &reload_page(&reloaded)),
             Err(not) => {
                 let (status, text) = not.told(request);
-                self.not(request, operator, status, &text)
+                let mut page = self.nothing(text);
+                "Not done".clone_into(&mut page.title);
+                if let Ok(person) = form.person() {
+                    page.parts.push(Part::More { href: words::person(&person.issuer, &person.subject), text: "Back to the person" });
+                }
+                self.page(request, operator, status, &page)
             }
         }
     }
@@ -178,57 +196,43 @@ impl Console {
     async fn perform(&self, act: Act, request: &OwnRequest, operator: &Operator, form: &Form) -> Result<Done, Not> {
         let by = operator.name.as_str();
         let people = &self.parts.people;
-        let back =
-            |issuer: &str, subject: &str| Done::Back(words::address("/person", [("issuer", issuer), ("subject", subject), ("said", act.said())]));
+        let back = |person: &SubjectId| {
+            let parameters = [("issuer", person.issuer.as_str()), ("subject", person.subject.as_str()), ("said", act.said())];
+            Done::Back(words::address("/person", parameters))
+        };
+        let why = form.why();
+        let ended_by = By { operator: by, why: &why, console: Some(request.incident) };
         match act {
             Act::Reload => {
                 let reloads = self.reloads.get().ok_or(Not::NoReload)?;
                 Ok(Done::Reloaded(reloads.reload_from_console(by).await))
             }
             Act::Retry | Act::Approve | Act::Forget => {
-                let (app, subject) = (form.get("app")?, form.get("subject")?);
-                let listed = match act {
-                    Act::Approve => people.approve(app, subject, by).await?,
-                    Act::Forget => people.forget(app, subject, by).await?,
-                    Act::Retry | Act::End | Act::EndAll | Act::Reload => people.retry(app, subject, by).await?,
+                let key = AccountKey { upstream: form.get("app")?.to_owned(), subject: form.person()? };
+                match act {
+                    Act::Approve => people.approve(&key, by).await?,
+                    Act::Forget => people.forget(&key, by).await?,
+                    Act::Retry | Act::ApproveLeavers | Act::End | Act::EndAll | Act::Reload => people.retry(&key, by).await?,
                 };
-                Ok(back(&listed.issuer, &listed.subject))
+                Ok(back(&key.subject))
+            }
+            Act::ApproveLeavers => {
+                let app = form.get("app")?;
+                people.approve_leavers(app, by).await?;
+                Ok(Done::Back(words::address("/app", [("name", app), ("said", act.said())])))
             }
             Act::End => {
-                let id = sign_on_of(form.get("session")?).ok_or(Not::Incomplete("session"))?;
+                let id = SignOnId::of_name(form.get("session")?).ok_or(Not::Incomplete("session"))?;
                 let sign_on = self.parts.store.sign_on(id).await?.ok_or(Not::Incomplete("session"))?;
-                self.end(&sign_on, request, operator, &form.why()).await?;
-                let subject = &sign_on.identity.subject;
-                Ok(back(&subject.issuer, &subject.subject))
+                self.parts.sessions.end(&sign_on, ended_by).await?;
+                Ok(back(&sign_on.identity.subject))
             }
             Act::EndAll => {
-                let subject = SubjectId { issuer: form.get("issuer")?.to_owned(), subject: form.get("subject")?.to_owned() };
-                for sign_on in self.sign_ons(|sign_on| sign_on.identity.subject == subject, usize::MAX).await? {
-                    self.end(&sign_on, request, operator, &form.why()).await?;
-                }
-                Ok(back(&subject.issuer, &subject.subject))
+                let person = form.person()?;
+                self.parts.sessions.revoke(&Which::Person(person.clone()), ended_by).await?;
+                Ok(back(&person))
             }
         }
-    }
-
-    /// Ends a sign-on everywhere.
-    async fn end(&self, sign_on: &SignOn, request: &OwnRequest, operator: &Operator, why: &str) -> Result<(), StoreError> {
-        self.parts.live.end(sign_on.id).await?;
-        let person = &sign_on.identity;
-        tracing::info!(
-            target: "audit",
-            action = "session.revoked",
-            incident = %request.incident,
-            actor = operator.name,
-            idp = person.idp,
-            user.iss = person.subject.issuer,
-            user.sub = person.subject.subject,
-            user.email = person.email.as_deref(),
-            session = name_of(sign_on.id),
-            reason = why,
-            source = "console",
-        );
-        Ok(())
     }
 
     fn not(&self, request: &OwnRequest, operator: &Operator, status: StatusCode, text: &str) -> Response<Bytes> {
@@ -270,16 +274,7 @@ impl Not {
                 (StatusCode::BAD_REQUEST, format!("Nothing was done: `{name}` is missing, or there is nothing of that name any more."))
             }
             Self::NoReload => (StatusCode::CONFLICT, "This gateway was started without files: there is nothing to load.".to_owned()),
-            Self::People(error) => {
-                let status = if matches!(error, PeopleError::NotFound { .. }) {
-                    StatusCode::NOT_FOUND
-                } else if matches!(error, PeopleError::Store(_)) {
-                    StatusCode::SERVICE_UNAVAILABLE
-                } else {
-                    StatusCode::CONFLICT
-                };
-                (status, format!("Not done: {error}."))
-            }
+            Self::People(error) => (status_of(error), format!("Not done: {error}.")),
             Self::Store(error) => {
                 tracing::error!(incident = %request.incident, %error, "an operator's act was not done: the store");
                 (StatusCode::SERVICE_UNAVAILABLE, format!("The state store does not answer: {}.", PublicMessage::StoreDown.words()))

@@ -134,21 +134,10 @@ pub(super) fn refused(request: &OwnRequest, operator: &str, identity: &Identity,
 mod tests {
     use super::may_act;
     use crate::config::Console;
-    use crate::identity::{Groups, Identity, SubjectId};
+    use crate::identity::{Groups, Identity};
 
     fn person(idp: &str, groups: Groups) -> Identity {
-        Identity {
-            subject: SubjectId { issuer: "https://idp.example".to_owned(), subject: "s".to_owned() },
-            idp: idp.to_owned(),
-            email: None,
-            email_verified: false,
-            name: None,
-            given_name: None,
-            family_name: None,
-            username: None,
-            groups,
-            claims: serde_json::Map::new(),
-        }
+        Identity { groups, ..Identity::bare(idp, "https://idp.example", "s") }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::pages::{PageContext, Pages, Wish};
 use crate::policy::{CanonicalPath, Policy};
 use crate::provision::People;
 use crate::request::kind_of;
-use crate::session::LiveSessions;
+use crate::session::operators::Sessions;
 use crate::state::{SecretHash, Store, StoreError};
 use bytes::Bytes;
 use door::{Door, Operator};
@@ -75,6 +75,8 @@ pub struct Served {
 pub trait Looking: Send + Sync + fmt::Debug {
     /// Every app, by name, those without a policy in force too.
     fn in_force(&self) -> Vec<InForce>;
+    /// `[[idp]] id` of the provider that vouches as `issuer`; `None`: none does any more, or its metadata has not been read yet.
+    fn provider_of(&self, issuer: &str) -> Option<String>;
     /// The certificates that are served.
     fn certificates(&self) -> Vec<Served>;
 }
@@ -89,8 +91,8 @@ pub struct Parts {
     pub policy: Arc<Policy>,
     /// The desk of its own host.
     pub desk: Arc<Desk>,
-    /// Sessions, to end them.
-    pub live: Arc<LiveSessions>,
+    /// Who is signed in, and the end of it.
+    pub sessions: Sessions,
     /// Sign-ins, incidents, sign-ons.
     pub store: Arc<dyn Store>,
     /// Pages of people, for what is said before somebody is let in.

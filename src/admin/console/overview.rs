@@ -4,13 +4,17 @@ use super::door::Operator;
 use super::sessions::incident_rows;
 use super::words::{self, address, count, duration};
 use super::{Console, No, Shown};
-use crate::admin::commands::{AppStatus, PolicyState, Status, UpstreamState};
+use crate::admin::commands::{AppStatus, PolicyState, Status, UpstreamState, shell};
 use crate::pages::console::{Cell, Deed, Page, Part};
 use crate::provision::{Listed, PeopleError, Which};
+use crate::state::{AccountState, Awaiting};
 use http::StatusCode;
+use std::collections::BTreeMap;
 
 /// Accounts that are named among what needs attention.
 const NAMED_MAX: usize = 10;
+/// People who wait are looked at; leavers among them are told in one line for each app.
+const WAITING_MAX: usize = 500;
 /// Incidents shown.
 const LATEST_MAX: u32 = 15;
 /// As many are read for the page of an app.
@@ -38,9 +42,11 @@ impl Console {
             words::written(&status.overview.last_reload_at),
         ))];
         let failed = self.parts.people.leaf(None, Which::Failed, None, None, NAMED_MAX).await?;
-        let waiting = self.parts.people.leaf(None, Which::Waiting, None, None, NAMED_MAX).await?;
+        let waiting = self.parts.people.leaf(None, Which::Waiting, None, None, WAITING_MAX).await?;
         let mut rows = self.of_the_gateway(&status);
-        rows.extend(failed.listed.iter().chain(&waiting.listed).map(of_an_account));
+        rows.extend(of_leavers(&waiting.listed));
+        let each = waiting.listed.iter().filter(|listed| listed.awaiting != Some(Awaiting::Leave)).take(NAMED_MAX);
+        rows.extend(failed.listed.iter().filter(|listed| listed.awaiting.is_none()).chain(each).map(of_an_account));
         parts.push(Part::Heading("Needs attention".to_owned()));
         parts.push(Part::Table { head: vec!["What", "Where", "Why", ""], rows, empty: "Nothing." });
         parts.push(Part::Heading("Apps".to_owned()));
@@ -106,21 +112,35 @@ impl Console {
             ("Since", Cell::text(app.since.as_deref().map_or_else(|| "never".to_owned(), words::written))),
             ("Tests in the file", Cell::text(in_force.tests.to_string())),
             ("Accounts", Cell::link(app.accounts.to_string(), address("/people", [("app", name.as_str())]))),
-            ("Failed or waiting", Cell::link(app.failed.to_string(), address("/people", [("app", name.as_str()), ("which", "failed")]))),
+            ("Failed, waiting or in part", Cell::link(app.failed.to_string(), address("/people", [("app", name.as_str()), ("which", "failed")]))),
         ];
         if !in_force.why.is_empty() {
             facts.insert(4, ("Wrong with the file", Cell::mark(in_force.why.as_str(), true)));
         }
-        let mut parts = vec![Part::Facts(facts), Part::Heading("Latest refusals".to_owned())];
+        let mut parts = vec![Part::Facts(facts)];
+        let waiting = self.parts.people.leaf(Some(&name), Which::Waiting, None, None, WAITING_MAX).await?;
+        let staged = waiting.listed.iter().filter(|listed| listed.awaiting == Some(Awaiting::Leave)).count();
+        if staged > 0 {
+            parts.push(Part::Heading("Left at once".to_owned()));
+            parts.push(Part::Text(format!(
+                "{} waiting to be switched off at the app, because more left within an hour than the policy allows without a yes. The gateway's own door is shut to \
+                 them already. Look who they are before you say yes: a provider that sends no groups any more looks the same.",
+                if staged == 1 { "1 person is".to_owned() } else { format!("{staged} people are") }
+            )));
+            parts.push(Part::More { href: address("/people", [("app", name.as_str()), ("which", "waiting")]), text: "Who they are" });
+            let fields = vec![("app", name.clone())];
+            parts.push(Part::Deeds(vec![Deed { path: "/approve-leavers", fields, button: "Approve all who have left", why: Some(true) }]));
+        }
+        parts.push(Part::Heading("Latest refusals".to_owned()));
         let since = self.parts.clock.now().plus_ms(-7 * 86_400_000);
         let mut latest = self.parts.store.incidents_since(since, OF_AN_APP_MAX).await?;
         latest.retain(|incident| incident.facts.app.as_deref() == Some(&*name));
         latest.truncate(usize::try_from(LATEST_MAX).unwrap_or_default());
         parts.push(incident_rows(&latest, "None in the last seven days."));
         parts.push(Part::Heading("On a shell".to_owned()));
-        let shell = words::shell(&name);
+        let (shell, file) = (shell(&name), shell(&in_force.file));
         parts.push(Part::Lines(format!(
-            "vestibule check\nvestibule test {shell}\nvestibule users list {shell}\nvestibule explain https://{}/ --as ada@example.com\n",
+            "vestibule check {file}\nvestibule test {file}\nvestibule users list {shell}\nvestibule explain https://{}/ --user ada@example.com\n",
             app.host
         )));
         Ok((StatusCode::OK, Page { title: in_force.title, place: "/", said: None, parts }))
@@ -169,15 +189,34 @@ fn policy(state: PolicyState) -> Cell {
     }
 }
 
+/// Whoever has left and waits for a yes, app by app.
+fn of_leavers(waiting: &[Listed]) -> Vec<Vec<Cell>> {
+    let mut staged: BTreeMap<&str, usize> = BTreeMap::new();
+    for listed in waiting.iter().filter(|listed| listed.awaiting == Some(Awaiting::Leave)) {
+        *staged.entry(&listed.app).or_default() += 1;
+    }
+    let row = |(app, people): (&str, usize)| {
+        let why = format!(
+            "{} left at once, more than the policy allows without a yes: nothing was done at the app",
+            if people == 1 { "1 person".to_owned() } else { format!("{people} people") }
+        );
+        let all = address("/people", [("app", app), ("which", "waiting")]);
+        vec![Cell::mark("waits for a yes", true), Cell::link(app, address("/app", [("name", app)])), Cell::text(why), Cell::link("details", all)]
+    };
+    staged.into_iter().map(row).collect()
+}
+
 /// An account that somebody should look at.
 fn of_an_account(listed: &Listed) -> Vec<Cell> {
     let who = listed.who.as_deref().or(listed.login.as_deref()).unwrap_or(&listed.subject);
     let details = Cell::link(who, words::person(&listed.issuer, &listed.subject));
-    let (what, why) = match listed.awaiting {
-        Some(awaiting) => ("waits for a yes", format!("asked for: {}", words::word(&awaiting))),
-        None => ("account failed", listed.last_error.clone().unwrap_or_else(|| words::word(&listed.state))),
+    let what = match (listed.awaiting, listed.state) {
+        (Some(_), _) => "waits for a yes",
+        (None, AccountState::Degraded) => "account in part",
+        (None, _) => "account failed",
     };
-    let fields = vec![("app", listed.app.clone()), ("subject", listed.subject.clone())];
+    let why = Some(super::people::why(listed)).filter(|why| !why.is_empty()).unwrap_or_else(|| words::state(listed.state).0.to_owned());
+    let fields = super::people::whom(listed);
     let act = if listed.awaiting.is_none() {
         Cell::default().with(Deed { path: "/retry", fields, button: "Retry", why: None })
     } else {

@@ -2,11 +2,13 @@
 
 use super::words::{self, address, moment, parameter};
 use super::{Console, No, Shown};
+use crate::admin::commands::command;
 use crate::clock::Timestamp;
 use crate::fault::Incident;
 use crate::identity::{Groups, SubjectId};
 use crate::pages::console::{Cell, Deed, Field, Page, Part};
 use crate::provision::{Listed, Which};
+use crate::session::operators as sessions;
 use crate::state::{AccountKey, RecordedSignIn};
 use http::StatusCode;
 
@@ -18,11 +20,7 @@ impl Console {
     pub(super) async fn list_people(&self, query: &str) -> Result<Shown, No> {
         let (app, called) = (parameter(query, "app"), parameter(query, "q"));
         let written = parameter(query, "which").unwrap_or_default();
-        let which = match written.as_str() {
-            "failed" => Which::Failed,
-            "waiting" => Which::Waiting,
-            _ => Which::All,
-        };
+        let which = Which::of_word(&written).unwrap_or_default();
         let after = match (parameter(query, "after_app"), parameter(query, "after_issuer"), parameter(query, "after_subject")) {
             (Some(upstream), Some(issuer), Some(subject)) => Some(AccountKey { upstream, subject: SubjectId { issuer, subject } }),
             _ => None,
@@ -30,7 +28,13 @@ impl Console {
         let leaf = self.parts.people.leaf(app.as_deref(), which, called.as_deref(), after, SCREEN).await?;
         let mut options = vec![(String::new(), "all".to_owned())];
         options.extend(self.parts.looking.in_force().into_iter().map(|app| (app.app.clone(), app.app)));
-        let states = [("", "all"), ("failed", "failed"), ("waiting", "waiting for a yes")];
+        let states = [
+            ("", "all"),
+            ("failed", "failed, or in part"),
+            ("waiting", "waiting for a yes"),
+            ("drifted", "changed at the app"),
+            ("left", "has left"),
+        ];
         let app_written = app.clone().unwrap_or_default();
         let mut parts = vec![
             Part::Filter {
@@ -46,7 +50,7 @@ impl Console {
                     Field::Text { label: "Called", name: "q", value: called.clone().unwrap_or_default() },
                 ],
             },
-            people(&leaf.listed),
+            self.people(&leaf.listed),
         ];
         if let Some(next) = leaf.next {
             let called = called.unwrap_or_default();
@@ -72,7 +76,7 @@ impl Console {
         let apps: Vec<String> = self.parts.looking.in_force().into_iter().map(|app| app.app).collect();
         let accounts = self.parts.people.everywhere(&subject, &apps).await?;
         let sign_ins = self.parts.store.last_by_subject(Some(&subject.issuer), &subject.subject).await?;
-        let sessions = self.sign_ons(|sign_on| sign_on.identity.subject == subject, SCREEN).await?;
+        let sessions = self.parts.sessions.leaf(&sessions::Which::Person(subject.clone()), None, SCREEN).await?.found;
         if accounts.is_empty() && sign_ins.is_empty() && sessions.is_empty() {
             return Err(No::NotFound("Nothing is known of this person: no account, no sign-in, no session.".to_owned()));
         }
@@ -81,7 +85,8 @@ impl Console {
             .map(|sign_in| super::door::called(&sign_in.identity))
             .or_else(|| accounts.iter().find_map(|listed| listed.who.clone()))
             .unwrap_or_else(|| subject.subject.clone());
-        let mut parts = vec![Part::Facts(facts(&subject, latest))];
+        let provider = self.parts.looking.provider_of(&subject.issuer);
+        let mut parts = vec![Part::Facts(facts(&subject, provider.as_deref(), latest))];
         for listed in &accounts {
             parts.push(Part::Heading(format!("Account at {}", listed.app)));
             parts.extend(account(listed, self.parts.clock.now()));
@@ -139,34 +144,53 @@ impl Console {
             Part::Heading("Signed in".to_owned()),
             Part::Table { head: vec!["Person", "Provider", "Last sign-in"], rows: sign_ins.collect(), empty: "Nobody of that address or subject." },
             Part::Heading("Accounts".to_owned()),
-            people(&leaf.listed),
+            self.people(&leaf.listed),
         ];
         Ok((StatusCode::OK, Page { title: format!("Search: {asked}"), place: "", said: None, parts }))
     }
+
+    /// A table of them; who vouches is said where it tells people apart.
+    fn people(&self, listed: &[Listed]) -> Part {
+        let several = listed.iter().any(|one| listed.first().is_some_and(|first| first.issuer != one.issuer));
+        let rows = listed.iter().map(|listed| {
+            let who = listed.who.as_deref().unwrap_or(&listed.subject);
+            let mut row = vec![
+                Cell::link(who, words::person(&listed.issuer, &listed.subject)),
+                Cell::text(self.parts.looking.provider_of(&listed.issuer).unwrap_or_else(|| listed.issuer.clone())),
+                Cell::link(listed.app.as_str(), address("/app", [("name", listed.app.as_str())])),
+                Cell::text(listed.login.clone().unwrap_or_default()),
+                state(listed),
+                Cell::text(why(listed)),
+            ];
+            if !several {
+                row.remove(1);
+            }
+            row
+        });
+        let mut head = vec!["Person", "Provider", "App", "Login", "State", "Why"];
+        if !several {
+            head.remove(1);
+        }
+        Part::Table { head, rows: rows.collect(), empty: "Nobody." }
+    }
 }
 
-fn people(listed: &[Listed]) -> Part {
-    let rows = listed.iter().map(|listed| {
-        let who = listed.who.as_deref().unwrap_or(&listed.subject);
-        let wrong = listed.in_doubt.as_ref().map(|doubt| format!("in doubt: {doubt}")).or_else(|| listed.last_error.clone()).unwrap_or_default();
-        vec![
-            Cell::link(who, words::person(&listed.issuer, &listed.subject)),
-            Cell::link(listed.app.as_str(), address("/app", [("name", listed.app.as_str())])),
-            Cell::text(listed.login.clone().unwrap_or_default()),
-            state(listed),
-            Cell::text(wrong),
-        ]
-    });
-    Part::Table { head: vec!["Person", "App", "Login", "State", "Last error"], rows: rows.collect(), empty: "Nobody." }
+/// Why somebody should look at it: what is asked for, what is in doubt, what failed, what others changed.
+pub(super) fn why(listed: &Listed) -> String {
+    let waits = listed.awaiting.map(|awaiting| format!("asks for {}", words::asked_for(awaiting)));
+    let doubt = || listed.in_doubt.as_ref().map(|doubt| format!("in doubt: {doubt}"));
+    let drift = || (!listed.drift.is_empty()).then(|| format!("changed at the app: {}", listed.drift.join("; ")));
+    waits.or_else(doubt).or_else(|| listed.last_error.clone()).or_else(drift).unwrap_or_default()
 }
 
 fn state(listed: &Listed) -> Cell {
-    let word = words::word(&listed.state);
-    Cell::mark(word.as_str(), !matches!(word.as_str(), "active" | "linked unmanaged" | "provisioning"))
+    let (word, bad) = words::state(listed.state);
+    Cell::mark(word, bad || listed.awaiting.is_some())
 }
 
-fn facts(subject: &SubjectId, latest: Option<&RecordedSignIn>) -> Vec<(&'static str, Cell)> {
-    let mut facts = vec![("Subject", Cell::code(subject.subject.as_str())), ("Issuer", Cell::text(subject.issuer.as_str()))];
+fn facts(subject: &SubjectId, provider: Option<&str>, latest: Option<&RecordedSignIn>) -> Vec<(&'static str, Cell)> {
+    let issuer = provider.map_or_else(|| subject.issuer.clone(), |provider| format!("{} ({provider})", subject.issuer));
+    let mut facts = vec![("Subject", Cell::code(subject.subject.as_str())), ("Issuer", Cell::text(issuer))];
     let Some(RecordedSignIn { identity, auth_time, at }) = latest else {
         facts.push(("Last sign-in", Cell::text("none on record")));
         return facts;
@@ -190,12 +214,17 @@ fn facts(subject: &SubjectId, latest: Option<&RecordedSignIn>) -> Vec<(&'static 
     facts
 }
 
+/// What a form says of whom it is about: this record, and no other.
+pub(super) fn whom(listed: &Listed) -> Vec<(&'static str, String)> {
+    vec![("app", listed.app.clone()), ("issuer", listed.issuer.clone()), ("subject", listed.subject.clone())]
+}
+
 /// A record, and what can be done about it.
 fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     let since = |at: Option<i64>| at.map(Timestamp::from_seconds).map(|at| format!("{} ({} ago)", moment(at), words::duration(now.since_ms(at))));
     let mut facts = vec![("State", state(listed))];
     let mut fact = |name, value: Option<String>| facts.extend(value.filter(|value| !value.is_empty()).map(|value| (name, Cell::text(value))));
-    fact("Waits for a yes", listed.awaiting.as_ref().map(words::word));
+    fact("Waits for a yes", listed.awaiting.map(|awaiting| words::asked_for(awaiting).to_owned()));
     fact("Last error", listed.last_error.clone());
     fact(
         "In doubt",
@@ -206,6 +235,14 @@ fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     fact("Login", listed.login.clone());
     fact("Id at the app", listed.account_id.clone());
     fact("Came about", listed.origin.as_ref().map(words::word));
+    if let Some(left) = &listed.left {
+        let at = Timestamp::from_millis(left.at_ms);
+        fact("Left", Some(format!("{} ({} ago): {}", moment(at), words::duration(now.since_ms(at)), words::why_left(&left.why))));
+        fact("Since then", Some(words::switched_off(left.off).to_owned()));
+    }
+    for drift in &listed.drift {
+        fact("Changed at the app", Some(drift.clone()));
+    }
     for (kind, members) in &listed.granted {
         fact("Granted by the gateway", (!members.is_empty()).then(|| format!("{kind}: {}", members.join(", "))));
     }
@@ -213,14 +250,15 @@ fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     fact("Account approved", since(listed.seat_approved_at));
     fact("Memberships approved", since(listed.join_approved_at));
     fact("Policy revision", Some(listed.policy_revision.clone()));
-    let fields = || vec![("app", listed.app.clone()), ("issuer", listed.issuer.clone()), ("subject", listed.subject.clone())];
+    let fields = || whom(listed);
     let mut deeds = Vec::new();
     if listed.awaiting.is_some() {
         deeds.push(Deed { path: "/approve", fields: fields(), button: "Approve", why: Some(true) });
     }
     deeds.push(Deed { path: "/retry", fields: fields(), button: "Retry", why: Some(false) });
     deeds.push(Deed { path: "/forget", fields: fields(), button: "Forget", why: Some(true) });
-    let (app, subject) = (words::shell(&listed.app), words::shell(&listed.subject));
-    let commands = format!("vestibule users show {app} {subject}\nvestibule users retry {app} {subject}\n");
-    vec![Part::Facts(facts), Part::Deeds(deeds), Part::Lines(commands)]
+    let commands = ["show", "retry"].map(|deed| command(deed, listed, &[]) + "\n").concat();
+    let says = "Retry forgets the failure: the next page of this person looks at the account anew. Forget drops the gateway's record; the account at the app stays, and \
+                the next sign-in is a first one.";
+    vec![Part::Facts(facts), Part::Deeds(deeds), Part::Text(says.to_owned()), Part::Lines(commands)]
 }

@@ -1,64 +1,30 @@
 //! Who is signed in, and what stood behind the pages that said no.
 
-use super::words::{self, address, moment, name_of, parameter, sign_on_of};
+use super::words::{self, address, moment, parameter};
 use super::{Console, No, Shown};
 use crate::clock::Timestamp;
 use crate::fault::Incident;
 use crate::pages::console::{Cell, Deed, Page, Part};
+use crate::session::operators::{Leaf, Which};
 use crate::state::{IncidentRecord, SignOn, SignOnId, StoreError};
 use http::StatusCode;
 
 /// Sign-ons on a screen.
 const SCREEN: usize = 100;
-/// Sign-ons read at once.
-const AT_ONCE: u32 = 500;
 /// Incidents on the page.
 const INCIDENTS: u32 = 200;
 
 impl Console {
-    /// Sign-ons that have neither ended nor run out and that fit, at most `max`.
-    pub(super) async fn sign_ons(&self, fits: impl Fn(&SignOn) -> bool + Send + Sync, max: usize) -> Result<Vec<SignOn>, StoreError> {
-        Ok(self.sign_ons_from(None, fits, max).await?.0)
-    }
-
-    /// The same, from after `after`; and where the next ones begin.
-    async fn sign_ons_from(
-        &self,
-        after: Option<SignOnId>,
-        fits: impl Fn(&SignOn) -> bool + Send + Sync,
-        max: usize,
-    ) -> Result<(Vec<SignOn>, Option<SignOnId>), StoreError> {
-        let (now, idle_ms) = (self.parts.clock.now(), self.parts.live.idle_ms());
-        let runs = |sign_on: &SignOn| now < sign_on.expires_at && now.since_ms(sign_on.last_seen) < idle_ms;
-        let (mut found, mut after) = (Vec::new(), after);
-        loop {
-            let some = self.parts.store.sign_ons_after(after, AT_ONCE).await?;
-            if some.is_empty() {
-                return Ok((found, None));
-            }
-            for sign_on in some {
-                if found.len() == max {
-                    return Ok((found, after));
-                }
-                after = Some(sign_on.id);
-                if runs(&sign_on) && fits(&sign_on) {
-                    found.push(sign_on);
-                }
-            }
-        }
-    }
-
     /// `/sessions`.
     pub(super) async fn sessions(&self, query: &str) -> Result<Shown, No> {
-        // What was used just now is written down every few seconds: the times here are those.
-        let after = parameter(query, "after").and_then(|name| sign_on_of(&name));
-        let (found, next) = self.sign_ons_from(after, |_| true, SCREEN).await?;
+        let after = parameter(query, "after").and_then(|name| SignOnId::of_name(&name));
+        let Leaf { found, next } = self.parts.sessions.leaf(&Which::All, after, SCREEN).await?;
         let mut parts = vec![
             Part::Text("A session is one browser that is signed in: at every app, and at this console.".to_owned()),
             self.session_rows(&found, false).await?,
         ];
         if let Some(next) = next {
-            parts.push(Part::More { href: address("/sessions", [("after", name_of(next).as_str())]), text: "Further sessions" });
+            parts.push(Part::More { href: address("/sessions", [("after", next.name().as_str())]), text: "Further sessions" });
         }
         Ok((StatusCode::OK, Page { title: "Sessions".to_owned(), place: "/sessions", said: None, parts }))
     }
@@ -70,7 +36,7 @@ impl Console {
             let apps = self.parts.store.apps_of(sign_on.id).await?;
             let apps: Vec<&str> = apps.iter().map(|app| if app == super::APP { "this console" } else { app }).collect();
             let who = super::door::called(&sign_on.identity);
-            let end = Deed { path: "/end", fields: vec![("session", name_of(sign_on.id))], button: "End", why: Some(true) };
+            let end = Deed { path: "/end", fields: vec![("session", sign_on.id.name())], button: "End", why: Some(true) };
             let mut row = vec![
                 Cell::link(who, words::person(&subject.issuer, &subject.subject)),
                 Cell::text(sign_on.identity.idp.as_str()),

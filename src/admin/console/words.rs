@@ -3,9 +3,9 @@
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::observe::audit::rfc3339;
-use crate::state::SignOnId;
+use crate::provision::Off;
+use crate::state::{AccountState, Awaiting};
 use serde::Serialize;
-use std::fmt::Write as _;
 
 /// A value of the query, decoded; `None` when it is absent, empty or there twice.
 pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
@@ -54,36 +54,53 @@ pub(super) fn word<T: Serialize>(value: &T) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(|word| word.replace('_', " "))).unwrap_or_default()
 }
 
+/// What a human is asked to say yes to, as a question about it begins.
+pub(super) const fn asked_for(awaiting: Awaiting) -> &'static str {
+    match awaiting {
+        Awaiting::Account => "an account, beyond max_accounts",
+        Awaiting::Join => "memberships for an account that was there before",
+        Awaiting::Leave => "switching the account off: too many left at once",
+    }
+}
+
+/// A state, as people read it, and whether somebody should look.
+pub(super) const fn state(state: AccountState) -> (&'static str, bool) {
+    match state {
+        AccountState::Provisioning => ("being made", false),
+        AccountState::Active => ("active", false),
+        AccountState::Degraded => ("in part", true),
+        AccountState::LinkedUnmanaged => ("linked, left as it was", false),
+        AccountState::Pending => ("to be tried again", true),
+        AccountState::AwaitingApproval => ("awaiting approval", true),
+        AccountState::Conflict => ("needs a human", true),
+        AccountState::Suspending => ("left, still on at the app", false),
+        AccountState::Suspended => ("left, switched off", false),
+        AccountState::Deprovisioned => ("left, removed at the app", false),
+    }
+}
+
+/// Why somebody has left, of the word that is recorded.
+pub(super) fn why_left(word: &str) -> &str {
+    match word {
+        "access" => "may not enter any more",
+        "idle" => "has not come for a long time",
+        other => other,
+    }
+}
+
+/// What came of switching somebody's account off.
+pub(super) const fn switched_off(off: Option<Off>) -> &'static str {
+    match off {
+        None => "nothing yet at the app",
+        Some(Off::Done) => "the account is off, or gone",
+        Some(Off::Unsupported) => "this app cannot switch it off: only the gateway's door is shut",
+        Some(Off::Refused) => "the app did not switch it off: only the gateway's door is shut",
+    }
+}
+
 /// What a page said, in a word or two; its reason has a column of its own.
 pub(super) fn said(message: PublicMessage) -> String {
     if matches!(message, PublicMessage::Denied(_)) { "denied".to_owned() } else { message.words() }
-}
-
-/// One word of a shell, quoted where it needs to be.
-pub(super) fn shell(word: &str) -> String {
-    let plain = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@:/+%".contains(&byte));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
-}
-
-/// The name of a sign-on in a form: 32 hex digits.
-pub(super) fn name_of(SignOnId(bytes): SignOnId) -> String {
-    bytes.iter().fold(String::with_capacity(32), |mut out, byte| {
-        // Writing to a String cannot fail.
-        write!(out, "{byte:02x}").unwrap_or_default();
-        out
-    })
-}
-
-/// The sign-on of that name.
-pub(super) fn sign_on_of(name: &str) -> Option<SignOnId> {
-    let mut bytes = [0; 16];
-    if name.len() != 32 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(name.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    Some(SignOnId(bytes))
 }
 
 /// `3 apps`, `1 app`.
@@ -93,17 +110,11 @@ pub(super) fn count(number: usize, one: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{duration, moment, name_of, parameter, person, shell, sign_on_of};
+    use super::{duration, moment, parameter, person};
     use crate::clock::Timestamp;
-    use crate::state::SignOnId;
 
     #[test]
     fn what_is_written_reads_back_and_nothing_else_does() {
-        let id = SignOnId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 250, 251, 252, 253, 255]);
-        assert_eq!(sign_on_of(&name_of(id)), Some(id));
-        for no in ["", "0", "zz", &"0".repeat(31), &"0".repeat(33), &"+".repeat(32), "é".repeat(16).as_str()] {
-            assert_eq!(sign_on_of(no), None, "{no}");
-        }
         let query = person("https://idp/a?b&c", "ada \"&<");
         let query = query.strip_prefix("/person?").unwrap();
         assert_eq!(parameter(query, "issuer").as_deref(), Some("https://idp/a?b&c"));
@@ -115,6 +126,5 @@ mod tests {
     fn times_and_words_are_for_people() {
         assert_eq!(moment(Timestamp::from_millis(1_795_299_617_123)), "2026-11-21 22:20:17 UTC");
         assert_eq!([-5, 59_999, 3_599_000, 7_200_000, 900_000_000].map(duration), ["0 s", "59 s", "59 min", "2 h", "10 days"]);
-        assert_eq!([shell("a-b@c"), shell("a b"), shell("it's"), shell("")], ["a-b@c", "'a b'", "'it'\\''s'", "''"]);
     }
 }

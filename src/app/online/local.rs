@@ -6,6 +6,7 @@ use crate::config::{Certificate, SecretRef};
 use crate::entropy::OsEntropy;
 use crate::proxy::certificate::Facts;
 use crate::secrets::{self, Resolved};
+use crate::signer::SharedSigner;
 use crate::state::seal::Sealer;
 use secrecy::ExposeSecret as _;
 use std::ffi::OsString;
@@ -28,6 +29,8 @@ pub(super) fn secret(place: &Place, key: &str, reference: &SecretRef, environmen
     // A start would refuse these as well.
     let unfit = if key == "state.key" {
         Sealer::new(&secret, Arc::new(OsEntropy::default())).err().map(|why| why.to_string())
+    } else if key == "jwt.secret" {
+        SharedSigner::fits(&secret).err().map(|why| why.to_string())
     } else if key.starts_with("headers.") && http::HeaderValue::from_str(secret.expose_secret()).is_err() {
         Some("the secret cannot be a header value: visible ASCII on one line".to_owned())
     } else {

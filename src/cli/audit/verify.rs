@@ -2,11 +2,12 @@
 
 use super::{Files, sealer};
 use crate::cli::{NO, YES, print};
-use crate::observe::audit::{ChainKey, Finding, Problem, Verdict, Verification};
+use crate::observe::audit::{ChainKey, EndRecord, Finding, Found, Problem, Verdict, Verification};
+use crate::state::sqlite;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
 
 /// No line is longer: what is, is none of ours, and is not read into memory.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -16,12 +17,20 @@ const FINDINGS_MAX: usize = 100;
 /// Verifies; the exit code.
 pub(super) fn run(files: &Files, as_json: bool) -> Result<u8, String> {
     let gateway = files.gateway()?;
-    let paths = files.paths(&gateway)?;
-    let mut verification = Verification::new(ChainKey::new(sealer(&gateway)?));
+    let (paths, ours) = (files.paths(&gateway)?, files.ours(&gateway));
+    let key = ChainKey::new(sealer(&gateway)?);
+    // First: a gateway that runs goes on writing while the lines are read.
+    let end = ours.as_ref().zip(sqlite::file_of(&gateway.state.url)).map(|(path, store)| EndRecord::beside(&store, path, key.clone()).found(path));
+    let mut verification = Verification::new(key);
     for path in &paths {
         let name = path.display().to_string();
         let unread = |error: std::io::Error| format!("{name} cannot be read: {error}");
-        let mut file = BufReader::new(File::open(path).map_err(unread)?);
+        let file = match File::open(path) {
+            // That it is not there says the record of its end.
+            Err(error) if error.kind() == ErrorKind::NotFound && ours.as_ref() == Some(path) && end.as_ref().is_some_and(Result::is_ok) => continue,
+            opened => opened.map_err(unread)?,
+        };
+        let mut file = BufReader::new(file);
         verification.file(&name);
         let mut line = Vec::new();
         while file.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(unread)? > 0 {
@@ -29,8 +38,9 @@ pub(super) fn run(files: &Files, as_json: bool) -> Result<u8, String> {
             line.clear();
         }
     }
-    let verdict = verification.end();
-    let whole = verdict.findings.is_empty();
+    let mut verdict = verification.end();
+    verdict.end = end.transpose().map_err(|error| format!("the end of the audit file cannot be looked at: {error}"))?;
+    let whole = verdict.findings.is_empty() && !matches!(verdict.end, Some(Found::Cut { .. } | Found::Gone { .. }));
     print(&if as_json { format!("{:#}\n", json!(verdict)) } else { text(&verdict) });
     Ok(if whole { YES } else { NO })
 }
@@ -57,13 +67,30 @@ fn text(verdict: &Verdict) -> String {
         several => format!("{several} problems"),
     };
     let _infallible = writeln!(out, "{lines}: {problems}.");
+    out += &ended(verdict);
     if !verdict.from_the_beginning {
         out += "The first line follows a line of an older file: give that one before this one to see that nothing is missing between them.\n";
     }
-    if let Some(last) = &verdict.last {
-        let _infallible = writeln!(out, "The last line is {last}; whether lines are missing after it only the next one can say.");
-    }
     out
+}
+
+/// What is known of the end.
+fn ended(verdict: &Verdict) -> String {
+    let last = verdict.last.as_deref().unwrap_or("none");
+    match &verdict.end {
+        Some(Found::Whole) => format!("The last line is {last}: none is missing after it, as the gateway has written down.\n"),
+        Some(Found::Cut { written, there, last }) => {
+            format!("Lines are missing at the end: the gateway wrote {written} into this file, the last one {last}, and {there} are there.\n")
+        }
+        Some(Found::Moved { to }) => format!("The file was moved to {to}, which ends where the gateway wrote last; nothing was written since.\n"),
+        Some(Found::Gone { written, last }) => format!(
+            "The file is not there, or empty: the gateway wrote {written} lines into it, the last one {last}, and no file beside it ends there. \
+             If it was moved elsewhere or compressed, give that one to see whether it ends there.\n"
+        ),
+        Some(Found::Unknown { why }) => format!("The last line is {last}; whether lines are missing after it cannot be told: {why}.\n"),
+        None if verdict.last.is_some() => format!("The last line is {last}; whether lines are missing after it only the next file can say.\n"),
+        None => String::new(),
+    }
 }
 
 fn said(finding: &Finding) -> String {
@@ -80,7 +107,7 @@ fn said(finding: &Finding) -> String {
 #[cfg(test)]
 mod tests {
     use super::text;
-    use crate::observe::audit::{Finding, Problem, Verdict};
+    use crate::observe::audit::{Finding, Found, Problem, Verdict};
 
     #[test]
     fn what_is_wrong_is_said_with_file_and_line() {
@@ -94,19 +121,29 @@ mod tests {
             ],
             from_the_beginning: false,
             last: Some("ab".to_owned()),
+            end: None,
         };
         let expected = "\
 a.jsonl:3: was changed after it was written
 a.jsonl:7: was moved or copied, or the line before it was: it follows a.jsonl:2
 a.jsonl:9: one or more lines are missing before this one
 9 lines: 3 problems.
+The last line is ab; whether lines are missing after it only the next file can say.
 The first line follows a line of an older file: give that one before this one to see that nothing is missing between them.
-The last line is ab; whether lines are missing after it only the next one can say.
 ";
         assert_eq!(text(&verdict), expected);
         verdict.findings = (1..=9).map(|line| finding(line, Problem::Changed, None)).collect();
         assert!(text(&verdict).contains("[state] key"), "{}", text(&verdict));
         verdict.findings.clear();
         assert!(text(&verdict).starts_with("9 lines: every one as it was written"), "{}", text(&verdict));
+        let mut check = |end: Found, expected: &str| {
+            verdict.end = Some(end);
+            assert!(text(&verdict).contains(expected), "{}", text(&verdict));
+        };
+        check(Found::Whole, "The last line is ab: none is missing after it");
+        check(Found::Cut { written: 12, there: 9, last: "cd".to_owned() }, "wrote 12 into this file, the last one cd, and 9 are there");
+        check(Found::Moved { to: "a.jsonl.1".to_owned() }, "moved to a.jsonl.1, which ends where the gateway wrote last");
+        check(Found::Gone { written: 12, last: "cd".to_owned() }, "The file is not there, or empty: the gateway wrote 12 lines");
+        check(Found::Unknown { why: "no record".to_owned() }, "cannot be told: no record");
     }
 }

@@ -10,6 +10,7 @@ use crate::pages::{PageContext, Pages, RequestKind, Wish};
 use crate::policy::evaluate::{Facts, Refusal, Rule, SignedIn};
 use crate::policy::explain::{Check, Explanation, Outcome, explain};
 use crate::policy::mapping::{Mapped, MappingError, desire, recognise};
+use crate::policy::sign_in::Mode;
 use crate::policy::switches::WhenDisabled;
 use crate::policy::{Arrival, CanonicalPath, Glob, Policy};
 use crate::provision::preview;
@@ -122,6 +123,8 @@ pub(super) struct Gets {
     pub(super) roles: Option<String>,
     pub(super) orgs: Option<String>,
     pub(super) headers: Vec<(String, String)>,
+    /// How the gateway signs them in at the app itself, where it does.
+    pub(super) enters: Option<String>,
     pub(super) lands: Option<String>,
 }
 
@@ -340,6 +343,7 @@ impl Asked<'_> {
             roles,
             orgs,
             headers: headers.into_iter().chain(shared(policy, self.path)).collect(),
+            enters: enters(policy),
             lands: lands(policy, mapped, person),
         }
     }
@@ -483,6 +487,17 @@ fn account(policy: &Policy, person: &Person) -> String {
     };
     let error = record.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     format!("({state}{origin}{error})")
+}
+
+/// How the gateway itself signs people in at the app.
+fn enters(policy: &Policy) -> Option<String> {
+    match policy.sign_in.mode {
+        Mode::SessionBridge => {
+            Some("by the app's own form, with a password that the gateway keeps for them: lower assurance than a header".to_owned())
+        }
+        Mode::TokenExchange => Some("by a token that the app gives for the gateway's".to_owned()),
+        Mode::Header | Mode::Basic => None,
+    }
 }
 
 /// Where the first page of a session leads, where the policy says so.

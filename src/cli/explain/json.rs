@@ -25,7 +25,7 @@ pub(super) fn render(answer: &Answer) -> Value {
         .collect();
     let gets = answer.gets.as_ref().map(|gets| {
         let headers: Map<String, Value> = gets.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-        json!({ "login": gets.login, "account": gets.account, "roles": gets.roles, "orgs": gets.orgs, "headers": headers, "lands": gets.lands })
+        json!({ "login": gets.login, "account": gets.account, "roles": gets.roles, "orgs": gets.orgs, "headers": headers, "enters": gets.enters, "lands": gets.lands })
     });
     let sees = answer.sees.as_ref().map(|sees| json!({ "status": sees.status, "text": sees.text, "contact": sees.contact }));
     json!({

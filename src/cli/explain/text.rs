@@ -69,6 +69,7 @@ fn given(gets: &Gets) -> Vec<(&'static str, Vec<String>)> {
         parts.push(("orgs", one(orgs)));
     }
     parts.push(("headers", gets.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()));
+    parts.extend(gets.enters.as_ref().map(|enters| ("enters", one(enters))));
     parts.extend(gets.lands.as_ref().map(|lands| ("lands", one(lands))));
     parts
 }

@@ -79,7 +79,7 @@ impl Engine {
         let Some(_place) = self.state.gate.enter(lane, self.clock.as_ref(), self.limits.timeout_ms).await else {
             return Err(trouble(step, Outcome::Retry, "the admin API has as much to do as it may: nothing was sent"));
         };
-        let came = self.transport.send(request).await;
+        let came = self.send(step, effect, request).await;
         let now = self.clock.now();
         // A server that fails is counted whatever its failure means: some apps say "exists" by a 500, but none says so most of the time.
         let well = came.as_ref().is_ok_and(|response| !response.status.is_server_error());

@@ -1,7 +1,7 @@
 //! Bodies, encoded: each value by the encoder of its place.
 
 use super::request::Authority;
-use crate::connector::model::{Body, Call, Http, Tree, plain};
+use crate::connector::model::{Body, Call, Http, PageStyle, Pointer, Tree, plain};
 use crate::expr::{EvalError, Lookup};
 use aws_lc_rs::hmac;
 use bytes::Bytes;
@@ -10,17 +10,35 @@ use serde_json::{Map, Value, json};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The body of `call` and its `Content-Type`.
-pub(super) fn encode(call: &Call, names: &dyn Lookup, http: &Http, authority: &Authority<'_>) -> Result<(Bytes, Option<String>), EvalError> {
+/// The body of `call` and its `Content-Type`; `extra` is the place in a list, where that goes into the body.
+pub(super) fn encode(
+    call: &Call,
+    names: &dyn Lookup,
+    http: &Http,
+    authority: &Authority<'_>,
+    extra: &[(String, String)],
+) -> Result<(Bytes, Option<String>), EvalError> {
+    let paged = |mut value: Value| {
+        lay(&mut value, place(call, extra));
+        value
+    };
     let json = |value: &Value| (Bytes::from(value.to_string()), Some(http.content_type.clone()));
     Ok(match &call.body {
         Body::Empty => (Bytes::new(), None),
-        Body::Json(tree) => json(&laid_over(call, tree.render(names)?, names)),
-        Body::Form(fields) => (Bytes::from(form(fields, names)?), Some(FORM.to_owned())),
+        Body::Json(tree) => json(&paged(laid_over(call, tree.render(names)?, names))),
+        Body::Form(fields) => {
+            let mut out = form_urlencoded::Serializer::new(form(fields, names)?);
+            out.extend_pairs(extra.iter().filter(|_| is_paged_here(call)));
+            (Bytes::from(out.finish()), Some(FORM.to_owned()))
+        }
         Body::JsonRpc { method, params } => {
             let mut request = json!({ "jsonrpc": "2.0", "method": method, "id": authority.id });
-            if let (Some(tree), Some(request)) = (params, request.as_object_mut()) {
-                request.insert("params".to_owned(), tree.render(names)?.unwrap_or_else(|| Value::Object(Map::new())));
+            let params = match params {
+                Some(tree) => Some(tree.render(names)?.unwrap_or_else(|| Value::Object(Map::new()))),
+                None => is_paged_here(call).then(|| Value::Object(Map::new())),
+            };
+            if let (Some(params), Some(request)) = (params, request.as_object_mut()) {
+                request.insert("params".to_owned(), if is_paged_here(call) { paged(params) } else { params });
             }
             if let (Some((name, token)), Some(request)) = (member(http, names, authority)?, request.as_object_mut()) {
                 request.insert(name.to_owned(), Value::from(token.expose_secret()));
@@ -32,7 +50,7 @@ pub(super) fn encode(call: &Call, names: &dyn Lookup, http: &Http, authority: &A
                 Some(tree) => tree.render(names)?,
                 None => None,
             };
-            json(&json!({ "query": query, "variables": variables.unwrap_or_else(|| Value::Object(Map::new())) }))
+            json(&json!({ "query": query, "variables": paged(variables.unwrap_or_else(|| Value::Object(Map::new()))) }))
         }
         Body::Text(template) => (Bytes::from(plain(&template.render(names)?)?), Some("text/plain; charset=utf-8".to_owned())),
         Body::Signed { payload, signature, key, fields } => {
@@ -42,9 +60,8 @@ pub(super) fn encode(call: &Call, names: &dyn Lookup, http: &Http, authority: &A
             let signed = base64::engine::general_purpose::STANDARD.encode(form(fields, names)?);
             let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
             let tag = hmac::sign(&key, signed.as_bytes());
-            let hex = tag.as_ref().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
             let mut out = form_urlencoded::Serializer::new(String::new());
-            out.append_pair(payload, &signed).append_pair(signature, &hex);
+            out.append_pair(payload, &signed).append_pair(signature, &hex::encode(tag));
             (Bytes::from(out.finish()), Some(FORM.to_owned()))
         }
     })
@@ -55,6 +72,29 @@ pub(super) fn member<'a>(http: &'a Http, names: &dyn Lookup, authority: &'a Auth
     let Some(member) = http.auth.member.as_ref().filter(|_| !authority.is_pre_step) else { return Ok(None) };
     let applies = member.condition.as_ref().map_or(Ok(true), |condition| condition.holds(names))?;
     Ok(authority.token.or(authority.credential.token.as_ref()).filter(|_| applies).map(|token| (member.name.as_str(), token)))
+}
+
+fn is_paged_here(call: &Call) -> bool {
+    call.paginate.as_ref().is_some_and(|paginate| paginate.in_body)
+}
+
+/// The place in a list as a table: counts as numbers, a cursor as the text that it is. A name that begins with `/` is a pointer to where it goes.
+fn place(call: &Call, extra: &[(String, String)]) -> Value {
+    let mut out = Value::Object(Map::new());
+    let Some(paginate) = call.paginate.as_ref().filter(|paginate| paginate.in_body) else { return out };
+    let cursor = match &paginate.style {
+        PageStyle::Cursor { parameter, .. } => Some(parameter),
+        PageStyle::Offset { .. } | PageStyle::Page { .. } | PageStyle::Link => None,
+    };
+    for (name, value) in extra {
+        let value = match value.parse::<u64>() {
+            Ok(number) if cursor != Some(name) => Value::from(number),
+            Ok(_) | Err(_) => Value::from(value.as_str()),
+        };
+        let path = if name.starts_with('/') { Pointer::parse(name).0 } else { vec![name.clone()] };
+        lay(&mut out, path.into_iter().rev().fold(value, |value, part| json!({ part: value })));
+    }
+    out
 }
 
 fn form(fields: &[(String, Tree)], names: &dyn Lookup) -> Result<String, EvalError> {
@@ -103,7 +143,7 @@ fn lay(under: &mut Value, over: Value) {
 }
 
 /// Only the fields that are named, where they stood.
-fn kept(read: &Value, keep: &[crate::connector::model::Pointer]) -> Value {
+fn kept(read: &Value, keep: &[Pointer]) -> Value {
     let mut out = Value::Object(Map::new());
     for pointer in keep {
         let Some(value) = pointer.first(read) else { continue };

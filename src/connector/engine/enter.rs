@@ -1,16 +1,15 @@
-//! Signing a person in at the app itself: what `[[enter]]` and `[[set_password]]` say.
+//! Signing a person in and out at the app itself: what `[[enter]]`, `[[set_password]]` and `[[leave]]` say.
 //!
 //! Lives here because the steps are those of a pre-step (pages, forms, cookies), but on whose behalf is another matter: nothing of the policy's own credential goes
 //! along, the address is the app's and not that of its admin API, and what comes of it belongs to one person.
 
 use super::jar::Jar;
 use super::request::{Authority, Names, build};
-use super::run::trouble;
+use super::run::{Answer, applies, trouble};
 use super::session::read;
-use super::{Engine, ResolvedCredential, classify};
+use super::{Engine, ResolvedCredential, classify, select};
 use crate::connector::model::{Call, Verb, plain};
-use crate::connector::{Context, Entered, Outcome, Trouble};
-use crate::expr::EvalError;
+use crate::connector::{Context, DoorKey, Entered, Outcome, Trouble};
 use crate::outbound::OutboundResponse;
 use http::{HeaderValue, header};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -46,36 +45,35 @@ impl Way {
 }
 
 impl Engine {
-    /// Runs `[[enter]]` against the app at `at`; `secret` is `{secret}` there.
-    pub(super) async fn enter_at(&self, context: Context<'_>, at: &Url, secret: &SecretString) -> Result<Entered, Trouble> {
+    /// Runs `[[enter]]` against the app at `at`; `key` is `{secret}` and `{device}` there.
+    pub(super) async fn enter_at(&self, context: Context<'_>, at: &Url, key: DoorKey<'_>) -> Result<Entered, Trouble> {
         if !self.model.can(&Verb::Enter) {
             return Err(trouble("enter", Outcome::Unsupported, "the connector knows no `enter`"));
         }
         let mut names = self.names_for(context);
-        names.own.insert("secret".to_owned(), Value::from(secret.expose_secret()));
+        names.own.insert("secret".to_owned(), Value::from(key.secret.expose_secret()));
+        names.own.insert("device".to_owned(), Value::from(key.device));
         let mut way = Way::default();
         for call in self.verb(&Verb::Enter) {
             let step = format!("enter/{}", call.name);
-            if let Some(condition) = &call.condition {
-                match condition.holds(&names) {
-                    Ok(true) => {}
-                    Ok(false) | Err(EvalError::Absent(_)) => continue,
-                    Err(error @ EvalError::Type(_)) => return Err(trouble(&step, Outcome::Invalid, format!("if: {error}"))),
-                }
+            if !applies(&step, call, &names)? {
+                continue;
             }
             let response = self.at_the_app(&step, call, &names, at, &way).await?;
             way.note(&response);
-            let verdict = classify::classify(call, &response);
-            names.set("outcome", &call.name, Value::from(format!("{:?}", verdict.outcome).to_ascii_lowercase()));
-            if !classify::is_success(verdict.outcome) && !call.go_on.contains(&verdict.outcome) {
-                let status = Some(response.status.as_u16());
-                let retry_after_ms = classify::retry_after_ms(&response.headers, self.clock.now());
-                return Err(Trouble { retry_after_ms, status, ..trouble(&step, verdict.outcome, verdict.reason) });
+            let (answer, _) = Answer::of(call, &response, self.clock.now());
+            answer.note(call, &mut names);
+            if !classify::is_success(answer.outcome) && !call.go_on.contains(&answer.outcome) {
+                return Err(answer.trouble(&step));
             }
-            let body = verdict.json.unwrap_or(Value::Null);
-            let element = call.at.first(&body).cloned().unwrap_or(Value::Null);
+            if let Some(wanted) = &call.select {
+                let fits = select::select(wanted, vec![answer.element.clone()], &names, &self.model.identity);
+                if fits.map_err(|error| trouble(&step, Outcome::Invalid, format!("select: {error}")))?.is_empty() {
+                    return Err(trouble(&step, Outcome::Conflict, "the app has signed somebody else in"));
+                }
+            }
             for (name, place) in &call.save {
-                let Some(value) = read(place, &element, &response) else {
+                let Some(value) = read(place, &answer.element, &response) else {
                     return Err(trouble(&step, Outcome::Retry, format!("the answer does not show `{name}`")));
                 };
                 if name == "token" {
@@ -85,6 +83,33 @@ impl Engine {
             }
         }
         Ok(Entered { cookies: way.set.into_iter().map(|(_, line)| line).collect(), token: way.token })
+    }
+
+    /// Runs `[[leave]]` against the app at `at`.
+    pub(super) async fn leave_at(&self, context: Context<'_>, at: &Url, token: &SecretString) -> Result<Outcome, Trouble> {
+        if !self.model.can(&Verb::Leave) {
+            return Err(trouble("leave", Outcome::Unsupported, "the connector knows no `leave`"));
+        }
+        let mut names = self.names_for(context);
+        names.own.insert("secret".to_owned(), Value::from(token.expose_secret()));
+        let mut outcome = Outcome::Unchanged;
+        for call in self.verb(&Verb::Leave) {
+            let step = format!("leave/{}", call.name);
+            if !applies(&step, call, &names)? {
+                continue;
+            }
+            let response = self.at_the_app(&step, call, &names, at, &Way::default()).await?;
+            // RFC 9110 15.5.2: the app does not accept the token, and nothing else was shown. Then there is none to give back.
+            if response.status == http::StatusCode::UNAUTHORIZED {
+                return Ok(Outcome::Unchanged);
+            }
+            let (answer, _) = Answer::of(call, &response, self.clock.now());
+            if !classify::is_success(answer.outcome) {
+                return Err(answer.trouble(&step));
+            }
+            outcome = answer.outcome;
+        }
+        Ok(outcome)
     }
 
     async fn at_the_app(&self, step: &str, call: &Call, names: &Names<'_>, at: &Url, way: &Way) -> Result<OutboundResponse, Trouble> {

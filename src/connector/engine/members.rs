@@ -36,6 +36,19 @@ pub(super) struct Change<'a> {
     pub(super) remove: &'a [&'a str],
 }
 
+/// What becomes of granting a membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The app has the group, role or organisation.
+    There,
+    /// It has not, and granting makes it there.
+    Made,
+    /// It has not, and granting comes to nothing.
+    Lacking,
+    /// The app cannot be asked.
+    Unknown,
+}
+
 impl Engine {
     /// Lists of memberships that do not stand in the account itself, and names of those that stand there by id.
     pub(super) async fn add_memberships(&self, account: &mut Account) -> Result<(), Trouble> {
@@ -316,6 +329,31 @@ impl Engine {
         Ok(Value::Object(out))
     }
 
+    /// What becomes of granting a membership called `name`: whether the app has it, or would be made to have it. Only reads.
+    ///
+    /// # Errors
+    /// As for [`Connector::probe`](crate::connector::Connector::probe).
+    pub async fn standing(&self, kind: &str, name: &str) -> Result<Standing, Trouble> {
+        if !self.model.can(&Verb::Resolve(kind.to_owned())) {
+            return Ok(Standing::Unknown);
+        }
+        let mut names = self.names();
+        names.set("member", "name", Value::from(name));
+        self.state.resolved.forget(kind, name);
+        if self.resolve(kind, name, &mut names, false).await?.is_some() {
+            return Ok(Standing::There);
+        }
+        Ok(if self.would_make(kind, &names) { Standing::Made } else { Standing::Lacking })
+    }
+
+    fn would_make(&self, kind: &str, names: &Names<'_>) -> bool {
+        let makes = |call: &crate::connector::model::Call| {
+            let holds = call.condition.as_ref().is_none_or(|condition| matches!(condition.holds(names), Ok(true)));
+            call.effect != crate::connector::model::Effect::Read && holds
+        };
+        self.verb(&Verb::Resolve(kind.to_owned())).iter().any(makes)
+    }
+
     /// Whether `role` is there, or would be made.
     pub(super) async fn has_role(&self, role: &str) -> Result<bool, Trouble> {
         if !self.model.roles.is_empty() {
@@ -332,11 +370,7 @@ impl Engine {
         if self.resolve(kind, role, &mut names, false).await?.is_some() {
             return Ok(true);
         }
-        let makes = |call: &crate::connector::model::Call| {
-            let holds = call.condition.as_ref().is_none_or(|condition| matches!(condition.holds(&names), Ok(true)));
-            call.effect != crate::connector::model::Effect::Read && holds
-        };
-        Ok(self.verb(&Verb::Resolve(kind.clone())).iter().any(makes))
+        Ok(self.would_make(kind, &names))
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) struct Authority<'a> {
     pub(super) id: u64,
 }
 
-/// A request for `call`, `extra` query parameters (paging) included. `in_body` are the names of the body: those of the rest, and perhaps a password.
+/// A request for `call`, `extra` parameters (paging) included: in the query, or in the body where the call says so. `in_body` are the names of the body: those of the rest, and perhaps a password.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing, and run.rs is the only caller")]
 pub(super) fn build(
     step: &str,
@@ -82,7 +82,11 @@ pub(super) fn build(
             query.push((name.clone(), plain(value).map_err(|error| wrong("query", &error))?));
         }
     }
-    query.extend(extra.iter().cloned());
+    let in_body_paged = call.paginate.as_ref().is_some_and(|paginate| paginate.in_body);
+    match call.paginate.as_ref().and_then(|paginate| paginate.rison.as_deref()) {
+        Some(object) => within_rison(&mut query, object, extra).map_err(&refuse)?,
+        None => query.extend(extra.iter().filter(|_| !in_body_paged).cloned()),
+    }
     let url = below(base, &path, &query).ok_or_else(|| refuse("the address would leave its place".to_owned()))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, value(&http.accept).map_err(&refuse)?);
@@ -97,7 +101,7 @@ pub(super) fn build(
             Err(error) => return Err(wrong("header", &error)),
         }
     }
-    let (body, kind) = body::encode(call, in_body, http, authority).map_err(|error| wrong("body", &error))?;
+    let (body, kind) = body::encode(call, in_body, http, authority, extra).map_err(|error| wrong("body", &error))?;
     if let Some(kind) = kind {
         headers.insert(header::CONTENT_TYPE, value(&kind).map_err(&refuse)?);
     }
@@ -149,6 +153,21 @@ fn segment(value: &Value) -> Result<String, EvalError> {
     Ok(utf8_percent_encode(&text, VALUE).to_string())
 }
 
+/// Puts the parameters of a page into the Rison object that is the value of `name`.
+fn within_rison(query: &mut Vec<(String, String)>, name: &str, extra: &[(String, String)]) -> Result<(), String> {
+    // A mark of a page may come from a record: numbers and nothing else.
+    if extra.iter().any(|(_, value)| value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err("the place in the list is none".to_owned());
+    }
+    let at = query.iter().position(|(known, _)| known == name);
+    let known = at.map_or_else(|| "()".to_owned(), |at| query.remove(at).1);
+    let inner = known.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).ok_or_else(|| format!("query: `{name}` is no object of Rison"))?;
+    let members = std::iter::once(inner.to_owned()).chain(extra.iter().map(|(key, value)| format!("{key}:{value}")));
+    let members: Vec<String> = members.filter(|member| !member.is_empty()).collect();
+    query.push((name.to_owned(), format!("({})", members.join(","))));
+    Ok(())
+}
+
 /// `path` below `base`; `None` when it would come out elsewhere (`..` as a value) or not as written.
 pub(super) fn below(base: &Url, path: &str, query: &[(String, String)]) -> Option<Url> {
     let climbs = |part: &str| matches!(percent_decode_str(part).collect::<Vec<u8>>().as_slice(), b"." | b"..");
@@ -167,8 +186,23 @@ pub(super) fn below(base: &Url, path: &str, query: &[(String, String)]) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use super::below;
+    use super::{below, within_rison};
     use url::Url;
+
+    #[test]
+    fn a_page_is_asked_for_within_the_object_and_changes_nothing_else_of_it() {
+        let check = |written: Option<&str>, size: &str, expected: Option<&str>| {
+            let mut query: Vec<(String, String)> = written.map(|text| ("q".to_owned(), text.to_owned())).into_iter().collect();
+            let extra = [("page".to_owned(), "2".to_owned()), ("page_size".to_owned(), size.to_owned())];
+            let done = within_rison(&mut query, "q", &extra);
+            assert_eq!(done.ok().map(|()| query), expected.map(|text| vec![("q".to_owned(), text.to_owned())]), "{written:?} {size}");
+        };
+        check(Some("!(a)"), "100", None);
+        check(Some("(a:b)"), "1),x:!t,(", None);
+        check(Some("(a:b)"), "", None);
+        check(None, "100", Some("(page:2,page_size:100)"));
+        check(Some("(a:'x)')"), "100", Some("(a:'x)',page:2,page_size:100)"));
+    }
 
     #[test]
     fn an_address_never_leaves_the_admin_base() {

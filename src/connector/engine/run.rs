@@ -3,6 +3,7 @@
 use super::request::{Authority, Names, build};
 use super::session::SignedIn;
 use super::{Engine, classify, paginate, select};
+use crate::clock::Timestamp;
 use crate::connector::model::{Call, Effect, Paginate, Pointer};
 use crate::connector::{Outcome, Trouble};
 use crate::entropy::Entropy;
@@ -29,6 +30,27 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Of what was sent for `call`, and the whole of its body.
+    pub(super) fn of(call: &Call, response: &OutboundResponse, now: Timestamp) -> (Self, Value) {
+        let verdict = classify::classify(call, response);
+        let whole = verdict.json.unwrap_or(Value::Null);
+        let answer = Self {
+            outcome: verdict.outcome,
+            element: call.at.first(&whole).cloned().unwrap_or(Value::Null),
+            elements: Vec::new(),
+            retry_after_ms: classify::retry_after_ms(&response.headers, now),
+            status: response.status.as_u16(),
+            headers: response.headers.clone(),
+            reason: verdict.reason,
+        };
+        (answer, whole)
+    }
+
+    /// Leaves its outcome where later steps ask for it.
+    pub(super) fn note(&self, call: &Call, names: &mut Names<'_>) {
+        names.set("outcome", &call.name, Value::from(format!("{:?}", self.outcome).to_ascii_lowercase()));
+    }
+
     /// As trouble, for an outcome that ends the verb badly.
     pub(super) fn trouble(&self, step: &str) -> Trouble {
         Trouble {
@@ -46,16 +68,21 @@ pub(super) fn trouble(step: &str, outcome: Outcome, detail: impl Into<String>) -
     Trouble { step: step.to_owned(), outcome, retry_after_ms: None, status: None, detail: detail.into() }
 }
 
+/// Whether the `if` of a step holds.
+pub(super) fn applies(step: &str, call: &Call, names: &Names<'_>) -> Result<bool, Trouble> {
+    match call.condition.as_ref().map_or(Ok(true), |condition| condition.holds(names)) {
+        Ok(holds) => Ok(holds),
+        Err(EvalError::Absent(_)) => Ok(false),
+        Err(error @ EvalError::Type(_)) => Err(trouble(step, Outcome::Invalid, format!("if: {error}"))),
+    }
+}
+
 impl Engine {
     /// Runs one step of `verb`; `None` when its `if` does not hold.
     pub(super) async fn run(&self, verb: &str, call: &Call, names: &mut Names<'_>) -> Result<Option<Answer>, Trouble> {
         let step = format!("{verb}/{}", call.name);
-        if let Some(condition) = &call.condition {
-            match condition.holds(names) {
-                Ok(true) => {}
-                Ok(false) | Err(EvalError::Absent(_)) => return Ok(None),
-                Err(error @ EvalError::Type(_)) => return Err(trouble(&step, Outcome::Invalid, format!("if: {error}"))),
-            }
+        if !applies(&step, call, names)? {
+            return Ok(None);
         }
         self.admit(&step).await?;
         if call.select.is_some() && self.has_pre_steps() {
@@ -82,7 +109,7 @@ impl Engine {
                 }
             }
         }
-        names.set("outcome", &call.name, Value::from(format!("{:?}", answer.outcome).to_ascii_lowercase()));
+        answer.note(call, names);
         Ok(Some(answer))
     }
 
@@ -209,24 +236,14 @@ impl Engine {
         loop {
             let signed_in = self.signed_in(stale).await?;
             let response = self.sent(step, call, names, extra, address.as_ref(), &signed_in).await?;
-            let verdict = classify::classify(call, &response);
-            if verdict.outcome == Outcome::Reauth && stale.is_none() && self.has_pre_steps() {
+            let (answer, whole) = Answer::of(call, &response, self.clock.now());
+            if answer.outcome == Outcome::Reauth && stale.is_none() && self.has_pre_steps() {
                 stale = Some(signed_in.generation);
                 continue;
             }
-            if verdict.outcome == Outcome::Reauth {
+            if answer.outcome == Outcome::Reauth {
                 self.quarantine(step);
             }
-            let whole = verdict.json.unwrap_or(Value::Null);
-            let answer = Answer {
-                outcome: verdict.outcome,
-                element: call.at.first(&whole).cloned().unwrap_or(Value::Null),
-                elements: Vec::new(),
-                retry_after_ms: classify::retry_after_ms(&response.headers, self.clock.now()),
-                status: response.status.as_u16(),
-                headers: response.headers,
-                reason: verdict.reason,
-            };
             return Ok((answer, whole));
         }
     }

@@ -47,13 +47,20 @@ fn is_same(same: SameAs, identity: &IdentityFacts, a: &str, b: &str) -> bool {
 /// The first place that shows something, through the map.
 pub(super) fn extract(extract: &Extract, element: &Value, headers: &HeaderMap) -> Option<Value> {
     let found = extract.from.iter().find_map(|place| match place {
-        Place::Json(pointer) => pointer.first(element).filter(|value| crate::expr::is_set(value)).cloned(),
+        Place::Json(pointer) => shown(extract, pointer, element).cloned(),
         Place::Header(name) => headers.get(name).and_then(|value| value.to_str().ok()).map(Value::from),
         Place::LocationSegment => location_segment(headers).map(Value::from),
         // Only pre-steps read these, from the whole answer: `session.rs`.
         Place::Html(_) | Place::Cookie(_) => None,
     })?;
     mapped(extract, found)
+}
+
+/// What stands there; of several (`*`) the first that `match` and `map` know.
+fn shown<'v>(extract: &Extract, pointer: &Pointer, element: &'v Value) -> Option<&'v Value> {
+    let all = pointer.all(element);
+    let known = all.iter().find(|value| all.len() > 1 && crate::expr::is_set(value) && mapped(extract, (**value).clone()).is_some());
+    known.or_else(|| all.first()).copied().filter(|value| crate::expr::is_set(value))
 }
 
 /// Through `match` and `map`.

@@ -5,13 +5,12 @@
 
 use super::jar::{self, Jar};
 use super::request::{Authority, Names, build};
-use super::run::trouble;
+use super::run::{Answer, applies, trouble};
 use super::{Engine, classify, html, select};
 use crate::clock::Timestamp;
 use crate::connector::gate::Lane;
 use crate::connector::model::{Call, Extract, Place, Verb, plain};
 use crate::connector::{Outcome, Trouble};
-use crate::expr::EvalError;
 use crate::outbound::OutboundResponse;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
@@ -80,29 +79,21 @@ impl Engine {
         for call in self.verb(verb) {
             names.own.insert("session".to_owned(), Value::Object(into.values.clone()));
             let step = format!("{word}/{}", call.name);
-            if let Some(condition) = &call.condition {
-                match condition.holds(&names) {
-                    Ok(true) => {}
-                    Ok(false) | Err(EvalError::Absent(_)) => continue,
-                    Err(error @ EvalError::Type(_)) => return Err(trouble(&step, Outcome::Invalid, format!("if: {error}"))),
-                }
+            if !applies(&step, call, &names)? {
+                continue;
             }
             let response = self.pre_step(&step, call, &names, into).await?;
             into.note(&response);
-            let verdict = classify::classify(call, &response);
-            names.set("outcome", &call.name, Value::from(format!("{:?}", verdict.outcome).to_ascii_lowercase()));
-            if !classify::is_success(verdict.outcome) && !call.go_on.contains(&verdict.outcome) {
-                if verdict.outcome == Outcome::Reauth {
+            let (answer, _) = Answer::of(call, &response, self.clock.now());
+            answer.note(call, &mut names);
+            if !classify::is_success(answer.outcome) && !call.go_on.contains(&answer.outcome) {
+                if answer.outcome == Outcome::Reauth {
                     self.quarantine(&step);
                 }
-                let status = Some(response.status.as_u16());
-                let retry_after_ms = classify::retry_after_ms(&response.headers, self.clock.now());
-                return Err(Trouble { retry_after_ms, status, ..trouble(&step, verdict.outcome, verdict.reason) });
+                return Err(answer.trouble(&step));
             }
-            let body = verdict.json.unwrap_or(Value::Null);
-            let element = call.at.first(&body).cloned().unwrap_or(Value::Null);
             for (name, place) in &call.save {
-                let Some(value) = read(place, &element, &response) else {
+                let Some(value) = read(place, &answer.element, &response) else {
                     if name == "expires_in" {
                         continue;
                     }

@@ -82,7 +82,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
     query.extend(pairs(reader, table, "query", env));
     let mut classify = defaults.classify.clone();
     if let Some(entry) = table.get("classify") {
-        classify.extend(reader.list(&entry.node).iter().filter_map(|one| rule(reader, one, effect)));
+        classify.extend(reader.list(&entry.node).iter().filter_map(|one| rule_in(reader, one, effect, expect)));
     }
     if classify.len() == defaults.classify.len() {
         reader.error_help("missing-key", &node.span, "a step must `classify` its answers", "classify = [{ status = 200, outcome = \"found\" }]");
@@ -93,6 +93,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         reader.error_help("missing-key", &node.span, "a lookup must say what it takes for an exact match: `select`", help);
     }
     let body = if expect == Expect::Create { body::parse(reader, table, &body::with_random(env)) } else { body::parse(reader, table, env) };
+    let paginate = table.get("paginate").and_then(|entry| paging::paginate(reader, &entry.node, &body));
     let save = saves(reader, table);
     if let Some(entry) = table.get("save").filter(|_| expect != Expect::PreStep && save.iter().any(|(_, extract)| of_a_page(extract))) {
         reader.error("unknown-value", &entry.node.span, "only the steps of a pre-step (`[[session]]`, `[[token]]`) read pages and cookies");
@@ -114,7 +115,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         select,
         at: reader.pointer_at(table, "at").unwrap_or(Pointer(Vec::new())),
         save,
-        paginate: table.get("paginate").and_then(|entry| paging::paginate(reader, &entry.node)),
+        paginate,
         any_body: any_body(reader, table),
         then_get: table.get("then").and_then(|entry| reader.choice(&entry.node, &[("get", true)])).unwrap_or(false),
         cache_ms: if expect == Expect::Resolve { Some(cache(reader, table)).filter(|ms| *ms > 0) } else { None },
@@ -315,6 +316,10 @@ pub(super) fn each(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<Ea
 }
 
 pub(super) fn rule(reader: &mut Reader<'_>, node: &Node, effect: Effect) -> Option<Rule> {
+    rule_in(reader, node, effect, Expect::Any)
+}
+
+fn rule_in(reader: &mut Reader<'_>, node: &Node, effect: Effect, expect: Expect) -> Option<Rule> {
     let table = reader.table(node)?;
     reader.keys(table, "a line of `classify`", &["status", "json", "body", "headers", "outcome", "reason"]);
     let status = table.get("status").map(|entry| reader.statuses(&entry.node)).unwrap_or_default();
@@ -329,7 +334,9 @@ pub(super) fn rule(reader: &mut Reader<'_>, node: &Node, effect: Effect) -> Opti
         return None;
     };
     let outcome = reader.choice(&entry.node, &OUTCOMES)?;
-    if let Err(why) = fits(effect, &status, outcome) {
+    // An app may be asked whether a name is free before an account is made under it.
+    let asks_whether_free = expect == Expect::Create && outcome == Outcome::Exists;
+    if let Err(why) = if asks_whether_free { Ok(()) } else { fits(effect, &status, outcome) } {
         reader.error("outcome", &entry.node.span, why);
     }
     Some(Rule { status, json, body, headers, outcome, reason: reader.text_at(table, "reason") })

@@ -53,6 +53,7 @@ impl fmt::Display for Verb {
             Self::RevokeSessions => f.write_str("revoke_sessions"),
             Self::SetPassword => f.write_str("set_password"),
             Self::Enter => f.write_str("enter"),
+            Self::Leave => f.write_str("leave"),
         }
     }
 }

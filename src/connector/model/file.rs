@@ -15,7 +15,7 @@ use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-const TOP: [&str; 39] = [
+const TOP: [&str; 40] = [
     "connector",
     "version",
     "summary",
@@ -55,6 +55,7 @@ const TOP: [&str; 39] = [
     "revoke_sessions",
     "set_password",
     "enter",
+    "leave",
 ];
 
 pub(super) fn parse(file: &SourceFile) -> (Option<Model>, Vec<Problem>) {
@@ -542,7 +543,8 @@ fn env(model: &Model, verb: &Verb, kinds: &[String]) -> Env {
         | Verb::List
         | Verb::Members(_, MemberVerb::List)
         | Verb::RevokeSessions => env,
-        Verb::SetPassword | Verb::Enter => env.with("secret", Type::Text, false),
+        Verb::Enter => env.with("secret", Type::Text, false).with("device", Type::Text, false),
+        Verb::SetPassword | Verb::Leave => env.with("secret", Type::Text, false),
     }
 }
 
@@ -587,6 +589,7 @@ fn verbs(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
         ("revoke_sessions", Verb::RevokeSessions),
         ("set_password", Verb::SetPassword),
         ("enter", Verb::Enter),
+        ("leave", Verb::Leave),
     ];
     for (key, verb) in simple {
         if let Some(entry) = table.get(key) {
@@ -632,7 +635,7 @@ const fn expected(verb: &Verb) -> Expect {
         Verb::Update | Verb::Rename | Verb::Enable | Verb::Disable | Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set) => {
             Expect::Change
         }
-        Verb::Delete | Verb::RevokeSessions => Expect::Any,
+        Verb::Delete | Verb::RevokeSessions | Verb::Leave => Expect::Any,
         Verb::SetPassword => Expect::Change,
     }
 }

@@ -58,12 +58,13 @@ fn own_find(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnFind> 
     };
     let exact = condition.is_some();
     let filter = condition.map_or_else(|| Filter::Equal(Vec::new(), super::SameAs::Login), Filter::When);
+    let body = body::parse(reader, table, env);
     let call = Call {
         headers: call::headers(reader, table, env),
-        body: body::parse(reader, table, env),
         classify,
         select: Some(Select { items: list, filter }),
-        paginate: table.get("paginate").and_then(|entry| paging::paginate(reader, &entry.node)),
+        paginate: table.get("paginate").and_then(|entry| paging::paginate(reader, &entry.node, &body)),
+        body,
         any_body: call::any_body(reader, table),
         ..bare("find", method, path, query)
     };

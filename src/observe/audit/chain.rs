@@ -5,10 +5,11 @@
 //! change a line, leave one out or put one in between unseen (CWE-778, and why a plain hash would not do: whoever changes a line computes the rest anew).
 //!
 //! When the file is moved away, the next line opens a new one, which begins with the last hash of the old: so files follow each other as lines do. It runs on the
-//! writer's thread, so that lines that found no room break nothing.
+//! writer's thread, so that lines that found no room break nothing. Where the file ends is written down elsewhere after each line (`end.rs`): when it ends before that at
+//! the next start, the next line follows the one that is missing, and so the file itself tells for ever.
 
+use super::end::{EndRecord, EndWriter, Found};
 use crate::state::seal::Sealer;
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -57,13 +58,8 @@ impl ChainKey {
         self.hash(link.covered) == link.hash
     }
 
-    fn hash(&self, covered: &str) -> String {
-        let mac = self.0.lookup("audit chain", &[covered]);
-        mac.iter().fold(String::with_capacity(DIGITS), |mut out, byte| {
-            // Writing to a String cannot fail.
-            write!(out, "{byte:02x}").unwrap_or_default();
-            out
-        })
+    pub(super) fn hash(&self, covered: &str) -> String {
+        hex::encode(self.0.lookup("audit chain", &[covered]))
     }
 }
 
@@ -92,23 +88,37 @@ pub(super) struct Chained {
     last: String,
     /// Whether what was written last did not get there whole.
     torn: bool,
+    /// How many lines the file has.
+    lines: u64,
+    /// How many bytes it had when it was written last.
+    bytes: u64,
+    end: Option<EndWriter>,
+    /// Whether the record could not be written the last time.
+    unrecorded: bool,
 }
 
 impl Chained {
-    /// Opens the file to append to it, readable by its owner only; goes on where its last line, or the last of the file that was moved away, ends.
+    /// Opens the file to append to it, readable by its owner only; goes on where its last line, or the last of the file that was moved away, ends; or, by the record,
+    /// where it ended when it was written last. Also what it is found to be.
     ///
     /// # Errors
     /// The operating system's.
-    pub(super) fn open(path: &Path, key: ChainKey) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, key: ChainKey, record: Option<&EndRecord>) -> io::Result<(Self, Found)> {
+        let ended = record.map(EndRecord::read);
+        let is = ended.as_ref().map_or(Ok(Found::Whole), |ended| super::end::found(path, ended))?;
         let mut file = appended(path)?;
         let (last, torn) = end(&mut file)?;
-        let last = match last {
-            Some(last) => last,
-            None if file.metadata()?.len() == 0 => before(path).unwrap_or_else(|| BEGINNING.to_owned()),
+        let bytes = file.metadata()?.len();
+        let last = match (&is, last) {
+            (Found::Cut { last, .. } | Found::Gone { last, .. }, _) => last.clone(),
+            (_, Some(last)) => last,
+            (_, None) if bytes == 0 => newest_beside(path).map_or_else(|| BEGINNING.to_owned(), |(_, last)| last),
             // Lines of before there was a chain: it begins after them.
-            None => BEGINNING.to_owned(),
+            (_, None) => BEGINNING.to_owned(),
         };
-        Ok(Self { path: path.to_owned(), file, key, last, torn })
+        let lines = if record.is_some() { super::end::counted(File::open(path)?, None)?.links } else { 0 };
+        let end = record.map(EndRecord::writer).transpose()?;
+        Ok((Self { path: path.to_owned(), file, key, last, torn, lines, bytes, end, unrecorded: false }, is))
     }
 
     /// Writes one event, which is JSON and ends its line.
@@ -118,7 +128,7 @@ impl Chained {
     pub(super) fn write(&mut self, event: &[u8]) -> io::Result<()> {
         if self.was_moved()? {
             self.file = appended(&self.path)?;
-            self.torn = false;
+            (self.torn, self.lines, self.bytes) = (false, 0, 0);
         }
         let event = std::str::from_utf8(event).map_err(io::Error::other)?;
         let (line, hash) = self.key.link(event, &self.last);
@@ -130,12 +140,29 @@ impl Chained {
         self.file.write_all(line.as_bytes())?;
         self.torn = false;
         self.last = hash;
+        self.lines += 1;
+        self.bytes = self.file.metadata()?.len();
+        self.record();
         Ok(())
     }
 
+    /// The line is there, whatever becomes of the record: that is said once.
+    fn record(&mut self) {
+        let Some(Err(error)) = self.end.as_ref().map(|end| end.write(self.lines, &self.last)) else {
+            self.unrecorded = false;
+            return;
+        };
+        if !std::mem::replace(&mut self.unrecorded, true) {
+            tracing::error!(%error, "where the audit file ends cannot be written down: that lines are cut off will not be seen");
+        }
+    }
+
     /// Whether the name leads elsewhere by now, as after `logrotate`; what copies and cuts the file (`copytruncate`) leaves it where it is.
-    fn was_moved(&self) -> io::Result<bool> {
+    fn was_moved(&mut self) -> io::Result<bool> {
         let ours = self.file.metadata()?;
+        if ours.len() < self.bytes {
+            self.lines = super::end::counted(File::open(&self.path)?, None)?.links;
+        }
         match fs::metadata(&self.path) {
             Ok(there) => Ok((there.dev(), there.ino()) != (ours.dev(), ours.ino())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
@@ -160,8 +187,8 @@ fn end(file: &mut File) -> io::Result<(Option<String>, bool)> {
     Ok((last, torn))
 }
 
-/// The last hash of the newest file that stands beside `path` under its name and an ending of its own: `audit.jsonl.1`, `audit.jsonl-20261122`.
-fn before(path: &Path) -> Option<String> {
+/// The newest file that stands beside `path` under its name and an ending of its own (`audit.jsonl.1`, `audit.jsonl-20261122`), with its last hash.
+pub(super) fn newest_beside(path: &Path) -> Option<(PathBuf, String)> {
     let (folder, name) = (path.parent().unwrap_or(Path::new(".")), path.file_name()?.to_str()?);
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let is_older = |entry: &fs::DirEntry| {
@@ -174,17 +201,20 @@ fn before(path: &Path) -> Option<String> {
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .collect();
     older.sort();
-    let mut file = File::open(older.pop()?.1).ok()?;
-    end(&mut file).ok()?.0
+    let newest = older.pop()?.1;
+    let last = end(&mut File::open(&newest).ok()?).ok()?.0?;
+    Some((newest, last))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{BEGINNING, ChainKey, Chained, Link};
     use crate::entropy::OsEntropy;
+    use crate::observe::audit::end::{End, EndRecord, Found};
     use crate::state::seal::Sealer;
     use secrecy::SecretString;
     use std::fs;
+    use std::path::Path;
     use std::sync::Arc;
 
     fn key(text: &str) -> ChainKey {
@@ -230,11 +260,11 @@ mod tests {
     fn a_file_goes_on_where_it_ended_also_after_it_was_moved_away() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
-        let mut file = Chained::open(&path, ours()).unwrap();
+        let mut file = Chained::open(&path, ours(), None).unwrap().0;
         file.write(b"{\"n\":1}\n").unwrap();
         file.write(b"{\"n\":2}\n").unwrap();
         drop(file);
-        let mut file = Chained::open(&path, ours()).unwrap();
+        let mut file = Chained::open(&path, ours(), None).unwrap().0;
         file.write(b"{\"n\":3}\n").unwrap();
         let old = folder.path().join("audit.jsonl.1");
         fs::rename(&path, &old).unwrap();
@@ -246,7 +276,7 @@ mod tests {
         // Moved while nobody wrote.
         drop(file);
         fs::rename(&path, folder.path().join("audit.jsonl.2")).unwrap();
-        let mut file = Chained::open(&path, ours()).unwrap();
+        let mut file = Chained::open(&path, ours(), None).unwrap().0;
         file.write(b"{\"n\":5}\n").unwrap();
         assert_eq!(links(&fs::read_to_string(&path).unwrap())[0].0, after[0].1);
         // Cut to nothing in its place.
@@ -256,17 +286,124 @@ mod tests {
         assert_eq!(links(&fs::read_to_string(&path).unwrap())[0].0, last);
     }
 
+    /// What an audit file is found to be at a start, after `change` was done to a file of five lines; and whether the next line follows the last that was written.
+    fn found_after(change: impl FnOnce(&Path, &Path)) -> (Found, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, store) = (folder.path().join("audit.jsonl"), folder.path().join("v.db"));
+        let record = EndRecord::beside(&store, &path, ours());
+        let (mut file, is) = Chained::open(&path, ours(), Some(&record)).unwrap();
+        assert_eq!(is, Found::Whole);
+        for n in 0..5 {
+            file.write(format!("{{\"n\":{n}}}\n").as_bytes()).unwrap();
+        }
+        drop(file);
+        let last = links(&fs::read_to_string(&path).unwrap())[4].1.clone();
+        assert_eq!(record.read().unwrap(), End { lines: 5, hash: last.clone() });
+        let of_record =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).find(|path| path != &folder.path().join("audit.jsonl"));
+        change(&path, &of_record.unwrap());
+        let (mut file, is) = Chained::open(&path, ours(), Some(&record)).unwrap();
+        file.write(b"{\"n\":5}\n").unwrap();
+        let follows = links(&fs::read_to_string(&path).unwrap()).last().unwrap().0 == last;
+        let (_, again) = Chained::open(&path, ours(), Some(&record)).unwrap();
+        assert_eq!(again, Found::Whole, "told once");
+        (is, follows)
+    }
+
+    fn without_last(path: &Path, lines: usize) {
+        let text = fs::read_to_string(path).unwrap();
+        let kept: String = text.lines().take(5 - lines).map(|line| format!("{line}\n")).collect();
+        fs::write(path, kept).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_told_from_one_that_was_moved() {
+        assert_eq!(found_after(|_, _| {}), (Found::Whole, true));
+        for lines in [1, 4] {
+            let (found, follows) = found_after(|path, _| without_last(path, lines));
+            let there = 5 - u64::try_from(lines).unwrap();
+            assert!(matches!(found, Found::Cut { written: 5, there: found, .. } if found == there) && follows, "{found:?}");
+        }
+        // Moved away, with the new one made already or not, or copied and cut in its place.
+        let (found, follows) = found_after(|path, _| fs::rename(path, path.with_extension("jsonl.1")).unwrap());
+        assert!(matches!(&found, Found::Moved { to } if to.ends_with("audit.jsonl.1")) && follows, "{found:?}");
+        let (found, follows) = found_after(|path, _| {
+            fs::copy(path, path.with_extension("jsonl-20261122")).unwrap();
+            fs::write(path, b"").unwrap();
+        });
+        assert!(matches!(&found, Found::Moved { to } if to.ends_with("audit.jsonl-20261122")) && follows, "{found:?}");
+        // Gone, with one beside it that ends before; or all of it in its place.
+        let gone = |found: &Found| matches!(found, Found::Gone { written: 5, .. });
+        let (found, follows) = found_after(|path, _| {
+            without_last(path, 2);
+            fs::rename(path, path.with_extension("jsonl.1")).unwrap();
+        });
+        assert!(gone(&found) && follows, "{found:?}");
+        let (found, follows) = found_after(|path, _| fs::write(path, b"").unwrap());
+        assert!(gone(&found) && follows, "{found:?}");
+        let (found, follows) = found_after(|path, _| fs::remove_file(path).unwrap());
+        assert!(gone(&found) && follows, "{found:?}");
+        // The record is gone, or somebody wrote one.
+        for text in [None, Some("00000000000000000003 ab cd\n"), Some("")] {
+            let (found, _) = found_after(|path, record| {
+                without_last(path, 2);
+                text.map_or_else(|| fs::remove_file(record), |text| fs::write(record, text)).unwrap();
+            });
+            assert!(matches!(&found, Found::Unknown { why } if why.contains("record")), "{found:?}");
+        }
+        // One of an earlier moment, with the file as it is: killed between a line and its record.
+        let mut early = None;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, store) = (folder.path().join("a"), folder.path().join("v.db"));
+        let record = EndRecord::beside(&store, &path, ours());
+        let (mut file, _) = Chained::open(&path, ours(), Some(&record)).unwrap();
+        for n in 0..3 {
+            file.write(b"{}\n").unwrap();
+            early = early.or_else(|| (n == 1).then(|| record.read().unwrap()));
+        }
+        record.writer().unwrap().write(2, &early.unwrap().hash).unwrap();
+        drop(file);
+        let (mut file, found) = Chained::open(&path, ours(), Some(&record)).unwrap();
+        file.write(b"{}\n").unwrap();
+        assert_eq!((found, record.read().unwrap().lines), (Found::Whole, 4));
+        assert!(links(&fs::read_to_string(&path).unwrap()).windows(2).all(|two| two[1].0 == two[0].1));
+    }
+
+    #[test]
+    fn the_record_follows_a_file_that_is_moved_or_cut_while_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, store) = (folder.path().join("audit.jsonl"), folder.path().join("v.db"));
+        let record = EndRecord::beside(&store, &path, ours());
+        let (mut file, _) = Chained::open(&path, ours(), Some(&record)).unwrap();
+        let mut write = |lines: u64| {
+            file.write(b"{}\n").unwrap();
+            assert_eq!(record.read().unwrap().lines, lines);
+        };
+        write(1);
+        write(2);
+        fs::rename(&path, folder.path().join("audit.jsonl.1")).unwrap();
+        write(1);
+        write(2);
+        fs::write(&path, b"").unwrap();
+        write(1);
+        // However its path is written.
+        let same = EndRecord::beside(&store, &folder.path().join(".").join("audit.jsonl"), ours());
+        assert_eq!(same.read().unwrap(), record.read().unwrap());
+        assert!(EndRecord::beside(&store, &folder.path().join("other"), ours()).read().is_err());
+        assert!(EndRecord::beside(&store, &path, key("another key for tests that is long enough")).read().is_err());
+    }
+
     #[test]
     fn half_a_line_is_left_behind_and_lines_of_before_are_too() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         fs::write(&path, "{\"old\":true}\n").unwrap();
-        let mut file = Chained::open(&path, ours()).unwrap();
+        let mut file = Chained::open(&path, ours(), None).unwrap().0;
         file.write(b"{\"n\":1}\n").unwrap();
         drop(file);
         let whole = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{whole}{{\"n\":2,\"ac")).unwrap();
-        let mut file = Chained::open(&path, ours()).unwrap();
+        let mut file = Chained::open(&path, ours(), None).unwrap().0;
         file.write(b"{\"n\":3}\n").unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();

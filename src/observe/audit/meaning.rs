@@ -154,11 +154,13 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         // A token is a script's sign-in.
         "login.failed" | "token.refused" => of(Authentication, LOGON, &["authentication"], &["start"], Failure, Low),
         "groups.looked_up" => of(Authentication, Other, &["authentication"], &["info"], Status::Other("Looked up"), Informational),
-        "logout" | "session.revoked" | "session.expired" => {
+        "logout" | "session.revoked" | "session.expired" | "signout.bridged" => {
             of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Success, Informational)
         }
         // The app did not know somebody whom we know.
         "signin.rejected" | "signin.failed" => of(Authentication, LOGON, &["authentication"], &["info"], Failure, Medium),
+        // A token of the app's that may still be good.
+        "signout.failed" => of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Failure, Medium),
         "access.denied" => of(HttpActivity, Method, &["web"], &["denied"], Failure, Low),
         // Accounts of an app that nobody here answers for: told, never touched.
         "accounts.listed" => of(AccountChange, Other, &["iam"], &["info"], Success, Informational),
@@ -187,7 +189,14 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         }
         "config.rejected" => of(EntityManagement, UPDATE, &["configuration"], &["change"], Failure, Medium),
         "config.loaded" | "key.rotated" => of(EntityManagement, UPDATE, &["configuration"], &["change"], Success, Informational),
-        "config.removed" => of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Success, Informational),
+        "config.removed" | "key.removed" => {
+            of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Success, Informational)
+        }
+        // Lines of this very log that are not there any more.
+        "audit.cut" => {
+            of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Status::Other("Found at the start"), Medium)
+        }
+        "audit.gone" => of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Status::Other("Found at the start"), Low),
         "admin.refused" => of(EntityManagement, UPDATE, &["configuration"], &["denied"], Failure, Low),
         _ if action.starts_with("admin.") => of(EntityManagement, UPDATE, &["configuration"], &["change"], Success, Informational),
         _ => return None,

@@ -7,7 +7,6 @@
 use super::fields::Fields;
 use crate::state::seal::Sealer;
 use serde_json::{Map, Value};
-use std::fmt::Write as _;
 
 /// Fields that say nothing of a person. Every other text is hashed: a field that somebody adds to an event is private until it is listed here.
 const PLAIN: &[&str] = &[
@@ -43,12 +42,7 @@ impl Pseudonyms {
     /// `h:` and 128 bits in hex of an HMAC-SHA-256.
     pub fn of(&self, value: &str) -> String {
         let mac = self.0.lookup("audit pseudonym", &[value]);
-        let mut out = "h:".to_owned();
-        for byte in mac.iter().take(16) {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "{byte:02x}");
-        }
-        out
+        format!("h:{}", hex::encode(mac.get(..16).unwrap_or_default()))
     }
 
     /// Hashes everything that may say who somebody is.

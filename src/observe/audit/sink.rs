@@ -4,6 +4,7 @@
 //! (RFC 5424), an entry of journald's native protocol. Apart because the layer knows events only. It runs on the writer's thread: it may block.
 
 use super::chain::{ChainKey, Chained};
+use super::end::{EndRecord, Found};
 use super::rfc3339;
 use crate::clock::Timestamp;
 use crate::config::AuditSink;
@@ -23,19 +24,19 @@ const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 /// Writes one frame.
 pub(super) type Writer = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
 
-/// Opens the sink; a file is appended to, made readable by its owner only, and its lines are a chain.
+/// Opens the sink; a file is appended to, made readable by its owner only, and its lines are a chain whose end is written down in `record`. Also what the file is found to be.
 ///
 /// # Errors
 /// The operating system's. Of a socket: nothing listens there.
-pub(super) fn open(sink: &AuditSink, key: &ChainKey) -> io::Result<(Writer, Frame)> {
+pub(super) fn open(sink: &AuditSink, key: &ChainKey, record: Option<&EndRecord>) -> io::Result<(Writer, Frame, Found)> {
     Ok(match sink {
-        AuditSink::Stdout => (Box::new(|line| io::stdout().lock().write_all(line)), Frame::Line),
+        AuditSink::Stdout => (Box::new(|line| io::stdout().lock().write_all(line)), Frame::Line, Found::Whole),
         AuditSink::File(path) => {
-            let mut file = Chained::open(path, key.clone())?;
-            (Box::new(move |line| file.write(line)), Frame::Line)
+            let (mut file, found) = Chained::open(path, key.clone(), record)?;
+            (Box::new(move |line| file.write(line)), Frame::Line, found)
         }
-        AuditSink::Syslog(path) => (datagrams(path)?, Frame::Syslog { host: hostname(), process: std::process::id() }),
-        AuditSink::Journald(path) => (datagrams(path)?, Frame::Journald),
+        AuditSink::Syslog(path) => (datagrams(path)?, Frame::Syslog { host: hostname(), process: std::process::id() }, Found::Whole),
+        AuditSink::Journald(path) => (datagrams(path)?, Frame::Journald, Found::Whole),
     })
 }
 
@@ -186,9 +187,9 @@ mod tests {
         let path = folder.path().join("log");
         for sink in [AuditSink::Syslog(path.clone()), AuditSink::Journald(path.clone())] {
             let key = ChainKey::new(Sealer::new(&"a key for tests that is long enough to be one".into(), Arc::new(OsEntropy::default())).unwrap());
-            assert!(open(&sink, &key).is_err(), "nothing listens");
+            assert!(open(&sink, &key, None).is_err(), "nothing listens");
             let daemon = UnixDatagram::bind(&path).unwrap();
-            let (mut write, _) = open(&sink, &key).unwrap();
+            let (mut write, ..) = open(&sink, &key, None).unwrap();
             let mut buffer = [0; 64];
             write(b"one").unwrap();
             assert_eq!(daemon.recv(&mut buffer).map(|len| buffer[..len].to_vec()).unwrap(), b"one");

@@ -1,9 +1,11 @@
 //! Whether an audit file is as it was written.
 //!
 //! Lives here: [`Verification`], which is fed lines in the order of their files and says which were changed, are missing or stand elsewhere. Pure but for the key's
-//! arithmetic; `vestibule audit verify` reads the files and prints what it says. What it cannot see is that lines are missing at the very end: nothing follows them.
+//! arithmetic; `vestibule audit verify` reads the files and prints what it says. Whether lines are missing at the very
+//! end, which nothing follows, the record of the end says (`end.rs`).
 
 use super::chain::{BEGINNING, ChainKey, Link};
+use super::end::Found;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -57,6 +59,9 @@ pub struct Verdict {
     pub from_the_beginning: bool,
     /// Hash of the last line: what the next file begins with.
     pub last: Option<String>,
+    /// What the file of `[audit]` is by the record of its end; `None`: it is not among those that were looked at.
+    #[serde(flatten)]
+    pub end: Option<Found>,
 }
 
 #[derive(Debug)]
@@ -130,7 +135,7 @@ impl Verification {
             findings.extend(found.map(|(problem, follows)| Finding { file: name(seen), line: seen.number, problem, follows }));
         }
         let last = before.map(|hash| format!("{hash:032x}"));
-        Verdict { lines: u64::try_from(self.lines.len()).unwrap_or(u64::MAX), findings, from_the_beginning, last }
+        Verdict { lines: u64::try_from(self.lines.len()).unwrap_or(u64::MAX), findings, from_the_beginning, last, end: None }
     }
 }
 
@@ -160,7 +165,7 @@ mod tests {
     fn lines(count: usize) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        let mut file = Chained::open(&path, ours()).unwrap();
+        let mut file = Chained::open(&path, ours(), None).unwrap().0;
         for n in 0..count {
             file.write(format!("{{\"n\":{n}}}\n").as_bytes()).unwrap();
         }

@@ -113,6 +113,11 @@ pub(super) fn jwt(reader: &mut Reader<'_>, tree: &Table, env: &Env, host: &str) 
     {
         reader.error("bad-value", &ttl.span, "jwt.ttl is from 1s to 5m", "a new token is made in time; a stolen one should die soon");
     }
+    let prefix = table.text("prefix").unwrap_or_default().to_owned();
+    if let Some(node) = table.node("prefix").filter(|_| !prefix.bytes().all(|byte| (b' '..=b'~').contains(&byte)) || prefix.starts_with(' ')) {
+        reader.error("bad-value", &node.span, "jwt.prefix is visible ASCII before the token", "such as \"Bearer \", with the space");
+    }
+    let secret = table.node("secret").and_then(|node| node.as_text()).and_then(|written| reader.secret(written));
     let mut claims = Vec::new();
     for entry in table.table("claims").map(|claims| claims.entries.as_slice()).unwrap_or_default() {
         if REGISTERED.contains(&entry.key.as_str()) {
@@ -120,7 +125,7 @@ pub(super) fn jwt(reader: &mut Reader<'_>, tree: &Table, env: &Env, host: &str) 
         }
         claims.push((entry.key.clone(), reader.first_of(&entry.node, env)));
     }
-    Some(Jwt { header, audience: table.text("audience").unwrap_or(host).to_owned(), ttl_ms, claims })
+    Some(Jwt { header, prefix, secret, audience: table.text("audience").unwrap_or(host).to_owned(), ttl_ms, claims })
 }
 
 /// Names that are one name to apps behind CGI or WSGI, where `X-User` and `X_User` both become `HTTP_X_USER`.

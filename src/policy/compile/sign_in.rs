@@ -3,7 +3,7 @@
 use super::entrance;
 use crate::connector::model::{Model, SignIn as Known, Verb, rejected_when};
 use crate::policy::landing::is_local;
-use crate::policy::sign_in::{Mode, Password, SignIn};
+use crate::policy::sign_in::{Mode, Password, ROTATE_MS, SignIn};
 use crate::policy::{CanonicalPath, Glob, Header, Jwt, Login, PathPattern, Provision};
 use crate::source::{Reader, Span, Table};
 
@@ -32,6 +32,7 @@ pub(super) fn sign_in(reader: &mut Reader<'_>, tree: &Table, beside: &Beside<'_>
         mode,
         login_url,
         password: password(reader, tree, table, mode, known),
+        rotate_ms: rotate(reader, table, mode),
         bound,
         script_cookies: table.texts("script_cookies").into_iter().map(Glob::new).collect(),
         logout_paths: logout_paths(reader, tree, table, known),
@@ -118,6 +119,15 @@ fn password(reader: &mut Reader<'_>, tree: &Table, table: &Table, mode: Mode, kn
     password
 }
 
+fn rotate(reader: &mut Reader<'_>, table: &Table, mode: Mode) -> i64 {
+    if mode != Mode::SessionBridge
+        && let Some(node) = table.node("rotate")
+    {
+        reader.warning("no-effect", &node.span, "sign_in.rotate has no effect: only mode = \"session_bridge\" keeps a password", "leave it out");
+    }
+    table.duration_ms("rotate").unwrap_or(ROTATE_MS)
+}
+
 /// The policy's own, and the connector's; an empty list is neither.
 fn logout_paths(reader: &mut Reader<'_>, tree: &Table, table: &Table, known: &Known) -> Vec<PathPattern> {
     entrance::patterns(reader, tree, table, "sign_in", "logout_paths", &known.logout_paths)
@@ -167,6 +177,11 @@ fn enters(reader: &mut Reader<'_>, tree: &Table, table: &Table, sign_in: &SignIn
         return reader.error("sign-in-mode", &span, format!("mode = \"{word}\" needs [provision]"), help);
     };
     let connector = &provision.connector;
+    if sign_in.mode == Mode::SessionBridge && table.node("mode").is_none() {
+        let message = format!("connector `{}` signs people in by the application's own form: lower assurance than a header", connector.name);
+        let help = "the gateway sets a password for each person and keeps it sealed: whoever has it signs in without the gateway; mode = \"session_bridge\" in [sign_in] says that this is meant";
+        reader.warning("lower-assurance", &span, message, help);
+    }
     let missing = [(Verb::Enter, "enter", true), (Verb::SetPassword, "set_password", sign_in.mode == Mode::SessionBridge)];
     for (_, name, _) in missing.iter().filter(|(verb, _, needed)| *needed && !connector.can(verb)) {
         let message = format!("mode = \"{word}\" needs `[[{name}]]`, which connector `{}` does not have", connector.name);

@@ -141,7 +141,14 @@ fn an_app_that_is_told_names_is_not_told_a_reserved_one() {
         value: first(&[value]),
         encoding: crate::policy::Encoding::Utf8,
     };
-    let jwt = crate::policy::Jwt { header: http::HeaderName::from_static("x-jwt"), audience: "wiki".into(), ttl_ms: 1000, claims: Vec::new() };
+    let jwt = crate::policy::Jwt {
+        header: http::HeaderName::from_static("x-jwt"),
+        prefix: String::new(),
+        secret: None,
+        audience: "wiki".into(),
+        ttl_ms: 1000,
+        claims: Vec::new(),
+    };
     let by_header = Policy { headers: vec![header("{user.name}")], ..bare() };
     let by_token = Policy { jwt: Some(jwt), ..bare() };
     for policy in [&by_header, &by_token] {

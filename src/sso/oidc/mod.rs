@@ -216,6 +216,10 @@ impl Provider for OidcProvider {
         Ok(VerifiedAssertion::vouch(identity, auth_time, Some(tokens.id_token), sid))
     }
 
+    fn issuer(&self) -> Option<String> {
+        Some(self.settings.issuer.clone())
+    }
+
     fn keys_fetched_at(&self) -> Option<Timestamp> {
         self.keys.fetched_at()
     }

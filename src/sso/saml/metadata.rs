@@ -9,7 +9,6 @@ use crate::clock::Timestamp;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use std::fmt::Write as _;
 use url::{Host, Url};
 
 /// Nothing a provider publishes about itself is larger; a whole federation is, and is not read.
@@ -71,11 +70,7 @@ pub(super) enum MetadataError {
 
 /// `sha256:` and hex digits, as pins are written.
 pub(super) fn fingerprint(certificate: &[u8]) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in digest(&SHA256, certificate).as_ref() {
-        let _infallible = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hex::encode(digest(&SHA256, certificate)))
 }
 
 impl Metadata {

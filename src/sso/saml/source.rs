@@ -79,6 +79,11 @@ impl Source {
         self.younger_than(i64::MAX).ok_or(why)
     }
 
+    /// Who it is: as configured, else as the metadata says that is used now.
+    pub(super) fn entity_id(&self) -> Option<String> {
+        self.entity_id.clone().or_else(|| self.good.load().as_ref().map(|good| good.0.entity_id.clone()))
+    }
+
     /// When what is used now was read.
     pub(super) fn read_at(&self) -> Option<Timestamp> {
         self.good.load().as_ref().map(|good| good.1)

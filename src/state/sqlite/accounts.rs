@@ -8,7 +8,7 @@ use super::{Store, garbled, unavailable};
 use crate::clock::Timestamp;
 use crate::identity::SubjectId;
 use crate::state::seal::Purpose;
-use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Census, Fence, Lease, StoreError};
+use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Census, Fence, Lease, PersonSecretStore as _, StoreError};
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,6 +81,10 @@ impl AccountStore for Store {
     }
 
     async fn forget(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError> {
+        self.drop_person_secret(key).await?;
+        let unused = sqlx::query("delete from account_use where upstream = $1 and issuer = $2 and subject = $3");
+        let unused = unused.bind(key.upstream.as_str()).bind(key.subject.issuer.as_str()).bind(key.subject.subject.as_str());
+        unused.execute(&self.writer).await.map_err(unavailable)?;
         let forgotten = sqlx::query(
             "update account set state = null, origin = null, account_id = null, login = null, login_folded = null, applied_sealed = null,
                desired_fp = null, policy_revision = null, in_doubt = null, attempts = 0, last_error = null, verified_at = null, awaiting = null,
@@ -150,12 +154,46 @@ impl AccountStore for Store {
         let rows = rows.bind(upstream).bind(word(&state)?).bind(i64::from(limit)).fetch_all(&self.readers).await.map_err(unavailable)?;
         rows.iter().filter_map(|row| self.record_from(row).transpose()).collect()
     }
+
+    async fn note_uses(&self, uses: &[(AccountKey, Timestamp)]) -> Result<(), StoreError> {
+        let mut transaction = self.writer.begin_with("begin immediate").await.map_err(unavailable)?;
+        for (key, at) in uses {
+            let used = sqlx::query(
+                "insert into account_use (upstream, issuer, subject, used_at) values ($1, $2, $3, $4)
+                 on conflict (upstream, issuer, subject) do update set used_at = excluded.used_at where account_use.used_at < excluded.used_at",
+            );
+            let used = used.bind(key.upstream.as_str()).bind(key.subject.issuer.as_str()).bind(key.subject.subject.as_str()).bind(at.millis());
+            used.execute(&mut *transaction).await.map_err(unavailable)?;
+        }
+        transaction.commit().await.map_err(unavailable)
+    }
+
+    async fn last_use(&self, key: &AccountKey) -> Result<Option<Timestamp>, StoreError> {
+        let used = sqlx::query_scalar("select used_at from account_use where upstream = $1 and issuer = $2 and subject = $3");
+        let used = used.bind(key.upstream.as_str()).bind(key.subject.issuer.as_str()).bind(key.subject.subject.as_str());
+        let used: Option<i64> = used.fetch_optional(&self.readers).await.map_err(unavailable)?;
+        Ok(used.map(Timestamp::from_millis))
+    }
+
+    async fn uses_since(&self, upstream: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let nobody = AccountKey { upstream: upstream.to_owned(), subject: SubjectId { issuer: String::new(), subject: String::new() } };
+        if let Some(since) = self.last_use(&nobody).await? {
+            return Ok(since);
+        }
+        let begun = sqlx::query("insert into account_use (upstream, issuer, subject, used_at) values ($1, '', '', $2) on conflict do nothing");
+        begun.bind(upstream).bind(now.millis()).execute(&self.writer).await.map_err(unavailable)?;
+        Ok(self.last_use(&nobody).await?.unwrap_or(now))
+    }
 }
 
 impl Store {
     /// Writes the record under its fence; false when no row had it, or when `seats` others have a seat.
     async fn write(&self, record: &AccountRecord, fence: Fence, seats: Option<u64>) -> Result<bool, StoreError> {
         let key = &record.key;
+        // First: should this not be written after all, they are given another one.
+        if record.account_id.is_none() || record.state.has_left() {
+            self.drop_person_secret(key).await?;
+        }
         let plain = Zeroizing::new(serde_json::to_vec(&record.applied).map_err(garbled)?);
         let applied = self.sealer.seal(Purpose::Applied, &row_name(key)?, &plain)?;
         let saved = sqlx::query(
@@ -232,7 +270,7 @@ fn folded(login: &str) -> String {
 }
 
 /// The primary key as bytes that no other key has: a JSON list.
-fn row_name(key: &AccountKey) -> Result<Vec<u8>, StoreError> {
+pub(super) fn row_name(key: &AccountKey) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(&[&key.upstream, &key.subject.issuer, &key.subject.subject]).map_err(garbled)
 }
 

@@ -33,6 +33,11 @@ impl KeyStore for Store {
             .bind(key.created_at.plus_ms(-SAME_START_MS).millis());
         Ok(added.execute(&self.durable).await.map_err(unavailable)?.rows_affected() == 1)
     }
+
+    async fn remove_signing_key(&self, kid: &str) -> Result<(), StoreError> {
+        let removed = sqlx::query("delete from signing_key where kid = $1").bind(kid);
+        removed.execute(&self.durable).await.map(drop).map_err(unavailable)
+    }
 }
 
 impl Store {

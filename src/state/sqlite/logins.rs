@@ -7,7 +7,7 @@ use super::sessions::described;
 use super::{Store, garbled, unavailable};
 use crate::clock::Timestamp;
 use crate::state::seal::Purpose;
-use crate::state::{Handover, LoginStore, PendingLogin, SecretHash, SignOnId, StoreError, Taken};
+use crate::state::{AnswerRoom, Handover, KeptAnswer, LoginStore, PendingLogin, SecretHash, SignOnId, StoreError, Taken};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,7 @@ impl LoginStore for Store {
             "delete from pending_login where expires_at <= $1",
             "delete from handover where expires_at <= $1",
             "delete from seen_once where expires_at <= $1",
+            "delete from kept_answer where expires_at <= $1",
         ] {
             swept += sqlx::query(sql).bind(now.millis()).execute(&self.writer).await.map_err(unavailable)?.rows_affected();
         }
@@ -108,6 +109,14 @@ impl LoginStore for Store {
         // Used or not: each of them is room. Read from the index of expiries alone: about a millisecond at a hundred thousand.
         let count: i64 = sqlx::query_scalar("select count(*) from pending_login").fetch_one(&self.readers).await.map_err(unavailable)?;
         u64::try_from(count).map_err(garbled)
+    }
+
+    async fn keep_answer(&self, answer: &KeptAnswer, room: AnswerRoom, now: Timestamp) -> Result<(), StoreError> {
+        self.answer_kept(answer, room, now).await
+    }
+
+    async fn kept_answer(&self, state: SecretHash, code: SecretHash, now: Timestamp) -> Result<Option<Vec<u8>>, StoreError> {
+        self.answer_of(state, code, now).await
     }
 }
 

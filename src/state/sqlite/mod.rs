@@ -1,7 +1,8 @@
 //! The store in one SQLite file.
 //!
 //! Lives here: [`Store`] (open, refuse, hand out connections) and [`OpenError`]. The traits are implemented one file each: `sessions.rs`,
-//! `logins.rs`, `accounts.rs`, `keys.rs`, `sign_ins.rs`, `incidents.rs`; `backup.rs` copies the file while it is in use, `fold.rs` keeps its log short, `create.rs` makes a new file,
+//! `logins.rs` (with `answers.rs`), `accounts.rs`, `person_secrets.rs`, `keys.rs`, `sign_ins.rs`, `incidents.rs`; `backup.rs` copies the file while it is in
+//! use, `fold.rs` keeps its log short, `create.rs` makes a new file,
 //! `schema.sql` is what it makes; `migrate.rs` brings an older file up to date, one numbered step after the other (`steps/`). Statements are written so that
 //! PostgreSQL would
 //! take them too (`$1`, `on conflict`, integers for times, bytes for hashes); only DDL and pragmas are SQLite's own.
@@ -14,6 +15,7 @@
 //! **A file that cannot be trusted is refused**, never replaced: an empty store in the place of a damaged one would forget who was locked out.
 
 mod accounts;
+mod answers;
 mod backup;
 mod create;
 mod fold;
@@ -21,6 +23,7 @@ mod incidents;
 mod keys;
 mod logins;
 mod migrate;
+mod person_secrets;
 mod sessions;
 mod sign_ins;
 
@@ -36,7 +39,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Version of `schema.sql` that this build reads and writes.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// How long a writer waits for another one before it says that the store is not available.
 const BUSY: Duration = Duration::from_secs(5);
 /// Reads under way at a time; memory answers nearly all of them.
@@ -282,6 +285,11 @@ async fn verify(readers: &SqlitePool, path: &Path, sealer: &Sealer) -> Result<i6
         Ok(plain) if plain.as_slice() == CHECK => Ok(found),
         Ok(_) | Err(_) => Err(OpenError::WrongKey { path: owned() }),
     }
+}
+
+/// Where the store at `url` is; `None`: that is no address of a file.
+pub fn file_of(url: &str) -> Option<PathBuf> {
+    path_of(url).ok()
 }
 
 fn path_of(url: &str) -> Result<PathBuf, OpenError> {

@@ -1,4 +1,4 @@
--- The store, version 3, for new files; steps/ has what brings an older one here. Times are milliseconds since the epoch. `sealed` columns are
+-- The store, version 4, for new files; steps/ has what brings an older one here. Times are milliseconds since the epoch. `sealed` columns are
 -- AES-256-GCM under [state] key (state/seal.rs).
 -- Small rows that are looked up by a hash are kept in the index itself (without rowid); rows with a sealed body are not, as
 -- SQLite wants such rows below a twentieth of a page.
@@ -38,6 +38,20 @@ create table pending_login (
   used_at integer
 );
 create index pending_login_expiry on pending_login (expires_at);
+
+-- What a provider's page has posted for a sign-in under way, until the browser comes for it itself.
+create table kept_answer (
+  state blob not null,
+  code blob not null,
+  digest blob not null, -- of what is sealed
+  bytes integer not null,
+  kept_at integer not null,
+  expires_at integer not null,
+  sealed blob not null,
+  primary key (state, code)
+);
+create index kept_answer_age on kept_answer (kept_at, bytes);
+create index kept_answer_expiry on kept_answer (expires_at);
 
 create table handover (
   code blob not null primary key,
@@ -86,6 +100,27 @@ create unique index account_owner on account (upstream, account_id) where accoun
 create unique index account_login on account (upstream, login_folded) where login_folded is not null;
 create index account_state on account (upstream, state, leased_at);
 create index account_seat on account (upstream) where seat = 1;
+
+-- When people were here by a token last. The row without a person says since when that is written down.
+create table account_use (
+  upstream text not null,
+  issuer text not null,
+  subject text not null,
+  used_at integer not null,
+  primary key (upstream, issuer, subject)
+);
+
+-- What a person is signed in with at an app that reads no header (sign-in mode session_bridge).
+create table person_secret (
+  upstream text not null,
+  issuer text not null,
+  subject text not null,
+  tag blob not null, -- another one whenever the secret is
+  sealed blob not null,
+  made_at integer not null,
+  proven_at integer, -- null: it has not let them in yet
+  primary key (upstream, issuer, subject)
+);
 
 create table signing_key (
   kid text not null primary key,

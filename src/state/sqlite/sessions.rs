@@ -94,11 +94,6 @@ impl SessionStore for Store {
         Ok(Some((row.try_get("app").map_err(unavailable)?, self.sign_on_from(&row)?)))
     }
 
-    async fn live_sign_ons(&self) -> Result<Vec<SignOn>, StoreError> {
-        let found = sqlx::query("select * from sign_on where ended_at is null").fetch_all(&self.readers).await.map_err(unavailable)?;
-        found.iter().map(|row| self.sign_on_from(row)).collect()
-    }
-
     async fn apps_of(&self, id: SignOnId) -> Result<Vec<String>, StoreError> {
         let apps = sqlx::query_scalar("select distinct app from app_session where sign_on = $1 order by app");
         apps.bind(id.0.as_slice()).fetch_all(&self.readers).await.map_err(unavailable)

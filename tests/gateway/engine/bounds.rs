@@ -1,10 +1,10 @@
 //! The same over sockets: what an app may do to whoever listens to it.
 
 use super::{ACCOUNT, HEAD, outcome, parse};
+use crate::listen::Port;
 use serde_json::Map;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 use vestibule::clock::ManualClock;
 use vestibule::connector::{Connector as _, Engine, Limits, Outcome, ResolvedCredential};
 use vestibule::outbound::HyperTransport;
@@ -26,21 +26,19 @@ classify = [{ status = 200, outcome = "done" }]
 
 /// Writes `bytes` to whoever asks, `times` times over, and then nothing.
 async fn engine(bytes: Vec<u8>, times: usize) -> Engine {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let base = format!("http://{}/base", listener.local_addr().expect("address")).parse().expect("url");
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let bytes = bytes.clone();
-            tokio::spawn(async move {
-                let mut head = [0; 4096];
-                drop(stream.read(&mut head).await);
-                for _ in 0..times {
-                    if stream.write_all(&bytes).await.is_err() {
-                        return;
-                    }
+    let port = Port::free().await;
+    let base = format!("http://{}/base", port.at).parse().expect("url");
+    port.serve(move |mut stream| {
+        let bytes = bytes.clone();
+        async move {
+            let mut head = [0; 4096];
+            drop(stream.read(&mut head).await);
+            for _ in 0..times {
+                if stream.write_all(&bytes).await.is_err() {
+                    return;
                 }
-                std::future::pending::<()>().await;
-            });
+            }
+            std::future::pending::<()>().await;
         }
     });
     let model = Arc::new(parse(&format!("{HEAD}{LIST}{ACCOUNT}")).expect("a connector"));

@@ -130,6 +130,50 @@ async fn every_style_comes_to_the_end_of_the_list() {
     check("{ style = \"link\", items = \"/data\" }", link, "p").await;
 }
 
+/// A list that is asked for by POST, with this body and this paging.
+fn posted(body: &str, paginate: &str) -> String {
+    connector(paginate).replace("get      = \"/users\"", &format!("post     = \"/users\"\n{body}"))
+}
+
+#[tokio::test]
+async fn a_place_in_a_list_goes_into_the_body_where_the_app_wants_it_there() {
+    // Three pages, whatever the style; what each of them was asked for with.
+    let asked = async |body: &str, paginate: &str, place: &'static str| {
+        let house = house(&posted(body, paginate), move |sent, _| {
+            assert!(!sent.line.contains('?'), "{}", sent.line);
+            let text = sent.body.clone();
+            let from = serde_json::from_str::<Value>(&text).ok().and_then(|body| body.pointer(place).cloned()).unwrap_or_default();
+            let from = from.as_u64().or_else(|| from.as_str()?.strip_prefix('c')?.parse().ok());
+            let from = from.or_else(|| text.split('&').find_map(|pair| pair.strip_prefix("offset=")?.parse().ok())).unwrap_or_default();
+            let next = if from < 4 { json!(format!("c{}", from + 2)) } else { Value::Null };
+            answer(200, &json!({ "data": users(from, 2_u64.min(5 - from)), "next": next, "total": 5 }))
+        });
+        assert_eq!(all(&house).await.expect("the list").len(), 5, "{paginate}");
+        house.wire.take().into_iter().map(|sent| sent.body).collect::<Vec<_>>()
+    };
+    let json = |bodies: Vec<String>| bodies.iter().map(|body| serde_json::from_str::<Value>(body).unwrap()).collect::<Vec<_>>();
+    let cursor = "{ style = \"cursor\", in = \"body\", from = \"/next\", items = \"/data\", limit = 2, parameter = \"after\", size = \"first\" }";
+    let seen =
+        json(asked("graphql  = { query = \"query($after: String) { users }\", variables = { active = true } }", cursor, "/variables/after").await);
+    let variables: Vec<&Value> = seen.iter().map(|body| &body["variables"]).collect();
+    let page = |after: &str| json!({ "active": true, "first": 2, "after": after });
+    assert_eq!(variables, [&json!({ "active": true, "first": 2 }), &page("c2"), &page("c4")]);
+    let offset = |more: &str| format!("{{ style = \"offset\", in = \"body\", items = \"/data\", limit = 2, total = \"/total\"{more} }}");
+    let seen = json(
+        asked("body     = { filter = { kind = \"user\" } }", &offset(", parameter = \"/page/from\", size = \"/page/size\""), "/page/from").await,
+    );
+    assert_eq!(seen[2], json!({ "filter": { "kind": "user" }, "page": { "from": 4, "size": 2 } }));
+    let seen = asked("form     = { kind = \"user\" }", &offset(""), "/none").await;
+    assert_eq!(seen, ["kind=user&offset=0&limit=2", "kind=user&offset=2&limit=2", "kind=user&offset=4&limit=2"]);
+    for (body, paginate, expected) in [
+        ("", offset(""), "there is no body that the place in the list could go into"),
+        ("body     = {}", "{ style = \"link\", in = \"body\", items = \"/data\" }".to_owned(), "a link is an address"),
+    ] {
+        let shown = super::parse(&format!("{}{}", super::HEAD, posted(body, &paginate))).map(drop).unwrap_err();
+        assert!(shown.contains(expected), "{shown}");
+    }
+}
+
 #[tokio::test]
 async fn a_mark_leads_nowhere_but_on_in_the_list() {
     let house = house(&connector("{ style = \"link\", items = \"/data\" }"), |_, _| answer(200, &json!({ "data": users(0, 1) })));

@@ -9,8 +9,9 @@ use vestibule::connector::Outcome;
 use vestibule::fault::{DenyReason, PublicMessage};
 use vestibule::identity::{Groups, Identity};
 use vestibule::policy::leavers::has_left;
-use vestibule::policy::{Drift, Gate, Glob, Leavers, MatchBy, OnExisting, Policy};
+use vestibule::policy::{Bearer, Drift, Gate, Glob, Leavers, MatchBy, OnExisting, Policy};
 use vestibule::provision::{Cause, Departure, Off, Reconciled};
+use vestibule::session::{TokenSessions, TokenSignOn};
 use vestibule::state::{AccountKey, AccountState, Awaiting, RecordedSignIn, SignInStore};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -25,7 +26,7 @@ fn leavers(change: impl FnOnce(&mut Leavers)) -> Arc<Policy> {
 }
 
 fn key(subject: &str) -> AccountKey {
-    AccountKey { upstream: "wiki".into(), subject: person(subject, subject, &[]).subject }
+    key_at("wiki", subject)
 }
 
 fn ada() -> Identity {
@@ -80,7 +81,7 @@ async fn who_leaves_is_switched_off_and_who_comes_back_is_switched_on() {
     // Let in again: the same account, on again.
     assert_eq!(ready(&world.sign_in(&ada(), &policy).await).login, "ada");
     assert_eq!((world.app.account("ada").disabled, world.app.logins().len(), state(&world, "ada").await), (false, 1, AccountState::Active));
-    let listed = world.desk.people().show("wiki", "ada").await.unwrap();
+    let listed = world.desk.people().show(&key("ada")).await.unwrap();
     assert_eq!(listed.left, None);
 }
 
@@ -131,7 +132,7 @@ async fn what_was_switched_on_at_the_app_is_not_removed_and_what_nobody_has_look
     // An account that an operator has named may be anybody's until it has been looked at.
     ready(&world.sign_in(&person("bob", "bob", &[]), &policy).await);
     world.app.put("root", |account| account.admin = true);
-    world.desk.people().relink("wiki", "bob", &world.app.account("root").id, "test").await.unwrap();
+    world.desk.people().relink(&key("bob"), &world.app.account("root").id, "test").await.unwrap();
     assert_eq!(leaves(&world, "bob", &policy).await, Departure::Nothing);
     assert!(!world.app.account("root").disabled);
 }
@@ -176,7 +177,7 @@ async fn what_an_app_cannot_or_will_not_do_is_recorded_and_not_tried_for_ever() 
         ready(&world.sign_in(&ada(), &policy).await);
         world.app.fault("disable", Fault::Answer(outcome));
         assert_eq!(leaves(&world, "ada", &policy).await, Departure::Left);
-        let listed = world.desk.people().show("wiki", "ada").await.unwrap();
+        let listed = world.desk.people().show(&key("ada")).await.unwrap();
         assert_eq!((listed.state, listed.left.unwrap().off), (AccountState::Suspended, Some(off)));
         world.clock.advance_ms(DAY_MS);
         world.desk.tend(&[Arc::clone(&policy)], true).await;
@@ -223,7 +224,7 @@ async fn too_many_at_once_wait_for_a_human() {
     ready(&world.sign_in(&person("p5", "p5", &[]), &policy).await);
     assert_eq!(world.record("p5").await.unwrap().awaiting, None);
     // A yes for one, then for all; it is no approval of anything else.
-    world.desk.people().approve("wiki", "p3", "test").await.unwrap();
+    world.desk.people().approve(&key("p3"), "test").await.unwrap();
     let record = world.record("p3").await.unwrap();
     assert_eq!((record.seat_approved_at, record.join_approved_at), (None, None));
     world.desk.tend(&[Arc::clone(&policy)], false).await;
@@ -260,6 +261,56 @@ async fn who_does_not_come_any_more_has_left_and_is_removed_in_the_end() {
     assert_eq!(refused(&world.sign_in(&person("ada-2", "ada", &[]), &policy).await), PublicMessage::AccountExists);
     assert_eq!(ready(&world.sign_in(&ada(), &policy).await).login, "ada");
     assert_eq!((world.app.count("create"), state(&world, "ada").await), (2, AccountState::Active));
+}
+
+/// Tokens are accepted, and make no accounts.
+fn by_token(like: &Arc<Policy>) -> Arc<Policy> {
+    let leavers = like.provision.as_ref().unwrap().leavers;
+    policy(|policy| {
+        policy.provision.as_mut().unwrap().leavers = leavers;
+        policy.bearer = Some(Bearer { idp: "corp".into(), audience: "wiki".into(), scopes: Vec::new(), provision: false });
+    })
+}
+
+#[tokio::test]
+async fn who_comes_by_token_alone_comes() {
+    let world = World::new().await;
+    let policy = by_token(&leavers(|leavers| leavers.idle_ms = Some(90 * DAY_MS)));
+    for who in ["ada", "bob", "cy"] {
+        ready(&world.sign_in(&person(who, who, &[]), &policy).await);
+    }
+    let tokens = TokenSessions::new(world.clock.clone(), HOUR_MS);
+    let script = async |who: &str| {
+        let now = world.clock.now();
+        let token = TokenSignOn { identity: person(who, who, &[]), auth_time: now, issued_at: now, expires_at: now.plus_ms(60_000) };
+        let key = TokenSessions::key("wiki", "r1", &format!("{who} {}", now.millis()));
+        let session = tokens.session(key, "wiki", async { Ok::<_, String>(token) }).await.unwrap();
+        ready(&world.ensure_by_program(&session, &policy).await)
+    };
+    let tend = async || world.desk.tend(&[Arc::clone(&policy)], true).await;
+    let off = |who: &str| world.app.account(who).disabled;
+    // Nobody knows who came before it was written down: the first look begins to count.
+    world.clock.advance_ms(91 * DAY_MS);
+    tend().await;
+    assert_eq!(world.app.count("disable"), 0);
+    world.clock.advance_ms(60 * DAY_MS);
+    script("ada").await;
+    script("ada").await;
+    tend().await;
+    world.clock.advance_ms(29 * DAY_MS);
+    ready(&world.sign_in(&person("cy", "cy", &[]), &policy).await);
+    tend().await;
+    assert_eq!(world.app.count("disable"), 0);
+    world.clock.advance_ms(2 * DAY_MS);
+    tend().await;
+    assert_eq!(["ada", "bob", "cy"].map(off), [false, true, false], "by token, not at all, in a browser");
+    // Another gateway reads what this one wrote down; and nobody comes for ever by having come once.
+    let another = world.another(&tokio::runtime::Handle::current(), "gateway-2");
+    another.tend(&[Arc::clone(&policy)], true).await;
+    assert!(!off("ada"));
+    world.clock.advance_ms(60 * DAY_MS);
+    another.tend(&[Arc::clone(&policy)], true).await;
+    assert!(off("ada"));
 }
 
 #[tokio::test]
@@ -310,13 +361,13 @@ async fn drift_is_set_right_or_told() {
         world.clock.advance_ms(2 * HOUR_MS);
         ready(&world.sign_in(&ada(), &policy).await);
         assert_eq!(world.app.groups("ada"), groups);
-        let listed = world.desk.people().show("wiki", "ada").await.unwrap();
+        let listed = world.desk.people().show(&key("ada")).await.unwrap();
         assert_eq!(listed.drift, if drift == Drift::Report { vec!["group devs".to_owned()] } else { Vec::new() });
         // Looked at twice, it is still the same; and what the policy takes back is taken back.
         world.clock.advance_ms(2 * HOUR_MS);
         ready(&world.sign_in(&person("ada", "ada", &["g-ops"]), &policy).await);
         assert_eq!(world.app.groups("ada"), ["ops"]);
-        assert!(world.desk.people().show("wiki", "ada").await.unwrap().drift.is_empty());
+        assert!(world.desk.people().show(&key("ada")).await.unwrap().drift.is_empty());
     }
 }
 
@@ -332,12 +383,12 @@ async fn an_operator_says_which_account_is_whose_and_the_rules_hold_all_the_same
     world.app.put("root", |account| account.admin = true);
     let id = |login: &str| world.app.account(login).id;
     let people = world.desk.people();
-    let taken = people.relink("wiki", "ada", &id("bob"), "test").await.unwrap_err();
+    let taken = people.relink(&key("ada"), &id("bob"), "test").await.unwrap_err();
     assert!(taken.to_string().contains("another person's"), "{taken}");
     // An administrator's account is nobody's, whoever says so.
-    people.relink("wiki", "ada", &id("root"), "test").await.unwrap();
+    people.relink(&key("ada"), &id("root"), "test").await.unwrap();
     assert_eq!(refused(&world.sign_in(&ada(), &policy).await), PublicMessage::AccountExists);
-    people.relink("wiki", "ada", &id("ada.lovelace"), "test").await.unwrap();
+    people.relink(&key("ada"), &id("ada.lovelace"), "test").await.unwrap();
     assert_eq!(ready(&world.sign_in(&ada(), &policy).await).login, "ada.lovelace");
     assert_eq!(world.app.groups("ada.lovelace"), ["devs"]);
 }

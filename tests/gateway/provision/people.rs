@@ -348,7 +348,14 @@ async fn a_token_is_made_anew_at_half_its_life_without_an_admin_call() {
     let world = World::new().await;
     let policy = policy(|policy| {
         let claims = vec![("mail".to_owned(), super::world::first(&["{user.email}"])), ("aud".to_owned(), super::world::first(&["evil"]))];
-        policy.jwt = Some(Jwt { header: http::HeaderName::from_static("x-jwt"), audience: "wiki".into(), ttl_ms: 300_000, claims });
+        policy.jwt = Some(Jwt {
+            header: http::HeaderName::from_static("x-jwt"),
+            prefix: String::new(),
+            secret: None,
+            audience: "wiki".into(),
+            ttl_ms: 300_000,
+            claims,
+        });
     });
     let session = world.session(&person("ada", "ada", &[])).await;
     let pass = ready(&world.ensure(&session, &policy).await);

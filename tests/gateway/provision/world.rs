@@ -381,6 +381,15 @@ impl AccountStore for Watched {
     async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
         self.inner.accounts_in(upstream, state, limit).await
     }
+    async fn note_uses(&self, uses: &[(AccountKey, Timestamp)]) -> Result<(), StoreError> {
+        self.inner.note_uses(uses).await
+    }
+    async fn last_use(&self, key: &AccountKey) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.last_use(key).await
+    }
+    async fn uses_since(&self, upstream: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+        self.inner.uses_since(upstream, now).await
+    }
 }
 
 /// Moves the clock instead of sleeping.
@@ -524,6 +533,11 @@ pub(crate) fn linking(by: &[MatchBy], on_existing: OnExisting) -> Arc<Policy> {
     })
 }
 
+/// Whose record it is that `person(subject, …)` has at `app`.
+pub(crate) fn key_at(app: &str, subject: &str) -> AccountKey {
+    AccountKey { upstream: app.into(), subject: SubjectId { issuer: "https://idp.example".into(), subject: subject.into() } }
+}
+
 pub(crate) fn person(subject: &str, username: &str, groups: &[&str]) -> Identity {
     Identity {
         subject: SubjectId { issuer: "https://idp.example".into(), subject: subject.into() },
@@ -640,8 +654,7 @@ impl World {
     }
 
     pub(crate) async fn record(&self, subject: &str) -> Option<AccountRecord> {
-        let subject = SubjectId { issuer: "https://idp.example".into(), subject: subject.into() };
-        self.store.account(&AccountKey { upstream: "wiki".into(), subject }).await.unwrap()
+        self.store.account(&key_at("wiki", subject)).await.unwrap()
     }
 }
 
@@ -675,6 +688,7 @@ fn parts(
 ) -> Parts {
     Parts {
         accounts: store.clone(),
+        secrets: store.inner.clone(),
         signer: signer.clone(),
         clock: clock.clone(),
         owner: owner.to_owned(),

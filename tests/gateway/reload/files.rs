@@ -266,6 +266,38 @@ async fn row_06_the_policy_revision_is_stamped_on_every_record() {
     assert_eq!(followed.open(&person, APP).await.status(), 200);
 }
 
+/// `[jwt] secret`: nothing is signed under a short one, and a new one is used at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_for_tokens_is_long_is_one_app_s_and_may_be_changed() {
+    let shared = "prefix = \"Bearer \"\nsecret = \"file:../app.secret\"\n";
+    let followed = Followed::with(Arc::new(no_gate), |app| vec![("app", policy_with(APP, app, "", shared)), ("wiki", policy(WIKI, app))]).await;
+    assert_eq!(followed.get(&Person::default(), APP, "/").await.status(), 503, "without its secret it is unavailable");
+    followed.write("app.secret", "short\n");
+    let reloaded = followed.reload().await;
+    assert!(!reloaded.ok && reloaded.problems.contains("jwt.secret: a secret of 5 bytes is too short"), "{reloaded:?}");
+    assert_eq!(followed.get(&Person::default(), APP, "/").await.status(), 503);
+
+    let verified = |secret: &str, token: &str| {
+        let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+        validation.set_audience(&["app"]);
+        let key = jsonwebtoken::DecodingKey::from_secret(secret.as_bytes());
+        jsonwebtoken::decode::<serde_json::Value>(token.strip_prefix("Bearer ").unwrap(), &key, &validation).is_ok()
+    };
+    for secret in ["one secret of thirty-two bytes, at least", "another secret of thirty-two bytes and more"] {
+        followed.write("app.secret", secret);
+        assert_eq!(followed.reloaded().await[0], "app.toml secret loaded");
+        let person = followed.street.sign_in(APP).await;
+        assert_eq!(followed.get(&person, APP, "/").await.status(), 200);
+        let token = followed.app.take().pop().unwrap().get("x-app-jwt").unwrap();
+        assert!(verified(secret, &token) && !verified("one secret of thirty-two bytes, at most!", &token), "{token}");
+    }
+    // Another app's is the gateway's own, as before.
+    let person = followed.street.sign_in(WIKI).await;
+    followed.get(&person, WIKI, "/").await;
+    let token = followed.app.take().pop().unwrap().get("x-wiki-jwt").unwrap();
+    assert_eq!(jsonwebtoken::decode_header(token).unwrap().alg, jsonwebtoken::Algorithm::ES256);
+}
+
 /// The gateway file decides which policies make accounts: one that it takes that from does not go on with its last good version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_09_what_the_gateway_file_withdraws_is_withdrawn_at_once() {
@@ -505,4 +537,39 @@ async fn files_that_change_are_noticed_without_being_told() {
         }
         is_served(if round == "one" { "one" } else { "two" }).await;
     }
+}
+
+/// What the connection to an admin API is made of, and what goes along to the application, is a file like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_an_admin_connection_are_followed_too() {
+    let provision = "[sign_in]\nmode = \"basic\"\npassword = \"file:../everybody\"\n[provision]\nconnector = \"scim\"\nurl = \"https://127.0.0.1:9\"\n\
+                     token = \"file:../admin.token\"\nca = \"../ca.pem\"\nclient_cert = \"../us.pem\"\nclient_key = \"file:../us.key\"\n";
+    let followed = Followed::with(Arc::new(no_gate), |app| vec![("app", policy_with(APP, app, "", provision))]).await;
+    // Nothing of it is there yet.
+    assert_eq!(followed.get(&Person::default(), APP, "/public").await.status(), 503);
+    for (file, bytes) in
+        [("everybody", b"secret".to_vec()), ("admin.token", b"token".to_vec()), ("us.key", fs::read(cert("vestibule.test.key")).unwrap())]
+    {
+        followed.write(file, bytes);
+    }
+    fs::copy(cert("vestibule.test.pem"), followed.path("us.pem")).unwrap();
+    let watched = followed.following.reloader.files().0;
+    for file in ["everybody", "admin.token", "ca.pem", "us.pem", "us.key"] {
+        let is_it = |path: &std::path::PathBuf| path.parent().unwrap().canonicalize().unwrap().join(path.file_name().unwrap()) == followed.path(file);
+        assert!(watched.iter().any(is_it), "{file}: {watched:?}");
+    }
+    followed.following.watch();
+    fs::copy(cert("ca.pem"), followed.path("ca.pem")).unwrap();
+    within("the authority", async {
+        while followed.get(&Person::default(), APP, "/public").await.status() != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // One that is no certificate is noticed as well, and what was there keeps serving.
+    let mut count = followed.following.reloader.count();
+    count.mark_unchanged();
+    followed.write("us.pem", "nonsense");
+    within("a reload", count.changed()).await.unwrap();
+    assert_eq!(followed.get(&Person::default(), APP, "/public").await.status(), 200);
 }

@@ -134,19 +134,31 @@ impl Served {
         fs::write(folder.path().join("policies/wiki.toml"), POLICY).unwrap();
         let manager = UnixDatagram::bind(folder.path().join("notify.sock")).unwrap();
         manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        let served = Self { child: Self::spawned(folder.path()), folder, manager };
+        served.hear(|said| said == "READY=1");
+        served
+    }
+
+    fn spawned(folder: &Path) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_vestibule"))
             .args(["serve", "--config", "vestibule.toml"])
-            .current_dir(folder.path())
+            .current_dir(folder)
             .env("STATE_KEY", "a key for tests that is long enough to be one")
-            .env("NOTIFY_SOCKET", folder.path().join("notify.sock"))
+            .env("NOTIFY_SOCKET", folder.join("notify.sock"))
             .env("WATCHDOG_USEC", "200000")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
-        let served = Self { child, folder, manager };
-        served.hear(|said| said == "READY=1");
-        served
+            .unwrap()
+    }
+
+    /// Killed, with `meanwhile` done before it is started again.
+    fn again(&mut self, meanwhile: impl FnOnce(&Self)) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        meanwhile(self);
+        self.child = Self::spawned(self.folder.path());
+        self.hear(|said| said == "READY=1");
     }
 
     /// Waits until the service manager is told what fits; the heartbeat aside, what it was told until then.
@@ -329,29 +341,21 @@ async fn users_are_listed_approved_and_forgotten_by_the_command_line() {
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy::default());
     let sealer = Sealer::new(&"a key for tests that is long enough to be one".into(), entropy).unwrap();
     let store = sqlite::Store::open(&format!("sqlite:{}", served.folder.path().join("v.db").display()), sealer).await.unwrap();
-    let key = AccountKey { upstream: "wiki".to_owned(), subject: SubjectId { issuer: "https://idp".to_owned(), subject: "s-1".to_owned() } };
     let now = SystemClock.now();
-    let Lease::Held(fence, _) = store.lease(&key, "t", now, now.plus_ms(9_000)).await.unwrap() else { panic!("held") };
-    let record = AccountRecord {
-        key: key.clone(),
-        state: AccountState::AwaitingApproval,
-        origin: None,
-        account_id: None,
-        login: Some("ada".to_owned()),
-        applied: json!({}),
-        desired_fp: None,
-        policy_revision: String::new(),
-        in_doubt: None,
-        attempts: 0,
-        last_error: None,
-        verified_at: None,
-        awaiting: Some(Awaiting::Account),
-        seat_approved_at: None,
-        join_approved_at: None,
-        failed_at: None,
+    let waits = async |issuer: &str, subject: &str, login: &str| {
+        let key = AccountKey { upstream: "wiki".to_owned(), subject: SubjectId { issuer: issuer.to_owned(), subject: subject.to_owned() } };
+        let Lease::Held(fence, _) = store.lease(&key, "t", now, now.plus_ms(9_000)).await.unwrap() else { panic!("held") };
+        let record = AccountRecord {
+            state: AccountState::AwaitingApproval,
+            login: Some(login.to_owned()),
+            applied: json!({}),
+            awaiting: Some(Awaiting::Account),
+            ..AccountRecord::empty(key.clone(), "")
+        };
+        store.save(&record, fence).await.unwrap();
+        store.release(&key, fence).await.unwrap();
     };
-    store.save(&record, fence).await.unwrap();
-    store.release(&key, fence).await.unwrap();
+    waits("https://idp", "s-1", "ada").await;
     let (code, text) = users(&["list", "--waiting"]);
     assert!(code == Some(0) && text.contains("awaiting approval") && text.contains("waits for a yes: account"), "{text}");
     let (code, text) = users(&["approve", "wiki", "nobody"]);
@@ -367,6 +371,31 @@ async fn users_are_listed_approved_and_forgotten_by_the_command_line() {
     assert_eq!(users(&["forget", "wiki", "ada", "--yes"]).0, Some(0));
     assert_eq!(users(&["list"]).1, "nobody\n");
     served.audited(|event| event["action"] == "approval.granted");
+
+    // Two providers call somebody the same: nothing is done, and each line that is suggested means one of them.
+    waits("https://idp", "bo", "bo").await;
+    waits("http://127.0.0.1:9", "bo", "bo-2").await;
+    for deed in [["show"].as_slice(), &["approve"], &["retry"], &["forget", "--yes"], &["relink", "--account", "7"]] {
+        let (code, text) = users(&[deed, &["wiki", "bo"]].concat());
+        let suggested = format!("vestibule users {} wiki bo --issuer https://idp", deed[0]);
+        assert!(code == Some(2) && text.contains("`bo` fits 2 people at wiki; nothing was done") && text.contains(&suggested), "{text}");
+        assert!(text.contains("# bo, account bo-2, awaiting approval") && deed[1..].iter().all(|word| text.contains(word)), "{text}");
+    }
+    assert_eq!(users(&["list", "--waiting"]).1.lines().count(), 3, "the head, and both");
+    let (code, text) = users(&["approve", "wiki", "bo", "--idp", "nobody"]);
+    assert!(code == Some(2) && text.contains("there is no provider `nobody`; there is corp"), "{text}");
+    let (code, text) = users(&["approve", "wiki", "bo", "--issuer", "https://idp", "--idp", "corp"]);
+    assert!(code == Some(2) && text.contains("cannot be used with"), "{text}");
+    assert_eq!(users(&["approve", "wiki", "bo", "--idp", "corp"]).0, Some(0));
+    for (flag, lines) in [("--failed", 3), ("--drifted", 1), ("--left", 1)] {
+        assert_eq!(users(&["list", flag]).1.lines().count(), lines, "{flag}");
+    }
+    assert_eq!(users(&["list", "--failed", "--waiting"]).0, Some(2));
+    let (_, text) = users(&["list", "--waiting", "--json"]);
+    let left: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["issuer"]), (1, &json!("https://idp")), "{text}");
+    assert_eq!(users(&["approve", "wiki", "bo", "--issuer", "https://idp"]).0, Some(0));
+    assert_eq!(users(&["list", "--waiting"]).1, "nobody\n");
     store.close().await;
 }
 
@@ -427,4 +456,46 @@ async fn sessions_are_ended_and_keys_rotated_by_the_command_line_and_the_audit_f
     fs::write(served.folder.path().join("forged.jsonl"), without).unwrap();
     let (code, text) = ask(&["audit", "verify", "forged.jsonl"]);
     assert!(code == Some(1) && text.contains(&format!("forged.jsonl:{at}: one or more lines are missing before this one")), "{text}");
+}
+
+/// What a chain cannot say of itself: where it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_that_was_cut_off_an_audit_file_is_told_at_the_start_and_by_the_command_line() {
+    let mut served = Served::start();
+    let ask = |served: &Served, words: &[&str]| said(&served.command(words).env("STATE_KEY", "a key for tests that is long enough to be one").output().unwrap());
+    let file = |served: &Served| served.folder.path().join("audit.jsonl");
+    let lines = |served: &Served| fs::read_to_string(file(served)).unwrap().lines().count();
+    served.write(&POLICY.replace("everyone = true", "groups = [\"staff\"]"));
+    served.signal(Signal::HUP);
+    served.audited(|event| event["action"] == "config.loaded" && event["source"] != "start");
+    let check = |served: &Served, code: i32, expected: &[&str]| {
+        let (found, text) = ask(served, &["audit", "verify"]);
+        assert!(found == Some(code) && expected.iter().all(|part| text.contains(part)), "{found:?} {text}");
+    };
+    check(&served, 0, &["every one as it was written", "none is missing after it"]);
+
+    // Cut off while nobody writes: a chain that holds, and ends too early.
+    served.again(|served| {
+        let (whole, before) = (fs::read_to_string(file(served)).unwrap(), lines(served));
+        let cut: String = whole.split_inclusive('\n').take(before - 1).collect();
+        fs::write(file(served), cut).unwrap();
+        check(served, 1, &["every one as it was written", &format!("the gateway wrote {before} into this file"), &format!("and {} are there", before - 1)]);
+    });
+    served.audited(|event| event["action"] == "audit.cut");
+    // From now on the file itself tells.
+    check(&served, 1, &["one or more lines are missing before this one", "none is missing after it"]);
+
+    // Moved away, which is no cut; and removed, which is not the same.
+    served.again(|served| {
+        fs::rename(file(served), served.folder.path().join("audit.jsonl.1")).unwrap();
+        check(served, 0, &["The file was moved to", "audit.jsonl.1, which ends where the gateway wrote last"]);
+    });
+    served.audited(|event| event["action"] == "config.loaded");
+    check(&served, 0, &["The first line follows a line of an older file", "none is missing after it"]);
+    served.again(|served| {
+        fs::remove_file(file(served)).unwrap();
+        check(served, 1, &["The file is not there, or empty"]);
+    });
+    served.audited(|event| event["action"] == "audit.gone");
+    check(&served, 0, &["The first line follows a line of an older file"]);
 }

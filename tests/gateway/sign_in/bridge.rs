@@ -2,15 +2,20 @@
 
 use super::World;
 use super::keeper::{Keeper, Manners};
-use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, Wire};
+use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, Wire, answering, within};
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 use vestibule::connector::model::Model;
+use vestibule::entropy::OsEntropy;
+use vestibule::identity::SubjectId;
 use vestibule::policy::{Policy, Surroundings, compile};
 use vestibule::source::SourceFile;
+use vestibule::state::seal::Sealer;
+use vestibule::state::sqlite::Store;
+use vestibule::state::{AccountKey, PersonSecretStore as _};
 
 const CONNECTOR: &str = r#"
 connector   = "formy"
@@ -79,9 +84,17 @@ name     = "exchange"
 effect   = "read"
 if       = "settings.by == 'token'"
 post     = "/exchange"
-body     = { type = "jwt", token = "{secret}" }
+body     = { type = "jwt", token = "{secret}", device = "{device}" }
+select   = { where = { "/user" = "{account.login}" } }
 save     = { token = "/access_token" }
 classify = [{ status = 200, outcome = "done" }, { status = 403, outcome = "denied" }]
+
+[[leave]]
+name     = "out"
+effect   = "write"
+post     = "/give-back"
+headers  = { Authorization = "Bearer {secret}" }
+classify = [{ status = 200, outcome = "done" }]
 
 [settings.by]
 summary = "how people get in"
@@ -105,6 +118,10 @@ struct State {
     accounts: HashMap<String, Option<String>>,
     sessions: HashMap<String, String>,
     tokens: HashMap<String, String>,
+    /// Names of sessions that tokens were asked for with.
+    devices: Vec<String>,
+    /// Whom the exchange signs in whatever the token says.
+    mistaken_for: Option<String>,
     next: usize,
     seen: Vec<Answer>,
     /// Logins that the form refuses, whatever the password.
@@ -113,23 +130,9 @@ struct State {
 
 impl FormApp {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = Arc::clone(&state);
-        drop(tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                let shared = Arc::clone(&shared);
-                drop(tokio::spawn(async move {
-                    let mut wire = Wire::new(tcp);
-                    if let Some(request) = wire.request().await {
-                        let answer = shared.lock().unwrap().answer(request);
-                        wire.send(answer).await;
-                        wire.close().await;
-                    }
-                }));
-            }
-        }));
+        let at = answering(move |request| shared.lock().unwrap().answer(request)).await;
         Self { at, state }
     }
 
@@ -188,9 +191,16 @@ impl State {
                     self.next += 1;
                     let token = format!("syt-{}", self.next);
                     self.tokens.insert(token.clone(), who.to_owned());
-                    json_answer("200 OK", &json!({ "access_token": token }))
+                    self.devices.push(request.json()["device"].as_str().unwrap().to_owned());
+                    json_answer("200 OK", &json!({ "access_token": token, "user": self.mistaken_for.as_deref().unwrap_or(who) }))
                 }
                 _ => json_answer("403 Forbidden", &json!({})),
+            }
+        } else if path == "/give-back" {
+            let token = request.get("authorization").unwrap_or_default().replace("Bearer ", "");
+            match self.tokens.remove(&token) {
+                Some(_) => json_answer("200 OK", &json!({})),
+                None => json_answer("401 Unauthorized", &json!({})),
             }
         } else {
             let by_token = request.get("authorization").and_then(|value| self.tokens.get(value.strip_prefix("Bearer ")?).cloned());
@@ -304,8 +314,8 @@ async fn a_session_that_the_app_has_ended_is_begun_anew_and_not_for_ever() {
     app.end_all_sessions();
     app.seen();
     assert_eq!(world.page(&mut ada, "/issues").await.text(), "you are ada");
-    assert_eq!(app.count("POST /login"), 1);
-    assert_ne!(app.state.lock().unwrap().accounts["ada"], old, "a password for each sign-in");
+    assert_eq!((app.count("POST /login"), app.count("PUT /admin/users/ada/password")), (1, 0));
+    assert_eq!(app.state.lock().unwrap().accounts["ada"], old, "one password for every sign-in");
     assert_eq!(world.page(&mut ada, "/issues").await.text(), "you are ada", "the browser has the new cookie");
 
     // The form refuses from now on.
@@ -318,7 +328,89 @@ async fn a_session_that_the_app_has_ended_is_begun_anew_and_not_for_ever() {
     for _ in 0..5 {
         assert_eq!(world.page(&mut ada, "/").await.status(), 502);
     }
-    assert_eq!(app.count("POST /login"), 1, "not once for every page");
+    let tries = || (app.count("POST /login"), app.count("PUT /admin/users/ada/password"));
+    assert_eq!(tries(), (2, 1), "once with the password it had, once with a new one, and not for every page");
+    // …and no new one a while later: the last has never let anybody in.
+    world.whole.advance_s(61);
+    let last = app.state.lock().unwrap().accounts["ada"].clone();
+    assert_eq!(world.page(&mut ada, "/").await.status(), 502);
+    assert_eq!((tries(), app.state.lock().unwrap().accounts["ada"].clone()), ((3, 2), last));
+    app.state.lock().unwrap().refused.clear();
+    world.whole.advance_s(61);
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+}
+
+#[tokio::test]
+async fn a_password_is_set_anew_when_it_was_changed_at_the_app_and_when_it_is_due() {
+    let (world, app) = bridged("[sign_in]\nmode = \"session_bridge\"\nrotate = \"7d\"\n").await;
+    let mut ada = Person::default();
+    world.sign_in(&mut ada, "ada").await;
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    let password = || app.state.lock().unwrap().accounts["ada"].clone().unwrap();
+    let first = password();
+    // They set one of their own there, which ends their sessions.
+    drop(app.state.lock().unwrap().accounts.insert("ada".to_owned(), Some("of my own".to_owned())));
+    app.end_all_sessions();
+    app.seen();
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    let second = password();
+    assert_eq!((app.count("POST /login"), app.count("PUT /admin/users/ada/password")), (2, 1));
+    assert!(second != first && second != "of my own");
+    // A week later.
+    app.seen();
+    for (days, sets) in [(6, 0), (2, 1), (1, 0)] {
+        world.whole.advance_s(days * 86_400);
+        world.sign_in(&mut ada, "ada").await;
+        app.end_all_sessions();
+        assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+        assert_eq!(app.count("PUT /admin/users/ada/password"), sets, "after {days} more days");
+        app.seen();
+    }
+    assert_ne!(password(), second);
+}
+
+#[tokio::test]
+async fn two_gateways_on_one_store_share_a_password_and_end_nobody_s_session() {
+    let (world, app) = bridged("").await;
+    let (compiled, url, op) = (policy(&app, ""), format!("sqlite:{}", world.whole.folder.path().join("v.db").display()), Arc::clone(&world.whole.op));
+    let issuer = op.issuer.clone();
+    let mut whole = Whole::loaded(
+        |_| vec![compiled],
+        |gateway| {
+            gateway.state.url = url;
+            gateway.idps[0].issuer = issuer;
+        },
+    )
+    .await;
+    whole.op = op;
+    let second = World { whole, keeper: Keeper::start(Manners::default()).await };
+    let (mut ada, mut phone) = (Person::default(), Person::default());
+    world.sign_in(&mut ada, "ada").await;
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    second.sign_in(&mut phone, "ada").await;
+    for _ in 0..3 {
+        assert_eq!(second.page(&mut phone, "/").await.text(), "you are ada");
+        assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    }
+    assert_eq!((app.count("POST /login"), app.count("PUT /admin/users/ada/password")), (2, 1), "a session each, by one password");
+
+    // Both make one at once: the first to write it down decides, and nobody is left outside.
+    let sealer = Sealer::new(&"a key for tests that is long enough to be one".into(), Arc::new(OsEntropy::default())).unwrap();
+    let store = Store::open(&format!("sqlite:{}", world.whole.folder.path().join("v.db").display()), sealer).await.unwrap();
+    let key = AccountKey { upstream: "app".to_owned(), subject: SubjectId { issuer: world.whole.op.issuer.clone(), subject: "ada".to_owned() } };
+    store.drop_person_secret(&key).await.unwrap();
+    app.end_all_sessions();
+    app.seen();
+    let _either = tokio::join!(world.page(&mut ada, "/"), second.page(&mut phone, "/"));
+    for _ in 0..2 {
+        assert_eq!(second.page(&mut phone, "/").await.text(), "you are ada");
+        assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    }
+    let kept = store.person_secret(&key).await.unwrap().unwrap();
+    assert_eq!(app.state.lock().unwrap().accounts["ada"].as_deref(), Some(kept.secret.expose_secret()));
+    let set: Vec<_> =
+        app.seen().into_iter().filter(|request| request.line().starts_with("PUT ")).map(|request| request.json()["password"].clone()).collect();
+    assert!((1..=2).contains(&set.len()) && set.iter().all(|password| password == kept.secret.expose_secret()), "one password, whoever set it");
 }
 
 #[tokio::test]
@@ -338,4 +430,73 @@ async fn a_token_of_the_gateway_is_exchanged_for_one_of_the_app_s() {
     app.end_all_sessions();
     assert_eq!(world.whole.get(&ada, APP, "/api/sync").await.text(), "you are ada");
     assert_eq!(app.count("POST /exchange"), 1);
+}
+
+const BY_TOKEN: &str = "[provision.settings]\nby = \"token\"\n[sign_in]\nmode = \"token_exchange\"\n[jwt]\naudience = \"formy\"\n";
+
+impl FormApp {
+    /// The tokens that are good, once there are so many.
+    async fn tokens(&self, count: usize) -> Vec<String> {
+        let counted = async {
+            loop {
+                let mut tokens: Vec<String> = self.state.lock().unwrap().tokens.keys().cloned().collect();
+                if tokens.len() == count {
+                    tokens.sort();
+                    return tokens;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        within("so many tokens are good", counted).await
+    }
+}
+
+#[tokio::test]
+async fn an_answer_about_somebody_else_is_no_sign_in() {
+    let (world, app) = bridged(BY_TOKEN).await;
+    app.state.lock().unwrap().mistaken_for = Some("root".to_owned());
+    let mut ada = Person::default();
+    world.sign_in(&mut ada, "ada").await;
+    assert_eq!(world.page(&mut ada, "/").await.status(), 502);
+    assert!(app.seen().iter().all(|seen| !seen.mentions("Bearer syt")), "the token is not used");
+}
+
+#[tokio::test]
+async fn a_token_is_one_session_s_and_is_given_back_when_that_ends() {
+    let (world, app) = bridged(BY_TOKEN).await;
+    let (mut ada, mut phone) = (Person::default(), Person::default());
+    for browser in [&mut ada, &mut phone] {
+        world.sign_in(browser, "ada").await;
+        assert_eq!(world.page(browser, "/").await.text(), "you are ada");
+    }
+    assert_eq!(app.tokens(2).await, ["syt-1", "syt-2"], "one for each");
+    // One that the app has forgotten is asked for again under the same name, so that an app may put it in the place of the old one.
+    app.state.lock().unwrap().tokens.remove("syt-1");
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    let devices = app.state.lock().unwrap().devices.clone();
+    assert!(devices[0] == devices[2] && devices[0] != devices[1] && devices[0].len() == 20, "{devices:?}");
+
+    // Signed out on the telephone: its token is given back, and the other goes on.
+    let out = format!(
+        "POST /.vestibule/logout HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nAccept: text/html\r\n{}Content-Length: 0\r\n\r\n",
+        phone.cookies(APP)
+    );
+    let answer = world.whole.ask(APP, out).await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    assert_eq!(app.tokens(1).await, ["syt-3"]);
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+    assert!(!answer.mentions("syt-"), "no token is ever shown");
+
+    // Somebody else at this browser: a token of their own.
+    let before = ada.clone();
+    ada.forget_sessions();
+    world.sign_in(&mut ada, "bob").await;
+    assert_eq!(world.page(&mut ada, "/").await.text(), "you are bob");
+    assert_eq!(app.tokens(2).await, ["syt-3", "syt-4"]);
+    // Sessions that end by themselves take their tokens with them.
+    world.whole.advance_s(48 * 3600);
+    for late in [&before, &ada] {
+        assert_eq!(world.whole.get(late, APP, "/").await.status(), 401);
+    }
+    app.tokens(0).await;
 }

@@ -1,12 +1,11 @@
 //! An application that keeps sessions of its own: it believes a header once, and its cookie ever after.
 
-use crate::whole::{Answer, Wire};
+use crate::whole::{Answer, answering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use tokio::net::TcpListener;
 
 /// What it answers to whom it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +16,8 @@ pub(crate) enum Denies {
     Redirects,
     /// 200, and a page that says so.
     Says,
+    /// 302 from where it reads who somebody is to a page, and from every page back there (Superset does).
+    Circles,
 }
 
 /// How it behaves.
@@ -56,24 +57,9 @@ pub(crate) fn base64(text: &str) -> String {
 
 impl Keeper {
     pub(crate) async fn start(manners: Manners) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let at = listener.local_addr().unwrap();
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = Arc::clone(&state);
-        drop(tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                let shared = Arc::clone(&shared);
-                drop(tokio::spawn(async move {
-                    let mut wire = Wire::new(tcp);
-                    // One request for a connection: nothing here is about keeping them open.
-                    if let Some(request) = wire.request().await {
-                        let answer = shared.lock().unwrap().answer(request, manners);
-                        wire.send(answer).await;
-                        wire.close().await;
-                    }
-                }));
-            }
-        }));
+        let at = answering(move |request| shared.lock().unwrap().answer(request, manners)).await;
         Self { at, state }
     }
 
@@ -128,7 +114,7 @@ impl State {
                 if let Some(sid) = cookie("sid") {
                     self.sessions.remove(&sid);
                 }
-                text("302 Found", "Location: /login\r\nSet-Cookie: sid=; Max-Age=0; Path=/\r\n", "")
+                text("302 Found", "Location: /login\r\nSet-Cookie: sid=; Max-Age=0; Path=/\r\n", "signed out")
             }
             ("/login", _) => text("200 OK", "", "a form for your password"),
             ("/form", Some((who, _))) if method == "POST" && request.get("x-csrf") == cookie("csrf") => text("200 OK", "", &format!("done by {who}")),
@@ -156,6 +142,8 @@ impl State {
                     match manners.denies {
                         Denies::Unauthorized => text("401 Unauthorized", "", "who are you?"),
                         Denies::Redirects => text("302 Found", "Location: /login?next=x\r\n", ""),
+                        Denies::Circles if manners.reads_at == Some(path) => text("302 Found", "Location: /home\r\n", ""),
+                        Denies::Circles => text("302 Found", &format!("Location: {}?next=x\r\n", manners.reads_at.unwrap_or("/login")), ""),
                         Denies::Says => text("200 OK", "", "<p>You are not logged in</p>"),
                     }
                 }

@@ -111,6 +111,8 @@ pub(crate) struct Call {
     pub(crate) line: String,
     /// Path with query, as sent.
     pub(crate) target: String,
+    /// `Authorization`; empty when there was none.
+    pub(crate) authorization: String,
 }
 
 impl Road {
@@ -163,11 +165,13 @@ impl Road {
 async fn travel(request: Request<Incoming>, port: u16, state: &Mutex<State>) -> Response<Full<Bytes>> {
     let line = format!("{} {}", request.method(), request.uri().path());
     let target = request.uri().to_string();
+    let authorization =
+        request.headers().get("authorization").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default();
     let (delay, closed) = {
         let state = lock(state);
         (state.delay, state.closed)
     };
-    let note = || lock(state).calls.push(Call { line: line.clone(), target: target.clone() });
+    let note = || lock(state).calls.push(Call { line: line.clone(), target: target.clone(), authorization: authorization.clone() });
     if closed {
         note();
         return refusal(StatusCode::SERVICE_UNAVAILABLE);

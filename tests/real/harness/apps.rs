@@ -23,6 +23,8 @@ pub(crate) trait RealApp {
     fn port(&self) -> u16;
     /// The account called exactly so.
     async fn show(&self, login: &str) -> Option<Seen>;
+    /// Logins of everybody there is, switched off or not, sorted.
+    async fn everybody(&self) -> Vec<String>;
     /// Makes an account as somebody before the gateway would have.
     async fn add(&self, login: &str);
     /// Takes an account away behind the gateway's back.
@@ -98,6 +100,10 @@ impl RealApp for OctoPrint {
         Some(Seen { active: user["active"] == true, groups })
     }
 
+    async fn everybody(&self) -> Vec<String> {
+        names(&self.ask("GET", "/users", None).await.json()["users"], "name")
+    }
+
     async fn add(&self, login: &str) {
         let made = self.ask("POST", "/users", Some(json!({ "name": login, "password": "set by hand", "active": true }))).await;
         assert_eq!(made.status, 200, "{}", made.body);
@@ -118,6 +124,8 @@ pub(crate) struct InfluxDb {
 impl InfluxDb {
     /// The administrator.
     pub(crate) const ADMIN: (&'static str, &'static str) = ("labadmin", "test-only-password-of-the-gateway");
+    /// The secret under which it believes tokens.
+    pub(crate) const SHARED_SECRET: &'static str = "test-only-secret-of-influxdb-and-the-gateway";
 
     /// Starts it, with two databases.
     pub(crate) async fn start(site: &Site) -> Self {
@@ -127,7 +135,8 @@ impl InfluxDb {
         let at = folder.display();
         let config = format!(
             "reporting-disabled = true\nbind-address = \"127.0.0.1:{inner}\"\n[meta]\n  dir = \"{at}/meta\"\n[data]\n  dir = \"{at}/data\"\n  wal-dir = \"{at}/wal\"\n\
-             [http]\n  bind-address = \"127.0.0.1:{port}\"\n  auth-enabled = true\n"
+             [http]\n  bind-address = \"127.0.0.1:{port}\"\n  auth-enabled = true\n  shared-secret = \"{secret}\"\n",
+            secret = Self::SHARED_SECRET,
         );
         fs::write(folder.join("influxdb.conf"), config).expect("the test's folder takes files");
         let mut app = Command::new(lab("debian/usr/bin/influxd"));
@@ -170,6 +179,14 @@ impl RealApp for InfluxDb {
         Some(Seen { active: !groups.is_empty(), groups })
     }
 
+    async fn everybody(&self) -> Vec<String> {
+        let users = self.ask("SHOW USERS").await;
+        let rows = users["series"][0]["values"].as_array().expect("a list");
+        let mut out: Vec<String> = rows.iter().map(|row| row[0].as_str().expect("a name").to_owned()).collect();
+        out.sort();
+        out
+    }
+
     async fn add(&self, login: &str) {
         let made = self.ask(&format!("CREATE USER \"{login}\" WITH PASSWORD 'set by hand'")).await;
         assert_eq!(made.get("error"), None, "{made}");
@@ -208,6 +225,10 @@ impl RealApp for Redmine {
         let id = redmine_id(self, login).await?;
         let user = redmine(self, "GET", &format!("/users/{id}.json?include=groups"), None).await.json()["user"].clone();
         Some(Seen { active: user["status"] == 1, groups: names(&user["groups"], "name") })
+    }
+
+    async fn everybody(&self) -> Vec<String> {
+        names(&redmine(self, "GET", "/users.json?status=&limit=100", None).await.json()["users"], "login")
     }
 
     async fn add(&self, login: &str) {
@@ -298,6 +319,10 @@ impl RealApp for Zabbix {
         Some(Seen { active: groups.iter().all(|group| group["users_status"] == "0"), groups: names(&user["usrgrps"], "name") })
     }
 
+    async fn everybody(&self) -> Vec<String> {
+        names(&self.ask("user.get", json!({ "output": ["username"] })).await, "username")
+    }
+
     async fn add(&self, login: &str) {
         let user = json!({ "username": login, "passwd": "Set-by-h4nd-once", "roleid": "1", "usrgrps": [{ "usrgrpid": "8" }] });
         self.ask("user.create", user).await;
@@ -332,6 +357,9 @@ pub(crate) struct Synapse {
 }
 
 impl Synapse {
+    /// The secret under which it takes tokens for its own (`org.matrix.login.jwt`).
+    pub(crate) const JWT_SECRET: &'static str = "test-only-secret-of-synapse-and-the-gateway";
+
     /// Starts it as `lab.test`, with its administrator.
     pub(crate) async fn start(site: &Site) -> Self {
         let port = free_port();
@@ -342,7 +370,10 @@ impl Synapse {
             "server_name: lab.test\npid_file: {at}/pid\nreport_stats: false\nregistration_shared_secret: test-only\nmacaroon_secret_key: test-only\nform_secret: test-only\n\
              signing_key_path: {at}/signing.key\nmedia_store_path: {at}/media\nlog_config: {at}/log.yaml\ntrusted_key_servers: []\n\
              database: {{name: sqlite3, args: {{database: {at}/homeserver.db}}}}\n\
-             listeners:\n  - {{bind_addresses: [127.0.0.1], port: {port}, type: http, tls: false, resources: [{{names: [client], compress: false}}]}}\n"
+             jwt_config: {{enabled: true, secret: {secret}, algorithm: HS256, audiences: [synapse]}}\n\
+             rc_login: {{address: {{per_second: 100, burst_count: 100}}, account: {{per_second: 100, burst_count: 100}}}}\n\
+             listeners:\n  - {{bind_addresses: [127.0.0.1], port: {port}, type: http, tls: false, resources: [{{names: [client], compress: false}}]}}\n",
+            secret = Self::JWT_SECRET,
         );
         fs::write(folder.join("homeserver.yaml"), config).expect("the test's folder takes files");
         fs::write(folder.join("log.yaml"), "version: 1\nroot: {level: WARNING}\n").expect("the test's folder takes files");
@@ -362,7 +393,8 @@ impl Synapse {
         Self { _process: process, port, token: signed_in["access_token"].as_str().expect("a token").to_owned() }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
+    /// One call of its admin API, by its administrator.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
         let bearer = format!("Bearer {}", self.token);
         call(method, &format!("http://127.0.0.1:{}/_synapse/admin{path}", self.port), &[("authorization", &bearer)], body.as_ref()).await
     }
@@ -376,6 +408,11 @@ impl RealApp for Synapse {
     async fn show(&self, login: &str) -> Option<Seen> {
         let user = self.ask("GET", &format!("/v2/users/@{login}:lab.test"), None).await;
         (user.status == 200).then(|| Seen { active: user.json()["locked"] == false && user.json()["deactivated"] == false, groups: Vec::new() })
+    }
+
+    async fn everybody(&self) -> Vec<String> {
+        // Whoever is deactivated is no longer anybody.
+        names(&self.ask("GET", "/v2/users?limit=100&guests=false&locked=true&deactivated=false", None).await.json()["users"], "name")
     }
 
     async fn add(&self, login: &str) {

@@ -10,6 +10,7 @@ mod gateway;
 mod part;
 mod parts;
 mod person;
+mod superset;
 
 pub(crate) use app::{App, Road};
 pub(crate) use apps::{InfluxDb, OctoPrint, Radicale, RealApp, Seen, Synapse, Zabbix, redmine_groups, toml_of_page, until_shown};
@@ -17,6 +18,7 @@ pub(crate) use gateway::{Gateway, Site};
 pub(crate) use part::Part;
 pub(crate) use parts::{Client, Hub, OidcProvider, Redmine, ScimServer, SimpleSaml};
 pub(crate) use person::{Person, Reply};
+pub(crate) use superset::Superset;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -145,6 +145,14 @@ impl Hub {
         users.as_array().expect("a list").iter().map(|user| user["name"].as_str().expect("a name").to_owned()).collect()
     }
 
+    /// Makes an account or a group, `/users/NAME` or `/groups/NAME`, as somebody before the gateway would have.
+    pub(crate) async fn make(&self, path: &str) {
+        let url = format!("http://127.0.0.1:{}/hub/api{path}", self.api_port);
+        let token = format!("token {}", Self::TOKEN);
+        let made = Person::new().send("POST", &url, &[("authorization", &token)], None).await;
+        assert_eq!(made.status, 201, "{path}: {}", made.body);
+    }
+
     /// What its admin API answers to a GET.
     pub(crate) async fn ask(&self, path: &str) -> Value {
         let url = format!("http://127.0.0.1:{}/hub/api{path}", self.api_port);
@@ -269,6 +277,7 @@ pub(crate) struct Redmine {
     _process: Part,
     /// Where it listens.
     pub(crate) port: u16,
+    database: std::path::PathBuf,
 }
 
 impl Redmine {
@@ -298,7 +307,23 @@ impl Redmine {
         puma.env("RAILS_LOG_TO_STDOUT", "1");
         let mut process = Part::start("redmine", &puma, site.folder());
         process.ready(async |_| Person::new().gets(200, &format!("http://127.0.0.1:{port}/login")).await).await;
-        Self { _process: process, port }
+        Self { _process: process, port, database }
+    }
+
+    /// Ends everybody's sessions in it, as an administrator's housekeeping would.
+    pub(crate) fn end_sessions(&self, login: &str) {
+        let end = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1], timeout=20)\n\
+                   db.execute(\"delete from tokens where action = 'session' and user_id = (select id from users where login = ?)\", (sys.argv[2],))\ndb.commit()";
+        let done = Command::new("python3").args(["-c", end]).arg(&self.database).arg(login).status().expect("python3 runs");
+        assert!(done.success(), "the sessions of {login} end");
+    }
+
+    /// What Redmine keeps of somebody's password: another value after every change, of the same password too.
+    pub(crate) fn password_mark(&self, login: &str) -> String {
+        let look = "import sqlite3, sys\nprint(sqlite3.connect(sys.argv[1]).execute('select salt || hashed_password from users where login = ?', (sys.argv[2],)).fetchone()[0])";
+        let found = Command::new("python3").args(["-c", look]).arg(&self.database).arg(login).output().expect("python3 runs");
+        assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        String::from_utf8(found.stdout).expect("hexadecimal")
     }
 
     /// What an administrator does to somebody's password.
