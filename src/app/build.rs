@@ -46,6 +46,7 @@ pub(super) struct Builder {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environment: Environment,
     /// What browsers call the auth host; a reload does not change it.
+    #[cfg_attr(not(feature = "saml"), expect(dead_code, reason = "SAML providers alone are told it"))]
     auth_origin: String,
     /// For keys that are made of `[state] key`; absent until the store is open.
     pub(super) sealer: Option<Sealer>,

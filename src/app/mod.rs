@@ -398,8 +398,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), keep, background.clone()));
     let exporter = otlp.map(|exporter| tokio::spawn(exporter.run(background.clone())));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
-    let tending = reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone());
     drop(tokio::spawn(wiring::give_back(Arc::clone(&provision), Arc::clone(&live), SWEEP_EVERY, background.clone())));
+    let tending = reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone());
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::fold(store.clone(), FOLD_EVERY, background.clone())));
     for listener in sockets.redirect {

@@ -153,7 +153,7 @@ const AUDIT: Section = Section {
         Key::new(
             "file",
             Kind::Text,
-            "a file, relative to this one; \"stdout\"; \"syslog\" (RFC 5424 to /dev/log, facility authpriv); or \"journald\" (its native protocol, with VESTIBULE_ACTION, VESTIBULE_INCIDENT and VESTIBULE_APP as fields)",
+            "a file, relative to this one; \"stdout\"; \"syslog\" (RFC 5424 to /dev/log, facility authpriv); or \"journald\" (its native protocol, with VESTIBULE_ACTION, VESTIBULE_INCIDENT and VESTIBULE_APP as fields). The lines of a file are a chain, and where it ends is written down beside the store: `vestibule audit verify`, and each start, tell whether lines were changed, taken out or cut off",
         )
         .default("stdout"),
         Key::new(

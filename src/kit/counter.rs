@@ -31,6 +31,7 @@ impl Counter {
     pub(super) fn new(policy: &Arc<Policy>, engine: Arc<Engine>, clock: &Arc<ManualClock>) -> Self {
         let parts = Parts {
             accounts: Arc::new(Records::default()),
+            secrets: Arc::new(Records::default()),
             signer: Arc::new(NoSigner),
             clock: Arc::clone(clock) as _,
             owner: "kit".to_owned(),

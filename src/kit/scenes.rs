@@ -523,7 +523,10 @@ async fn disable(stage: &Backstage, times: u32) -> Played {
             table.users.iter().all(|user| table.is_off(user)) && matches!(&shown, Ok(Observation::Found(account, _)) if account.disabled)
         }
         Some(SwitchedOff::Deleted) => table.users.is_empty() && matches!(shown, Ok(Observation::Absent)),
-        Some(SwitchedOff::MembersRemoved) => table.members.iter().all(|one| one.is_over),
+        Some(SwitchedOff::MembersRemoved) => {
+            table.members.iter().all(|one| one.is_over)
+                && matches!(&shown, Ok(Observation::Found(account, _)) if account.memberships.values().all(BTreeMap::is_empty))
+        }
         Some(SwitchedOff::Gone | SwitchedOff::NotAtTheApp) | None => false,
     };
     drop(table);

@@ -327,8 +327,8 @@ fn having(route: &Route, names: &Map<String, Value>) -> Option<Map<String, Value
         let pattern = regex::Regex::new(&format!("^(?:{wanted})$")).ok()?;
         let given = text(at(names, place)?);
         let captures = pattern.captures(&given)?;
-        let named = pattern.capture_names().flatten();
-        found.extend(named.filter_map(|name| Some((name.to_owned(), json!(captures.name(name)?.as_str())))));
+        let groups = pattern.capture_names().flatten();
+        found.extend(groups.filter_map(|name| Some((name.to_owned(), json!(captures.name(name)?.as_str())))));
     }
     Some(found)
 }

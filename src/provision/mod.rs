@@ -290,8 +290,8 @@ pub struct Desk {
     leaving: tokio::sync::Mutex<()>,
     looks: heal::Looks,
     entrances: entering::Entrances,
-    passes: std::sync::OnceLock<Arc<dyn Passes>>,
     uses: uses::Uses,
+    passes: std::sync::OnceLock<Arc<dyn Passes>>,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -385,8 +385,8 @@ impl Desk {
             leaving: tokio::sync::Mutex::default(),
             looks: heal::Looks::default(),
             entrances: entering::Entrances::default(),
-            passes: std::sync::OnceLock::new(),
             uses: uses::Uses::default(),
+            passes: std::sync::OnceLock::new(),
         })
     }
 

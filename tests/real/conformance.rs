@@ -1,6 +1,6 @@
 //! `vestibule connectors test NAME --live`, as an operator calls it, against the apps themselves; afterwards each app is asked who is there.
 
-use crate::harness::{Hub, InfluxDb, RealApp, Redmine, ScimServer, Site, Synapse, Zabbix, redmine_groups};
+use crate::harness::{Hub, InfluxDb, RealApp, Redmine, ScimServer, Site, Superset, Synapse, Zabbix, redmine_groups};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -180,6 +180,22 @@ async fn jupyterhub() {
     assert_eq!(played.left, Vec::<String>::new());
     assert_eq!(hub.accounts().await, people, "nobody is left behind, nobody else is gone");
     assert_eq!(hub.ask("/groups").await, groups, "no group is made, and nobody is left in one");
+}
+
+#[tokio::test]
+async fn superset() {
+    let site = Site::new();
+    let app = Superset::start(&site).await;
+    app.add("adaline").await;
+    let before = app.everybody().await;
+    let (name, password) = Superset::ADMIN;
+    let provision = format!("username = \"{name}\"\npassword = \"{}\"", site.secret("superset-password", password));
+    let mapping = "[roles]\nmap = { staff = \"Gamma\", admins = \"Alpha\" }\npick = \"all\"";
+    let policy = policy(&site, "superset", &format!("http://127.0.0.1:{}", app.port()), mapping, &provision);
+    // Nobody is without a role, so that an account is made with its roles.
+    let played = conforms("superset", &policy, &["create, then a membership fails", ADMINISTRATOR]);
+    assert_eq!(played.left, Vec::<String>::new());
+    assert_eq!(app.everybody().await, before, "nobody is left behind, nobody else is gone");
 }
 
 #[tokio::test]

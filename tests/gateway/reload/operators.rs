@@ -156,6 +156,10 @@ impl Served {
     fn again(&mut self, meanwhile: impl FnOnce(&Self)) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        // What the one before had said last is not what the next one says first.
+        self.manager.set_nonblocking(true).unwrap();
+        while self.manager.recv(&mut [0; 200]).is_ok() {}
+        self.manager.set_nonblocking(false).unwrap();
         meanwhile(self);
         self.child = Self::spawned(self.folder.path());
         self.hear(|said| said == "READY=1");
@@ -462,7 +466,9 @@ async fn sessions_are_ended_and_keys_rotated_by_the_command_line_and_the_audit_f
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tail_that_was_cut_off_an_audit_file_is_told_at_the_start_and_by_the_command_line() {
     let mut served = Served::start();
-    let ask = |served: &Served, words: &[&str]| said(&served.command(words).env("STATE_KEY", "a key for tests that is long enough to be one").output().unwrap());
+    let ask = |served: &Served, words: &[&str]| {
+        said(&served.command(words).env("STATE_KEY", "a key for tests that is long enough to be one").output().unwrap())
+    };
     let file = |served: &Served| served.folder.path().join("audit.jsonl");
     let lines = |served: &Served| fs::read_to_string(file(served)).unwrap().lines().count();
     served.write(&POLICY.replace("everyone = true", "groups = [\"staff\"]"));
@@ -479,7 +485,11 @@ async fn a_tail_that_was_cut_off_an_audit_file_is_told_at_the_start_and_by_the_c
         let (whole, before) = (fs::read_to_string(file(served)).unwrap(), lines(served));
         let cut: String = whole.split_inclusive('\n').take(before - 1).collect();
         fs::write(file(served), cut).unwrap();
-        check(served, 1, &["every one as it was written", &format!("the gateway wrote {before} into this file"), &format!("and {} are there", before - 1)]);
+        check(
+            served,
+            1,
+            &["every one as it was written", &format!("the gateway wrote {before} into this file"), &format!("and {} are there", before - 1)],
+        );
     });
     served.audited(|event| event["action"] == "audit.cut");
     // From now on the file itself tells.
