@@ -57,7 +57,7 @@ async fn a_name_that_two_people_go_by_is_asked_back() {
     assert_eq!(called, 200);
     for words in [&["users", "show", "wiki", "ada@example.com"][..], &["users", "relink", "wiki", "ADA@example.com", "--account", "999"]] {
         let (code, said) = process.says(words).await;
-        assert!(code == Some(2) && said.contains("fits several people") && said.contains("s-ada") && said.contains("s-bea"), "{words:?}: {said}");
+        assert!(code == Some(2) && said.contains("fits 2 people at wiki; nothing was done") && said.contains("s-ada") && said.contains("s-bea"), "{words:?}: {said}");
     }
     // A subject is exact.
     assert_eq!(process.shows("s-bea").await["login"], "bea");
@@ -158,7 +158,7 @@ async fn too_many_leavers_wait_for_a_yes_which_is_given_once_for_all() {
     assert_eq!((names.len(), waiting.matches("waits for a yes: leave").count()), (2, 2), "{waiting}");
     // One by name, of another app, of none.
     let (code, said) = process.says(&["users", "approve", "wiki", "dora"]).await;
-    assert!(code == Some(2) && said.contains("nothing is waiting for approval for `dora`"), "{said}");
+    assert!(code == Some(2) && said.contains("nothing is waiting for approval for `s-dora`"), "{said}");
     assert!(process.tells(&["users", "approve", "crm", "--leavers"]).await.starts_with("crm: approved for 0 people"));
     let said = process.tells(&["users", "approve", "wiki", "--leavers"]).await;
     assert_eq!(said, "wiki: approved for 2 people; they are switched off within a minute or two\n");
