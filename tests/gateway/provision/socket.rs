@@ -57,7 +57,10 @@ async fn a_name_that_two_people_go_by_is_asked_back() {
     assert_eq!(called, 200);
     for words in [&["users", "show", "wiki", "ada@example.com"][..], &["users", "relink", "wiki", "ADA@example.com", "--account", "999"]] {
         let (code, said) = process.says(words).await;
-        assert!(code == Some(2) && said.contains("fits 2 people at wiki; nothing was done") && said.contains("s-ada") && said.contains("s-bea"), "{words:?}: {said}");
+        assert!(
+            code == Some(2) && said.contains("fits 2 people at wiki; nothing was done") && said.contains("s-ada") && said.contains("s-bea"),
+            "{words:?}: {said}"
+        );
     }
     // A subject is exact.
     assert_eq!(process.shows("s-bea").await["login"], "bea");
