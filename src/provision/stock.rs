@@ -164,7 +164,8 @@ impl Known {
             if !record.state.has_left() {
                 self.recorded.push((id.clone(), login.clone()));
             }
-        } else if matches!(Doubt::read(record), Some(Doubt::Create { at_ms, .. }) if now.since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() <= DOUBT_MS) {
+        } else if matches!(Doubt::read(record), Some(Doubt::Create { at_ms, .. }) if now.since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() <= DOUBT_MS)
+        {
             self.making.insert(external_id(&record.key));
         }
         if !login.is_empty() {
