@@ -2,7 +2,7 @@
 
 use super::World;
 use super::keeper::{Keeper, Manners};
-use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, Wire, answering, within};
+use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, answering, within};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use std::collections::HashMap;
