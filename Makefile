@@ -25,6 +25,7 @@ test: setup-build setup-lab lint
 lint: setup-build setup-lint
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features -- -D warnings
 
 bench: setup-build setup-lab setup-bench
 	cargo bench --locked

@@ -46,6 +46,7 @@ pub(super) struct Builder {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environment: Environment,
     /// What browsers call the auth host; a reload does not change it.
+    #[cfg_attr(not(feature = "saml"), expect(dead_code, reason = "SAML providers alone are told it"))]
     auth_origin: String,
     /// For keys that are made of `[state] key`; absent until the store is open.
     pub(super) sealer: Option<Sealer>,
@@ -136,11 +137,17 @@ impl Builder {
             return self.saml(idp, before);
         }
         let place = format!("[[idp]] {}: client_secret", idp.id);
-        let (secret, secrets) = self.recording(|read| idp.client_secret.as_ref().map(|secret| read(&place, secret)).transpose())?;
+        let lookup_place = format!("[[idp]] {}: groups_lookup.client_secret", idp.id);
+        let lookup = idp.groups_lookup.as_ref().and_then(|lookup| lookup.client_secret.as_ref());
+        let ((secret, lookup_secret), secrets) = self.recording(|read| {
+            let secret = idp.client_secret.as_ref().map(|secret| read(&place, secret)).transpose()?;
+            Ok((secret, lookup.map(|secret| read(&lookup_place, secret)).transpose()?))
+        })?;
         if let Some(known) = before.iter().find(|known| known.idp == *idp && known.secrets == secrets) {
             return Ok(known.clone());
         }
-        let provider = Arc::new(OidcProvider::new(idp.clone(), secret, Arc::clone(&self.idp_transport), Arc::clone(&self.clock)));
+        let provider = OidcProvider::new(idp.clone(), secret, Arc::clone(&self.idp_transport), Arc::clone(&self.clock));
+        let provider = Arc::new(provider.with_lookup_secret(lookup_secret));
         let tokens = Some(Arc::clone(&provider) as Arc<dyn AccessTokens>);
         Ok(KnownIdp { idp: idp.clone(), secrets, provider, tokens })
     }

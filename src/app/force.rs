@@ -344,6 +344,7 @@ impl Swap {
     pub fn references(&self) -> Vec<PathBuf> {
         let force = self.force();
         let mut secrets: Vec<&SecretRef> = force.gateway.idps.iter().filter_map(|idp| idp.client_secret.as_ref()).collect();
+        secrets.extend(force.gateway.idps.iter().filter_map(|idp| idp.groups_lookup.as_ref()?.client_secret.as_ref()));
         secrets.extend(force.gateway.idps.iter().filter_map(|idp| Some(&idp.saml.as_ref()?.key.as_ref()?.1)));
         secrets.extend(force.gateway.certificates.iter().map(|certificate| &certificate.key));
         let mut files: Vec<PathBuf> = Vec::new();

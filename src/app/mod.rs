@@ -363,6 +363,7 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let console_desk = Arc::new(login::Desk::of_console(desk_parts(apps(), console::session(&gateway.session))));
     let issuers = idps.iter().filter_map(|known| known.tokens.clone()).collect();
     let tokens = Arc::new(TokenDesk::new(issuers, TokenSessions::new(Arc::clone(&clock), gateway.session.idle_ms)));
+    provision.set_passes(Arc::new(wiring::KnownPasses(Arc::clone(&live), Arc::clone(&tokens))));
     let (incidents, keeping) = Incidents::channel(Arc::clone(&metrics));
     let tls = if plain { None } else { builder.certificates(&gateway, None)? };
     let served = Mutex::new(tls.as_ref().map(|new| console::served(&new.certificates)).unwrap_or_default());
@@ -397,8 +398,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), keep, background.clone()));
     let exporter = otlp.map(|exporter| tokio::spawn(exporter.run(background.clone())));
     drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
-    drop(tokio::spawn(reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone())));
     drop(tokio::spawn(wiring::give_back(Arc::clone(&provision), Arc::clone(&live), SWEEP_EVERY, background.clone())));
+    let tending = reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone());
     drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
     drop(tokio::spawn(wiring::fold(store.clone(), FOLD_EVERY, background.clone())));
     for listener in sockets.redirect {
@@ -427,6 +428,8 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
         scheme,
     };
     let swap = Arc::new(Swap::begin(builder, handles, First { gateway, text, policies, unavailable, rejected, idps, certificates }));
+    // It has something to do at once, and the apps are there from here on.
+    drop(tokio::spawn(tending));
     let console = site.map(|site| Arc::new(site.console(&swap, console_desk, entropy)));
     if let Some(listener) = sockets.admin {
         let gauges = Arc::clone(&swap) as Arc<dyn admin::Gauges>;

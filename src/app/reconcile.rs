@@ -54,12 +54,24 @@ impl Reconciles for Rounds {
             let ended = Ended(progress);
             for policy in policies {
                 ended.change(|progress| {
-                    progress.apps.push(OfApp { app: policy.name.clone(), counted: crate::provision::Reconciled::default(), error: None });
+                    progress.apps.push(OfApp { app: policy.name.clone(), ..OfApp::default() });
                 });
                 let tell = |counted| ended.last(|app| app.counted = counted);
                 if let Err(error) = desk.reconcile(&policy, &sign_ins, changed_only, &tell).await {
                     tracing::error!(app = %policy.name, %error, "reconcile: given up");
                     ended.last(|app| app.error = Some(error.to_string()));
+                    continue;
+                }
+                // Whom nothing has changed for is not looked at, and neither is what nobody has.
+                if changed_only {
+                    continue;
+                }
+                match desk.take_stock(&policy).await {
+                    Ok(stock) => ended.last(|app| app.stock = stock),
+                    Err(error) => {
+                        tracing::warn!(app = %policy.name, %error, "reconcile: the app's list of accounts did not come");
+                        ended.last(|app| app.stock_error = Some(error.to_string()));
+                    }
                 }
             }
         }));
@@ -98,15 +110,15 @@ fn served(routes: &ArcSwap<Routes>) -> Vec<Arc<Policy>> {
     routes.load().all().map(|route| Arc::clone(&route.policy)).collect()
 }
 
-/// Looks after who has left, until `stop`.
+/// Looks after who has left, until `stop`: first of all those whose account was being switched off when the gateway before this one ended.
 pub(super) async fn tend(desk: Arc<Desk>, routes: Arc<ArcSwap<Routes>>, every: Duration, stop: CancellationToken) {
     let mut round: u32 = 0;
     loop {
+        desk.tend(&served(&routes), round % LONG_LOOK_EVERY == 1).await;
+        round = round.wrapping_add(1);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
-        desk.tend(&served(&routes), round.is_multiple_of(LONG_LOOK_EVERY)).await;
-        round = round.wrapping_add(1);
     }
 }

@@ -2,15 +2,15 @@
 
 use crate::clock::Clock;
 use crate::fault::{DenyReason, PublicMessage};
-use crate::login::{Admission, Apps, Visit};
+use crate::login::{Admission, Apps, TokenDesk, Visit};
 use crate::policy::Policy;
 use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate};
 use crate::policy::path::CanonicalPath;
-use crate::provision::{Desk, Ensured};
+use crate::provision::{Desk, Ensured, Passes};
 use crate::request::Routes;
 use crate::session::LiveSessions;
 use crate::signer::KeyRing;
-use crate::state::{LoginStore, sqlite};
+use crate::state::{AccountKey, LoginStore, sqlite};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -35,6 +35,18 @@ impl Apps for AppsByName {
 
     fn all(&self) -> Vec<Arc<Policy>> {
         self.0.load().all().map(|route| Arc::clone(&route.policy)).collect()
+    }
+}
+
+/// What people are told of, in this process.
+#[derive(Debug)]
+pub(super) struct KnownPasses(pub(super) Arc<LiveSessions>, pub(super) Arc<TokenDesk>);
+
+impl Passes for KnownPasses {
+    fn forget(&self, key: &AccountKey) {
+        self.0.forget_passes(&key.subject, &key.upstream);
+        // Rare enough to verify every token once more.
+        self.1.forget();
     }
 }
 

@@ -3,7 +3,7 @@
 use super::socket::{Door, Which};
 use super::table::Table;
 use super::{COULD_NOT, NO, YES, print, tell};
-use crate::admin::commands::{Progress, Reconcile};
+use crate::admin::commands::{OfApp, Progress, Reconcile};
 use clap::Args;
 use serde_json::json;
 use std::thread::sleep;
@@ -90,6 +90,7 @@ fn text(progress: &Progress) -> String {
         table.row(std::iter::once(app.app.clone()).chain(numbers.map(|number| number.to_string())).chain([error]));
     }
     let mut out = table.render();
+    out.extend(progress.apps.iter().map(stock));
     if progress.apps.iter().any(|app| app.counted.staged > 0) {
         out += "more people leave at once than the policy allows: `vestibule users list --waiting`, then `vestibule users approve APP --leavers`\n";
     }
@@ -99,22 +100,57 @@ fn text(progress: &Progress) -> String {
     out
 }
 
+/// What the app's own list shows; nothing where there is none.
+fn stock(of: &OfApp) -> String {
+    let app = &of.app;
+    let Some(stock) = &of.stock else {
+        return of
+            .stock_error
+            .as_ref()
+            .map(|error| format!("{app}: the list of its accounts did not come: {}\n", error.escape_debug()))
+            .unwrap_or_default();
+    };
+    let mut out = format!("{app}: {} accounts at the app, {} on no record here\n", stock.accounts, stock.unmanaged);
+    let kinds = [
+        (&stock.privileged, "administrators, on no record and not in `protect`"),
+        (&stock.orphaned, "made by this gateway, on no record"),
+        (&stock.vanished, "on record, and not at the app"),
+    ];
+    for (kind, what) in kinds.into_iter().filter(|(kind, _)| kind.count > 0) {
+        let more = if usize::try_from(kind.count) == Ok(kind.named.len()) { "" } else { ", ..." };
+        out += &format!("  {} {what}: {}{more}\n", kind.count, kind.named.join(", "));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::text;
     use crate::admin::commands::{OfApp, Progress};
-    use crate::provision::Reconciled;
+    use crate::provision::{Kind, Reconciled, Stock};
 
     #[test]
     fn what_came_of_it_is_told_app_by_app() {
         assert_eq!(text(&Progress::default()), "nothing has been reconciled since the gateway started\n");
         let counted = Reconciled { people: 9, as_wanted: 3, changed: 2, left: 1, staged: 1, failed: 1, unknown: 1, ..Reconciled::default() };
         let apps = vec![
-            OfApp { app: "wiki".to_owned(), counted, error: None },
-            OfApp { app: "crm".to_owned(), counted: Reconciled::default(), error: Some("the state store is not available".to_owned()) },
+            OfApp { app: "wiki".to_owned(), counted, ..OfApp::default() },
+            OfApp { app: "crm".to_owned(), error: Some("the state store is not available".to_owned()), ..OfApp::default() },
         ];
         let told = text(&Progress { running: true, apps });
         assert!(told.starts_with("APP"), "{told}");
+        assert!(!told.contains("at the app"), "{told}");
+        let kind = |count, named: &[&str]| Kind { count, named: named.iter().map(|name| (*name).to_owned()).collect() };
+        let stock =
+            Stock { accounts: 12, unmanaged: 4, privileged: kind(1, &["root (1)"]), orphaned: kind(3, &["ada (7)", "bob (8)"]), ..Stock::default() };
+        let listed = vec![
+            OfApp { app: "wiki".to_owned(), stock: Some(stock), ..OfApp::default() },
+            OfApp { app: "crm".to_owned(), stock_error: Some("list: 500".to_owned()), ..OfApp::default() },
+        ];
+        let shown = text(&Progress { running: false, apps: listed });
+        let expected = "wiki: 12 accounts at the app, 4 on no record here\n  1 administrators, on no record and not in `protect`: root (1)\n  \
+                        3 made by this gateway, on no record: ada (7), bob (8), ...\ncrm: the list of its accounts did not come: list: 500\n";
+        assert!(shown.ends_with(expected), "{shown}");
         assert!(told.contains("approve APP --leavers") && told.contains("given up: the state store") && told.ends_with("--watch`\n"), "{told}");
     }
 }

@@ -442,6 +442,7 @@ fn oidc(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &
         algorithms: listed("algorithms", &["RS256", "PS256", "ES256", "EdDSA"]),
         attributes: attributes(reader, table),
         userinfo: table.flag("userinfo").unwrap_or(true),
+        groups_lookup: super::groups_lookup::groups_lookup(reader, table, folder),
         saml: None,
     })
 }

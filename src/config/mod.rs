@@ -6,12 +6,14 @@
 pub mod change;
 pub mod compile;
 pub mod environment;
+pub mod groups_lookup;
 pub mod language;
 pub mod provisioning;
 pub mod saml;
 pub mod schema;
 
 pub use compile::compile;
+pub use groups_lookup::GroupsLookup;
 pub use language::Language;
 pub use provisioning::Provisioning;
 pub use saml::{MetadataPlace, Saml, SamlSubject};
@@ -292,6 +294,8 @@ pub struct Idp {
     pub attributes: Vec<(String, Vec<String>)>,
     /// Whether the userinfo endpoint is asked for what the ID token lacks.
     pub userinfo: bool,
+    /// `[idp.groups_lookup]`: where groups are asked for that do not fit into a token.
+    pub groups_lookup: Option<GroupsLookup>,
     /// Type `saml`; `None`: `oidc`.
     pub saml: Option<Saml>,
 }

@@ -51,7 +51,7 @@ const RESPONSE_BYTES: u64 = 256 * 1024;
 /// Base64 of it, written as a form, fits what is taken of a form there.
 const RESPONSE_BYTES_MAX: u64 = 512 * 1024;
 /// Keys of OpenID Connect.
-const FOREIGN: [&str; 6] = ["client_id", "client_secret", "scopes", "algorithms", "userinfo", "groups"];
+const FOREIGN: [&str; 7] = ["client_id", "client_secret", "scopes", "algorithms", "userinfo", "groups", "groups_lookup"];
 
 /// A provider of type `saml`.
 pub(super) fn saml(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str, folder: &Path) -> Option<Idp> {
@@ -101,6 +101,7 @@ pub(super) fn saml(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str
         algorithms: Vec::new(),
         attributes: attributes(reader, table),
         userinfo: false,
+        groups_lookup: None,
         saml: Some(Saml {
             metadata: metadata?,
             pins,

@@ -153,7 +153,7 @@ const AUDIT: Section = Section {
         Key::new(
             "file",
             Kind::Text,
-            "a file, relative to this one; \"stdout\"; \"syslog\" (RFC 5424 to /dev/log, facility authpriv); or \"journald\" (its native protocol, with VESTIBULE_ACTION, VESTIBULE_INCIDENT and VESTIBULE_APP as fields)",
+            "a file, relative to this one; \"stdout\"; \"syslog\" (RFC 5424 to /dev/log, facility authpriv); or \"journald\" (its native protocol, with VESTIBULE_ACTION, VESTIBULE_INCIDENT and VESTIBULE_APP as fields). The lines of a file are a chain, and where it ends is written down beside the store: `vestibule audit verify`, and each start, tell whether lines were changed, taken out or cut off",
         )
         .default("stdout"),
         Key::new(
@@ -259,6 +259,33 @@ const IDP: Section = Section {
             "name in policies = claim or SAML attribute it is read from, or several, of which the first that is set counts; names of one's own become claims.NAME",
         ),
         Key::new("userinfo", Kind::Bool, "whether the userinfo endpoint is asked for claims that the ID token lacks").default("true"),
+        Key::new(
+            "groups_lookup",
+            Kind::Table(&GROUPS_LOOKUP),
+            "where somebody's groups are asked for who is in too many for a token (Entra: more than 200); left out, or without an answer: they are unknown then, which grants nothing new and takes nothing back",
+        ),
+    ],
+};
+
+const GROUPS_LOOKUP: Section = Section {
+    title: "[idp.groups_lookup]",
+    name: "idp.groups_lookup",
+    doc: "The provider's directory, asked at sign-in when a token says that there are more groups than it lists. The address that a token names for them is never asked.",
+    keys: &[
+        Key::new(
+            "preset",
+            Kind::Enum(&["entra"]),
+            "how it is asked. entra: Microsoft Graph, POST URL/users/OID/getMemberObjects; the application needs the permissions User.Read.All and GroupMember.Read.All, or Directory.Read.All, with an administrator's consent",
+        )
+        .required(),
+        Key::new("url", Kind::Url, "the directory's address, another one in national clouds; nothing outside of it is asked")
+            .default("https://graph.microsoft.com/v1.0"),
+        Key::new("token_url", Kind::Url, "where the gateway gets the token it asks with").default("the provider's token endpoint"),
+        Key::new("scope", Kind::Text, "of that token").default("the directory's origin with /.default"),
+        Key::new("client_id", Kind::Text, "who asks").default("the provider's client_id"),
+        Key::new("client_secret", Kind::Secret, "its secret").default("the provider's client_secret"),
+        Key::new("security_only", Kind::Bool, "leave distribution lists out, as tokens do").default("true"),
+        Key::new("timeout", Kind::Duration, "for all of it; somebody is waiting to be signed in").default("5s"),
     ],
 };
 

@@ -85,6 +85,7 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
             algorithms: vec!["RS256".to_owned()],
             attributes: Vec::new(),
             userinfo: true,
+            groups_lookup: None,
             saml: None,
         }],
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The scripted apps that are built in, by connector; `CONNECTOR-VARIANT` is one that speaks it in another way.
-const FILES: [(&str, &str); 23] = [
+const FILES: [(&str, &str); 24] = [
     ("scim", include_str!("dialects/scim.toml")),
     ("scim-entra", include_str!("dialects/scim-entra.toml")),
     ("scim-okta", include_str!("dialects/scim-okta.toml")),
@@ -33,6 +33,7 @@ const FILES: [(&str, &str); 23] = [
     ("zabbix", include_str!("dialects/zabbix.toml")),
     ("synapse", include_str!("dialects/synapse.toml")),
     ("influxdb", include_str!("dialects/influxdb.toml")),
+    ("superset", include_str!("dialects/superset.toml")),
 ];
 
 /// Names of the scripted apps that are built in: those of connectors, and their variants (`scim-okta`).

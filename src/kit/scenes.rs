@@ -457,9 +457,11 @@ async fn update(stage: &Backstage) -> Played {
     let before = groups(stage, &set, &id);
     let wanted = &ann.desired().attributes;
     let changes: BTreeMap<String, Value> = match set.engine.get(ann.context(Some(&id))).await {
-        Ok(Observation::Found(account, _)) => {
-            wanted.iter().filter(|(name, value)| account.attributes.get(*name) != Some(*value)).map(|(name, value)| (name.clone(), value.clone())).collect()
-        }
+        Ok(Observation::Found(account, _)) => wanted
+            .iter()
+            .filter(|(name, value)| account.attributes.get(*name) != Some(*value))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         other => return failed(seen(&other)),
     };
     let came = match set.engine.apply(ann.context(Some(&id)), &Step::Update(changes.clone())).await {
@@ -523,7 +525,10 @@ async fn disable(stage: &Backstage, times: u32) -> Played {
             table.users.iter().all(|user| table.is_off(user)) && matches!(&shown, Ok(Observation::Found(account, _)) if account.disabled)
         }
         Some(SwitchedOff::Deleted) => table.users.is_empty() && matches!(shown, Ok(Observation::Absent)),
-        Some(SwitchedOff::MembersRemoved) => table.members.iter().all(|one| one.is_over),
+        Some(SwitchedOff::MembersRemoved) => {
+            table.members.iter().all(|one| one.is_over)
+                && matches!(&shown, Ok(Observation::Found(account, _)) if account.memberships.values().all(BTreeMap::is_empty))
+        }
         Some(SwitchedOff::Gone | SwitchedOff::NotAtTheApp) | None => false,
     };
     drop(table);

@@ -31,6 +31,11 @@ impl TokenDesk {
     /// From now on with these providers; every token is verified again.
     pub fn change_issuers(&self, issuers: Vec<Arc<dyn AccessTokens>>) {
         self.issuers.store(Arc::new(issuers));
+        self.forget();
+    }
+
+    /// Every token is verified again, and its app told of its person anew.
+    pub fn forget(&self) {
         self.sessions.forget();
         self.generation.fetch_add(1, Ordering::AcqRel);
     }

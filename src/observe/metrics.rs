@@ -122,6 +122,18 @@ impl Tally {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AtAppLabels {
+    app: String,
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookupLabels {
+    idp: String,
+    result: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LoginLabels {
     idp: String,
     result: &'static str,
@@ -257,6 +269,7 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Arc<Requests>,
     logins: Family<LoginLabels, Counter>,
+    group_lookups: Family<LookupLabels, Counter>,
     provisioning: Family<ProvisioningLabels, Counter>,
     audit_events: Family<AuditLabels, Counter>,
     audit_dropped: Family<AuditLabels, Counter>,
@@ -267,6 +280,7 @@ pub struct Metrics {
     policy_loaded: Family<AppLabels, Gauge>,
     policy_stale: Family<AppLabels, Gauge>,
     breaker_state: Family<AppLabels, Gauge>,
+    at_app: Family<AtAppLabels, Gauge>,
     reload_successful: Gauge,
     reload_success_timestamp_s: Gauge,
     accounts: Accounts,
@@ -286,6 +300,7 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let requests = Arc::new(Requests::default());
         let (logins, provisioning) = (Family::default(), Family::default());
+        let group_lookups = Family::default();
         let (audit_events, audit_dropped) = (Family::default(), Family::default());
         let (policy_loaded, policy_stale) = (Family::default(), Family::default());
         let (reload_successful, reload_success_timestamp_s) = (Gauge::default(), Gauge::default());
@@ -293,6 +308,8 @@ impl Default for Metrics {
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("vestibule_build_info", "Version that runs", build);
         registry.register("vestibule_logins", "Sign-ins by provider and result", Family::clone(&logins));
+        let help = "Questions to a provider's directory for groups that do not fit into a token; result: known, or why they are unknown";
+        registry.register("vestibule_group_lookups", help, Family::clone(&group_lookups));
         registry.register("vestibule_provisioning", "Accounts made, adopted, updated, or not", Family::clone(&provisioning));
         registry.register("vestibule_audit_events", "Audit events written", Family::clone(&audit_events));
         let audit_left_out = Counter::default();
@@ -316,6 +333,9 @@ impl Default for Metrics {
         let text = "1 for every policy of which an older version is in force, because what the file says now is not in order";
         registry.register("vestibule_policy_stale", text, Family::clone(&policy_stale));
         let breaker_state = Family::<AppLabels, Gauge>::default();
+        let at_app = Family::<AtAppLabels, Gauge>::default();
+        let help = "Accounts in the application's own list, as `vestibule reconcile` last saw it: all; unmanaged, on no record; privileged and orphaned among those; vanished, on record and not there";
+        registry.register("vestibule_listed_accounts", help, Family::clone(&at_app));
         let text = "How the admin API is: 0 asked, 1 about to be probed, 2 left alone for a while, 3 left alone because it refuses the credential";
         registry.register("vestibule_admin_api_breaker_state", text, Family::clone(&breaker_state));
         let text = "1 when all that was loaded last was in order";
@@ -332,6 +352,7 @@ impl Default for Metrics {
             registry: Mutex::new(registry),
             requests,
             logins,
+            group_lookups,
             provisioning,
             audit_events,
             audit_dropped,
@@ -342,6 +363,7 @@ impl Default for Metrics {
             policy_loaded,
             policy_stale,
             breaker_state,
+            at_app,
             reload_successful,
             reload_success_timestamp_s,
             accounts,
@@ -464,6 +486,17 @@ impl Metrics {
         let account = |action, result| ProvisioningLabels { app: text("app").to_owned(), action, result };
         match text("action") {
             "login.succeeded" => drop(self.logins.get_or_create(&login("ok")).inc()),
+            "accounts.listed" => {
+                for kind in ["accounts", "unmanaged", "privileged", "orphaned", "vanished"] {
+                    let labels = AtAppLabels { app: text("app").to_owned(), kind };
+                    let count = event.get(kind).and_then(Value::as_i64).unwrap_or_default();
+                    self.at_app.get_or_create(&labels).set(count);
+                }
+            }
+            "groups.looked_up" => {
+                let labels = LookupLabels { idp: text("idp").to_owned(), result: text("reason").to_owned() };
+                self.group_lookups.get_or_create(&labels).inc();
+            }
             "login.failed" => drop(self.logins.get_or_create(&login("failed")).inc()),
             "account.created" => drop(self.provisioning.get_or_create(&account("create", "ok")).inc()),
             "account.adopted" => drop(self.provisioning.get_or_create(&account("adopt", "ok")).inc()),
@@ -728,6 +761,35 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert!(!text.contains("vestibule_provisioning_failed{app=\"crm\"}"), "{text}");
+    }
+
+    #[test]
+    fn what_an_app_has_that_nobody_answers_for_is_a_gauge() {
+        let metrics = Metrics::default();
+        for (unmanaged, privileged) in [(4, 2), (3, 0)] {
+            let event =
+                serde_json::json!({ "action": "accounts.listed", "app": "wiki", "accounts": 12, "unmanaged": unmanaged, "privileged": privileged });
+            metrics.audited(event.as_object().unwrap());
+        }
+        let text = metrics.text();
+        for (kind, count) in [("accounts", 12), ("unmanaged", 3), ("privileged", 0), ("orphaned", 0), ("vanished", 0)] {
+            let line = format!(r#"vestibule_listed_accounts{{app="wiki",kind="{kind}"}} {count}"#);
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_came_of_asking_a_directory_is_a_label() {
+        let metrics = Metrics::default();
+        for reason in ["known", "timeout", "known"] {
+            metrics.audited(serde_json::json!({ "action": "groups.looked_up", "idp": "corp", "reason": reason }).as_object().unwrap());
+        }
+        let text = metrics.text();
+        for line in
+            [r#"vestibule_group_lookups_total{idp="corp",result="known"} 2"#, r#"vestibule_group_lookups_total{idp="corp",result="timeout"} 1"#]
+        {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
     }
 
     #[test]

@@ -281,6 +281,12 @@ const PROVISION: Section = Section {
         Key::new("verify", Kind::Duration, "after so long it is looked at before a request goes on, and not beside it").default("24h"),
         Key::new("grace", Kind::Duration, "for so long beyond `verify`, people who are known go on while the admin API does not answer").default("12h"),
         Key::new("drift", Kind::Enum(&["correct", "report"]), "what the gateway has set and somebody has changed at the application: set it again, or leave it and tell; memberships that take a call of their own are looked at once in every `verify`, and by `reconcile`").default("correct"),
+        Key::new(
+            "rename",
+            Kind::Enum(&["never", "follow"]),
+            "when the provider calls somebody otherwise than before: the account keeps its login, or takes the new one at the next look at it, where that is nobody's, not reserved and not protected; the old one is free again then",
+        )
+        .default("never"),
         Key::new("leavers", Kind::Table(&LEAVERS), "accounts of people who may not come any more, or do not"),
         Key::new("timeout", Kind::Duration, "for one call").default("10s"),
         Key::new("retries", Kind::Int(0, 10), "further tries after a transient failure").default("2"),

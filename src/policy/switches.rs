@@ -29,6 +29,8 @@ pub struct Switches {
     pub protect: Vec<Glob>,
     /// Which other accounts are never taken for anybody's: over `account` and the sign-in. Without a value: this one as well.
     pub protect_when: Option<Condition>,
+    /// What becomes of the login of somebody whom their provider calls otherwise by now.
+    pub rename: Rename,
     /// A first sign-in should have its account within so many milliseconds.
     pub slo_ms: i64,
 }
@@ -46,6 +48,7 @@ impl Default for Switches {
             join_when: None,
             protect: Vec::new(),
             protect_when: None,
+            rename: Rename::default(),
             slo_ms: 3_000,
         }
     }
@@ -106,6 +109,16 @@ impl Mode {
             Self::Passthrough => "passthrough",
         }
     }
+}
+
+/// `rename`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rename {
+    /// It stays.
+    #[default]
+    Never,
+    /// It changes with it, where the new one is nobody's.
+    Follow,
 }
 
 /// `trigger`.

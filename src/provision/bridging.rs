@@ -24,16 +24,9 @@ pub(super) type Refused = (PublicMessage, String);
 
 impl Desk {
     /// Signs the person of `context` in at the app, which is at `at`, by their own password.
-    pub(super) async fn bridge(
-        &self,
-        order: &Order,
-        counter: &Counter,
-        context: Context<'_>,
-        at: &Url,
-        device: &str,
-    ) -> Result<Entered, Refused> {
+    pub(super) async fn bridge(&self, order: &Order, counter: &Counter, context: Context<'_>, at: &Url, device: &str) -> Result<Entered, Refused> {
         let account_id = context.account_id.unwrap_or_default();
-        let (mut secret, mut is_ours) = match self.known(order).await? {
+        let (mut secret, mut is_ours) = match self.known_secret(order).await? {
             Some(known) if self.is_good(order, &known, account_id) => (known, false),
             other => self.renewed(order, other.as_ref(), account_id).await?,
         };
@@ -62,7 +55,7 @@ impl Desk {
             if !is_rejection(&trouble) {
                 return Err(refused(&trouble));
             }
-            let there = self.known(order).await?;
+            let there = self.known_secret(order).await?;
             match there.filter(|there| self.is_good(order, there, account_id)) {
                 // Another gateway has made another one meanwhile.
                 Some(there) if there.tag != secret.tag => (secret, is_ours, is_set) = (there, false, false),
@@ -80,7 +73,7 @@ impl Desk {
         Err(last.as_ref().map_or_else(|| (PublicMessage::Internal, "nothing was tried".to_owned()), refused))
     }
 
-    async fn known(&self, order: &Order) -> Result<Option<PersonSecret>, Refused> {
+    async fn known_secret(&self, order: &Order) -> Result<Option<PersonSecret>, Refused> {
         self.parts.secrets.person_secret(&order.key).await.map_err(|error| self.lost(order, &error))
     }
 
@@ -103,7 +96,7 @@ impl Desk {
         if put.map_err(|error| self.lost(order, &error))? {
             return Ok((made, true));
         }
-        match self.known(order).await? {
+        match self.known_secret(order).await? {
             Some(theirs) if self.is_good(order, &theirs, account_id) => Ok((theirs, false)),
             // Forgotten this moment, or their account is another one by now.
             _ => Err((PublicMessage::AccountUnavailable, "the person's record changes at this moment".to_owned())),

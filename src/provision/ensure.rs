@@ -8,7 +8,7 @@
 
 use super::events::Event;
 use super::joining::{Joined, joins};
-use super::leaving::{Left, Off};
+use super::leaving::Left;
 use super::meter::{Timings, code, kind};
 use super::{Counter, Order, Parts, Standing};
 use crate::clock::Timestamp;
@@ -32,7 +32,7 @@ const BACKOFF_MS_MAX: u64 = 10_000;
 /// How often a lease that somebody else has is asked for.
 const LEASE_POLL_MS: u64 = 200;
 /// How long an account without a mark may be taken for what a create in doubt has made; later it may well be somebody else's work.
-const DOUBT_MS: u64 = 15 * 60_000;
+pub(super) const DOUBT_MS: u64 = 15 * 60_000;
 
 /// How a job ended.
 #[derive(Debug, Clone)]
@@ -166,6 +166,13 @@ pub(super) enum Doubt {
         /// When it was sent, milliseconds since the epoch.
         at_ms: i64,
     },
+    /// Another login.
+    Rename {
+        /// Which.
+        to: String,
+        /// When it was sent, milliseconds since the epoch.
+        at_ms: i64,
+    },
     /// A membership: kind, member, role.
     Add(String, String, Option<String>),
     /// Anything that is harmless to do again; its label.
@@ -193,6 +200,7 @@ impl Doubt {
     pub(super) fn label(&self) -> String {
         match self {
             Self::Create { login, .. } => format!("create {login}"),
+            Self::Rename { to, .. } => format!("rename to {to}"),
             Self::Add(kind, member, _) => format!("add {kind} {member}"),
             Self::Step(label) => label.clone(),
         }
@@ -222,6 +230,12 @@ pub(super) struct Ledger {
     /// An operator has said that this account is the person's, and it has not been looked at yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) relinked: bool,
+    /// The account's login is what the policy makes of the person's sign-in, or was when it was last looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) named: bool,
+    /// Why it keeps a login that is not any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unnamed: Option<String>,
     /// When the account was last looked at with all its memberships, seconds since the epoch.
     #[serde(default)]
     pub(super) whole_s: i64,
@@ -260,6 +274,8 @@ pub(super) struct Job {
     pub(super) order: Order,
     /// When it was asked for.
     pub(super) begun: Timestamp,
+    /// Where passes are kept.
+    pub(super) passes: Option<Arc<dyn super::Passes>>,
 }
 
 /// A job under its lease.
@@ -494,7 +510,7 @@ impl Work<'_> {
             None => None,
         };
         let account = match account {
-            Some(account) => account,
+            Some(account) => self.follow(&mapped, account).await?,
             None => self.find_or_make(mapped).await?,
         };
         // From here on everything carries the login that the account has.
@@ -505,10 +521,15 @@ impl Work<'_> {
     /// A create in doubt that nobody has looked for in time is no claim to anything any more.
     fn forget_old_doubt(&mut self) {
         if let Some(Doubt::Create { at_ms, .. }) = Doubt::read(&self.record)
-            && self.now().since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() > DOUBT_MS
+            && !self.is_recent(at_ms)
         {
             self.record.in_doubt = None;
         }
+    }
+
+    /// Whether what was sent then, and never answered, is still a claim to what is there.
+    pub(super) fn is_recent(&self, at_ms: i64) -> bool {
+        self.now().since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() <= DOUBT_MS
     }
 
     /// The login that wins over a fresh claim: that of an account we know, or of one we were making.
@@ -531,7 +552,7 @@ impl Work<'_> {
             manage: self.record.origin != Some(Origin::Preexisting) && self.provision.switches.mode.changes(),
             fresh: self.fresh,
             // Only what this gateway has switched off is it that switches it on again.
-            enable: self.ledger.left.as_ref().is_some_and(|left| left.off == Some(Off::Done)),
+            enable: self.ledger.left.as_ref().is_some_and(Left::may_be_off),
             sync_memberships: self.join(mapped, account),
             role_order: self.provision.connector.role_order.clone(),
             drift: self.provision.drift,
@@ -694,6 +715,11 @@ impl Work<'_> {
         self.record.verified_at = Some(self.now());
         self.record.failed_at = None;
         self.ledger.left = None;
+        let fold = self.provision.connector.identity.fold;
+        let is_given = |login: &str| desire(self.policy, &self.job.order.identity, None).is_ok_and(|fresh| fold.same(&fresh.desired.login, login));
+        if self.record.login.as_deref().is_some_and(is_given) {
+            (self.ledger.named, self.ledger.unnamed) = (true, None);
+        }
         if !self.routine {
             self.ledger.whole_s = self.now().seconds();
         }

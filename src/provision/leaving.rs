@@ -24,6 +24,10 @@ const LEASE_MS: i64 = 60_000;
 const AGAIN_MS: i64 = 60_000;
 /// No longer than that.
 const AGAIN_MS_MAX: i64 = 3_600_000;
+/// When a job is at the record, it is said again after so long,
+const SAID_AGAIN_MS: u64 = 5_000;
+/// so often: longer than a lease that was left behind by a gateway that was killed.
+const SAID_TIMES: u32 = 6;
 /// Records of people who are leaving that are looked at in one go.
 const DUE_MAX: u32 = 1_000;
 /// Records read at a time.
@@ -39,6 +43,9 @@ pub struct Left {
     /// What came of it at the app; `None`: nothing yet.
     #[serde(default)]
     pub off: Option<Off>,
+    /// The app was told, and its answer is not known: the account may be off already, and by us.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sent: bool,
     /// Not tried before this moment, milliseconds since the epoch.
     pub next_ms: i64,
 }
@@ -65,6 +72,13 @@ pub enum Cause {
     },
     /// They have not come for longer than `idle`.
     Idle,
+}
+
+impl Left {
+    /// Whether the account is off because of this, as far as is known: whoever comes back is switched on again.
+    pub(super) fn may_be_off(&self) -> bool {
+        self.off == Some(Off::Done) || (self.off.is_none() && self.sent)
+    }
 }
 
 impl Cause {
@@ -111,7 +125,16 @@ impl Desk {
             return;
         }
         let (desk, policy) = (Arc::clone(self), Arc::clone(policy));
-        drop(self.parts.runtime.spawn(async move { desk.leaves(&key, &policy, Cause::Access { as_of }, Some(incident)).await }));
+        drop(self.parts.runtime.spawn(async move {
+            // They may never come by again: what cannot be done at this moment must not be left undone.
+            for _ in 0..SAID_TIMES {
+                if desk.leaves(&key, &policy, Cause::Access { as_of }, Some(incident)).await != Departure::Later {
+                    return;
+                }
+                desk.parts.sleeper.sleep_ms(SAID_AGAIN_MS).await;
+            }
+            tracing::error!(app = %key.upstream, %incident, "somebody has left, and their record could not be had: `vestibule reconcile` does it");
+        }));
     }
 
     /// A person has left. The record says so from now on, and when nobody has to be asked and `after` is over, the account is switched off.
@@ -172,7 +195,8 @@ impl Desk {
             // An older sign-in, still open in another browser, does not bring them back.
             ledger.as_of_ms = ledger.as_of_ms.max(as_of.millis());
         }
-        ledger.left = Some(Left { at_ms: now.millis(), why: cause.word().to_owned(), off: None, next_ms: now.plus_ms(leavers.after_ms).millis() });
+        ledger.left =
+            Some(Left { at_ms: now.millis(), why: cause.word().to_owned(), off: None, sent: false, next_ms: now.plus_ms(leavers.after_ms).millis() });
         record.applied = ledger.write();
         record.state = AccountState::Suspending;
         record.awaiting = is_staged.then_some(Awaiting::Leave);
@@ -299,9 +323,15 @@ impl Desk {
         let Ok(_permit) = counter.background.acquire().await else { return Ok(()) };
         let mut ledger = Ledger::of(record);
         let Some(left) = &mut ledger.left else { return Ok(()) };
+        // Recorded before it is sent: killed now, the next one knows by whom the account was switched off.
+        left.sent = true;
+        record.applied = ledger.write();
+        self.parts.accounts.save(record, fence).await?;
+        let Some(left) = &mut ledger.left else { return Ok(()) };
         let (scope, mark) = (Map::new(), external_id(&record.key));
         let context = of_record(record, &scope, &mark, ledger.email.as_deref());
         let result = counter.quiet.disable(context, false).await;
+        left.sent = matches!(&result, Err(trouble) if matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt) && !trouble.is_unsent());
         let sessions = counter.quiet.revoke_sessions(context).await;
         if let Err(trouble) = sessions
             && !matches!(trouble.outcome, Outcome::Unsupported | Outcome::Gone)

@@ -40,6 +40,12 @@ impl Work<'_> {
     /// The account that the record knows by its id; `None` when it is gone from the app.
     pub(super) async fn revisit(&mut self, mapped: &Mapped, id: &str) -> Result<Option<Account>, Stop> {
         self.renew().await?;
+        // A new login that was sent and never answered: what has come of it decides under which name the account is looked for.
+        let renamed = match self.renamed(mapped, id).await? {
+            Some(account) => Some((self.under(mapped, &account.login)?, account.id)),
+            None => None,
+        };
+        let (mapped, id) = renamed.as_ref().map_or((mapped, id), |(mapped, id)| (mapped, id.as_str()));
         let before = self.as_last_seen(mapped);
         let mut asked = before.as_ref().unwrap_or(mapped);
         let begun = self.now();
@@ -118,8 +124,9 @@ impl Work<'_> {
         // A login that an account of ours once had is not exchanged for another.
         let frozen = self.record.origin.is_some();
         let mut ways = self.ways(&mapped);
+        let mut evidence = self.evidence(&base);
         for namesake in 2..=NAMESAKES_MAX + 1 {
-            match self.find_or_make_as(&mapped, &ways).await? {
+            match self.find_or_make_as(&mapped, &ways, &evidence).await? {
                 Made::Here(account) => return Ok(*account),
                 Made::Taken => {}
             }
@@ -140,6 +147,8 @@ impl Work<'_> {
             check_login(self.policy, &candidate)?;
             mapped = desire(self.policy, &self.job.order.identity, Some(&candidate))?;
             ways = vec![MatchBy::Login];
+            // We have made that name up: an account that has it is not the person's because of it.
+            evidence = Vec::new();
         }
         Err(Stop::exists("the login belongs to an account that is not this person's"))
     }
@@ -158,14 +167,23 @@ impl Work<'_> {
         ways
     }
 
-    async fn find_or_make_as(&mut self, mapped: &Mapped, ways: &[MatchBy]) -> Result<Made, Stop> {
+    /// The ways in which the policy recognises an account as this person's. A `login` that is not what their provider says of them now (an account that is gone had it)
+    /// is none: whoever has it since is somebody else.
+    fn evidence(&self, login: &str) -> Vec<MatchBy> {
+        let fold = self.provision.connector.identity.fold;
+        let is_asserted = desire(self.policy, &self.job.order.identity, None).is_ok_and(|fresh| fold.same(&fresh.desired.login, login));
+        self.provision.match_by.iter().copied().filter(|by| *by != MatchBy::Login || is_asserted).collect()
+    }
+
+    /// As this login; `evidence` is what of [`Provision::match_by`](crate::policy::Provision) holds for it.
+    async fn find_or_make_as(&mut self, mapped: &Mapped, ways: &[MatchBy], evidence: &[MatchBy]) -> Result<Made, Stop> {
         let doing = if self.doubts(&mapped.desired.login) { Doing::Doubtful } else { Doing::No };
         let Some((account, by)) = self.look(mapped, ways).await? else {
             self.may_make(mapped)?;
             return self.make(mapped).await;
         };
         let protected = protected(&self.provision.switches, &mapped.scope, &account);
-        let verdict = judge(&account, by, &Claim { protected: protected.is_some(), ..self.claim(mapped, doing) });
+        let verdict = judge(&account, by, &Claim { protected: protected.is_some(), match_by: evidence, ..self.claim(mapped, doing) });
         let origin = match verdict {
             Verdict::Ours => Origin::Created,
             Verdict::Adopt => Origin::Adopted,
@@ -253,6 +271,8 @@ impl Work<'_> {
         self.record.state = AccountState::Provisioning;
         self.record.in_doubt = None;
         self.record.awaiting = None;
+        // What an operator had named is gone; this one was recognised.
+        self.ledger.relinked = false;
         self.ledger.email = account.email.clone().or_else(|| mapped.email.clone());
         // What this gateway once made is not counted anew; what is left as it is does not count at all.
         let saved = if origin == Origin::Adopted { self.save_seated().await } else { self.save().await.map(|()| true) };

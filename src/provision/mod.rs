@@ -8,8 +8,8 @@
 //! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens (`uses.rs`: that somebody came by one), `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
 //! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header (`bridging.rs`: by a password), `leaving.rs` looks after those
-//! who may not come any more, `reconcile.rs` goes through all who have one, `people.rs` is for operators: who waits, and for what. It never knows how a session came
-//! about (`login/`) or what a request may do (`policy/evaluate.rs`).
+//! who may not come any more, `reconcile.rs` goes through all who have one, `stock.rs` through the accounts that an app has, `renaming.rs` follows a new
+//! name, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
 mod announce;
 mod bridging;
@@ -26,6 +26,8 @@ mod meter;
 mod people;
 mod reconcile;
 mod recorded;
+mod renaming;
+mod stock;
 mod switched_off;
 mod uses;
 
@@ -35,6 +37,8 @@ pub use leaving::{Cause, Departure, Left, Off};
 pub use meter::{Meter, NoMeter};
 pub use people::{Leaf, Listed, People, PeopleError, Which};
 pub use reconcile::Reconciled;
+pub use renaming::Passes;
+pub use stock::{Kind, Stock, StockError};
 
 use crate::clock::{Clock, Timestamp};
 use crate::connector::Connector;
@@ -51,7 +55,7 @@ use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin
 use announce::{AnnounceError, Terms, announce};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
-use ensure::{End, Job, Ledger, fingerprint};
+use ensure::{Doubt, End, Job, Ledger, fingerprint};
 use events::{Event, Said};
 use flights::{Boarding, Flights};
 use serde_json::{Map, Value};
@@ -238,6 +242,10 @@ impl Parts {
     /// What `record` is worth to `order`, of whose identity `mapped` is made with the recorded login.
     fn standing(&self, order: &Order, record: Option<&AccountRecord>, mapped: &Mapped) -> Standing {
         let Some(record) = record.filter(|record| self.within_grace(&order.policy, record)) else { return Standing::Stranger };
+        if matches!(Doubt::read(record), Some(Doubt::Rename { .. })) {
+            // Under which name the app knows them is not known.
+            return Standing::Stranger;
+        }
         let same = record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, mapped));
         let age_ms = self.age_ms(record).unwrap_or(i64::MAX);
         let ttl_ms = if record.state == AccountState::Degraded { self.times.degraded_ttl_ms } else { self.soft_ms(order) };
@@ -283,6 +291,7 @@ pub struct Desk {
     looks: heal::Looks,
     entrances: entering::Entrances,
     uses: uses::Uses,
+    passes: std::sync::OnceLock<Arc<dyn Passes>>,
 }
 
 /// The key of a policy's connector in [`Desk::install`]: requests that began under another revision find that one's.
@@ -377,7 +386,14 @@ impl Desk {
             looks: heal::Looks::default(),
             entrances: entering::Entrances::default(),
             uses: uses::Uses::default(),
+            passes: std::sync::OnceLock::new(),
         })
+    }
+
+    /// Where passes are kept, for people who are renamed; said once. Without, what was rendered under an old name is told until it is rendered anew.
+    pub fn set_passes(&self, passes: Arc<dyn Passes>) {
+        // Said twice, the first one holds: there is one place.
+        drop(self.passes.set(passes));
     }
 
     /// Replaces all connectors, by [`seat`], or by policy name for every revision of it. Jobs under way finish with the one they began with. A connector that is the very one that was there goes on
@@ -525,7 +541,8 @@ impl Desk {
             Boarding::Grounded(message) => return Flown::Ended(End::Failed(message)),
             Boarding::Passenger(wait) => wait,
             Boarding::Pilot(pilot, wait) => {
-                let job = Job { parts: self.parts.clone(), counter: Arc::clone(counter), order: order.clone(), begun: now };
+                let passes = self.passes.get().cloned();
+                let job = Job { parts: self.parts.clone(), counter: Arc::clone(counter), order: order.clone(), begun: now, passes };
                 let clock = Arc::clone(&self.parts.clock);
                 let flight = Box::pin(async move {
                     let end = job.run().await;

@@ -176,7 +176,7 @@ impl Desk {
                 ended.unwrap_or(End::Failed(PublicMessage::Internal))
             }
             Boarding::Pilot(pilot, _wait) => {
-                let job = Job { parts: self.parts.clone(), counter, order, begun: now };
+                let job = Job { parts: self.parts.clone(), counter, order, begun: now, passes: self.passes.get().cloned() };
                 let end = Box::pin(job.run()).await;
                 pilot.land(end.clone(), self.parts.clock.now());
                 end

@@ -160,6 +160,7 @@ fn stand_in(id: String) -> Idp {
         algorithms: Vec::new(),
         attributes: Vec::new(),
         userinfo: false,
+        groups_lookup: None,
         saml: None,
     }
 }

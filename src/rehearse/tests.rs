@@ -261,6 +261,7 @@ fn a_person_is_read_as_a_provider_would_have_said_it() {
         algorithms: Vec::new(),
         attributes: Vec::new(),
         userinfo: false,
+        groups_lookup: None,
         saml: None,
     };
     let read = |value: &Value| person::read(&value.to_string(), std::slice::from_ref(&idp), &policy);

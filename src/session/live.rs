@@ -7,6 +7,7 @@ use super::registry::Registry;
 use super::{AppSession, LiveSignOn};
 use crate::clock::Clock;
 use crate::config;
+use crate::identity::SubjectId;
 use crate::state::{SecretHash, SessionStore, SignOn, SignOnId, StoreError};
 use moka::future::Cache;
 use std::collections::BTreeMap;
@@ -129,6 +130,11 @@ impl LiveSessions {
         }
         self.cookies.invalidate(&cookie).await;
         Ok(None)
+    }
+
+    /// Forgets what apps are told about `subject` at `app`, in every browser: the next request of each asks the desk.
+    pub fn forget_passes(&self, subject: &SubjectId, app: &str) {
+        self.registry.forget_passes(subject, app);
     }
 
     /// Begins a sign-on.

@@ -7,7 +7,7 @@
 
 use super::{AppSession, LiveSignOn};
 use crate::clock::Timestamp;
-use crate::identity::Way;
+use crate::identity::{SubjectId, Way};
 use crate::state::{SecretHash, SignOn, SignOnId};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -83,6 +83,15 @@ impl Registry {
         live.apps.retain(|(of, kept)| *of != cookie && kept.strong_count() > 0);
         live.apps.push((cookie, Arc::downgrade(&session)));
         Some(session)
+    }
+
+    /// What has been rendered for `subject` at `app` is rendered anew.
+    pub(super) fn forget_passes(&self, subject: &SubjectId, app: &str) {
+        let maps = self.lock();
+        let theirs = maps.live.values().filter(|live| live.sign_on.identity.subject == *subject);
+        for session in theirs.flat_map(|live| &live.apps).filter_map(|(_, session)| session.upgrade()).filter(|session| session.app == app) {
+            session.pass.store(None);
+        }
     }
 
     /// The live sign-on with this id, when memory has it.

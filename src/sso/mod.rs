@@ -36,12 +36,14 @@ impl VerifiedAssertion {
 
     /// Good once: nobody may have shown `key` before `until` (attacks.md S20). The caller has the store for that.
     #[must_use]
+    #[cfg_attr(not(feature = "saml"), expect(dead_code, reason = "assertions of SAML alone are"))]
     pub(in crate::sso) fn good_once(self, key: String, until: Timestamp) -> Self {
         Self { once: Some((key, until)), ..self }
     }
 
     /// What is made of it ends then at the latest (`SessionNotOnOrAfter`).
     #[must_use]
+    #[cfg_attr(not(feature = "saml"), expect(dead_code, reason = "assertions of SAML alone say so"))]
     pub(in crate::sso) fn ending(self, ends: Option<Timestamp>) -> Self {
         Self { ends, ..self }
     }

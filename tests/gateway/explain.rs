@@ -367,7 +367,8 @@ fn refused(code: u64, sign_in: &RecordedSignIn, message: PublicMessage, detail: 
 async fn a_recorded_refusal_says_whether_it_still_stands() {
     let made = house();
     let store = store(made.path()).await;
-    let then = signed_in("ada@example.com", "s-1", &["redmine-devs"], 3600);
+    // Half a minute less than an hour: a slow machine may take a while to ask.
+    let then = signed_in("ada@example.com", "s-1", &["redmine-devs"], 3570);
     let incidents = [
         refused(1, &then, PublicMessage::Denied(DenyReason::Groups), None),
         refused(2, &then, PublicMessage::AccountExists, Some("lookup: exists: GET /users.json 200")),
@@ -508,6 +509,24 @@ fn a_token_is_explained_as_a_token() {
 }
 
 // Tokens are of the provider that [bearer] names, whoever signs people in.
+#[test]
+fn who_is_signed_in_by_the_app_s_own_form_is_told_to_be_of_lower_assurance() {
+    let made = house();
+    let policy = "host = \"redmine.vestibule.test\"\nupstream = \"http://127.0.0.1:9\"\n[access]\neveryone = true\n[sign_in]\nmode = \"session_bridge\"\n\
+                  [provision]\nconnector = \"redmine\"\nurl = \"http://127.0.0.1:9\"\nheaders = { X-Redmine-API-Key = { secret = \"env:SHARED\" } }\n";
+    fs::write(made.path().join("policies/redmine.toml"), policy).unwrap();
+    let ada = person(made.path(), &ada());
+    let asked = ["https://redmine.vestibule.test/", "--user", &ada];
+    let said = explain(made.path(), &asked);
+    assert!(
+        said.out.starts_with("ALLOW") && said.out.contains("\nenters    by the app's own form") && said.out.contains("lower assurance"),
+        "{}",
+        said.out
+    );
+    let json: Value = serde_json::from_str(&explain(made.path(), &[&asked[..], &["--json"]].concat()).out).unwrap();
+    assert!(json["gets"]["enters"].as_str().is_some_and(|enters| enters.contains("lower assurance")), "{json}");
+}
+
 #[test]
 fn a_token_is_of_the_provider_of_bearer_and_not_of_login() {
     let made = house();

@@ -51,6 +51,17 @@ pub(crate) enum Fault {
     Held,
 }
 
+/// Where [`FakeAdmin::strike_at`] strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before the app has done anything; no answer.
+    Before,
+    /// It is done; no answer.
+    Done,
+    /// It is done, and the answer is on its way.
+    Answered,
+}
+
 /// A request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
@@ -101,6 +112,10 @@ struct State {
     faults: VecDeque<(String, Fault)>,
     next_id: u64,
     token: Option<String>,
+    /// Every connection is closed without an answer.
+    down: bool,
+    /// Requests until it strikes, and where.
+    strike: Option<(usize, Moment)>,
 }
 
 /// The fake; it lives as long as the runtime of the test.
@@ -110,6 +125,9 @@ pub(crate) struct FakeAdmin {
     flavour: Flavour,
     state: Arc<Mutex<State>>,
     released: Arc<Semaphore>,
+    struck: Arc<Semaphore>,
+    /// Requests that were dealt with.
+    dealt: tokio::sync::watch::Sender<u64>,
 }
 
 impl FakeAdmin {
@@ -117,7 +135,8 @@ impl FakeAdmin {
         let port = Port::free().await;
         let base = if flavour == Flavour::Hub { "/hub/api" } else { "" };
         let url = format!("http://{}{base}", port.at).parse().expect("url");
-        let fake = Self { url, flavour, state: Arc::default(), released: Arc::new(Semaphore::new(0)) };
+        let (released, struck) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let fake = Self { url, flavour, state: Arc::default(), released, struck, dealt: tokio::sync::watch::Sender::new(0) };
         fake.state.lock().unwrap().next_id = 100;
         let served = fake.clone();
         port.serve(move |stream| {
@@ -155,6 +174,37 @@ impl FakeAdmin {
     /// Lets one held answer go.
     pub(crate) fn release(&self) {
         self.released.add_permits(1);
+    }
+
+    /// Whether it answers nobody from now on.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.state.lock().unwrap().down = down;
+    }
+
+    /// At the n-th request from now on, somebody is struck: [`Self::has_struck`] comes back.
+    pub(crate) fn strike_at(&self, nth: usize, moment: Moment) {
+        self.state.lock().unwrap().strike = Some((nth, moment));
+    }
+
+    /// Nobody is struck any more.
+    pub(crate) fn disarm(&self) {
+        self.state.lock().unwrap().strike = None;
+        while let Ok(permit) = self.struck.try_acquire() {
+            permit.forget();
+        }
+    }
+
+    /// Comes back at the moment of [`Self::strike_at`].
+    pub(crate) async fn has_struck(&self) {
+        self.struck.acquire().await.unwrap().forget();
+    }
+
+    /// Comes back once it is so; looked at after every request.
+    pub(crate) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        let mut dealt = self.dealt.subscribe();
+        while !is_so(self) {
+            dealt.changed().await.unwrap();
+        }
     }
 
     /// Who is a member of the organisation `id`, with their roles, in order of joining.
@@ -197,6 +247,36 @@ impl FakeAdmin {
 
     async fn serve(&self, mut stream: TcpStream) {
         let Some(seen) = read(&mut stream).await else { return };
+        if self.state.lock().unwrap().down {
+            self.state.lock().unwrap().seen.push(seen);
+            return;
+        }
+        if let Some(moment) = self.whether_to_strike() {
+            let done = (moment != Moment::Before).then(|| self.act(&seen, false));
+            if let Some((status, extra, body)) = done.filter(|_| moment == Moment::Answered) {
+                answer(&mut stream, status, &extra, &body).await;
+            }
+            self.struck.add_permits(1);
+            // Until the other side is gone.
+            let mut rest = [0; 64];
+            while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+            return;
+        }
+        self.deal(&seen, stream).await;
+        self.dealt.send_modify(|dealt| *dealt += 1);
+    }
+
+    fn whether_to_strike(&self) -> Option<Moment> {
+        let mut state = self.state.lock().unwrap();
+        let (left, moment) = state.strike.take()?;
+        if left > 1 {
+            state.strike = Some((left - 1, moment));
+            return None;
+        }
+        Some(moment)
+    }
+
+    async fn deal(&self, seen: &Seen, mut stream: TcpStream) {
         let (fault, authorized) = {
             let mut state = self.state.lock().unwrap();
             state.seen.push(seen.clone());
@@ -210,7 +290,7 @@ impl FakeAdmin {
         }
         match fault {
             None => {
-                let (status, extra, body) = self.act(&seen, false);
+                let (status, extra, body) = self.act(seen, false);
                 answer(&mut stream, status, &extra, &body).await;
             }
             Some(Fault::Status(status)) => answer(&mut stream, status, "", &error(status, "scripted").to_string()).await,
@@ -220,11 +300,11 @@ impl FakeAdmin {
             Some(Fault::Html) => answer(&mut stream, 200, "Content-Type: text/html\r\n", "<html><form action=/login></form></html>").await,
             Some(Fault::Redirect(to)) => answer(&mut stream, 302, &format!("Location: {to}\r\n"), "").await,
             Some(Fault::WrongUser) => {
-                let (status, extra, body) = self.act(&seen, true);
+                let (status, extra, body) = self.act(seen, true);
                 answer(&mut stream, status, &extra, &body).await;
             }
             Some(Fault::Truncated) => {
-                let (status, _, body) = self.act(&seen, false);
+                let (status, _, body) = self.act(seen, false);
                 let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\n\r\n", body.len().max(2));
                 drop(stream.write_all(head.as_bytes()).await);
                 drop(stream.write_all(&body.as_bytes()[..body.len() / 2]).await);
@@ -239,14 +319,14 @@ impl FakeAdmin {
                 }
             }
             Some(Fault::DropBefore) => {}
-            Some(Fault::DropAfter) => drop(self.act(&seen, false)),
+            Some(Fault::DropAfter) => drop(self.act(seen, false)),
             Some(Fault::Held) => {
-                let (status, extra, body) = self.act(&seen, false);
+                let (status, extra, body) = self.act(seen, false);
                 self.released.acquire().await.unwrap().forget();
                 answer(&mut stream, status, &extra, &body).await;
             }
             Some(Fault::Slow) => {
-                drop(self.act(&seen, false));
+                drop(self.act(seen, false));
                 // Until the other side gives up.
                 let mut rest = [0; 64];
                 while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
@@ -360,6 +440,7 @@ impl State {
                         let (path, value) = (operation["path"].as_str().unwrap_or_default(), operation["value"].clone());
                         match path {
                             "active" => user.disabled = value == json!(false),
+                            "userName" => value.as_str().unwrap_or_default().clone_into(&mut user.login),
                             "emails" => user.email = value[0]["value"].as_str().map(str::to_owned),
                             _ => {}
                         }

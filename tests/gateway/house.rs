@@ -167,6 +167,7 @@ impl House {
                 algorithms: vec!["RS256".into(), "ES256".into(), "EdDSA".into()],
                 attributes: Vec::new(),
                 userinfo: true,
+                groups_lookup: None,
                 saml: None,
             };
             if id == SAML {

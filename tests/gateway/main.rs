@@ -19,6 +19,7 @@ mod house;
 mod listen;
 mod login;
 mod oidc;
+mod overage;
 mod own;
 mod pages;
 mod policy;

@@ -228,6 +228,7 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
             algorithms: vec!["RS256".into()],
             attributes: Vec::new(),
             userinfo: true,
+            groups_lookup: None,
             saml: None,
         }],
     }

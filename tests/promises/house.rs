@@ -453,6 +453,7 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: false, otlp: None },
         pages: Pages { name: "Example sign-in".into(), ..Pages::default() },
         idps: vec![Idp {
+            groups_lookup: None,
             id: "corp".into(),
             name: options.idp_name.clone(),
             issuer: if options.saml { String::new() } else { op.issuer.clone() },

@@ -1,6 +1,6 @@
 //! `vestibule connectors test NAME --live`, as an operator calls it, against the apps themselves; afterwards each app is asked who is there.
 
-use crate::harness::{Hub, InfluxDb, RealApp, Redmine, ScimServer, Site, Synapse, Zabbix, redmine_groups};
+use crate::harness::{Hub, InfluxDb, RealApp, Redmine, ScimServer, Site, Superset, Synapse, Zabbix, redmine_groups};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -183,6 +183,22 @@ async fn jupyterhub() {
 }
 
 #[tokio::test]
+async fn superset() {
+    let site = Site::new();
+    let app = Superset::start(&site).await;
+    app.add("adaline").await;
+    let before = app.everybody().await;
+    let (name, password) = Superset::ADMIN;
+    let provision = format!("username = \"{name}\"\npassword = \"{}\"", site.secret("superset-password", password));
+    let mapping = "[roles]\nmap = { staff = \"Gamma\", admins = \"Alpha\" }\npick = \"all\"";
+    let policy = policy(&site, "superset", &format!("http://127.0.0.1:{}", app.port()), mapping, &provision);
+    // Nobody is without a role, so that an account is made with its roles.
+    let played = conforms("superset", &policy, &["create, then a membership fails", ADMINISTRATOR]);
+    assert_eq!(played.left, Vec::<String>::new());
+    assert_eq!(app.everybody().await, before, "nobody is left behind, nobody else is gone");
+}
+
+#[tokio::test]
 async fn scim2_server_as_the_rfc_has_it_and_without_filters() {
     let site = Site::new();
     let server = ScimServer::start(&site).await;
@@ -206,7 +222,8 @@ async fn scim2_server_as_the_rfc_has_it_and_without_filters() {
         assert_eq!(server.ask("GET", "/v2/Groups", None).await["totalResults"], 2, "{settings}: no group is made");
     }
     // Without groups of its own, the run makes none: what would is said, and not played.
-    let lacking = policy(&site, "scim", &url, "[roles]\nmap = { staff = \"Nowhere\" }", &format!("token = \"{token}\"\nsettings = {{ create_groups = true }}"));
+    let lacking =
+        policy(&site, "scim", &url, "[roles]\nmap = { staff = \"Nowhere\" }", &format!("token = \"{token}\"\nsettings = {{ create_groups = true }}"));
     let output = kit("scim", &lacking);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(read(&output).verdicts["membership, granted twice"], "not applicable");

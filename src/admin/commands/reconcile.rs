@@ -1,7 +1,7 @@
 //! `reconcile`: everybody who has an account, held against the policy and the app.
 
 use crate::admin::socket::{Call, Command, Level, Reply};
-use crate::provision::Reconciled;
+use crate::provision::{Reconciled, Stock};
 use async_trait::async_trait;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ pub struct Progress {
 }
 
 /// One app.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OfApp {
     /// Policy name.
     pub app: String,
@@ -46,6 +46,12 @@ pub struct OfApp {
     pub counted: Reconciled,
     /// Why it was given up; `None`: it was not.
     pub error: Option<String>,
+    /// The app's accounts against our records; `None`: not looked at, or the app cannot be listed.
+    #[serde(default)]
+    pub stock: Option<Stock>,
+    /// Why the list of the app's accounts did not come.
+    #[serde(default)]
+    pub stock_error: Option<String>,
 }
 
 /// Begins.

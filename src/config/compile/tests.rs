@@ -129,6 +129,34 @@ fn defaults_and_places_are_filled_in() {
 }
 
 #[test]
+fn a_directory_is_asked_over_https_and_with_a_secret() {
+    let check = |idp: &str, lookup: &str, expected: &[&str]| {
+        let text = BASE.replace("client_id = ", &format!("{idp}client_id = ")) + "\n[idp.groups_lookup]\n" + lookup;
+        let (gateway, problems) = compile(&SourceFile::new("v.toml", text.as_str()), Path::new("/etc/v"));
+        let said: Vec<String> = problems.iter().map(|problem| format!("{} {}", problem.code, problem.message)).collect();
+        assert_eq!(said, expected, "{idp}{lookup}");
+        gateway.and_then(|gateway| gateway.idps.into_iter().next()?.groups_lookup)
+    };
+    let secret = "client_secret = \"env:S\"\n";
+    let plain = |key: &str| format!("bad-value idp.groups_lookup.{key} is where a credential is sent: https, without user, query and fragment");
+    check(secret, "", &["missing-key `idp.groups_lookup.preset` is missing"]);
+    check("", "preset = \"entra\"\n", &["missing-key a public client cannot ask a directory: there is no `client_secret`"]);
+    check(secret, "preset = \"entra\"\nurl = \"http://graph.example/v1.0\"\n", &[&plain("url")]);
+    check(secret, "preset = \"entra\"\ntoken_url = \"http://login.example/token\"\n", &[&plain("token_url")]);
+    let lookup = check(secret, "preset = \"entra\"\n", &[]).unwrap();
+    assert_eq!(
+        (lookup.url.as_str(), lookup.token_url, lookup.timeout_ms, lookup.security_only),
+        ("https://graph.microsoft.com/v1.0", None, 5_000, true)
+    );
+    assert_eq!(lookup.scope, "https://graph.microsoft.com/.default");
+    let own =
+        "preset = \"entra\"\nurl = \"https://graph.microsoft.us/v1.0\"\nclient_id = \"reader\"\nclient_secret = \"file:reader\"\ntimeout = \"2s\"\n";
+    let lookup = check("", own, &[]).unwrap();
+    assert_eq!((lookup.client_id.as_deref(), lookup.client_secret), (Some("reader"), Some(SecretRef::File("/etc/v/reader".into()))));
+    assert_eq!((lookup.scope.as_str(), lookup.timeout_ms), ("https://graph.microsoft.us/.default", 2_000));
+}
+
+#[test]
 fn several_certificates_and_addresses() {
     let text = BASE
         .replace("listen = \"0.0.0.0:443\"", "listen = [\"0.0.0.0:443\", \"[::]:443\"]")

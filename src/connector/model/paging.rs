@@ -44,7 +44,12 @@ pub(super) fn paginate(reader: &mut Reader<'_>, node: &Node, body: &Body) -> Opt
     let in_body = in_body(reader, table, body, &style);
     let rison = reader.text_at(table, "rison");
     if let Some(entry) = table.get("rison").filter(|_| in_body) {
-        reader.error_help("contradiction", &entry.node.span, "the place in the list cannot go into the query and into the body", "leave `in` or `rison` out");
+        reader.error_help(
+            "contradiction",
+            &entry.node.span,
+            "the place in the list cannot go into the query and into the body",
+            "leave `in` or `rison` out",
+        );
     }
     Some(Paginate { style, items, total, pages_max, in_body, rison })
 }

@@ -153,6 +153,7 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         "login.succeeded" | "signin.bridged" => of(Authentication, LOGON, &["authentication"], &["start"], Success, Informational),
         // A token is a script's sign-in.
         "login.failed" | "token.refused" => of(Authentication, LOGON, &["authentication"], &["start"], Failure, Low),
+        "groups.looked_up" => of(Authentication, Other, &["authentication"], &["info"], Status::Other("Looked up"), Informational),
         "logout" | "session.revoked" | "session.expired" | "signout.bridged" => {
             of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Success, Informational)
         }
@@ -161,13 +162,18 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         // A token of the app's that may still be good.
         "signout.failed" => of(Authentication, LOGOFF, &["authentication", "session"], &["end"], Failure, Medium),
         "access.denied" => of(HttpActivity, Method, &["web"], &["denied"], Failure, Low),
+        // Accounts of an app that nobody here answers for: told, never touched.
+        "accounts.listed" => of(AccountChange, Other, &["iam"], &["info"], Success, Informational),
+        "account.unaccounted" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Unmanaged"), Medium),
         "account.created" => of(AccountChange, CREATE, &["iam"], &["user", "creation"], Success, Informational),
         "account.enabled" => of(AccountChange, ENABLE, &["iam"], &["user", "change"], Success, Informational),
         "account.disabled" => of(AccountChange, DISABLE, &["iam"], &["user", "change"], Success, Informational),
         "account.deleted" => of(AccountChange, DELETE, &["iam"], &["user", "deletion"], Success, Informational),
         "guard.tripped" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Awaiting approval"), Medium),
         "drift.detected" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Changed at the application"), Low),
-        "account.adopted" | "account.updated" | "access.revoked" => of(AccountChange, Other, &["iam"], &["user", "change"], Success, Informational),
+        "account.adopted" | "account.updated" | "account.renamed" | "access.revoked" => {
+            of(AccountChange, Other, &["iam"], &["user", "change"], Success, Informational)
+        }
         "provision.started" | "provision.resumed" => of(AccountChange, tried, &["iam"], &["user", "info"], Status::Other("Under way"), Informational),
         "create.reconciled" => of(AccountChange, CREATE, &["iam"], &["user", "info"], Success, Informational),
         "verify.skipped" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Not looked at"), Low),
@@ -176,6 +182,7 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         "role.granted" => of(AccountChange, ATTACH, &["iam"], &["group", "change"], Success, Informational),
         "role.revoked" => of(AccountChange, DETACH, &["iam"], &["group", "change"], Success, Informational),
         "account.failed" => of(AccountChange, tried, &["iam"], &["error"], Failure, Medium),
+        "rename.refused" => of(AccountChange, Other, &["iam"], &["user", "info"], Failure, Low),
         "account.refused" => of(AccountChange, tried, &["iam"], &["user", "denied"], Failure, Low),
         "account.degraded" => of(AccountChange, tried, &["iam"], &["user", "change"], Status::Other("Partial"), Medium),
         "approval.requested" => of(AccountChange, tried, &["iam"], &["user", "info"], Status::Other("Awaiting approval"), Low),

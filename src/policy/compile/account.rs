@@ -153,7 +153,8 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
         let help = "say how an existing account is recognised: match = [\"email\"], [\"login\"] or [\"external_id\"]";
         reader.warning("no-effect", &entry.node.span, "without `match` no existing account is recognised: each one is a conflict", help);
     }
-    let (switches, on_existing) = super::switches::switches(reader, node, table);
+    let (mut switches, on_existing) = super::switches::switches(reader, node, table);
+    switches.rename = super::switches::rename(reader, table, &connector);
     let leavers = super::leavers::leavers(reader, table, &connector);
     let freshness = super::leavers::freshness(reader, table);
     Some(Provision {

@@ -1,6 +1,7 @@
 //! The switches of `[provision]`, and what they mean together.
 
-use super::super::switches::{Join, Mode, OnExceed, Switches, Trigger, WhenDisabled};
+use super::super::switches::{Join, Mode, OnExceed, Rename, Switches, Trigger, WhenDisabled};
+use crate::connector::model::{Model, Verb};
 use crate::expr::{Env, Type};
 use crate::policy::{Glob, OnExisting};
 use crate::source::{Node, Reader, Table};
@@ -35,9 +36,20 @@ pub(super) fn switches(reader: &mut Reader<'_>, section: &Node, table: &Table) -
         join_when,
         protect: table.texts("protect").into_iter().map(Glob::new).collect(),
         protect_when,
+        rename: Rename::default(),
         slo_ms: table.duration_ms("slo").unwrap_or(Switches::default().slo_ms),
     };
     (switches, on_existing)
+}
+
+/// What becomes of a login that the provider has another one for by now.
+pub(super) fn rename(reader: &mut Reader<'_>, table: &Table, connector: &Model) -> Rename {
+    let Some(entry) = table.get("rename").filter(|_| table.text("rename") == Some("follow")) else { return Rename::Never };
+    if !connector.can(&Verb::Rename) {
+        let message = format!("the connector `{}` cannot change a login", connector.name);
+        reader.error("connector-lacks", &entry.node.span, message, "leave it out: an account keeps the login that it has");
+    }
+    Rename::Follow
 }
 
 /// `mode` says what becomes of an existing account, or `on_existing` does; both may, when they say the same.

@@ -100,6 +100,11 @@ fn vouches_for_mapped_email(claims: &Map<String, Value>, reading: &Reading<'_>) 
 }
 
 impl Reading<'_> {
+    /// Whether an ID token says that there are more groups than it lists.
+    pub(super) fn is_overage(&self, claims: &Map<String, Value>) -> bool {
+        self.sources("groups").unwrap_or(std::slice::from_ref(self.groups)).iter().any(|name| is_overage(claims, name))
+    }
+
     /// The claims that a name of policies is read from, where that is configured.
     fn sources(&self, name: &str) -> Option<&[String]> {
         self.attributes.iter().find(|(known, _)| known == name).map(|(_, sources)| sources.as_slice())

@@ -2,11 +2,12 @@
 //!
 //! Lives here: [`OidcProvider`], one configured `[[idp]]`. Around it: `discovery.rs` (metadata), `jwks.rs` (keys), `token.rs` (the exchange),
 //! `id_token.rs` (every check on the token), `access_token.rs` (the same for tokens of scripts), `probe.rs` (is it there, and is it fit), `claims.rs` (claims
-//! to identity), `http.rs` (bounds). The library's types stop at
+//! to identity), `directory.rs` (groups that do not fit into a token), `http.rs` (bounds). The library's types stop at
 //! `id_token.rs`. Start reading at [`Provider::finish`].
 
 mod access_token;
 mod claims;
+mod directory;
 mod discovery;
 mod http;
 mod id_token;
@@ -18,11 +19,12 @@ use super::response::{AuthorizationResponse, Outcome};
 use super::{Answer, Begin, Departure, Finish, Provider, SsoFault, VerifiedAssertion};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
-use crate::identity::Identity;
+use crate::identity::{Groups, Identity};
 use crate::outbound::Transport;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use directory::Directory;
 use discovery::{Discovery, Metadata};
 use id_token::{Expected, Failed, Verified};
 use jwks::KeyCache;
@@ -41,6 +43,7 @@ pub struct OidcProvider {
     clock: Arc<dyn Clock>,
     discovery: Discovery,
     keys: KeyCache,
+    directory: Option<Directory>,
 }
 
 impl OidcProvider {
@@ -49,7 +52,20 @@ impl OidcProvider {
     pub fn new(settings: config::Idp, secret: Option<SecretString>, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         let discovery = Discovery::new(settings.issuer.clone(), Arc::clone(&transport), Arc::clone(&clock));
         let keys = KeyCache::new(Arc::clone(&transport), Arc::clone(&clock));
-        Self { settings, secret, transport, clock, discovery, keys }
+        let directory = settings.groups_lookup.clone().map(|lookup| {
+            let client_id = lookup.client_id.clone().unwrap_or_else(|| settings.client_id.clone());
+            Directory::new(lookup, client_id, secret.clone(), Arc::clone(&transport), Arc::clone(&clock))
+        });
+        Self { settings, secret, transport, clock, discovery, keys, directory }
+    }
+
+    /// Asks the directory with a secret of its own: what `groups_lookup.client_secret` refers to.
+    #[must_use]
+    pub fn with_lookup_secret(mut self, secret: Option<SecretString>) -> Self {
+        if let (Some(directory), Some(secret)) = (&mut self.directory, secret) {
+            directory.set_secret(secret);
+        }
+        self
     }
 
     async fn metadata(&self) -> Result<Metadata, SsoFault> {
@@ -125,6 +141,19 @@ impl OidcProvider {
         None
     }
 
+    /// The groups of somebody who is in too many for the ID token of these verified `claims`; `None`: it lists them, or there is nobody to ask.
+    async fn looked_up(&self, metadata: &Metadata, sub: &str, claims: &Map<String, Value>, reading: &claims::Reading<'_>) -> Option<Groups> {
+        let directory = self.directory.as_ref().filter(|_| reading.is_overage(claims))?;
+        let found = directory.groups(&metadata.token_endpoint, claims).await;
+        let reason = found.as_ref().map_or_else(directory::Unknown::code, |_groups| "known");
+        let (idp, iss) = (self.settings.id.as_str(), self.settings.issuer.as_str());
+        tracing::info!(target: "audit", action = "groups.looked_up", idp, user.iss = iss, user.sub = sub, reason);
+        if let Err(unknown) = &found {
+            tracing::warn!(idp, why = %unknown, "groups do not fit into the token, and the directory does not say them: they are unknown at this sign-in");
+        }
+        Some(found.map_or(Groups::Unknown, Groups::Known))
+    }
+
     fn unavailable(&self, what: &'static str, why: String) -> SsoFault {
         SsoFault::Unavailable { idp: self.settings.id.clone(), what, why }
     }
@@ -178,7 +207,10 @@ impl Provider for OidcProvider {
         let tokens = self.exchange(&metadata, code, &finish).await?;
         let Verified { sub, auth_time, sid, claims } = self.verify(&metadata, &tokens, &finish).await?;
         let userinfo = if self.settings.userinfo { self.userinfo(&metadata, &tokens.access_token, &sub).await } else { None };
-        let identity = claims::identity(sub, claims, userinfo, &claims::Reading::of(&self.settings));
+        let reading = claims::Reading::of(&self.settings);
+        let looked_up = self.looked_up(&metadata, &sub, &claims, &reading).await;
+        let mut identity = claims::identity(sub, claims, userinfo, &reading);
+        identity.groups = looked_up.unwrap_or(identity.groups);
         // A provider that does not say when the person signed in has not said that it was recently.
         let auth_time = auth_time.unwrap_or(Timestamp::from_millis(0));
         Ok(VerifiedAssertion::vouch(identity, auth_time, Some(tokens.id_token), sid))

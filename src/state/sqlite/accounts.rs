@@ -158,12 +158,12 @@ impl AccountStore for Store {
     async fn note_uses(&self, uses: &[(AccountKey, Timestamp)]) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin_with("begin immediate").await.map_err(unavailable)?;
         for (key, at) in uses {
-            let used = sqlx::query(
+            let noted = sqlx::query(
                 "insert into account_use (upstream, issuer, subject, used_at) values ($1, $2, $3, $4)
                  on conflict (upstream, issuer, subject) do update set used_at = excluded.used_at where account_use.used_at < excluded.used_at",
             );
-            let used = used.bind(key.upstream.as_str()).bind(key.subject.issuer.as_str()).bind(key.subject.subject.as_str()).bind(at.millis());
-            used.execute(&mut *transaction).await.map_err(unavailable)?;
+            let noted = noted.bind(key.upstream.as_str()).bind(key.subject.issuer.as_str()).bind(key.subject.subject.as_str()).bind(at.millis());
+            noted.execute(&mut *transaction).await.map_err(unavailable)?;
         }
         transaction.commit().await.map_err(unavailable)
     }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use vestibule::clock::{Clock as _, ManualClock, Timestamp};
 use vestibule::config;
 use vestibule::connector::model::{Credential, MemberVerb, Model, Verb, same_email};
-use vestibule::connector::{Connector, Context, Observation, Outcome, SwitchedOff, Trouble};
+use vestibule::connector::{Connector, Context, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
 use vestibule::entropy::SeededEntropy;
 use vestibule::expr::{Env, FirstOf, Template};
 use vestibule::fault::{Incident, PublicMessage};
@@ -90,6 +90,8 @@ pub(crate) struct App {
     pub(crate) hung: AtomicBool,
     /// Whether it keeps the gateway's id.
     pub(crate) without_external_ids: AtomicBool,
+    /// Whether an account goes by its login, and by another id after a rename.
+    pub(crate) ids_are_logins: AtomicBool,
     reaper: Arc<Reaper>,
     next: AtomicI64,
 }
@@ -97,6 +99,11 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn fault(&self, call: &str, fault: Fault) {
         self.faults.lock().unwrap().push_back((call.to_owned(), fault));
+    }
+
+    /// Faults that nobody has met.
+    pub(crate) fn forget_faults(&self) {
+        self.faults.lock().unwrap().clear();
     }
 
     pub(crate) fn count(&self, call: &str) -> usize {
@@ -244,6 +251,40 @@ impl Connector for App {
 
     async fn revoke_sessions(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
         self.switch("revoke_sessions", context, |_, _| {}).await
+    }
+
+    fn can(&self, what: &str) -> bool {
+        matches!(what, "rename" | "list")
+    }
+
+    async fn rename(&self, context: Context<'_>, to: &str) -> Result<Outcome, Trouble> {
+        let is_taken = self.accounts.lock().unwrap().iter().any(|account| account.login.eq_ignore_ascii_case(to));
+        if is_taken {
+            return Err(trouble("rename", Outcome::Conflict));
+        }
+        let (to, ids_are_logins) = (to.to_owned(), self.ids_are_logins.load(Ordering::SeqCst));
+        let renamed = move |accounts: &mut Vec<Account>, at: usize| {
+            if ids_are_logins {
+                accounts[at].id.clone_from(&to);
+            }
+            accounts[at].login = to;
+        };
+        let outcome = self.switch("rename", context, renamed).await;
+        self.reaper.pass().await;
+        outcome
+    }
+
+    /// Two accounts a page.
+    async fn list(&self, from: Option<&PageMark>) -> Result<Listing, Trouble> {
+        let from: usize = from.map_or(0, |mark| mark.0.parse().unwrap());
+        match self.arrive(&format!("list from {from}")).await? {
+            Some(Fault::Answer(outcome)) => return Err(trouble("list", outcome)),
+            Some(_) => return Err(trouble("list", Outcome::Retry)),
+            None => {}
+        }
+        let accounts = self.accounts.lock().unwrap();
+        let next = (accounts.len() > from + 2).then(|| PageMark((from + 2).to_string()));
+        Ok(Listing { accounts: accounts.iter().skip(from).take(2).cloned().collect(), next })
     }
 
     async fn apply(&self, context: Context<'_>, step: &Step) -> Result<(Outcome, Option<Account>), Trouble> {
@@ -528,7 +569,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap()).await
+    }
+
+    /// As [`Self::new`], in memory where this machine has a folder there: for tests that need hundreds of worlds.
+    pub(crate) async fn quick() -> Self {
+        Self::in_folder(tempfile::tempdir_in("/dev/shm").or_else(|_none| tempfile::tempdir()).unwrap()).await
+    }
+
+    async fn in_folder(folder: tempfile::TempDir) -> Self {
         let store = Arc::new(open(folder.path()).await);
         let clock = Arc::new(ManualClock::new(T0));
         let limits = config::Session { idle_ms: 400 * 3_600_000, max_ms: 400 * 3_600_000, cookie: "c".into(), same_site: "Lax" };

@@ -156,6 +156,10 @@ impl Served {
     fn again(&mut self, meanwhile: impl FnOnce(&Self)) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        // What the one before had said last is not what the next one says first.
+        self.manager.set_nonblocking(true).unwrap();
+        while self.manager.recv(&mut [0; 200]).is_ok() {}
+        self.manager.set_nonblocking(false).unwrap();
         meanwhile(self);
         self.child = Self::spawned(self.folder.path());
         self.hear(|said| said == "READY=1");

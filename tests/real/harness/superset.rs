@@ -76,6 +76,14 @@ impl RealApp for Superset {
         Some(Seen { active: user["active"] == true, groups })
     }
 
+    async fn everybody(&self) -> Vec<String> {
+        let users = self.ask("GET", "/users/?q=(page_size:100)", None).await.json();
+        let mut out: Vec<String> =
+            users["result"].as_array().expect("a list").iter().map(|user| user["username"].as_str().expect("a name").to_owned()).collect();
+        out.sort();
+        out
+    }
+
     async fn add(&self, login: &str) {
         // 2: Public, by the order in which Superset makes its roles.
         let user = json!({ "username": login, "first_name": "By", "last_name": "Hand", "email": format!("{login}@elsewhere.example"),
