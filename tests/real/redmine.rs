@@ -44,7 +44,6 @@ async fn people_get_in_by_the_form_that_they_never_see_and_never_into_each_other
     assert!(first.status == 200 && shows(&first.body, "ada"), "{:?} {}", browser.trail, first.body);
     assert_eq!(browser.open(&site.url("redmine", "/login")).await.status, 403, "its own form is shut");
 
-
     // Somebody changes the password in Redmine, which ends the session there: it is begun anew before anybody sees it.
     redmine.set_password("ada", "Somebody-elses-1").await;
     let theirs = redmine.password_mark("ada");
