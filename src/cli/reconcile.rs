@@ -104,7 +104,11 @@ fn text(progress: &Progress) -> String {
 fn stock(of: &OfApp) -> String {
     let app = &of.app;
     let Some(stock) = &of.stock else {
-        return of.stock_error.as_ref().map(|error| format!("{app}: the list of its accounts did not come: {}\n", error.escape_debug())).unwrap_or_default();
+        return of
+            .stock_error
+            .as_ref()
+            .map(|error| format!("{app}: the list of its accounts did not come: {}\n", error.escape_debug()))
+            .unwrap_or_default();
     };
     let mut out = format!("{app}: {} accounts at the app, {} on no record here\n", stock.accounts, stock.unmanaged);
     let kinds = [
@@ -137,7 +141,8 @@ mod tests {
         assert!(told.starts_with("APP"), "{told}");
         assert!(!told.contains("at the app"), "{told}");
         let kind = |count, named: &[&str]| Kind { count, named: named.iter().map(|name| (*name).to_owned()).collect() };
-        let stock = Stock { accounts: 12, unmanaged: 4, privileged: kind(1, &["root (1)"]), orphaned: kind(3, &["ada (7)", "bob (8)"]), ..Stock::default() };
+        let stock =
+            Stock { accounts: 12, unmanaged: 4, privileged: kind(1, &["root (1)"]), orphaned: kind(3, &["ada (7)", "bob (8)"]), ..Stock::default() };
         let listed = vec![
             OfApp { app: "wiki".to_owned(), stock: Some(stock), ..OfApp::default() },
             OfApp { app: "crm".to_owned(), stock_error: Some("list: 500".to_owned()), ..OfApp::default() },

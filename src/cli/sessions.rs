@@ -1,13 +1,18 @@
 //! `vestibule sessions`: who is signed in at a running gateway, and the end of it.
 
-use super::socket::{Door, Which as Where};
+use super::socket::{Door, Failed, Which as Where};
 use super::table::Table;
+use super::users::By;
 use super::{COULD_NOT, NO, YES, print, tell};
+use crate::admin::commands::shell;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::identity::SubjectId;
 use crate::session::operators::{Listed, Which};
 use crate::source::value::duration_text;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// What is asked for.
 #[derive(Debug, Subcommand)]
@@ -27,6 +32,8 @@ pub(super) enum What {
     Revoke {
         #[command(flatten)]
         whose: Whose,
+        #[command(flatten)]
+        by: By,
         /// Say which, and end none.
         #[arg(long)]
         dry_run: bool,
@@ -57,24 +64,27 @@ pub(super) struct Whose {
 pub(super) fn run(what: &What) -> u8 {
     match what {
         What::List { user, json, at } => list(at, user.as_ref().map(|user| ("user", user.as_str())), *json),
-        What::Revoke { whose, dry_run: true, json, at } => {
+        What::Revoke { whose, dry_run: true, json, at, .. } => {
             let which = whose.user.as_ref().map(|user| ("user", user)).or_else(|| whose.id.as_ref().map(|id| ("id", id)));
             list(at, which.map(|(name, value)| (name, value.as_str())), *json)
         }
-        What::Revoke { whose, dry_run: false, json, at } => revoke(at, whose, *json),
+        What::Revoke { whose, by, dry_run: false, json, at } => revoke(at, whose, by, *json),
     }
 }
 
 fn list(at: &Where, which: Option<(&str, &str)>, as_json: bool) -> u8 {
+    match found(at, which) {
+        Ok(sessions) => print(&if as_json { format!("{:#}\n", json!(sessions)) } else { text(&sessions, SystemClock.now()) }),
+        Err(failed) => failed.tell(),
+    }
+}
+
+fn found(at: &Where, which: Option<(&str, &str)>) -> Result<Vec<Listed>, Failed> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     if let Some((name, value)) = which {
         query.append_pair(name, value);
     }
-    let sessions: Vec<Listed> = match Door::find(at).look(&format!("/api/v1/sessions?{}", query.finish())) {
-        Ok(sessions) => sessions,
-        Err(failed) => return failed.tell(),
-    };
-    print(&if as_json { format!("{:#}\n", json!(sessions)) } else { text(&sessions, SystemClock.now()) })
+    Door::find(at).look(&format!("/api/v1/sessions?{}", query.finish()))
 }
 
 fn text(sessions: &[Listed], now: Timestamp) -> String {
@@ -97,9 +107,16 @@ fn text(sessions: &[Listed], now: Timestamp) -> String {
     table.render()
 }
 
-fn revoke(at: &Where, whose: &Whose, as_json: bool) -> u8 {
+fn revoke(at: &Where, whose: &Whose, by: &By, as_json: bool) -> u8 {
     let which = match (&whose.user, &whose.id, whose.all) {
-        (Some(user), ..) => Which::User(user.clone()),
+        (Some(user), ..) => match person(at, user, by, as_json) {
+            Ok(which) => which,
+            Err(code) => return code,
+        },
+        (None, ..) if by.is_said() => {
+            tell("error: --issuer and --idp say whom --user means\n");
+            return COULD_NOT;
+        }
         (None, Some(id), _) => Which::Id(id.clone()),
         (None, None, true) => Which::All,
         (None, None, false) => {
@@ -121,4 +138,89 @@ fn revoke(at: &Where, whose: &Whose, as_json: bool) -> u8 {
     };
     let printed = print(&said);
     if printed == YES && ended.is_empty() { NO } else { printed }
+}
+
+/// The one person whom `--user` means; else it is said whom it could have been, and nothing is ended. The exit code then.
+fn person(at: &Where, user: &str, by: &By, as_json: bool) -> Result<Which, u8> {
+    let issuer = by.issuer(at)?;
+    let sessions = found(at, Some(("user", user))).map_err(|failed| failed.tell())?;
+    let mut people = people_of(&sessions, user, issuer.as_deref());
+    match (people.pop_first(), people.is_empty()) {
+        // Nobody now: whoever has come since is not meant.
+        (None, _) => Ok(Which::Person(SubjectId { issuer: issuer.unwrap_or_default(), subject: user.to_owned() })),
+        (Some(((issuer, subject), _)), true) => Ok(Which::Person(SubjectId { issuer, subject })),
+        (Some((key, who)), false) => {
+            people.insert(key, who);
+            let further = as_json.then(|| "--json".to_owned()).into_iter().chain(at.words()).collect::<Vec<_>>();
+            tell(&candidates(user, &people, &further));
+            Err(COULD_NOT)
+        }
+    }
+}
+
+/// By issuer and subject, what those are called whose sessions these are. With an `issuer`, whose subject `user` is comes before whoever else is called so.
+fn people_of(sessions: &[Listed], user: &str, issuer: Option<&str>) -> BTreeMap<(String, String), String> {
+    let called = |session: &Listed| session.who.clone().unwrap_or_else(|| session.subject.clone());
+    let of_issuer = sessions.iter().filter(|session| issuer.is_none_or(|issuer| session.issuer == issuer));
+    let mut people: BTreeMap<_, _> = of_issuer.map(|session| ((session.issuer.clone(), session.subject.clone()), called(session))).collect();
+    if issuer.is_some() && people.keys().any(|(_, subject)| subject == user) {
+        people.retain(|(_, subject), _| subject == user);
+    }
+    people
+}
+
+fn candidates(user: &str, people: &BTreeMap<(String, String), String>, further: &[String]) -> String {
+    let mut table = Table::default();
+    for ((issuer, subject), who) in people {
+        // With `=`, a subject that looks like an option is none.
+        let words = [vec![format!("--user={subject}"), "--issuer".to_owned(), issuer.clone()], further.to_vec()].concat();
+        let words: Vec<String> = words.iter().map(|word| shell(word)).collect();
+        table.row([format!("vestibule sessions revoke {}", words.join(" ")), format!("# {who}")]);
+    }
+    let mut out =
+        format!("error: `{}` is what {} people are called; no session was ended. For exactly one of them:\n", user.escape_debug(), people.len());
+    for line in table.render().lines() {
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(out, "  {line}");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Listed, candidates, people_of};
+
+    #[test]
+    fn an_end_is_for_one_person_or_for_nobody() {
+        let session = |issuer: &str, subject: &str, who: &str| Listed {
+            id: String::new(),
+            who: Some(who.to_owned()),
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            idp: "corp".to_owned(),
+            since: 0,
+            last_seen: 0,
+            until: 0,
+            apps: Vec::new(),
+        };
+        let sessions = [
+            session("https://a", "bo", "x@a"),
+            session("https://a", "bo", "x@a"),
+            session("https://a", "s-2", "bo"),
+            session("https://b", "-bo", "bo"),
+        ];
+        let check = |issuer: Option<&str>, expected: &[(&str, &str)]| {
+            let people = people_of(&sessions, "bo", issuer);
+            let keys: Vec<(&str, &str)> = people.keys().map(|(issuer, subject)| (issuer.as_str(), subject.as_str())).collect();
+            assert_eq!(keys, expected, "{issuer:?}");
+        };
+        check(Some("https://c"), &[]);
+        check(None, &[("https://a", "bo"), ("https://a", "s-2"), ("https://b", "-bo")]);
+        check(Some("https://a"), &[("https://a", "bo")]);
+        check(Some("https://b"), &[("https://b", "-bo")]);
+        let said = candidates("bo", &people_of(&sessions, "bo", None), &["--json".to_owned()]);
+        assert!(said.starts_with("error: `bo` is what 3 people are called; no session was ended."), "{said}");
+        assert!(said.contains("\n  vestibule sessions revoke --user=bo --issuer https://a --json "), "{said}");
+        assert!(said.contains("--user=-bo") && said.ends_with("# bo\n"), "{said}");
+    }
 }

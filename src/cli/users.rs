@@ -105,6 +105,35 @@ pub(super) struct By {
     idp: Option<String>,
 }
 
+impl By {
+    /// Whether any is meant.
+    pub(super) const fn is_said(&self) -> bool {
+        self.issuer.is_some() || self.idp.is_some()
+    }
+
+    /// The issuer that is meant, if one is; the exit code when there is none of that id.
+    pub(super) fn issuer(&self, at: &Where) -> Result<Option<String>, u8> {
+        match &self.idp {
+            Some(idp) => Self::issuer_of(idp, at).map(Some),
+            None => Ok(self.issuer.clone()),
+        }
+    }
+
+    /// The issuer of a provider that the gateway knows by this id.
+    fn issuer_of(idp: &str, at: &Where) -> Result<String, u8> {
+        let status: Status = Door::find(at).look("/api/v1/status").map_err(|failed| failed.tell())?;
+        let known = status.providers.iter().find(|provider| provider.id == idp);
+        known.and_then(|provider| provider.issuer.clone()).ok_or_else(|| {
+            let ids: Vec<&str> = status.providers.iter().map(|provider| provider.id.as_str()).collect();
+            tell(&match known {
+                Some(_) => format!("error: the metadata of `{idp}`, which says its entity id, has not been read yet; --issuer takes the entity id\n"),
+                None => format!("error: there is no provider `{idp}`; there is {}\n", ids.join(", ")),
+            });
+            COULD_NOT
+        })
+    }
+}
+
 /// A person at an app.
 #[derive(Debug, Args)]
 pub(super) struct One {
@@ -171,10 +200,7 @@ fn further(json: bool, at: &Where) -> Vec<String> {
 impl Asked<'_> {
     /// The one person who is meant; else it is said whom it could have been, and nothing is done. The exit code then.
     fn found(&self) -> Result<Listed, u8> {
-        let issuer = match &self.by.idp {
-            Some(idp) => Some(self.issuer_of(idp)?),
-            None => self.by.issuer.clone(),
-        };
+        let issuer = self.by.issuer(self.at)?;
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("app", self.app).append_pair("person", self.person);
         if let Some(issuer) = &issuer {
@@ -188,20 +214,6 @@ impl Asked<'_> {
                 Err(COULD_NOT)
             }
         }
-    }
-
-    /// The issuer of a provider that the gateway knows by this id.
-    fn issuer_of(&self, idp: &str) -> Result<String, u8> {
-        let status: Status = Door::find(self.at).look("/api/v1/status").map_err(|failed| failed.tell())?;
-        let known = status.providers.iter().find(|provider| provider.id == idp);
-        known.and_then(|provider| provider.issuer.clone()).ok_or_else(|| {
-            let ids: Vec<&str> = status.providers.iter().map(|provider| provider.id.as_str()).collect();
-            tell(&match known {
-                Some(_) => format!("error: the metadata of `{idp}`, which says its entity id, has not been read yet; --issuer takes the entity id\n"),
-                None => format!("error: there is no provider `{idp}`; there is {}\n", ids.join(", ")),
-            });
-            COULD_NOT
-        })
     }
 
     /// Does it to exactly the person who is meant.

@@ -95,7 +95,10 @@ mod tests {
             let is_live = !model.tested_with.is_empty();
             wants(!is_live || header.contains("Proven against"), "against which version it was proven, and how");
             wants(!is_live || header.contains("`connectors test --live`"), "that it was put through the kit with the running app");
-            wants(is_live || header.contains("proven against a scripted") || header.contains("proven with a scripted"), "that it was proven against a scripted app");
+            wants(
+                is_live || header.contains("proven against a scripted") || header.contains("proven with a scripted"),
+                "that it was proven against a scripted app",
+            );
             let demands = model.attributes.iter().any(|attribute| attribute.required && attribute.locked);
             wants(demands || says("No required attributes"), "a required and locked attribute, or `# No required attributes: …`");
             let blocks = !model.sign_in.block_paths.is_empty() || text.contains("block_paths   = []                     # none: ");

@@ -122,7 +122,22 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (state, lane) = (Arc::new(State::new(limits.bounds)), Lane::default());
-        Self { model, steps, base, credential, settings, limits, transport, clock, read_only: false, passwords: None, stage: None, mishaps: None, lane, state }
+        Self {
+            model,
+            steps,
+            base,
+            credential,
+            settings,
+            limits,
+            transport,
+            clock,
+            read_only: false,
+            passwords: None,
+            stage: None,
+            mishaps: None,
+            lane,
+            state,
+        }
     }
 
     /// The same engine, which gives new accounts a password that nobody knows wherever a create has a place for one (`{random}`).

@@ -59,7 +59,17 @@ pub async fn play(live: &Live) -> Result<Played, String> {
     let provision = live.policy.provision.as_ref().ok_or("the policy has no [provision]")?;
     let stamp = format!("{:08x}", u32::from_be_bytes(live.entropy.bytes::<4>()));
     let engine = engine(live, provision, Arc::clone(&live.clock));
-    let mut scene = Scene { live, provision, engine, stamp, rows: Vec::new(), made: Vec::new(), grants: Vec::new(), no_grant: NO_GROUP.to_owned(), makes_groups: false };
+    let mut scene = Scene {
+        live,
+        provision,
+        engine,
+        stamp,
+        rows: Vec::new(),
+        made: Vec::new(),
+        grants: Vec::new(),
+        no_grant: NO_GROUP.to_owned(),
+        makes_groups: false,
+    };
     let came = scene.all().await;
     let left = scene.clean_up().await;
     came?;

@@ -457,9 +457,11 @@ async fn update(stage: &Backstage) -> Played {
     let before = groups(stage, &set, &id);
     let wanted = &ann.desired().attributes;
     let changes: BTreeMap<String, Value> = match set.engine.get(ann.context(Some(&id))).await {
-        Ok(Observation::Found(account, _)) => {
-            wanted.iter().filter(|(name, value)| account.attributes.get(*name) != Some(*value)).map(|(name, value)| (name.clone(), value.clone())).collect()
-        }
+        Ok(Observation::Found(account, _)) => wanted
+            .iter()
+            .filter(|(name, value)| account.attributes.get(*name) != Some(*value))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         other => return failed(seen(&other)),
     };
     let came = match set.engine.apply(ann.context(Some(&id)), &Step::Update(changes.clone())).await {

@@ -231,7 +231,8 @@ impl Server {
         read(&mut user, route, names, &self.dialect);
         let fits = |pattern: &String| regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&user.login));
         let say = |say: &Option<Say>| say.clone().unwrap_or_else(|| Say { status: 400, ..Say::default() });
-        let lacks = |place: &String| at(names, place).is_none_or(|value| matches!(value, Value::Null) || text(value).is_empty() || text(value) == "[]");
+        let lacks =
+            |place: &String| at(names, place).is_none_or(|value| matches!(value, Value::Null) || text(value).is_empty() || text(value) == "[]");
         if user.login.is_empty() || route.needs.iter().any(lacks) || !self.dialect.logins.as_ref().is_none_or(fits) {
             return (say(&route.invalid), Map::new());
         }

@@ -60,7 +60,8 @@ impl Table {
             .groups
             .iter()
             .map(|(kind, groups)| (kind.clone(), groups.iter().map(|group| (group.id.clone(), group.name.clone(), group.more.clone())).collect()));
-        let off = dialect.groups.iter().flat_map(|(kind, groups)| groups.iter().filter(|group| group.off).map(|group| (kind.clone(), text(&group.id))));
+        let off =
+            dialect.groups.iter().flat_map(|(kind, groups)| groups.iter().filter(|group| group.off).map(|group| (kind.clone(), text(&group.id))));
         Self { groups: groups.collect(), off: off.collect(), next: 100, ..Self::default() }
     }
 

@@ -110,16 +110,31 @@ fn a_connector_that_takes_an_app_for_another_fails() {
     };
     // Redmine hides whoever is locked, lists a page at a time, and has one answer for "in it already" and "gone".
     check("redmine", "name = \"{want.login}\", status = \"\",", "name = \"{want.login}\",", "lookup, switched-off account");
-    check("redmine", "get      = \"/users.json\"\nquery    = { name = \"{want.login}\", status = \"\",", "get      = \"/users.json\"\nquery    = { login = \"{want.login}\",", "lookup, switched-off account");
+    check(
+        "redmine",
+        "get      = \"/users.json\"\nquery    = { name = \"{want.login}\", status = \"\",",
+        "get      = \"/users.json\"\nquery    = { login = \"{want.login}\",",
+        "lookup, switched-off account",
+    );
     check("redmine", "outcome.join == 'exists'", "outcome.join == 'never'", "gone out of band");
     // Zabbix refuses with 200; nobody is in no group.
-    check("zabbix", "matches = \"already exists\" } }, outcome = \"exists\"", "matches = \"already exists\" } }, outcome = \"invalid\"", "create, exists");
+    check(
+        "zabbix",
+        "matches = \"already exists\" } }, outcome = \"exists\"",
+        "matches = \"already exists\" } }, outcome = \"invalid\"",
+        "create, exists",
+    );
     check("zabbix", "kind = \"group\"\nname = \"{settings.disabled_group}\"", "kind = \"group\"\nname = \"{settings.group}\"", "disable");
     // Synapse lists nobody who is locked, unless asked to.
     check("synapse", "guests=false&locked=true", "guests=false", "list");
     check("synapse", "\"M_USER_IN_USE\" }, outcome = \"exists\"", "\"M_USER_IN_USE\" }, outcome = \"conflict\"", "create, exists");
     // InfluxDB refuses with 200, and keeps what was taken back in the list.
-    check("influxdb", "matches = \"already exists\" } }, outcome = \"exists\"", "matches = \"already exists\" } }, outcome = \"created\"", "create, exists");
+    check(
+        "influxdb",
+        "matches = \"already exists\" } }, outcome = \"exists\"",
+        "matches = \"already exists\" } }, outcome = \"created\"",
+        "create, exists",
+    );
     check("influxdb", "'NO PRIVILEGES'", "'NOTHING'", "disable");
 }
 

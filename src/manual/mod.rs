@@ -70,7 +70,8 @@ mod tests {
     /// The lists of keys that readers of connector files and dialects know, from their own sources: whatever is added there is asked for here.
     fn keys_of_connectors() -> Vec<String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut sources: Vec<_> = fs::read_dir(folder.join("connector/model")).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
+        let mut sources: Vec<_> =
+            fs::read_dir(folder.join("connector/model")).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
         // A policy's own steps have a table of their own: policy.md.
         sources.retain(|path| path.extension().is_some_and(|end| end == "rs") && !path.ends_with("own.rs"));
         let text: String = sources.iter().map(|path| fs::read_to_string(path).expect("a source")).collect();

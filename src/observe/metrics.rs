@@ -767,7 +767,8 @@ mod tests {
     fn what_an_app_has_that_nobody_answers_for_is_a_gauge() {
         let metrics = Metrics::default();
         for (unmanaged, privileged) in [(4, 2), (3, 0)] {
-            let event = serde_json::json!({ "action": "accounts.listed", "app": "wiki", "accounts": 12, "unmanaged": unmanaged, "privileged": privileged });
+            let event =
+                serde_json::json!({ "action": "accounts.listed", "app": "wiki", "accounts": 12, "unmanaged": unmanaged, "privileged": privileged });
             metrics.audited(event.as_object().unwrap());
         }
         let text = metrics.text();
@@ -784,7 +785,9 @@ mod tests {
             metrics.audited(serde_json::json!({ "action": "groups.looked_up", "idp": "corp", "reason": reason }).as_object().unwrap());
         }
         let text = metrics.text();
-        for line in [r#"vestibule_group_lookups_total{idp="corp",result="known"} 2"#, r#"vestibule_group_lookups_total{idp="corp",result="timeout"} 1"#] {
+        for line in
+            [r#"vestibule_group_lookups_total{idp="corp",result="known"} 2"#, r#"vestibule_group_lookups_total{idp="corp",result="timeout"} 1"#]
+        {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
     }

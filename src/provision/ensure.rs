@@ -32,7 +32,7 @@ const BACKOFF_MS_MAX: u64 = 10_000;
 /// How often a lease that somebody else has is asked for.
 const LEASE_POLL_MS: u64 = 200;
 /// How long an account without a mark may be taken for what a create in doubt has made; later it may well be somebody else's work.
-const DOUBT_MS: u64 = 15 * 60_000;
+pub(super) const DOUBT_MS: u64 = 15 * 60_000;
 
 /// How a job ended.
 #[derive(Debug, Clone)]

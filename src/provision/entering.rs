@@ -42,10 +42,11 @@ pub(super) struct Entrances {
     /// What a person's sessions share, by person and app.
     people: Mutex<HashMap<AccountKey, Seat>>,
     /// What belongs to one sign-on, by app, and since when there is something.
-    sign_ons: Mutex<HashMap<SignOnId, (i64, HashMap<String, Seat>)>>,
+    sign_ons: Mutex<HashMap<SignOnId, (i64, SeatsByApp)>>,
 }
 
 type Seat = Arc<Turn<Option<Last>>>;
+type SeatsByApp = HashMap<String, Seat>;
 
 /// What the last sign-in of a person at an app came to.
 pub(super) struct Last {
@@ -82,7 +83,7 @@ impl Entrances {
 
     fn of_sign_on(&self, id: SignOnId, app: &str, now_ms: i64) -> Seat {
         let mut sign_ons = self.sign_ons.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, apps) = sign_ons.entry(id).or_insert_with(|| (now_ms, HashMap::new()));
+        let (_, apps) = sign_ons.entry(id).or_insert_with(|| (now_ms, SeatsByApp::new()));
         Arc::clone(apps.entry(app.to_owned()).or_default())
     }
 

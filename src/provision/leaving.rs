@@ -195,7 +195,8 @@ impl Desk {
             // An older sign-in, still open in another browser, does not bring them back.
             ledger.as_of_ms = ledger.as_of_ms.max(as_of.millis());
         }
-        ledger.left = Some(Left { at_ms: now.millis(), why: cause.word().to_owned(), off: None, sent: false, next_ms: now.plus_ms(leavers.after_ms).millis() });
+        ledger.left =
+            Some(Left { at_ms: now.millis(), why: cause.word().to_owned(), off: None, sent: false, next_ms: now.plus_ms(leavers.after_ms).millis() });
         record.applied = ledger.write();
         record.state = AccountState::Suspending;
         record.awaiting = is_staged.then_some(Awaiting::Leave);

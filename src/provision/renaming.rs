@@ -70,7 +70,8 @@ impl Work<'_> {
             return Ok(Some(format!("whether `{to}` is free cannot be seen at this app")));
         }
         let asked = self.under(mapped, to)?;
-        let seen = self.connector.find(self.context(&asked, None), &[MatchBy::Login]).await.inspect_err(|trouble| self.failed("find", trouble.outcome))?;
+        let seen =
+            self.connector.find(self.context(&asked, None), &[MatchBy::Login]).await.inspect_err(|trouble| self.failed("find", trouble.outcome))?;
         Ok(match seen {
             Observation::Absent => None,
             Observation::Found(found, _) if found.id == account.id => None,

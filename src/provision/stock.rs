@@ -3,9 +3,10 @@
 //! Lives here: [`Desk::take_stock`] and what it finds, [`Stock`]. Apart from `reconcile.rs` because that goes through the people on record, and this through the accounts
 //! at the app. It only looks: an account that no record has is somebody else's affair, whatever it may do there, and is told and left alone.
 
-use super::ensure::external_id;
+use super::ensure::{DOUBT_MS, Doubt, external_id};
 use super::linking::MARK;
 use super::{Counter, Desk};
+use crate::clock::Timestamp;
 use crate::connector::model::Fold;
 use crate::connector::{Outcome, PageMark, Trouble};
 use crate::plan::Account;
@@ -81,7 +82,7 @@ impl Desk {
             Err(trouble) if trouble.outcome == Outcome::Unsupported => return Ok(None),
             listed => listed?,
         };
-        let known = self.known(&policy.name, provision.connector.identity.fold).await?;
+        let known = self.on_record(&policy.name, provision.connector.identity.fold).await?;
         let mut stock = Stock { accounts: u64::try_from(listed.len()).unwrap_or(u64::MAX), ..Stock::default() };
         for account in listed.iter().filter(|account| !known.has(account)) {
             stock.unmanaged += 1;
@@ -100,13 +101,14 @@ impl Desk {
         Ok(Some(stock))
     }
 
-    async fn known(&self, app: &str, fold: Fold) -> Result<Known, StoreError> {
+    async fn on_record(&self, app: &str, fold: Fold) -> Result<Known, StoreError> {
         let (mut known, mut after): (Known, Option<AccountKey>) = (Known { fold, ..Known::default() }, None);
+        let now = self.parts.clock.now();
         loop {
             let page = self.parts.accounts.accounts_after(Some(app), after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(known) };
             after = Some(last.key.clone());
-            page.iter().for_each(|record| known.note(record));
+            page.iter().for_each(|record| known.note(record, now));
         }
     }
 }
@@ -152,7 +154,7 @@ struct Known {
 }
 
 impl Known {
-    fn note(&mut self, record: &AccountRecord) {
+    fn note(&mut self, record: &AccountRecord, now: Timestamp) {
         let login = record.login.clone().unwrap_or_default();
         if let Some(id) = &record.account_id {
             self.ids.insert(id.clone());
@@ -160,7 +162,8 @@ impl Known {
             if !record.state.has_left() {
                 self.recorded.push((id.clone(), login.clone()));
             }
-        } else if record.in_doubt.is_some() {
+        } else if matches!(Doubt::read(record), Some(Doubt::Create { at_ms, .. }) if now.since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() <= DOUBT_MS)
+        {
             self.making.insert(external_id(&record.key));
         }
         if !login.is_empty() {

@@ -112,6 +112,8 @@ struct State {
     faults: VecDeque<(String, Fault)>,
     next_id: u64,
     token: Option<String>,
+    /// Every connection is closed without an answer.
+    down: bool,
     /// Requests until it strikes, and where.
     strike: Option<(usize, Moment)>,
 }
@@ -172,6 +174,11 @@ impl FakeAdmin {
     /// Lets one held answer go.
     pub(crate) fn release(&self) {
         self.released.add_permits(1);
+    }
+
+    /// Whether it answers nobody from now on.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.state.lock().unwrap().down = down;
     }
 
     /// At the n-th request from now on, somebody is struck: [`Self::has_struck`] comes back.
@@ -240,6 +247,10 @@ impl FakeAdmin {
 
     async fn serve(&self, mut stream: TcpStream) {
         let Some(seen) = read(&mut stream).await else { return };
+        if self.state.lock().unwrap().down {
+            self.state.lock().unwrap().seen.push(seen);
+            return;
+        }
         if let Some(moment) = self.whether_to_strike() {
             let done = (moment != Moment::Before).then(|| self.act(&seen, false));
             if let Some((status, extra, body)) = done.filter(|_| moment == Moment::Answered) {

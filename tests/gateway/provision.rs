@@ -8,6 +8,7 @@ mod killed;
 mod kills;
 mod leaving;
 mod linking;
+mod morning;
 mod named;
 mod people;
 mod process;

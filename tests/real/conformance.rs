@@ -222,7 +222,8 @@ async fn scim2_server_as_the_rfc_has_it_and_without_filters() {
         assert_eq!(server.ask("GET", "/v2/Groups", None).await["totalResults"], 2, "{settings}: no group is made");
     }
     // Without groups of its own, the run makes none: what would is said, and not played.
-    let lacking = policy(&site, "scim", &url, "[roles]\nmap = { staff = \"Nowhere\" }", &format!("token = \"{token}\"\nsettings = {{ create_groups = true }}"));
+    let lacking =
+        policy(&site, "scim", &url, "[roles]\nmap = { staff = \"Nowhere\" }", &format!("token = \"{token}\"\nsettings = {{ create_groups = true }}"));
     let output = kit("scim", &lacking);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(read(&output).verdicts["membership, granted twice"], "not applicable");

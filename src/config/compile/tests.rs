@@ -142,11 +142,15 @@ fn a_directory_is_asked_over_https_and_with_a_secret() {
     check(secret, "", &["missing-key `idp.groups_lookup.preset` is missing"]);
     check("", "preset = \"entra\"\n", &["missing-key a public client cannot ask a directory: there is no `client_secret`"]);
     check(secret, "preset = \"entra\"\nurl = \"http://graph.example/v1.0\"\n", &[&plain("url")]);
-    check(secret, "preset = \"entra\"\ntoken_url = \"https://u:p@login.example/token\"\n", &[&plain("token_url")]);
+    check(secret, "preset = \"entra\"\ntoken_url = \"http://login.example/token\"\n", &[&plain("token_url")]);
     let lookup = check(secret, "preset = \"entra\"\n", &[]).unwrap();
-    assert_eq!((lookup.url.as_str(), lookup.token_url, lookup.timeout_ms, lookup.security_only), ("https://graph.microsoft.com/v1.0", None, 5_000, true));
+    assert_eq!(
+        (lookup.url.as_str(), lookup.token_url, lookup.timeout_ms, lookup.security_only),
+        ("https://graph.microsoft.com/v1.0", None, 5_000, true)
+    );
     assert_eq!(lookup.scope, "https://graph.microsoft.com/.default");
-    let own = "preset = \"entra\"\nurl = \"https://graph.microsoft.us/v1.0\"\nclient_id = \"reader\"\nclient_secret = \"file:reader\"\ntimeout = \"2s\"\n";
+    let own =
+        "preset = \"entra\"\nurl = \"https://graph.microsoft.us/v1.0\"\nclient_id = \"reader\"\nclient_secret = \"file:reader\"\ntimeout = \"2s\"\n";
     let lookup = check("", own, &[]).unwrap();
     assert_eq!((lookup.client_id.as_deref(), lookup.client_secret), (Some("reader"), Some(SecretRef::File("/etc/v/reader".into()))));
     assert_eq!((lookup.scope.as_str(), lookup.timeout_ms), ("https://graph.microsoft.us/.default", 2_000));

@@ -9,7 +9,8 @@ use crate::plan::Step;
 use crate::policy::MatchBy;
 use std::collections::BTreeMap;
 
-const MEMBERSHIPS: [&str; 4] = ["membership, granted twice", "membership, taken back twice", "membership, unknown group", "membership, given by hand"];
+const MEMBERSHIPS: [&str; 4] =
+    ["membership, granted twice", "membership, taken back twice", "membership, unknown group", "membership, given by hand"];
 
 impl Scene<'_> {
     pub(super) async fn look(&mut self, ann: &Person, id: &str) -> Result<(), String> {
@@ -43,7 +44,11 @@ impl Scene<'_> {
             Some(email) => {
                 let other = self.called(&email)?;
                 let observed = self.engine.find(other.context(None), &[MatchBy::Login]).await;
-                self.held("lookup, somebody else's e-mail", !matches!(observed, Ok(Observation::Found(..) | Observation::Ambiguous)), seen(&observed));
+                self.held(
+                    "lookup, somebody else's e-mail",
+                    !matches!(observed, Ok(Observation::Found(..) | Observation::Ambiguous)),
+                    seen(&observed),
+                );
             }
         }
         let mut wrong = Vec::new();
@@ -235,7 +240,9 @@ impl Scene<'_> {
             let observed = self.engine.find(ann.context(None), &self.engine.ways()).await;
             let is_off = match (&came, &observed) {
                 (Ok(SwitchedOff::Flag | SwitchedOff::Group), Ok(Observation::Found(account, _))) => account.disabled,
-                (Ok(SwitchedOff::MembersRemoved), Ok(Observation::Found(account, _))) => account.memberships.values().all(|members| members.is_empty()),
+                (Ok(SwitchedOff::MembersRemoved), Ok(Observation::Found(account, _))) => {
+                    account.memberships.values().all(|members| members.is_empty())
+                }
                 _ => false,
             };
             let said = came.as_ref().map_or_else(words, |off| format!("{off:?}").to_lowercase());

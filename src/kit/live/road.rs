@@ -2,8 +2,8 @@
 //!
 //! Apart because the app itself need not fail for them: what befalls a request stands between the engine and the app, which is asked afterwards what it has.
 
-use super::super::backstage::{html, outcome, words};
 use super::super::Verdict::NotApplicable;
+use super::super::backstage::{html, outcome, words};
 use super::super::counter::Counter;
 use super::super::dialect::Say;
 use super::super::scenes::seen;

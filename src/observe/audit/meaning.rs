@@ -171,7 +171,9 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
         "account.deleted" => of(AccountChange, DELETE, &["iam"], &["user", "deletion"], Success, Informational),
         "guard.tripped" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Awaiting approval"), Medium),
         "drift.detected" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Changed at the application"), Low),
-        "account.adopted" | "account.updated" | "account.renamed" | "access.revoked" => of(AccountChange, Other, &["iam"], &["user", "change"], Success, Informational),
+        "account.adopted" | "account.updated" | "account.renamed" | "access.revoked" => {
+            of(AccountChange, Other, &["iam"], &["user", "change"], Success, Informational)
+        }
         "provision.started" | "provision.resumed" => of(AccountChange, tried, &["iam"], &["user", "info"], Status::Other("Under way"), Informational),
         "create.reconciled" => of(AccountChange, CREATE, &["iam"], &["user", "info"], Success, Informational),
         "verify.skipped" => of(AccountChange, Other, &["iam"], &["user", "info"], Status::Other("Not looked at"), Low),

@@ -104,11 +104,17 @@ async fn whatever_is_no_answer_is_unknown_and_never_none() {
         assert_eq!(found.unwrap_err(), expected);
     };
     let page_of = |body: Value| Ok((200, body.to_string()));
-    check(vec![Ok((200, "<html><form action=/login></form></html>".into()))], "malformed: groups in the directory: the answer is no JSON object").await;
-    check(vec![Ok((403, json!({"error": {"code": "Authorization_RequestDenied"}}).to_string()))], "refused: groups in the directory: status 403").await;
+    check(vec![Ok((200, "<html><form action=/login></form></html>".into()))], "malformed: groups in the directory: the answer is no JSON object")
+        .await;
+    check(vec![Ok((403, json!({"error": {"code": "Authorization_RequestDenied"}}).to_string()))], "refused: groups in the directory: status 403")
+        .await;
     check(vec![Ok((302, String::new()))], "refused: groups in the directory: status 302").await;
     check(vec![Ok((404, String::new()))], "refused: groups in the directory: status 404").await;
-    check(vec![Ok((400, json!({"error": {"code": "Directory_ResultSizeLimitExceeded"}}).to_string()))], "refused: groups in the directory: status 400").await;
+    check(
+        vec![Ok((400, json!({"error": {"code": "Directory_ResultSizeLimitExceeded"}}).to_string()))],
+        "refused: groups in the directory: status 400",
+    )
+    .await;
     check(vec![Err(())], "unreachable: groups in the directory: no whole answer: the answer ends early").await;
     check(vec![Ok((200, r#"{"value": ["g1", "g2"#.into()))], "malformed: groups in the directory: the answer is no JSON object").await;
     check(vec![page_of(json!(["g1"]))], "malformed: groups in the directory: the answer is no JSON object").await;
@@ -148,7 +154,8 @@ async fn an_answer_that_goes_on_elsewhere_or_for_ever_is_followed_nowhere() {
 
 #[tokio::test]
 async fn nobody_is_asked_for_who_is_not_an_id_and_a_silent_directory_is_left_alone() {
-    for claims in [json!({}), json!({"oid": ""}), json!({"oid": 7}), json!({"oid": "a/../b"}), json!({"oid": "a?b"}), json!({"oid": "x".repeat(65)})] {
+    for claims in [json!({}), json!({"oid": ""}), json!({"oid": 7}), json!({"oid": "a/../b"}), json!({"oid": "a?b"}), json!({"oid": "x".repeat(65)})]
+    {
         let house = house(Vec::new(), 5_000, false);
         assert_eq!(house.groups_of(&claims).await, Err(Unknown::Nobody), "{claims}");
         assert!(house.lines().is_empty());

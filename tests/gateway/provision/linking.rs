@@ -44,7 +44,8 @@ const LOGINS: [&str; 15] = [
 const ADDRESSES: [&str; 6] =
     ["ada@example.com", "ADA@example.com", "ada@EXAMPLE.com", "\u{430}da@example.com", "mike@example.com", "boss@example.com"];
 /// Two providers that know the same names.
-const SUBJECTS: [(&str, &str); 4] = [("https://a.example", "s1"), ("https://a.example", "s2"), ("https://b.example", "s1"), ("https://b.example", "s2")];
+const SUBJECTS: [(&str, &str); 4] =
+    [("https://a.example", "s1"), ("https://a.example", "s2"), ("https://b.example", "s1"), ("https://b.example", "s2")];
 const PROTECTED: &str = "boss";
 
 /// Somebody signs in, and their provider says this of them.
@@ -176,8 +177,11 @@ fn rules() -> impl Strategy<Value = Rules> {
 }
 
 fn stories() -> impl Strategy<Value = Story> {
-    (rules(), prop::collection::vec(by_hand(), 0..=5), prop::collection::vec(steps(), 1..=10))
-        .prop_map(|(rules, accounts, steps)| Story { rules, accounts, steps })
+    (rules(), prop::collection::vec(by_hand(), 0..=5), prop::collection::vec(steps(), 1..=10)).prop_map(|(rules, accounts, steps)| Story {
+        rules,
+        accounts,
+        steps,
+    })
 }
 
 // --- the app ---------------------------------------------------------------------------------------------
@@ -486,7 +490,11 @@ impl Played {
     /// Whether this account could be taken for this person's.
     fn is_rightly_linked(&mut self, id: &str, owner: &SubjectId, origin: Option<Origin>, at_hand: &[SignIn]) -> Result<(), String> {
         if !self.by_hand.contains_key(id) {
-            return if origin == Some(Origin::Created) { Ok(()) } else { Err(format!("account {id} of the gateway's own is {origin:?} for {owner:?}")) };
+            return if origin == Some(Origin::Created) {
+                Ok(())
+            } else {
+                Err(format!("account {id} of the gateway's own is {origin:?} for {owner:?}"))
+            };
         }
         let account = self.before.iter().find(|account| account.id == id).ok_or_else(|| format!("there was no account {id}"))?;
         let mine: Vec<&SignIn> = at_hand.iter().filter(|sign_in| subject(sign_in.who) == *owner).collect();
@@ -514,7 +522,8 @@ impl Played {
         if self.rules.on_existing == OnExisting::Refuse {
             return wrong("on_existing = \"refuse\"");
         }
-        let by_login = |sign_in: &&&SignIn| self.rules.match_by.contains(&MatchBy::Login) && same_login(self.rules.fold, &account.login, LOGINS[sign_in.login]);
+        let by_login =
+            |sign_in: &&&SignIn| self.rules.match_by.contains(&MatchBy::Login) && same_login(self.rules.fold, &account.login, LOGINS[sign_in.login]);
         let by_address = |sign_in: &&&SignIn| {
             let same = |at: usize| account.email.as_deref().is_some_and(|address| address.eq_ignore_ascii_case(ADDRESSES[at]));
             self.rules.match_by.contains(&MatchBy::Email) && sign_in.is_verified && sign_in.address.is_some_and(same)
@@ -615,7 +624,8 @@ fn a_name_that_was_made_up_to_tell_namesakes_apart_recognises_nobody() {
 /// The property finds what is broken, and says what for.
 fn finds(broken: Broken, rules: impl Strategy<Value = Rules>, expected: &str) {
     let accounts = prop::collection::vec(by_hand(), 1..=5);
-    let enters = prop::collection::vec(prop_oneof![sign_ins().prop_map(Step::Enters), prop::collection::vec(sign_ins(), 2..=4).prop_map(Step::Crowd)], 1..=10);
+    let enters =
+        prop::collection::vec(prop_oneof![sign_ins().prop_map(Step::Enters), prop::collection::vec(sign_ins(), 2..=4).prop_map(Step::Crowd)], 1..=10);
     let stories = (rules, accounts, enters).prop_map(|(rules, accounts, steps)| Story { rules, accounts, steps });
     let mut runner = runner(400, 2);
     match runner.run(&stories, |story| play(&story, broken).map(drop).map_err(TestCaseError::fail)) {

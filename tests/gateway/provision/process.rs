@@ -60,6 +60,10 @@ impl Process {
     /// `SIGKILL`, and the same again on the same files.
     pub(super) fn kill_and_start_again(&mut self) {
         self.kill();
+        // At the same address, as after any restart: a gateway's leases are known by it.
+        let config = self.folder.path().join("vestibule.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        fs::write(config, text.replacen("listen = \"127.0.0.1:0\"", &format!("listen = \"{}\"", self.street.at), 1)).unwrap();
         (self.child, self.street.at) = boot(self.folder.path());
     }
 

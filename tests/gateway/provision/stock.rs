@@ -18,10 +18,10 @@ async fn half_a_list_says_nothing() {
         world.app.fault("list", Fault::Answer(outcome));
         assert!(matches!(world.desk.take_stock(&policy).await, Err(StockError::Trouble(trouble)) if trouble.outcome == outcome));
     }
-    // The second page.
-    let listing = world.desk.clone();
-    world.app.fault("probe", Fault::Answer(Outcome::Retry));
-    assert_eq!(listing.take_stock(&policy).await.unwrap().unwrap().accounts, 3);
+    // The second page does not come.
+    world.app.fault("list from 2", Fault::Answer(Outcome::Retry));
+    assert!(matches!(world.desk.take_stock(&policy).await, Err(StockError::Trouble(trouble)) if trouble.outcome == Outcome::Retry));
+    assert_eq!(world.desk.take_stock(&policy).await.unwrap().unwrap().accounts, 3);
     // An app that has no list is no mistake.
     world.app.fault("list", Fault::Answer(Outcome::Unsupported));
     assert_eq!(world.desk.take_stock(&policy).await.unwrap(), None);
@@ -68,5 +68,8 @@ async fn an_account_in_the_making_is_nobodys_orphan() {
     }
     let stock = world.desk.take_stock(&policy).await.unwrap().unwrap();
     assert_eq!((stock.accounts, stock.unmanaged, stock.orphaned.count), (1, 0, 0));
+    // Nobody has come for it since: told like any other.
+    world.clock.advance_ms(20 * 60_000);
+    assert_eq!(world.desk.take_stock(&policy).await.unwrap().unwrap().orphaned.count, 1);
     making.abort();
 }

@@ -276,12 +276,12 @@ impl Connector for App {
 
     /// Two accounts a page.
     async fn list(&self, from: Option<&PageMark>) -> Result<Listing, Trouble> {
-        match self.arrive("list").await? {
+        let from: usize = from.map_or(0, |mark| mark.0.parse().unwrap());
+        match self.arrive(&format!("list from {from}")).await? {
             Some(Fault::Answer(outcome)) => return Err(trouble("list", outcome)),
             Some(_) => return Err(trouble("list", Outcome::Retry)),
             None => {}
         }
-        let from: usize = from.map_or(0, |mark| mark.0.parse().unwrap());
         let accounts = self.accounts.lock().unwrap();
         let next = (accounts.len() > from + 2).then(|| PageMark((from + 2).to_string()));
         Ok(Listing { accounts: accounts.iter().skip(from).take(2).cloned().collect(), next })

@@ -428,6 +428,24 @@ async fn sessions_are_ended_and_keys_rotated_by_the_command_line_and_the_audit_f
     assert!(code == Some(0) && text.lines().count() == 4 && text.contains("zelda-2@example.org") && !text.contains("zelda-4"), "{text}");
     let (_, text) = ask(&["sessions", "revoke", "--user", "ZELDA-1@example.org", "--dry-run"]);
     assert!(text.contains("zelda-1@example.org") && !text.contains("zelda-2"), "{text}");
+    // Somebody of another provider has the same address: nobody's session ends before it is said whose.
+    let mut namesake = crate::state::sign_on(1, SystemClock.now());
+    namesake.id.0[15] = 99;
+    namesake.identity.subject.issuer = "https://other.example".to_owned();
+    store.create_sign_on(crate::state::hash("99"), &namesake).await.unwrap();
+    let (code, text) = ask(&["sessions", "revoke", "--user", "ZELDA-1@example.org"]);
+    assert!(code == Some(2) && text.contains("is what 2 people are called; no session was ended"), "{text}");
+    assert!(
+        text.contains(&format!("vestibule sessions revoke --user={} --issuer https://other.example", namesake.identity.subject.subject)),
+        "{text}"
+    );
+    let (code, text) = ask(&["sessions", "revoke", "--all", "--issuer", "https://other.example"]);
+    assert!(code == Some(2) && text.contains("say whom --user means"), "{text}");
+    assert_eq!(ask(&["sessions", "list"]).1.lines().count(), 5, "the head, and all of them");
+    let (code, text) = ask(&["sessions", "revoke", "--user", "ZELDA-1@example.org", "--issuer", "https://other.example"]);
+    assert!(code == Some(0) && text.starts_with("Ended 1 session. "), "{text}");
+    assert!(store.sign_on_by_cookie(crate::state::hash("99")).await.unwrap().is_none());
+    assert!(store.sign_on_by_cookie(crate::state::hash("1")).await.unwrap().is_some());
     let (code, text) = ask(&["sessions", "revoke", "--user", "ZELDA-1@example.org"]);
     assert!(code == Some(0) && text.starts_with("Ended 1 session. "), "{text}");
     assert!(store.sign_on_by_cookie(crate::state::hash("1")).await.unwrap().is_none());
