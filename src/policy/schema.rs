@@ -311,7 +311,7 @@ const LEAVERS: Section = Section {
         Key::new(
             "max",
             Kind::Int(0, 1_000_000),
-            "when more leave within an hour, nothing is done at the application before a human has said yes: `vestibule users approve`",
+            "when more leave, or more accounts are to be removed, within an hour, nothing is done at the application before a human has said yes: `vestibule users approve`",
         )
         .default("5"),
         Key::new("max_percent", Kind::Int(0, 100), "as `max`, in percent of the application's accounts; two may always leave").default("10"),

@@ -28,8 +28,6 @@ const AGAIN_MS_MAX: i64 = 3_600_000;
 const SAID_AGAIN_MS: u64 = 5_000;
 /// so often: longer than a lease that was left behind by a gateway that was killed.
 const SAID_TIMES: u32 = 6;
-/// Records of people who are leaving that are looked at in one go.
-const DUE_MAX: u32 = 1_000;
 /// Records read at a time.
 const PAGE: u32 = 500;
 
@@ -48,6 +46,9 @@ pub struct Left {
     pub sent: bool,
     /// Not tried before this moment, milliseconds since the epoch.
     pub next_ms: i64,
+    /// A human has said that the account may be removed, however many are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_go: bool,
 }
 
 /// What came of switching an account off.
@@ -113,6 +114,8 @@ pub(super) fn release(record: &mut AccountRecord, now: Timestamp) {
     let mut ledger = Ledger::of(record);
     if let Some(left) = &mut ledger.left {
         left.next_ms = left.next_ms.min(now.millis());
+        // What is off already waits for its removal.
+        left.may_go |= record.state == AccountState::Suspended;
     }
     record.applied = ledger.write();
 }
@@ -195,8 +198,14 @@ impl Desk {
             // An older sign-in, still open in another browser, does not bring them back.
             ledger.as_of_ms = ledger.as_of_ms.max(as_of.millis());
         }
-        ledger.left =
-            Some(Left { at_ms: now.millis(), why: cause.word().to_owned(), off: None, sent: false, next_ms: now.plus_ms(leavers.after_ms).millis() });
+        ledger.left = Some(Left {
+            at_ms: now.millis(),
+            why: cause.word().to_owned(),
+            off: None,
+            sent: false,
+            next_ms: now.plus_ms(leavers.after_ms).millis(),
+            may_go: false,
+        });
         record.applied = ledger.write();
         record.state = AccountState::Suspending;
         record.awaiting = is_staged.then_some(Awaiting::Leave);
@@ -216,13 +225,37 @@ impl Desk {
     async fn left_lately(&self, app: &str, now: Timestamp) -> Result<u64, StoreError> {
         let mut found = 0;
         for state in [AccountState::Suspending, AccountState::Suspended, AccountState::Deprovisioned] {
-            let records = self.parts.accounts.accounts_in(app, state, DUE_MAX).await?;
             let is_recent =
-                |record: &&AccountRecord| Ledger::of(record).left.is_some_and(|left| (0..WINDOW_MS).contains(&(now.millis() - left.at_ms)));
-            // Staged ones wait: they have not been counted against anybody yet.
-            found += records.iter().filter(|record| record.awaiting != Some(Awaiting::Leave)).filter(is_recent).count();
+                |record: &AccountRecord| Ledger::of(record).left.is_some_and(|left| (0..WINDOW_MS).contains(&(now.millis() - left.at_ms)));
+            // Whoever left within the hour was leased then. Staged ones wait: they have not been counted against anybody yet.
+            found += self.each_in(app, state, Some(now.plus_ms(-WINDOW_MS)), is_recent).await?.len();
         }
         Ok(u64::try_from(found).unwrap_or(u64::MAX))
+    }
+
+    /// How many accounts were removed within the hour.
+    async fn removed_lately(&self, app: &str) -> Result<u64, StoreError> {
+        let since = self.parts.clock.now().plus_ms(-WINDOW_MS);
+        let found = self.each_in(app, AccountState::Deprovisioned, Some(since), |_| true).await?.len();
+        Ok(u64::try_from(found).unwrap_or(u64::MAX))
+    }
+
+    /// Keys of the records in `state` that wait for nobody's yes and that `fits` takes.
+    async fn each_in(
+        &self,
+        app: &str,
+        state: AccountState,
+        since: Option<Timestamp>,
+        fits: impl Fn(&AccountRecord) -> bool + Send,
+    ) -> Result<Vec<AccountKey>, StoreError> {
+        let mut found: Vec<AccountKey> = Vec::new();
+        let mut after: Option<AccountKey> = None;
+        loop {
+            let page = self.parts.accounts.accounts_in(app, state, since, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after = Some(last.key.clone());
+            found.extend(page.iter().filter(|record| fits(record)).map(|record| record.key.clone()));
+        }
     }
 
     async fn accounts_of(&self, app: &str) -> Result<u64, StoreError> {
@@ -249,14 +282,13 @@ impl Desk {
     }
 
     async fn tend_one(&self, policy: &Policy, leavers: Leavers, is_long_look: bool) -> Result<(), StoreError> {
-        for record in self.parts.accounts.accounts_in(&policy.name, AccountState::Suspending, DUE_MAX).await? {
-            if self.is_due(&record) {
-                self.do_under_lease(policy, &record.key, Task::SwitchOff).await?;
-            }
+        for key in self.each_in(&policy.name, AccountState::Suspending, None, |record| self.is_due(record)).await? {
+            self.do_under_lease(policy, &key, Task::SwitchOff).await?;
         }
         if !is_long_look || (leavers.idle_ms.is_none() && leavers.delete_after_ms.is_none()) {
             return Ok(());
         }
+        let mut removals = Removals { made: self.removed_lately(&policy.name).await?, most: leavers.guard(self.accounts_of(&policy.name).await?) };
         let mut after: Option<AccountKey> = None;
         loop {
             let page = self.parts.accounts.accounts_after(Some(&policy.name), after.as_ref(), PAGE).await?;
@@ -266,7 +298,8 @@ impl Desk {
                 if self.is_idle(record, leavers) && !self.comes_by_token(policy, record, leavers).await? {
                     let _departure = self.leaves(&record.key, policy, Cause::Idle, None).await;
                 } else if self.is_to_go(record, leavers) {
-                    self.do_under_lease(policy, &record.key, Task::Delete).await?;
+                    let task = if may_go(record) || removals.has_room() { Task::Delete } else { Task::StageRemoval };
+                    self.do_under_lease(policy, &record.key, task).await?;
                 }
             }
         }
@@ -297,6 +330,7 @@ impl Desk {
         let now = self.parts.clock.now().millis();
         let is_over = |left: Left| left.off == Some(Off::Done) && leavers.delete_after_ms.is_some_and(|ms| now >= left.at_ms.saturating_add(ms));
         let ours = record.state == AccountState::Suspended && record.origin == Some(Origin::Created) && record.account_id.is_some();
+        let ours = ours && record.awaiting.is_none();
         ours && Ledger::of(record).left.is_some_and(is_over)
     }
 
@@ -307,7 +341,8 @@ impl Desk {
         let done = match task {
             Task::SwitchOff if record.state == AccountState::Suspending && self.is_due(&record) => self.switch_off(policy, &mut record, fence).await,
             Task::Delete if self.is_to_go(&record, leavers) => self.delete(policy, &mut record, fence).await,
-            Task::SwitchOff | Task::Delete => Ok(()),
+            Task::StageRemoval if self.is_to_go(&record, leavers) => self.stage_removal(policy, &mut record, fence).await,
+            Task::SwitchOff | Task::Delete | Task::StageRemoval => Ok(()),
         };
         self.let_go(key, fence).await;
         done
@@ -324,14 +359,17 @@ impl Desk {
         let mut ledger = Ledger::of(record);
         let Some(left) = &mut ledger.left else { return Ok(()) };
         // Recorded before it is sent: killed now, the next one knows by whom the account was switched off.
-        left.sent = true;
+        let was_sent = std::mem::replace(&mut left.sent, true);
         record.applied = ledger.write();
         self.parts.accounts.save(record, fence).await?;
         let Some(left) = &mut ledger.left else { return Ok(()) };
         let (scope, mark) = (Map::new(), external_id(&record.key));
         let context = of_record(record, &scope, &mark, ledger.email.as_deref());
         let result = counter.quiet.disable(context, false).await;
-        left.sent = matches!(&result, Err(trouble) if matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt) && !trouble.is_unsent());
+        // A call that did not come through says nothing of one before it.
+        let in_doubt = |trouble: &Trouble| matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt) && !trouble.is_unsent();
+        let in_vain = |trouble: &Trouble| matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt | Outcome::Reauth);
+        left.sent = result.as_ref().is_err_and(|trouble| in_doubt(trouble) || was_sent && in_vain(trouble));
         let sessions = counter.quiet.revoke_sessions(context).await;
         if let Err(trouble) = sessions
             && !matches!(trouble.outcome, Outcome::Unsupported | Outcome::Gone)
@@ -379,6 +417,15 @@ impl Desk {
         record.applied = ledger.write();
         self.parts.accounts.save(record, fence).await?;
         tell(policy, record, None, action, &why);
+        Ok(())
+    }
+
+    /// Has the removal of an account wait for a human.
+    async fn stage_removal(&self, policy: &Policy, record: &mut AccountRecord, fence: Fence) -> Result<(), StoreError> {
+        record.awaiting = Some(Awaiting::Leave);
+        self.parts.accounts.save(record, fence).await?;
+        tracing::warn!(app = %record.key.upstream, "more accounts are to be removed at once than [provision.leavers] max allows: none further is before a human has said yes");
+        tell(policy, record, None, "guard.tripped", "to be removed: as many as may be without a human were within the hour");
         Ok(())
     }
 
@@ -463,6 +510,28 @@ impl Desk {
 enum Task {
     SwitchOff,
     Delete,
+    /// Too many are removed at once: it waits for a human.
+    StageRemoval,
+}
+
+/// How many accounts are removed within the hour without a human.
+struct Removals {
+    made: u64,
+    most: u64,
+}
+
+impl Removals {
+    /// Whether one more may be.
+    fn has_room(&mut self) -> bool {
+        let has_room = self.made < self.most;
+        self.made += u64::from(has_room);
+        has_room
+    }
+}
+
+/// Whether a human has said that it may be removed.
+fn may_go(record: &AccountRecord) -> bool {
+    Ledger::of(record).left.is_some_and(|left| left.may_go)
 }
 
 /// What becomes of leavers, where accounts are kept at all.

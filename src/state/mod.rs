@@ -458,8 +458,16 @@ pub trait AccountStore: Send + Sync + fmt::Debug {
     async fn census(&self) -> Result<Vec<Census>, StoreError>;
     /// Gives the lease back; the fence is worthless from then on. [`StoreError::Fenced`] when the lease has moved on.
     async fn release(&self, key: &AccountKey, fence: Fence) -> Result<(), StoreError>;
-    /// Records of an upstream in `state`, at most `limit`, those leased last first.
-    async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError>;
+    /// Records of an upstream in `state` that wait for nobody's yes, in the order of their keys: at most `limit` of those that come after `after`; with `since`, only those
+    /// that were leased then or later.
+    async fn accounts_in(
+        &self,
+        upstream: &str,
+        state: AccountState,
+        since: Option<Timestamp>,
+        after: Option<&AccountKey>,
+        limit: u32,
+    ) -> Result<Vec<AccountRecord>, StoreError>;
     /// Writes down when people were here by a token, which changes no record. Moves forwards only.
     async fn note_uses(&self, uses: &[(AccountKey, Timestamp)]) -> Result<(), StoreError>;
     /// When a person was here by a token last, as far as it was written down.

@@ -15,8 +15,9 @@ use vestibule::identity::{Groups, Identity, SubjectId};
 use vestibule::state::seal::Sealer;
 use vestibule::state::sqlite::{OpenError, Store};
 use vestibule::state::{
-    AccountKey, AccountRecord, AccountState, AccountStore as _, AnswerRoom, Fence, Handover, KeptAnswer, KeyStore as _, Lease, LoginStore as _,
-    Origin, PendingLogin, PersonSecret, PersonSecretStore as _, SecretHash, SessionStore as _, SignOn, SignOnId, SigningKey, StoreError, Taken,
+    AccountKey, AccountRecord, AccountState, AccountStore as _, AnswerRoom, Awaiting, Fence, Handover, KeptAnswer, KeyStore as _, Lease,
+    LoginStore as _, Origin, PendingLogin, PersonSecret, PersonSecretStore as _, SecretHash, SessionStore as _, SignOn, SignOnId, SigningKey,
+    StoreError, Taken,
 };
 
 pub(crate) const KEY: &str = "a key for tests of 32 characters";
@@ -635,7 +636,7 @@ async fn no_two_people_own_one_account_or_one_login() {
 }
 
 #[tokio::test]
-async fn records_of_a_state_come_newest_first_and_bounded() {
+async fn records_of_a_state_come_page_by_page_without_those_that_wait_for_a_yes() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
     for (n, state) in [AccountState::Conflict, AccountState::Active, AccountState::Conflict, AccountState::Conflict].into_iter().enumerate() {
@@ -645,15 +646,23 @@ async fn records_of_a_state_come_newest_first_and_bounded() {
         store.save(&one, fence).await.unwrap();
     }
     held(&store, &key("only leased"), "a", T0).await;
-    let listed = async |upstream: &str, state, limit| {
-        let found = store.accounts_in(upstream, state, limit).await.unwrap();
+    let mut staged = record("p4", None, None);
+    (staged.state, staged.awaiting) = (AccountState::Conflict, Some(Awaiting::Leave));
+    let (fence, _) = held(&store, &staged.key, "a", T0.plus_ms(4)).await;
+    store.save(&staged, fence).await.unwrap();
+    let listed = async |upstream: &str, state, since: Option<i64>, after: Option<&str>, limit| {
+        let (since, after) = (since.map(|ms| T0.plus_ms(ms)), after.map(key));
+        let found = store.accounts_in(upstream, state, since, after.as_ref(), limit).await.unwrap();
         found.into_iter().map(|record| record.key.subject.subject).collect::<Vec<_>>()
     };
-    assert!(listed("crm", AccountState::Conflict, 9).await.is_empty());
-    assert!(listed("wiki", AccountState::Pending, 9).await.is_empty());
-    assert!(listed("wiki", AccountState::Conflict, 0).await.is_empty());
-    assert_eq!(listed("wiki", AccountState::Conflict, 2).await, ["p3", "p2"]);
-    assert_eq!(listed("wiki", AccountState::Active, 9).await, ["p1"]);
+    let conflict = AccountState::Conflict;
+    assert!(listed("crm", conflict, None, None, 9).await.is_empty());
+    assert!(listed("wiki", AccountState::Pending, None, None, 9).await.is_empty());
+    assert!(listed("wiki", conflict, None, None, 0).await.is_empty());
+    assert_eq!(listed("wiki", conflict, None, None, 2).await, ["p0", "p2"]);
+    assert_eq!(listed("wiki", conflict, None, Some("p2"), 2).await, ["p3"]);
+    assert_eq!(listed("wiki", conflict, Some(2), None, 9).await, ["p2", "p3"]);
+    assert_eq!(listed("wiki", AccountState::Active, None, None, 9).await, ["p1"]);
 }
 
 // ---- keys ------------------------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ pub(super) const fn asked_for(awaiting: Awaiting) -> &'static str {
     match awaiting {
         Awaiting::Account => "an account, beyond max_accounts",
         Awaiting::Join => "memberships for an account that was there before",
-        Awaiting::Leave => "switching the account off: too many left at once",
+        Awaiting::Leave => "switching the account off, or removing it: too many at once",
     }
 }
 

@@ -150,9 +150,22 @@ impl AccountStore for Store {
         }
     }
 
-    async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
-        let rows = sqlx::query("select * from account where upstream = $1 and state = $2 order by leased_at desc, issuer, subject limit $3");
-        let rows = rows.bind(upstream).bind(word(&state)?).bind(i64::from(limit)).fetch_all(&self.readers).await.map_err(unavailable)?;
+    async fn accounts_in(
+        &self,
+        upstream: &str,
+        state: AccountState,
+        since: Option<Timestamp>,
+        after: Option<&AccountKey>,
+        limit: u32,
+    ) -> Result<Vec<AccountRecord>, StoreError> {
+        // As in `accounts_after`: every key comes after two empty texts.
+        let (issuer, subject) = after.map_or(("", ""), |key| (key.subject.issuer.as_str(), key.subject.subject.as_str()));
+        let rows = sqlx::query(
+            "select * from account where upstream = $1 and state = $2 and leased_at >= $3 and awaiting is null and (issuer, subject) > ($4, $5)
+             order by issuer, subject limit $6",
+        );
+        let rows = rows.bind(upstream).bind(word(&state)?).bind(since.map_or(i64::MIN, Timestamp::millis)).bind(issuer).bind(subject);
+        let rows = rows.bind(i64::from(limit)).fetch_all(&self.readers).await.map_err(unavailable)?;
         rows.iter().filter_map(|row| self.record_from(row).transpose()).collect()
     }
 

@@ -169,6 +169,54 @@ async fn an_app_that_is_down_is_told_later_and_the_record_keeps_the_wish() {
     assert_eq!((state(&world, "ada").await, world.app.account("ada").disabled), (AccountState::Suspended, true));
 }
 
+/// The first answer was lost, and later calls do not come through: the account may be off all the same, and by us.
+#[tokio::test]
+async fn who_was_switched_off_by_a_call_whose_answer_was_lost_is_switched_on_again_whatever_failed_after_it() {
+    for later in [Outcome::Retry, Outcome::Reauth] {
+        let world = World::new().await;
+        let policy = leavers(|_| {});
+        ready(&world.sign_in(&ada(), &policy).await);
+        world.app.fault("disable", Fault::LostReply);
+        assert_eq!(leaves(&world, "ada", &policy).await, Departure::Left);
+        world.clock.advance_ms(61_000);
+        world.app.fault("disable", Fault::Answer(later));
+        world.desk.tend(&[Arc::clone(&policy)], false).await;
+        assert_eq!((state(&world, "ada").await, world.app.account("ada").disabled), (AccountState::Suspending, true));
+        world.clock.advance_ms(DAY_MS);
+        ready(&world.sign_in(&ada(), &policy).await);
+        assert!(!world.app.account("ada").disabled);
+    }
+}
+
+/// `delete_after` made shorter by mistake removes two, as many as always may, and the others wait for a yes.
+#[tokio::test]
+async fn too_many_removals_at_once_wait_for_a_human() {
+    let world = World::new().await;
+    let policy = leavers(|leavers| (leavers.max, leavers.percent_max, leavers.delete_after_ms) = (3, 100, Some(DAY_MS)));
+    for n in 0..6 {
+        let name = format!("p{n}");
+        ready(&world.sign_in(&person(&name, &name, &[]), &policy).await);
+        assert_eq!(leaves(&world, &name, &policy).await, Departure::Left);
+        world.clock.advance_ms(HOUR_MS);
+    }
+    world.clock.advance_ms(2 * DAY_MS);
+    world.desk.tend(&[Arc::clone(&policy)], true).await;
+    world.desk.tend(&[Arc::clone(&policy)], true).await;
+    assert_eq!((world.app.count("delete"), world.app.logins()), (2, ["p2", "p3", "p4", "p5"].map(str::to_owned).to_vec()));
+    let staged = world.record("p4").await.unwrap();
+    assert_eq!((staged.state, staged.awaiting), (AccountState::Suspended, Some(Awaiting::Leave)));
+    // Nor does time alone remove them; one comes back, and one is said yes to.
+    world.clock.advance_ms(DAY_MS);
+    ready(&world.sign_in(&person("p3", "p3", &[]), &policy).await);
+    world.desk.people().approve(&key("p4"), "test").await.unwrap();
+    world.desk.tend(&[Arc::clone(&policy)], true).await;
+    assert_eq!(world.app.logins(), ["p2", "p3", "p5"]);
+    assert!(!world.app.account("p3").disabled && world.app.account("p5").disabled);
+    assert_eq!(world.desk.people().approve_leavers("wiki", "test").await.unwrap().len(), 2);
+    world.desk.tend(&[Arc::clone(&policy)], true).await;
+    assert_eq!(world.app.logins(), ["p3"]);
+}
+
 #[tokio::test]
 async fn what_an_app_cannot_or_will_not_do_is_recorded_and_not_tried_for_ever() {
     for (outcome, off) in [(Outcome::Unsupported, Off::Unsupported), (Outcome::Denied, Off::Refused)] {

@@ -378,8 +378,15 @@ impl AccountStore for Watched {
     async fn census(&self) -> Result<Vec<Census>, StoreError> {
         self.inner.census().await
     }
-    async fn accounts_in(&self, upstream: &str, state: AccountState, limit: u32) -> Result<Vec<AccountRecord>, StoreError> {
-        self.inner.accounts_in(upstream, state, limit).await
+    async fn accounts_in(
+        &self,
+        upstream: &str,
+        state: AccountState,
+        since: Option<Timestamp>,
+        after: Option<&AccountKey>,
+        limit: u32,
+    ) -> Result<Vec<AccountRecord>, StoreError> {
+        self.inner.accounts_in(upstream, state, since, after, limit).await
     }
     async fn note_uses(&self, uses: &[(AccountKey, Timestamp)]) -> Result<(), StoreError> {
         self.inner.note_uses(uses).await
