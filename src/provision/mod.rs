@@ -511,7 +511,11 @@ impl Desk {
                     }
                 }
                 Flown::Ended(End::Failed(message)) => {
-                    let behind = || record.as_ref().is_some_and(|record| has_required(&Ledger::of(record), &mapped));
+                    let behind = || {
+                        record
+                            .as_ref()
+                            .is_some_and(|record| record.state == AccountState::LinkedUnmanaged || has_required(&Ledger::of(record), &mapped))
+                    };
                     let known = matches!(standing, Standing::Known | Standing::Overdue) || standing == Standing::Behind && behind();
                     let excused = matches!(message, PublicMessage::AccountUnavailable) && known;
                     if !excused {
