@@ -105,7 +105,7 @@ async fn a_directory_that_refuses_is_a_page_with_a_code_and_trying_again_works()
     assert!(page.body.contains("it-apps@example.com") || page.body.contains("could not be set up"), "{}", page.body);
     let incident = page.header("x-vestibule-incident").to_owned();
     assert!(!incident.is_empty() && page.body.contains(&incident));
-    assert!(gateway.log().contains(&incident), "the code joins page and log");
+    until("the code is in the log too", async || gateway.log().contains(&incident)).await;
     assert!(house.app.seen().is_empty());
 
     house.road.open();
