@@ -207,6 +207,7 @@ impl Scene<'_> {
         self.befall(&ann).await?;
         self.come_in().await?;
         self.switch_off(&ann, &id).await;
+        self.none("lookup, administrator", "a running app's administrators are left alone");
         self.none("disable, last administrator", "a running app's administrators are left alone");
         self.go(&ann, &id).await;
         Ok(())
