@@ -78,7 +78,10 @@ fn list(search: Option<&str>, supports: &[String], as_json: bool) -> u8 {
         let can = pages::capabilities(model);
         let yes = |what: &str| if can.iter().any(|one| one.starts_with(what)) { "yes" } else { "-" };
         // The longest is `memberships taken away`.
-        let how = can.iter().find_map(|one| one.strip_prefix("disable")).map_or("-", |how| if how.is_empty() { "yes" } else { how.trim_matches([' ', '(', ')']) });
+        let how = can
+            .iter()
+            .find_map(|one| one.strip_prefix("disable"))
+            .map_or("-", |how| if how.is_empty() { "yes" } else { how.trim_matches([' ', '(', ')']) });
         let jit = if model.name == "rest" { "your steps" } else { yes("create") };
         let proven = match model.tested_with.as_slice() {
             [] if dialects().contains(&model.name.as_str()) => "a scripted app".to_owned(),

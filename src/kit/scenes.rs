@@ -536,10 +536,11 @@ async fn unlike_new(stage: &Backstage, set: &Set, ann: &Person, id: &str) -> Res
     let new = fresh.app.table().users.first().cloned().ok_or("no account to compare with")?;
     let table = set.app.table();
     let changed = table.users.iter().find(|user| text(&user.id) == id).ok_or("the account is gone")?;
-    let changes = stage.dialect.route.iter().filter(|route| matches!(route.act, Act::Update | Act::Upsert));
-    let written: BTreeSet<&String> = changes.flat_map(|route| route.read.keys()).collect();
+    let writing = stage.dialect.route.iter().filter(|route| matches!(route.act, Act::Update | Act::Upsert));
+    let written: BTreeSet<&String> = writing.flat_map(|route| route.read.keys()).collect();
     let differs = |field: &&String| new.fields.get(*field).is_some_and(|wanted| changed.fields.get(*field) != Some(wanted));
-    let mut out: Vec<String> = written.iter().copied().filter(differs).map(|field| format!("{field} is {:?} at the app", changed.fields.get(field))).collect();
+    let mut out: Vec<String> =
+        written.iter().copied().filter(differs).map(|field| format!("{field} is {:?} at the app", changed.fields.get(field))).collect();
     if written.iter().any(|field| *field == "email") && new.email.is_some() && changed.email != new.email {
         out.push(format!("email is {:?} at the app", changed.email));
     }
@@ -633,7 +634,9 @@ async fn last_admin(stage: &Backstage) -> Played {
             table.users.iter().any(|user| !table.is_off(user))
         };
         match came {
-            Err(trouble) if trouble.outcome == Outcome::Denied && is_on && !what.ends_with("gone") => said.push(format!("{what}: {}", words(&trouble))),
+            Err(trouble) if trouble.outcome == Outcome::Denied && is_on && !what.ends_with("gone") => {
+                said.push(format!("{what}: {}", words(&trouble)))
+            }
             Err(trouble) => return failed(format!("{what}: {}", words(&trouble))),
             Ok(came) => return failed(format!("{what}: {came}")),
         }

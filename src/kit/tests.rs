@@ -140,9 +140,23 @@ fn a_connector_that_takes_an_app_for_another_fails() {
     check("netbox", "admin    = [\"/is_superuser\", \"/is_staff\"]", "admin    = \"/is_active\"", "lookup, administrator");
     // What an app keeps is refused, and not gone or in doubt.
     check("metabase", "(?i)last admin", "(?i)the very last", "disable, last administrator");
-    check("gitea", "status = 422, outcome = \"denied\", reason = \"it owns", "status = 422, outcome = \"done\", reason = \"it owns", "disable, last administrator");
+    check(
+        "gitea",
+        "status = 422, outcome = \"denied\", reason = \"it owns",
+        "status = 422, outcome = \"done\", reason = \"it owns",
+        "disable, last administrator",
+    );
     // A change that says it was made, and was not.
     check("gitlab", "name = \"{want.name}\"", "nickname = \"{want.name}\"", "update");
+}
+
+#[test]
+fn an_administrator_is_told_by_any_of_several_places() {
+    // Staff who are no superusers: the first place says no, and the second is looked at.
+    let verdict = spoiled("discourse", "[\"/admin\", \"/moderator\"]", "[\"/moderator\", \"/admin\"]", "lookup, administrator");
+    assert!(matches!(verdict, Verdict::Held(_)), "{verdict:?}");
+    let verdict = spoiled("discourse", "[\"/admin\", \"/moderator\"]", "\"/moderator\"", "lookup, administrator");
+    assert!(matches!(verdict, Verdict::Failed(_)), "{verdict:?}");
 }
 
 /// Whoever answers in one way to two things is known for it.

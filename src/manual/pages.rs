@@ -96,7 +96,9 @@ fn describe(out: &mut String, model: &Model) {
 fn advice(out: &mut String, model: &Model) {
     match (&model.account.admin, model.account.admin_optional) {
         (None, _) => out.push_str("* Shows no administrators: where accounts are adopted, say `protect` or `protect_when`.\n"),
-        (Some(_), true) => out.push_str("* Not every app that speaks it shows administrators: where accounts are adopted, say `protect` or `protect_when`.\n"),
+        (Some(_), true) => {
+            out.push_str("* Not every app that speaks it shows administrators: where accounts are adopted, say `protect` or `protect_when`.\n")
+        }
         (Some(_), false) => {}
     }
     if let Some(header) = &model.sign_in.header {
@@ -119,9 +121,13 @@ fn code_list(of: &[String]) -> String {
 
 /// What a connector can do, in the words that `connectors list --supports` takes.
 pub fn capabilities(model: &Model) -> Vec<String> {
-    let mut said: Vec<String> = model.verbs.keys().filter(|verb| **verb != Verb::Disable).filter_map(capability).collect();
-    said.dedup();
+    let (before, after): (Vec<&Verb>, Vec<&Verb>) =
+        model.verbs.keys().filter(|verb| **verb != Verb::Disable).partition(|verb| **verb < Verb::Disable);
+    let mut said: Vec<String> = before.into_iter().filter_map(capability).collect();
+    // Where the steps of `[[disable]]` would stand: an app may have another way, and none of those steps.
     said.extend(model.disable_by.iter().filter_map(disabling));
+    said.extend(after.into_iter().filter_map(capability));
+    said.dedup();
     said
 }
 

@@ -206,12 +206,22 @@ fn connectors_list_and_show_say_how_somebody_is_switched_off_and_whether_adminis
     let (code, out, said) = vestibule(&["connectors", "list"]);
     let line = |name: &str| out.lines().find(|line| line.split(' ').next() == Some(name)).unwrap_or_else(|| panic!("{out}{said}"));
     assert_eq!(code, 0, "{out}{said}");
-    for (name, how) in [("zabbix", " group "), ("influxdb", " memberships taken away "), ("airflow", " account removed "), ("grafana", " yes "), ("jupyterhub", " - ")] {
+    for (name, how) in [
+        ("zabbix", " group "),
+        ("influxdb", " memberships taken away "),
+        ("airflow", " account removed "),
+        ("grafana", " yes "),
+        ("jupyterhub", " - "),
+    ] {
         assert!(line(name).contains(how), "{name}: {out}");
     }
     let (code, out, said) = vestibule(&["connectors", "list", "--supports", "disable"]);
     assert!(code == 0 && out.contains("zabbix") && out.contains("influxdb") && !out.contains("jupyterhub"), "{out}{said}");
-    for (name, wanted) in [("jenkins", "Shows no administrators"), ("scim", "Not every app that speaks it shows administrators"), ("policies/connectors/jenkins.toml", "## `jenkins`")] {
+    for (name, wanted) in [
+        ("jenkins", "Shows no administrators"),
+        ("scim", "Not every app that speaks it shows administrators"),
+        ("policies/connectors/jenkins.toml", "## `jenkins`"),
+    ] {
         let (code, out, said) = vestibule(&["connectors", "show", name]);
         assert!(code == 0 && out.contains(wanted), "{name}: {out}{said}");
     }

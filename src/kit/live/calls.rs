@@ -192,7 +192,9 @@ impl Scene<'_> {
                     "nothing fails; the app does not show whether it stays".to_owned()
                 } else if is_so {
                     "stays".to_owned()
-                } else { format!("{came:?}; in `{other}`: {stays:?}, in `{member}`: {is_back:?}") };
+                } else {
+                    format!("{came:?}; in `{other}`: {stays:?}, in `{member}`: {is_back:?}")
+                };
                 self.held(by_hand, is_so, said);
             }
         }
