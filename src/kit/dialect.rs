@@ -323,6 +323,7 @@ pub(super) struct Whole {
 /// A request, and what becomes of it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "a file says each of them by its name")]
 pub(super) struct Route {
     /// `GET /users/{id}`.
     pub(super) on: String,

@@ -635,7 +635,7 @@ async fn last_admin(stage: &Backstage) -> Played {
         };
         match came {
             Err(trouble) if trouble.outcome == Outcome::Denied && is_on && !what.ends_with("gone") => {
-                said.push(format!("{what}: {}", words(&trouble)))
+                said.push(format!("{what}: {}", words(&trouble)));
             }
             Err(trouble) => return failed(format!("{what}: {}", words(&trouble))),
             Ok(came) => return failed(format!("{what}: {came}")),

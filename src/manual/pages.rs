@@ -94,12 +94,13 @@ fn describe(out: &mut String, model: &Model) {
 }
 
 fn advice(out: &mut String, model: &Model) {
-    match (&model.account.admin, model.account.admin_optional) {
-        (None, _) => out.push_str("* Shows no administrators: where accounts are adopted, say `protect` or `protect_when`.\n"),
-        (Some(_), true) => {
-            out.push_str("* Not every app that speaks it shows administrators: where accounts are adopted, say `protect` or `protect_when`.\n")
-        }
-        (Some(_), false) => {}
+    let shows = match (&model.account.admin, model.account.admin_optional) {
+        (None, _) => Some("Shows no administrators"),
+        (Some(_), true) => Some("Not every app that speaks it shows administrators"),
+        (Some(_), false) => None,
+    };
+    if let Some(shows) = shows {
+        let _infallible = writeln!(out, "* {shows}: where accounts are adopted, say `protect` or `protect_when`.");
     }
     if let Some(header) = &model.sign_in.header {
         let _infallible = writeln!(out, "* The app expects the login in `{header}`.");
