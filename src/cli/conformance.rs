@@ -1,6 +1,6 @@
 //! `vestibule connectors test`: a connector through the conformance kit, or one app as `check --online` looks at it.
 
-use super::{COULD_NOT, NO, YES, check, print, tell};
+use super::{COULD_NOT, NO, YES, check, connectors, print, tell};
 use crate::app::admin_reader;
 use crate::clock::SystemClock;
 use crate::connector::builtin::named;
@@ -16,14 +16,19 @@ use std::sync::Arc;
 
 /// Returns the exit code.
 pub(super) fn run(name: &str, dialect: Option<&Path>, json: bool, config: &Path) -> u8 {
-    let is_file = Path::new(name).extension().is_some_and(|end| end == "toml");
+    let is_file = is_file(name);
     // `scim-okta` is the connector `scim`, played by an app that speaks it as Okta does.
     let variant = dialects().contains(&name).then(|| connector_of(name));
     let model = if is_file { read(name) } else { named(variant.unwrap_or(name)).ok_or_else(String::new) };
     let model = match model {
         Ok(model) => model,
         Err(why) if is_file => {
-            tell(&why);
+            tell(&format!("{}\n", why.trim_end()));
+            return COULD_NOT;
+        }
+        // Nor an app: there is no gateway whose app it could be.
+        Err(_) if !config.exists() => {
+            tell(&format!("{}note: nor is it an app of a gateway: there is no {}\n", connectors::unknown(name), config.display()));
             return COULD_NOT;
         }
         Err(_) => return check::run(&check::Arguments::of_app(config, name)),
@@ -84,8 +89,13 @@ fn played(name: &str, policy: &Path, groups: &[String]) -> Result<Played, String
     runtime.block_on(live::play(&live))
 }
 
+/// Whether a connector file is named, and no connector.
+pub(super) fn is_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == "toml")
+}
+
 /// A connector file of one's own.
-fn read(path: &str) -> Result<Arc<Model>, String> {
+pub(super) fn read(path: &str) -> Result<Arc<Model>, String> {
     let file = source(Path::new(path))?;
     let (model, problems) = Model::parse(&file);
     model.map(Arc::new).ok_or_else(|| problems.iter().map(Problem::render).collect())

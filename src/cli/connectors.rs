@@ -1,6 +1,6 @@
 //! `vestibule connectors`: what is built in, and what it needs.
 
-use super::{NO, conformance, print, tell};
+use super::{COULD_NOT, NO, conformance, print, tell};
 use crate::connector::builtin::{builtin, named};
 use crate::connector::model::Model;
 use crate::kit::dialects;
@@ -27,7 +27,7 @@ pub(super) enum What {
     },
     /// What one needs and can do, and what to set in the app.
     Show {
-        /// Its name.
+        /// Its name, or a connector file (`./mine.toml`).
         name: String,
     },
     /// Play every scenario of the conformance kit with a connector; or look at one app of this gateway, as `check --online HOST` does.
@@ -73,10 +73,15 @@ fn list(search: Option<&str>, supports: &[String], as_json: bool) -> u8 {
         return NO;
     }
     let width = found.iter().map(|model| model.name.len()).max().unwrap_or_default().max(9);
-    let mut out = format!("{:width$}  {:<10}  {:<7}  {:<10}  PROVEN WITH\n", "CONNECTOR", "JIT", "DISABLE", "MEMBERSHIP");
+    let mut out = format!("{:width$}  {:<10}  {:<22}  {:<10}  PROVEN WITH\n", "CONNECTOR", "JIT", "DISABLE", "MEMBERSHIP");
     for model in found {
         let can = pages::capabilities(model);
         let yes = |what: &str| if can.iter().any(|one| one.starts_with(what)) { "yes" } else { "-" };
+        // The longest is `memberships taken away`.
+        let how = can
+            .iter()
+            .find_map(|one| one.strip_prefix("disable"))
+            .map_or("-", |how| if how.is_empty() { "yes" } else { how.trim_matches([' ', '(', ')']) });
         let jit = if model.name == "rest" { "your steps" } else { yes("create") };
         let proven = match model.tested_with.as_slice() {
             [] if dialects().contains(&model.name.as_str()) => "a scripted app".to_owned(),
@@ -84,7 +89,7 @@ fn list(search: Option<&str>, supports: &[String], as_json: bool) -> u8 {
             apps => apps.join(", "),
         };
         // Writing to a String cannot fail.
-        let _infallible = writeln!(out, "{:width$}  {jit:<10}  {:<7}  {:<10}  {proven}", model.name, yes("disable"), yes("membership"));
+        let _infallible = writeln!(out, "{:width$}  {jit:<10}  {how:<22}  {:<10}  {proven}", model.name, yes("membership"));
     }
     print(&out)
 }
@@ -113,8 +118,22 @@ fn show(name: &str) -> u8 {
     if let Some(model) = named(name) {
         return print(&pages::connector(&model));
     }
-    let near = nearest(name, builtin().iter().map(|model| model.name.as_str()));
-    let hint = near.map_or_else(|| "help: `vestibule connectors list`".to_owned(), |near| format!("help: did you mean `{near}`?"));
-    tell(&format!("there is no connector `{name}`\n{hint}\n"));
+    if conformance::is_file(name) {
+        return match conformance::read(name) {
+            Ok(model) => print(&pages::connector(&model)),
+            Err(why) => {
+                tell(&format!("{}\n", why.trim_end()));
+                COULD_NOT
+            }
+        };
+    }
+    tell(&unknown(name));
     NO
+}
+
+/// That there is no connector called `name`, with the nearest one.
+pub(super) fn unknown(name: &str) -> String {
+    let near = nearest(name, builtin().iter().map(|model| model.name.as_str()).chain(dialects()));
+    let hint = near.map_or_else(|| "help: `vestibule connectors list`".to_owned(), |near| format!("help: did you mean `{near}`?"));
+    format!("there is no connector `{name}`\n{hint}\n")
 }

@@ -103,6 +103,10 @@ mod tests {
             wants(demands || says("No required attributes"), "a required and locked attribute, or `# No required attributes: …`");
             let blocks = !model.sign_in.block_paths.is_empty() || text.contains("block_paths   = []                     # none: ");
             wants(blocks || says("No block_paths"), "block_paths, or `# No block_paths: …`");
+            let signs_out = !model.sign_in.own_session || !model.sign_in.logout_paths.is_empty();
+            wants(signs_out || says("No logout_paths"), "logout_paths, or `# No logout_paths: …`: the app has a session of its own");
+            let shows_admins = model.shows_admins() || model.account.admin_optional;
+            wants(shows_admins || says("Shows no administrators"), "[account] admin, or `# Shows no administrators: …`");
             wants(model.sign_in.native_jit.is_some(), "what to do about the app making accounts by itself");
             wants(!model.disable_by.is_empty(), "how an account is switched off");
             wants(text.contains("[[disable]]") || text.contains("disable_by"), "how an account is switched off, in the file");

@@ -322,6 +322,8 @@ pub struct AccountShape {
     pub email: Option<Extract>,
     /// True for administrators.
     pub admin: Option<Extract>,
+    /// Whether apps that the connector speaks to may leave that out.
+    pub admin_optional: bool,
     /// True when disabled.
     pub disabled: Option<Extract>,
     /// For `If-Match`.

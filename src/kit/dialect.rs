@@ -81,6 +81,9 @@ pub struct Dialect {
     /// What `{status}` is of an account that is on, and of one that is off.
     #[serde(default = "status")]
     pub(super) status: (Value, Value),
+    /// What `{rank}` is of an account like any other, and of an administrator's.
+    #[serde(default = "rank")]
+    pub(super) rank: (Value, Value),
     /// Fields that every account has from its beginning.
     #[serde(default)]
     pub(super) fields: Map<String, Value>,
@@ -135,6 +138,10 @@ fn bad_login() -> String {
 
 fn status() -> (Value, Value) {
     ("active".into(), "disabled".into())
+}
+
+fn rank() -> (Value, Value) {
+    ("user".into(), "admin".into())
 }
 
 fn refused() -> Say {
@@ -202,13 +209,16 @@ pub(super) struct Group {
     /// Whether whoever is in it is switched off.
     #[serde(default)]
     pub(super) off: bool,
+    /// Whether whoever is in it is an administrator.
+    #[serde(default)]
+    pub(super) admin: bool,
     /// What else of it is shown.
     #[serde(default)]
     pub(super) more: Map<String, Value>,
 }
 
 /// An answer.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Say {
     #[serde(default = "ok")]
@@ -313,6 +323,7 @@ pub(super) struct Whole {
 /// A request, and what becomes of it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "a file says each of them by its name")]
 pub(super) struct Route {
     /// `GET /users/{id}`.
     pub(super) on: String,
@@ -388,6 +399,8 @@ pub(super) struct Route {
     pub(super) no_group: Option<Say>,
     pub(super) member: Option<Say>,
     pub(super) not_member: Option<Say>,
+    /// The role in a group whose last holder `last_admin` is about; absent: administrators of the app.
+    pub(super) admins: Option<String>,
     /// The app keeps its last administrator.
     pub(super) last_admin: Option<Say>,
 }

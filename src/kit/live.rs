@@ -151,7 +151,7 @@ impl Scene<'_> {
             given_name: Some("Kit".to_owned()),
             family_name: Some(family.to_owned()),
             username: Some(username.clone()),
-            groups: Groups::Known(groups.iter().cloned().collect()),
+            groups: Groups::Known(groups.to_vec()),
             claims: Map::new(),
         };
         let mapped = desire(&self.live.policy, &identity, None).map_err(|error| error.to_string())?;
@@ -207,6 +207,7 @@ impl Scene<'_> {
         self.befall(&ann).await?;
         self.come_in().await?;
         self.switch_off(&ann, &id).await;
+        self.none("lookup, administrator", "a running app's administrators are left alone");
         self.none("disable, last administrator", "a running app's administrators are left alone");
         self.go(&ann, &id).await;
         Ok(())

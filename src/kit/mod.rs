@@ -68,7 +68,7 @@ async fn all(stage: &Backstage) -> Vec<Row> {
 }
 
 /// The scenarios, in the order in which they are shown.
-pub const ORDER: [&str; 29] = [
+pub const ORDER: [&str; 30] = [
     "probe",
     "probe, bad credential",
     "lookup, absent",
@@ -76,6 +76,7 @@ pub const ORDER: [&str; 29] = [
     "lookup, prefix neighbour",
     "lookup, case neighbour",
     "lookup, switched-off account",
+    "lookup, administrator",
     "lookup, somebody else's e-mail",
     "lookup, operator characters",
     "list",

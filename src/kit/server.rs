@@ -158,6 +158,9 @@ impl Server {
             },
             Act::Delete => match user() {
                 Some(at) => {
+                    if let (true, Some(say)) = (table.users.get(at).is_some_and(|user| table.is_last_admin(user)), &route.last_admin) {
+                        return (say.clone(), self.shown(route, &table, at));
+                    }
                     let shown = self.shown(route, &table, at);
                     table.remove(at);
                     (route.ok.clone(), shown)
@@ -213,6 +216,11 @@ impl Server {
                     if let (false, Some(say)) = (is_in, &route.not_member) {
                         return (say.clone(), Map::new());
                     }
+                    if let (Some(role), Some(say)) = (&route.admins, &route.last_admin)
+                        && table.is_last_as(role, &route.kind, &group, &id)
+                    {
+                        return (say.clone(), Map::new());
+                    }
                     table.leave(&route.kind, &group, &id, route.leaves.as_ref());
                 }
                 (route.ok.clone(), self.shown(route, &table, at))
@@ -265,7 +273,7 @@ impl Server {
             let group = |id: &String| table.group(&whole.kind, id, whole.named).is_some_and(|(id, ..)| table.switches_off(&whole.kind, &text(&id)));
             ids.iter().any(group)
         });
-        if let (true, Some(say)) = (was_last && (user.disabled || is_parked || !user.admin), &route.last_admin) {
+        if let (true, Some(say)) = (was_last && (user.disabled || is_parked || !table.is_admin(&user)), &route.last_admin) {
             return (say.clone(), Map::new());
         }
         if let Some(say) = lacking(route, names, table) {

@@ -37,6 +37,8 @@ pub(super) struct Table {
     pub(super) members: Vec<Membership>,
     /// Kind and id of the groups that switch off whoever is in them.
     off: Vec<(String, String)>,
+    /// And of those that make an administrator of them.
+    admins: Vec<(String, String)>,
     next: u64,
 }
 
@@ -60,9 +62,13 @@ impl Table {
             .groups
             .iter()
             .map(|(kind, groups)| (kind.clone(), groups.iter().map(|group| (group.id.clone(), group.name.clone(), group.more.clone())).collect()));
-        let off =
-            dialect.groups.iter().flat_map(|(kind, groups)| groups.iter().filter(|group| group.off).map(|group| (kind.clone(), text(&group.id))));
-        Self { groups: groups.collect(), off: off.collect(), next: 100, ..Self::default() }
+        let named = |is_meant: fn(&super::dialect::Group) -> bool| {
+            let of_kind = |(kind, groups): (&String, &Vec<super::dialect::Group>)| {
+                groups.iter().filter(|group| is_meant(group)).map(|group| (kind.clone(), text(&group.id))).collect::<Vec<_>>()
+            };
+            dialect.groups.iter().flat_map(of_kind).collect()
+        };
+        Self { groups: groups.collect(), off: named(|group| group.off), admins: named(|group| group.admin), next: 100, ..Self::default() }
     }
 
     /// An id for whoever comes next.
@@ -91,6 +97,10 @@ impl Table {
             user.disabled = false;
             self.join(&kind, &group, &id, None);
         }
+        if let (true, Some((kind, group))) = (user.admin, self.admins.first().cloned()) {
+            user.admin = false;
+            self.join(&kind, &group, &id, None);
+        }
         self.users.push(user);
         id
     }
@@ -99,6 +109,19 @@ impl Table {
     pub(super) fn is_off(&self, user: &User) -> bool {
         let id = text(&user.id);
         user.disabled || self.off.iter().any(|(kind, group)| self.is_member(kind, group, &id))
+    }
+
+    /// Whether somebody is an administrator: by a mark of the account, or by a group.
+    pub(super) fn is_admin(&self, user: &User) -> bool {
+        let id = text(&user.id);
+        user.admin || self.admins.iter().any(|(kind, group)| self.is_member(kind, group, &id))
+    }
+
+    /// Whether nobody else in the group has the role that this one has.
+    pub(super) fn is_last_as(&self, role: &str, kind: &str, group: &str, user: &str) -> bool {
+        let has = |one: &&Membership| one.kind == kind && one.group == group && one.role.as_deref() == Some(role) && !one.is_over;
+        let mut holders = self.members.iter().filter(has).map(|one| one.user.as_str());
+        holders.next() == Some(user) && holders.next().is_none()
     }
 
     /// Whether a group switches off whoever is in it.
@@ -156,7 +179,7 @@ impl Table {
 
     /// Whether nobody else is an administrator who can sign in.
     pub(super) fn is_last_admin(&self, user: &User) -> bool {
-        user.admin && !self.users.iter().any(|other| other.id != user.id && other.admin && !self.is_off(other))
+        self.is_admin(user) && !self.users.iter().any(|other| other.id != user.id && self.is_admin(other) && !self.is_off(other))
     }
 
     /// Names for the template of an account.
@@ -165,12 +188,16 @@ impl Table {
         let (on, off) = &dialect.status;
         let is_off = self.is_off(user);
         let status = if is_off { off } else { on };
+        let is_admin = self.is_admin(user);
+        let (common, admin) = &dialect.rank;
+        let rank = if is_admin { admin } else { common };
         let pairs = [
             ("id", user.id.clone()),
             ("login", json!(user.login)),
             ("email", json!(user.email)),
             ("external_id", json!(user.external_id)),
-            ("admin", json!(user.admin)),
+            ("admin", json!(is_admin)),
+            ("rank", rank.clone()),
             ("disabled", json!(is_off)),
             ("active", json!(!is_off)),
             ("status", status.clone()),

@@ -3,7 +3,7 @@
 use super::help::{capital, sections, sentence};
 use super::words::{inner, takes, when_left_out};
 use crate::connector::builtin::builtin;
-use crate::connector::model::{MemberVerb, Model, Verb, Way};
+use crate::connector::model::{DisableBy, MemberVerb, Model, Verb, Way};
 use crate::source::schema::Section;
 use std::fmt::Write as _;
 
@@ -94,6 +94,14 @@ fn describe(out: &mut String, model: &Model) {
 }
 
 fn advice(out: &mut String, model: &Model) {
+    let shows = match (&model.account.admin, model.account.admin_optional) {
+        (None, _) => Some("Shows no administrators"),
+        (Some(_), true) => Some("Not every app that speaks it shows administrators"),
+        (Some(_), false) => None,
+    };
+    if let Some(shows) = shows {
+        let _infallible = writeln!(out, "* {shows}: where accounts are adopted, say `protect` or `protect_when`.");
+    }
     if let Some(header) = &model.sign_in.header {
         let _infallible = writeln!(out, "* The app expects the login in `{header}`.");
     }
@@ -114,9 +122,25 @@ fn code_list(of: &[String]) -> String {
 
 /// What a connector can do, in the words that `connectors list --supports` takes.
 pub fn capabilities(model: &Model) -> Vec<String> {
-    let mut said: Vec<String> = model.verbs.keys().filter_map(capability).collect();
+    let (before, after): (Vec<&Verb>, Vec<&Verb>) =
+        model.verbs.keys().filter(|verb| **verb != Verb::Disable).partition(|verb| **verb < Verb::Disable);
+    let mut said: Vec<String> = before.into_iter().filter_map(capability).collect();
+    // Where the steps of `[[disable]]` would stand: an app may have another way, and none of those steps.
+    said.extend(model.disable_by.iter().filter_map(disabling));
+    said.extend(after.into_iter().filter_map(capability));
     said.dedup();
     said
+}
+
+/// How an account is switched off, where the app can.
+fn disabling(way: &DisableBy) -> Option<String> {
+    Some(match way {
+        DisableBy::Flag => "disable".to_owned(),
+        DisableBy::Group { .. } => "disable (group)".to_owned(),
+        DisableBy::MembersRemoved => "disable (memberships taken away)".to_owned(),
+        DisableBy::Delete => "disable (account removed)".to_owned(),
+        DisableBy::Nothing => return None,
+    })
 }
 
 fn capability(verb: &Verb) -> Option<String> {

@@ -195,6 +195,43 @@ fn connectors_test_looks_at_one_app_and_names_what_does_not_answer() {
     assert!(code == 1 && out.contains("the application does not answer at http://127.0.0.1:9"), "{out}{said}");
     let (code, out, said) = vestibule(&["connectors", "test", "nobody", "--config", config.to_str().unwrap()]);
     assert!(code != 0 && format!("{out}{said}").contains("nobody"), "{out}{said}");
+    // Without a gateway it is a name like any other.
+    let nowhere = folder.path().join("nowhere.toml");
+    let (code, out, said) = vestibule(&["connectors", "test", "grafanna", "--config", nowhere.to_str().unwrap()]);
+    assert!(code == 2 && said.starts_with("there is no connector `grafanna`\nhelp: did you mean `grafana`?\n"), "{out}{said}");
+}
+
+#[test]
+fn connectors_list_and_show_say_how_somebody_is_switched_off_and_whether_administrators_show() {
+    let (code, out, said) = vestibule(&["connectors", "list"]);
+    let line = |name: &str| out.lines().find(|line| line.split(' ').next() == Some(name)).unwrap_or_else(|| panic!("{out}{said}"));
+    assert_eq!(code, 0, "{out}{said}");
+    for (name, how) in [
+        ("zabbix", " group "),
+        ("influxdb", " memberships taken away "),
+        ("airflow", " account removed "),
+        ("grafana", " yes "),
+        ("jupyterhub", " - "),
+    ] {
+        assert!(line(name).contains(how), "{name}: {out}");
+    }
+    let (code, out, said) = vestibule(&["connectors", "list", "--supports", "disable"]);
+    assert!(code == 0 && out.contains("zabbix") && out.contains("influxdb") && !out.contains("jupyterhub"), "{out}{said}");
+    for (name, wanted) in [
+        ("jenkins", "Shows no administrators"),
+        ("scim", "Not every app that speaks it shows administrators"),
+        ("policies/connectors/jenkins.toml", "## `jenkins`"),
+    ] {
+        let (code, out, said) = vestibule(&["connectors", "show", name]);
+        assert!(code == 0 && out.contains(wanted), "{name}: {out}{said}");
+    }
+    let (_, out, _) = vestibule(&["connectors", "show", "grafana"]);
+    assert!(!out.contains("administrators:"), "{out}");
+    let folder = tempfile::tempdir().unwrap();
+    let mine = folder.path().join("mine.toml");
+    fs::write(&mine, "connector = \"mine\"\nverson = 1\n").unwrap();
+    let (code, out, said) = vestibule(&["connectors", "show", mine.to_str().unwrap()]);
+    assert!(code == 2 && out.is_empty() && said.contains("verson"), "{out}{said}");
 }
 
 #[test]
@@ -203,7 +240,7 @@ fn connectors_test_plays_the_scenarios_and_says_what_failed() {
     assert!(code == 0 && out.contains("create, reply lost after commit") && out.contains("0 failed"), "{out}{said}");
     let (code, out, _) = vestibule(&["connectors", "test", "forgejo", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert!(code == 0 && json["scenarios"].as_array().unwrap().len() == 29, "{json}");
+    assert!(code == 0 && json["scenarios"].as_array().unwrap().len() == 30, "{json}");
     // A connector as a server has it that speaks it in another way.
     let (code, out, said) = vestibule(&["connectors", "test", "scim-okta"]);
     assert!(code == 0 && out.starts_with("scim-okta\n") && out.contains("0 failed"), "{out}{said}");

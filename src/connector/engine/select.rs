@@ -89,7 +89,20 @@ fn text(place: Option<&Extract>, element: &Value, headers: &HeaderMap) -> Option
 }
 
 fn is_true(place: Option<&Extract>, element: &Value, headers: &HeaderMap) -> bool {
-    match place.and_then(|place| extract(place, element, headers)) {
+    says_yes(place.and_then(|place| extract(place, element, headers)))
+}
+
+/// Of several places, and of several elements in one, any: whoever is no superuser may still be staff.
+fn is_true_anywhere(place: Option<&Extract>, element: &Value, headers: &HeaderMap) -> bool {
+    let Some(place) = place else { return false };
+    place.from.iter().any(|from| match from {
+        Place::Json(pointer) => pointer.all(element).iter().any(|found| says_yes(mapped(place, (*found).clone()))),
+        Place::Header(_) | Place::LocationSegment | Place::Html(_) | Place::Cookie(_) => is_true(Some(place), element, headers),
+    })
+}
+
+fn says_yes(value: Option<Value>) -> bool {
+    match value {
         Some(Value::Bool(yes)) => yes,
         Some(Value::Number(number)) => number.as_f64() != Some(0.0),
         Some(Value::String(text)) => matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "1"),
@@ -105,7 +118,7 @@ pub(super) fn account(model: &Model, shape: &AccountShape, element: &Value, head
         external_id: text(shape.external_id.as_ref(), element, headers),
         email: text(shape.email.as_ref(), element, headers),
         // A reserved login is the administrator's or the system's, whatever the answer shows.
-        admin: is_true(shape.admin.as_ref(), element, headers) || model.identity.is_reserved(&login),
+        admin: is_true_anywhere(shape.admin.as_ref(), element, headers) || model.identity.is_reserved(&login),
         disabled: is_true(shape.disabled.as_ref(), element, headers),
         login,
         shown: Shown(element.as_object().cloned().unwrap_or_default()),

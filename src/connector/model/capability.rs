@@ -21,6 +21,11 @@ impl Model {
         self.disable_by.iter().any(|way| !matches!(way, DisableBy::Delete | DisableBy::Nothing))
     }
 
+    /// Whether an account shows that it is an administrator's, whichever app it is.
+    pub const fn shows_admins(&self) -> bool {
+        self.account.admin.is_some() && !self.account.admin_optional
+    }
+
     /// Whether `role` is one the app may have: any, unless the connector has a closed list.
     pub fn may_have_role(&self, role: &str) -> bool {
         self.roles.is_empty() || self.roles.iter().any(|known| known == role)

@@ -365,7 +365,7 @@ fn identity(reader: &mut Reader<'_>, table: &Table) -> IdentityFacts {
     }
 }
 
-pub(super) const ACCOUNT_KEYS: [&str; 8] = ["id", "login", "external_id", "email", "admin", "disabled", "etag", "members"];
+pub(super) const ACCOUNT_KEYS: [&str; 9] = ["id", "login", "external_id", "email", "admin", "admin_optional", "disabled", "etag", "members"];
 
 pub(super) fn account(reader: &mut Reader<'_>, table: &Table) -> AccountShape {
     reader.keys(table, "`[account]`", &ACCOUNT_KEYS);
@@ -373,7 +373,7 @@ pub(super) fn account(reader: &mut Reader<'_>, table: &Table) -> AccountShape {
     if let Some(given) = section(reader, table, "members") {
         members = given.entries.iter().filter_map(|entry| Some((entry.key.clone(), member_shape(reader, &entry.node)?))).collect();
     }
-    AccountShape { members, ..account_parts(reader, table) }
+    AccountShape { members, admin_optional: reader.bool_at(table, "admin_optional", false), ..account_parts(reader, table) }
 }
 
 /// The parts that a policy's own find may name too.
@@ -384,6 +384,7 @@ pub(super) fn account_parts(reader: &mut Reader<'_>, table: &Table) -> AccountSh
         external_id: reader.extract_at(table, "external_id"),
         email: reader.extract_at(table, "email"),
         admin: reader.extract_at(table, "admin"),
+        admin_optional: false,
         disabled: reader.extract_at(table, "disabled"),
         etag: reader.extract_at(table, "etag"),
         members: Vec::new(),

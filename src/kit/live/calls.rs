@@ -1,7 +1,7 @@
 //! The scenarios about one call, with a running app: looking, what must not work, granting, switching off.
 
 use super::super::backstage::{Person, outcome, words};
-use super::super::scenes::{OPERATORS, listed, seen, unlike};
+use super::super::scenes::{OPERATORS, is_nobody, listed, seen, unlike};
 use super::Scene;
 use crate::connector::model::{DisableBy, Verb};
 use crate::connector::{Connector as _, Observation, Outcome, Standing, SwitchedOff, Trouble};
@@ -55,7 +55,7 @@ impl Scene<'_> {
         for login in OPERATORS {
             let person = self.called(login)?;
             let observed = self.engine.find(person.context(None), &[MatchBy::Login, MatchBy::ExternalId]).await;
-            if matches!(observed, Ok(Observation::Found(..) | Observation::Ambiguous)) {
+            if !is_nobody(&observed) {
                 wrong.push(format!("{login}: {}", seen(&observed)));
             }
         }
@@ -188,7 +188,13 @@ impl Scene<'_> {
                 }
                 let (stays, is_back) = (self.is_in(ann, id, &kind, &other).await, self.is_in(ann, id, &kind, &member).await);
                 let is_so = came.is_ok() && stays != Some(false) && is_back != Some(true);
-                let said = if is_so { "stays".to_owned() } else { format!("{came:?}; in `{other}`: {stays:?}, in `{member}`: {is_back:?}") };
+                let said = if is_so && stays.is_none() {
+                    "nothing fails; the app does not show whether it stays".to_owned()
+                } else if is_so {
+                    "stays".to_owned()
+                } else {
+                    format!("{came:?}; in `{other}`: {stays:?}, in `{member}`: {is_back:?}")
+                };
                 self.held(by_hand, is_so, said);
             }
         }
@@ -203,7 +209,10 @@ impl Scene<'_> {
             came.push(applied.map_or_else(|trouble| words(&trouble), |(came, _)| outcome(came)));
         }
         let shown = self.is_in(ann, id, kind, member).await;
-        let said = came.join(", then ");
+        let mut said = came.join(", then ");
+        if shown.is_none() {
+            said.push_str("; the app does not show it");
+        }
         let is_seen = shown.is_none_or(|shown| shown == is_in);
         self.held(scenario, is_so && is_seen, if is_seen { said } else { format!("{said}; and the app shows otherwise") });
     }

@@ -6,7 +6,7 @@ use crate::config::SecretRef;
 use crate::connector::model::{Credential, Model, Steps};
 use crate::expr::{Env, FirstOf, Template};
 use crate::policy::schema::SIGN_IN_NAMES;
-use crate::policy::{AdminTls, Glob, MatchBy, OnCollision, OnSuspect, Org, Pick, Provision, Roles, Sync, UserMapping};
+use crate::policy::{AdminTls, Glob, MatchBy, OnCollision, OnExisting, OnSuspect, Org, Pick, Provision, Roles, Sync, UserMapping};
 use crate::source::value::nearest;
 use crate::source::{Node, Reader, Span, Table, Written};
 use std::sync::Arc;
@@ -155,6 +155,9 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
     }
     let (mut switches, on_existing) = super::switches::switches(reader, node, table);
     switches.rename = super::switches::rename(reader, table, &connector);
+    if !rest && on_existing != OnExisting::Refuse && !match_by.is_empty() {
+        admin_unknown(reader, table, &connector);
+    }
     let leavers = super::leavers::leavers(reader, table, &connector);
     let freshness = super::leavers::freshness(reader, table);
     Some(Provision {
@@ -176,6 +179,18 @@ pub(super) fn provision(reader: &mut Reader<'_>, tree: &Table, connectors: &[Arc
         concurrency: table.integer("concurrency").and_then(|many| usize::try_from(many).ok()).unwrap_or(8),
         rate: table.integer("rate").and_then(|rate| u32::try_from(rate).ok()),
     })
+}
+
+/// An administrator's account is never taken over, if one can tell: where the connector cannot, the policy is to say whose accounts are not to be had.
+fn admin_unknown(reader: &mut Reader<'_>, table: &Table, connector: &Model) {
+    if connector.shows_admins() || table.get("protect").is_some() || table.get("protect_when").is_some() {
+        return;
+    }
+    let Some(entry) = table.get("on_existing").or_else(|| table.get("mode")) else { return };
+    let shows = if connector.account.admin.is_some() { "may not show" } else { "does not show" };
+    let message = format!("connector `{}` {shows} who is an administrator: an administrator's account may be taken over", connector.name);
+    let help = "say which accounts are never taken over: protect = [\"admin\", \"svc-*\"], or protect_when";
+    reader.warning("admin-unknown", &entry.node.span, message, help);
 }
 
 /// `ca`, `client_cert`, `client_key`; relative paths begin beside this file.
