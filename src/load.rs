@@ -356,7 +356,8 @@ impl Look {
         let names: Vec<String> = paths.iter().filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect();
         let policies = candidates.iter().filter_map(|candidate| Some((&candidate.file, candidate.policy.as_deref()?)));
         let mut of_file: HashMap<Arc<str>, Vec<Problem>> = HashMap::new();
-        for problem in config::provisioning::against(file, &gateway.provisioning, &names, policies) {
+        let nameless = config::groups_lookup::against(&gateway.idps, policies.clone());
+        for problem in config::provisioning::against(file, &gateway.provisioning, &names, policies).into_iter().chain(nameless) {
             of_file.entry(Arc::clone(&problem.file.name)).or_default().push(problem);
         }
         self.report.problems.extend(of_file.remove(&file.name).unwrap_or_default());

@@ -262,7 +262,7 @@ const IDP: Section = Section {
         Key::new(
             "groups_lookup",
             Kind::Table(&GROUPS_LOOKUP),
-            "where somebody's groups are asked for who is in too many for a token (Entra: more than 200); left out, or without an answer: they are unknown then, which grants nothing new and takes nothing back",
+            "where somebody's groups are asked for who is in too many for a token (Entra: more than 200); it answers with object ids; left out, or without an answer: they are unknown then, which grants nothing new and takes nothing back",
         ),
     ],
 };
@@ -270,7 +270,7 @@ const IDP: Section = Section {
 const GROUPS_LOOKUP: Section = Section {
     title: "[idp.groups_lookup]",
     name: "idp.groups_lookup",
-    doc: "The provider's directory, asked at sign-in when a token says that there are more groups than it lists. The address that a token names for them is never asked.",
+    doc: "The provider's directory, asked at sign-in when a token says that there are more groups than it lists. The address that a token names for them is never asked. It answers with object ids, in place of the first claim that groups are read from: policies must name groups by their object ids and tokens must carry those, or whoever is in too many groups is in none that a policy names.",
     keys: &[
         Key::new(
             "preset",

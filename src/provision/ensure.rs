@@ -172,6 +172,9 @@ pub(super) enum Doubt {
         to: String,
         /// When it was sent, milliseconds since the epoch.
         at_ms: i64,
+        /// The app has said that it did it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        taken: bool,
     },
     /// A membership: kind, member, role.
     Add(String, String, Option<String>),
@@ -236,6 +239,9 @@ pub(super) struct Ledger {
     /// Why it keeps a login that is not any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) unnamed: Option<String>,
+    /// A login that the app took and did not show in all the time it had: not sent again, and known for the person's should it show yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unseen: Option<String>,
     /// When the account was last looked at with all its memberships, seconds since the epoch.
     #[serde(default)]
     pub(super) whole_s: i64,

@@ -215,7 +215,7 @@ impl Desk {
             return Err(PublicMessage::AppUnavailable);
         };
         let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
-        let Some(record) = record.filter(AccountRecord::is_linked) else { return Err(PublicMessage::AccountFailed) };
+        let Some(record) = record.filter(super::renaming::may_be_announced) else { return Err(PublicMessage::AccountFailed) };
         let result = self.through_the_door(order, pass, &counter, &record, device).await;
         let (assurance, mode) = (if order.policy.sign_in.mode == Mode::SessionBridge { "lower" } else { "usual" }, order.policy.sign_in.mode.word());
         let subject = &order.key.subject;

@@ -80,6 +80,7 @@ impl Work<'_> {
         if account.external_id.as_deref().is_some_and(|carried| carried.starts_with(super::linking::MARK) && carried != self.external_id) {
             return Err(Stop::exists("the account carries another person's id now"));
         }
+        self.shows_late(&account).await?;
         let fold = self.provision.connector.identity.fold;
         if !account.login.is_empty() && self.record.login.as_deref().is_some_and(|recorded| !fold.same(recorded, &account.login)) {
             return Err(Stop::exists("the account's login was changed at the app: headers would name somebody else"));

@@ -37,7 +37,7 @@ pub use leaving::{Cause, Departure, Left, Off};
 pub use meter::{Meter, NoMeter};
 pub use people::{Leaf, Listed, People, PeopleError, Which};
 pub use reconcile::Reconciled;
-pub use renaming::Passes;
+pub use renaming::{Passes, is_between_names};
 pub use stock::{Kind, Stock, StockError};
 
 use crate::clock::{Clock, Timestamp};
@@ -55,7 +55,7 @@ use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin
 use announce::{AnnounceError, Terms, announce};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
-use ensure::{Doubt, End, Job, Ledger, fingerprint};
+use ensure::{End, Job, Ledger, fingerprint};
 use events::{Event, Said};
 use flights::{Boarding, Flights};
 use serde_json::{Map, Value};
@@ -242,10 +242,6 @@ impl Parts {
     /// What `record` is worth to `order`, of whose identity `mapped` is made with the recorded login.
     fn standing(&self, order: &Order, record: Option<&AccountRecord>, mapped: &Mapped) -> Standing {
         let Some(record) = record.filter(|record| self.within_grace(&order.policy, record)) else { return Standing::Stranger };
-        if matches!(Doubt::read(record), Some(Doubt::Rename { .. })) {
-            // Under which name the app knows them is not known.
-            return Standing::Stranger;
-        }
         let same = record.desired_fp.as_deref() == Some(&*fingerprint(&order.policy, mapped));
         let age_ms = self.age_ms(record).unwrap_or(i64::MAX);
         let ttl_ms = if record.state == AccountState::Degraded { self.times.degraded_ttl_ms } else { self.soft_ms(order) };
@@ -262,11 +258,11 @@ impl Parts {
         }
     }
 
-    /// Whether the account was seen to be as wanted so recently that it may be taken to exist while the admin API does not answer.
+    /// Whether the account was seen to be as wanted so recently that it may be taken to exist, by the recorded login, while the admin API does not answer.
     fn within_grace(&self, policy: &Policy, record: &AccountRecord) -> bool {
         let fresh = self.freshness(policy);
         let usable = matches!(record.state, AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged);
-        usable && record.account_id.is_some() && self.age_ms(record).is_some_and(|age_ms| age_ms <= fresh.hard_ms.saturating_add(fresh.grace_ms))
+        usable && !is_between_names(record) && record.account_id.is_some() && self.age_ms(record).is_some_and(|age_ms| age_ms <= fresh.hard_ms.saturating_add(fresh.grace_ms))
     }
 
     /// Milliseconds since the account was last seen; `None` when never, or "in the future".
@@ -518,18 +514,26 @@ impl Desk {
                     };
                     let known = matches!(standing, Standing::Known | Standing::Overdue) || standing == Standing::Behind && behind();
                     let excused = matches!(message, PublicMessage::AccountUnavailable) && known;
-                    if !excused {
+                    if !excused || self.is_being_renamed(order).await? {
                         return Err(message);
                     }
                     tracing::warn!(app = %order.key.upstream, incident = %order.incident, "the admin API does not answer: a known person goes on");
                     self.audit_skipped(order, record.as_ref());
                     return self.pass(order, &mapped, STALE_MS, landing).map(Some);
                 }
-                Flown::Still if standing == Standing::Known => return self.pass(order, &mapped, STALE_MS, landing).map(Some),
+                Flown::Still if standing == Standing::Known && !self.is_being_renamed(order).await? => {
+                    return self.pass(order, &mapped, STALE_MS, landing).map(Some);
+                }
                 Flown::Still => return Ok(None),
             }
         }
         Ok(None)
+    }
+
+    /// Whether a job has sent a new login since the record was read: the one that it has may be somebody else's by now.
+    async fn is_being_renamed(&self, order: &Order) -> Result<bool, PublicMessage> {
+        let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
+        Ok(record.as_ref().is_some_and(is_between_names))
     }
 
     /// How long a pass on this record is good: shorter where something may change any moment.

@@ -2,13 +2,13 @@
 //!
 //! The admin API is never asked and nothing is changed: a token says less of a person than their sign-in, and must not take back what that brought about.
 
+use super::renaming::{is_between_names, may_be_announced};
 use super::{Desk, Order, STALE_MS};
 use crate::fault::PublicMessage;
 use crate::identity::Way;
 use crate::policy::Policy;
 use crate::policy::mapping::recognise;
 use crate::session::{AppSession, Pass};
-use crate::state::AccountRecord;
 
 /// Whether only the record counts for this session.
 pub(super) fn only(session: &AppSession, policy: &Policy) -> bool {
@@ -21,7 +21,11 @@ impl Desk {
         let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
         // Linked once, however long ago: scripts run for months after a sign-in, and the app itself refuses whom it has removed.
         let origin = record.as_ref().and_then(|record| record.origin);
-        let Some(login) = record.filter(AccountRecord::is_linked).and_then(|record| record.login) else {
+        if record.as_ref().is_some_and(|record| record.is_linked() && is_between_names(record)) {
+            self.audit_failed(order, "a new login was sent to the app, and it is not known yet what came of it");
+            return Err(PublicMessage::AccountUnavailable);
+        }
+        let Some(login) = record.filter(may_be_announced).and_then(|record| record.login) else {
             self.audit_failed(order, "a token for somebody without an account");
             return Err(PublicMessage::TokenWithoutAccount);
         };

@@ -11,7 +11,7 @@ use crate::plan::Account;
 use crate::policy::mapping::{Mapped, desire};
 use crate::policy::switches::Rename;
 use crate::policy::{MatchBy, OnExisting};
-use crate::state::{AccountKey, Origin, StoreError};
+use crate::state::{AccountKey, AccountRecord, Origin, StoreError};
 
 /// Where what has been rendered for a person is kept: the headers that name them.
 pub trait Passes: Send + Sync + std::fmt::Debug {
@@ -19,22 +19,40 @@ pub trait Passes: Send + Sync + std::fmt::Debug {
     fn forget(&self, key: &AccountKey);
 }
 
+/// Whether a new login was sent for the account and nobody knows what came of it: under which name the app knows the person is not known then.
+pub fn is_between_names(record: &AccountRecord) -> bool {
+    matches!(Doubt::read(record), Some(Doubt::Rename { .. }))
+}
+
+/// Whether the person may be announced by the login of their record without a look at the app.
+pub(super) fn may_be_announced(record: &AccountRecord) -> bool {
+    record.is_linked() && !is_between_names(record)
+}
+
 impl Work<'_> {
     /// The account under the name that the person's provider has for them now, where that has changed and the policy follows; else as it is.
     pub(super) async fn follow(&mut self, mapped: &Mapped, account: Account) -> Result<Account, Stop> {
-        let Some(to) = self.other_name(mapped, &account) else { return Ok(account) };
+        let Some(to) = self.other_name(&account) else { return self.settled(account) };
         let to = match to {
             Ok(to) => to,
-            Err(why) => return Ok(self.stays(account, &why)),
+            Err(why) => return self.stays(account, &why),
         };
         if let Some(why) = self.taken(mapped, &account, &to).await? {
-            return Ok(self.stays(account, &why));
+            return self.stays(account, &why);
         }
         self.rename(mapped, account, &to).await
     }
 
+    /// The account as it is, unless one sent before may yet give it another name.
+    fn settled(&self, account: Account) -> Result<Account, Stop> {
+        if is_between_names(&self.record) {
+            return Err(Stop::again("a new login was sent, and it is not known yet what came of it"));
+        }
+        Ok(account)
+    }
+
     /// What the account should be called, if otherwise than now; the error says why that cannot be.
-    fn other_name(&self, mapped: &Mapped, account: &Account) -> Option<Result<String, String>> {
+    fn other_name(&self, account: &Account) -> Option<Result<String, String>> {
         let switches = &self.provision.switches;
         let ours = matches!(self.record.origin, Some(Origin::Created | Origin::Adopted));
         // A name that the app or an operator gave, or that tells namesakes apart, was never the provider's.
@@ -48,8 +66,12 @@ impl Work<'_> {
             Ok(fresh) => fresh.desired.login,
             Err(error) => return Some(Err(error.to_string())),
         };
-        if self.provision.connector.identity.fold.same(&to, &mapped.desired.login) {
+        let fold = self.provision.connector.identity.fold;
+        if fold.same(&to, &account.login) {
             return None;
+        }
+        if self.ledger.unseen.as_ref().is_some_and(|unseen| fold.same(unseen, &to)) {
+            return Some(Err(format!("the app took `{to}` before, and went on showing the old one")));
         }
         if account.admin {
             return Some(Err("an administrator's account is not renamed".to_owned()));
@@ -81,37 +103,59 @@ impl Work<'_> {
 
     /// Written down, told, looked at.
     async fn rename(&mut self, mapped: &Mapped, account: Account, to: &str) -> Result<Account, Stop> {
-        self.record.desired_fp = None;
-        self.record.in_doubt = Doubt::Rename { to: to.to_owned(), at_ms: self.now().millis() }.write();
-        self.save().await?;
-        // From here on nobody is told the old name: it may be somebody else's before long.
-        if let Some(passes) = &self.job.passes {
-            passes.forget(&self.record.key);
-        }
         self.renew().await?;
+        let before = (self.record.desired_fp.take(), self.record.in_doubt.take());
+        self.doubt(to, false).await?;
+        // From here on nobody is told the old name: it may be somebody else's before long.
+        self.forget_passes();
         let begun = self.now();
         let answer = self.connector.rename(self.context(mapped, Some(&account.id)), to).await;
         self.took("rename", begun);
-        match answer {
-            Ok(_) => {}
-            // It may have happened: the next attempt looks first.
-            Err(trouble) if matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt | Outcome::Reauth) => return Err(trouble.into()),
-            Err(trouble) => {
-                self.failed("rename", trouble.outcome);
-                self.record.in_doubt = None;
-                return Ok(self.stays(account, &trouble.to_string()));
+        let trouble = match answer {
+            Ok(Outcome::Gone | Outcome::Absent) => {
+                (self.record.desired_fp, self.record.in_doubt) = before;
+                self.save().await?;
+                // The next attempt sees that, and makes it anew.
+                return Err(Stop::again("rename: the account is gone"));
             }
+            Ok(_) => {
+                self.doubt(to, true).await?;
+                let account = self.renamed(mapped, &account.id).await?;
+                return account.ok_or_else(|| Stop::again("the app took a new login, and does not show it"));
+            }
+            Err(trouble) => trouble,
+        };
+        self.failed("rename", trouble.outcome);
+        if matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt) && !trouble.is_unsent() {
+            // It may have happened: the next attempt looks first.
+            return Err(trouble.into());
         }
-        match self.renamed(mapped, &account.id).await? {
-            Some(account) => Ok(account),
-            None => Err(Stop::again("the app took a new login, and does not show it")),
+        // This one did nothing: the person is known as well as before. One sent earlier is as much in doubt as it was.
+        (self.record.desired_fp, self.record.in_doubt) = before;
+        self.save().await?;
+        if trouble.is_unsent() {
+            return Err(trouble.into());
+        }
+        // A credential that may do all but this (403) is none that was refused: whether it was, every other call says.
+        self.stays(account, &trouble.to_string())
+    }
+
+    async fn doubt(&mut self, to: &str, taken: bool) -> Result<(), Stop> {
+        self.record.in_doubt = Doubt::Rename { to: to.to_owned(), at_ms: self.now().millis(), taken }.write();
+        Ok(self.save().await?)
+    }
+
+    fn forget_passes(&self) {
+        if let Some(passes) = &self.job.passes {
+            passes.forget(&self.record.key);
         }
     }
 
     /// After a rename that was sent, whatever came of it: the account, under whichever of the two names it has now. `None`: it is not to be found under either.
+    ///
+    /// The old name is no proof that it did not happen: the app may answer from a cache, or from a copy that has not heard of it. It counts once all that is over.
     pub(super) async fn renamed(&mut self, mapped: &Mapped, id: &str) -> Result<Option<Account>, Stop> {
-        let Some(Doubt::Rename { to, at_ms }) = Doubt::read(&self.record) else { return Ok(None) };
-        let fold = self.provision.connector.identity.fold;
+        let Some(Doubt::Rename { to, at_ms, taken }) = Doubt::read(&self.record) else { return Ok(None) };
         let asked = self.under(mapped, &to)?;
         let seen = self.connector.get(self.context(&asked, Some(id))).await.inspect_err(|trouble| self.failed("get", trouble.outcome))?;
         let account = match seen {
@@ -121,20 +165,44 @@ impl Work<'_> {
             // An app whose ids are logins: known by our mark, or, soon after, by the name that was asked for.
             Observation::Absent => match self.by_its_new_name(&asked, at_ms).await? {
                 Some(account) => account,
+                None if taken && self.is_recent(at_ms) => return Err(Stop::again("the app took a new login, and shows neither it nor the old one")),
                 None => return Ok(None),
             },
         };
-        self.record.in_doubt = None;
-        if fold.same(&account.login, &to) {
-            let before = self.record.login.replace(account.login.clone()).unwrap_or_default();
-            self.record.account_id = Some(account.id.clone());
-            match self.save().await {
-                Err(StoreError::OwnedByAnother) => return Err(Stop::exists("the new login is another person's by the gateway's own records")),
-                saved => saved?,
-            }
-            self.audit("account.renamed", &format!("{before} is {} now", account.login));
+        if self.provision.connector.identity.fold.same(&account.login, &to) {
+            self.is_called(&account).await?;
+        } else if !self.is_recent(at_ms) {
+            self.record.in_doubt = None;
+            self.ledger.unseen = taken.then_some(to);
+        } else if taken {
+            return Err(Stop::again("the app took a new login, and shows the old one"));
         }
+        // Else its answer was lost a moment ago: sent again, or waited for, see `follow`.
         Ok(Some(account))
+    }
+
+    /// Records the login that the account has now.
+    async fn is_called(&mut self, account: &Account) -> Result<(), Stop> {
+        let before = self.record.login.replace(account.login.clone()).unwrap_or_default();
+        self.record.account_id = Some(account.id.clone());
+        (self.record.in_doubt, self.ledger.unseen) = (None, None);
+        match self.save().await {
+            Err(StoreError::OwnedByAnother) => return Err(Stop::exists("the new login is another person's by the gateway's own records")),
+            saved => saved?,
+        }
+        // What was rendered since it was sent has the name before.
+        self.forget_passes();
+        self.audit("account.renamed", &format!("{before} is {} now", account.login));
+        Ok(())
+    }
+
+    /// An account that shows, late, the login which the app had taken: the record follows.
+    pub(super) async fn shows_late(&mut self, account: &Account) -> Result<(), Stop> {
+        let fold = self.provision.connector.identity.fold;
+        if self.ledger.unseen.as_ref().is_some_and(|unseen| !account.login.is_empty() && fold.same(unseen, &account.login)) {
+            self.is_called(account).await?;
+        }
+        Ok(())
     }
 
     async fn by_its_new_name(&mut self, asked: &Mapped, at_ms: i64) -> Result<Option<Account>, Stop> {
@@ -165,12 +233,12 @@ impl Work<'_> {
     }
 
     /// Keeps the old name; told once for each reason.
-    fn stays(&mut self, account: Account, why: &str) -> Account {
+    fn stays(&mut self, account: Account, why: &str) -> Result<Account, Stop> {
         if self.ledger.unnamed.as_deref() != Some(why) {
             tracing::warn!(app = %self.record.key.upstream, incident = %self.job.order.incident, %why, "account: keeps its login, though the provider has another name for the person");
             self.audit("rename.refused", why);
             self.ledger.unnamed = Some(why.to_owned());
         }
-        account
+        self.settled(account)
     }
 }

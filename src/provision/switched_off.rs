@@ -2,11 +2,12 @@
 //!
 //! Apart from `ensure.rs` because nothing is brought about here. Records are only read: switched on again, everybody is where they were.
 
+use super::renaming::{is_between_names, may_be_announced};
 use super::{Desk, Order, landing, landing_at};
 use crate::fault::PublicMessage;
 use crate::policy::switches::WhenDisabled;
 use crate::session::Pass;
-use crate::state::{AccountRecord, AccountState, Origin};
+use crate::state::{AccountState, Origin};
 
 impl Desk {
     /// A pass without a look at the app.
@@ -17,7 +18,12 @@ impl Desk {
         }
         let record = self.parts.accounts.account(&order.key).await.map_err(|error| self.store_down(order, &error))?;
         let conflict = record.as_ref().is_some_and(|record| record.state == AccountState::Conflict);
-        if let Some(record) = record.filter(AccountRecord::is_linked) {
+        // Nobody is told a name that may be somebody else's, neither the one before nor the one that was sent.
+        if record.as_ref().is_some_and(is_between_names) {
+            self.audit_refused(order, "enabled = false, and it is not known yet what came of a new login that was sent");
+            return Err(PublicMessage::AccountUnavailable);
+        }
+        if let Some(record) = record.filter(may_be_announced) {
             self.not_protected(order, record.origin, record.login.as_deref().unwrap_or_default())?;
             let mapped = self.map(order, record.login.as_deref())?;
             return self.pass(order, &mapped, self.parts.soft_ms(order), landing_at(&order.policy, &mapped, &record, false));

@@ -356,6 +356,32 @@ fn a_broken_gateway_file_is_fatal() {
     assert_eq!(check(&config).problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["no-policies"], "line ends of another system");
 }
 
+/// A directory answers with object ids: whoever is in too many groups for a token is in none that a policy writes by its name.
+#[test]
+fn groups_by_name_are_told_where_a_directory_answers_with_object_ids() {
+    let check_of = |idp: &str, rest: &str, expected: &[(&str, usize)]| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("vestibule.toml");
+        fs::create_dir(folder.path().join("policies")).unwrap();
+        fs::write(&config, format!("{GATEWAY}{idp}")).unwrap();
+        fs::write(folder.path().join("policies/wiki.toml"), format!("host = \"wiki.example.com\"\nupstream = \"http://127.0.0.1:9\"\n{rest}"))
+            .unwrap();
+        let report = check(&config);
+        let found: Vec<(&str, usize)> = report.problems.iter().map(|problem| (problem.code, problem.line_column().0)).collect();
+        assert_eq!(found, expected, "{idp}{rest}: {:?}", report.problems);
+        assert!(report.problems.iter().all(|problem| problem.message.contains("staff")), "{:?}", report.problems);
+    };
+    let lookup = "client_secret = \"env:SECRET\"\n[idp.groups_lookup]\npreset = \"entra\"\n";
+    let named = "[access]\ngroups = [\"staff\"]\n";
+    check_of(lookup, named, &[("group-name", 3)]);
+    check_of(lookup, "[access]\neveryone = true\ndeny_groups = [\"*\", \"staff*\"]\n", &[("group-name", 3)]);
+    check_of(lookup, "[access]\ngroups = [\"0e3f9a1c-1111-4222-8333-abcdefabcdef\"]\n", &[]);
+    check_of(lookup, "[access]\neveryone = true\n", &[]);
+    check_of("", named, &[]);
+    let roles_first = lookup.replace("[idp.groups_lookup]", "[idp.attributes]\ngroups = [\"roles\", \"groups\"]\n[idp.groups_lookup]");
+    check_of(&roles_first, named, &[]);
+}
+
 const GATEWAY: &str = r#"
 [server]
 listen = ["0.0.0.0:443", "[::]:443"]

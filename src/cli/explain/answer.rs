@@ -13,7 +13,7 @@ use crate::policy::mapping::{Mapped, MappingError, desire, recognise};
 use crate::policy::sign_in::Mode;
 use crate::policy::switches::WhenDisabled;
 use crate::policy::{Arrival, CanonicalPath, Glob, Policy};
-use crate::provision::preview;
+use crate::provision::{is_between_names, preview};
 use crate::source::value::duration_text;
 use crate::state::{AccountRecord, AccountState, Origin};
 use serde_json::Value;
@@ -255,8 +255,13 @@ impl Asked<'_> {
         let Some(switches) = self.policy.provision.as_ref().map(|provision| &provision.switches) else { return Some(there.and_then(login)) };
         let linked = record.filter(|record| record.is_linked());
         let off = |says: &str| Some(("enabled", format!("false, and {says}")));
+        let between = linked.is_some_and(is_between_names);
         let refused = match (switches.enabled, switches.when_disabled) {
             (false, WhenDisabled::DenyAll) => off("when_disabled = \"deny_all\": nobody is let in").map(|line| (line, PublicMessage::AppClosed)),
+            (enabled, _) if between && (self.only_recorded() || !enabled) => {
+                let says = "a new login was sent to the app, and it is not known yet what came of it".to_owned();
+                Some(((if enabled { "provision" } else { "enabled" }, says), PublicMessage::AccountUnavailable))
+            }
             _ if self.only_recorded() => {
                 let none = ("provision", "false in [bearer], and no account of this person is linked".to_owned());
                 linked.is_none().then_some((none, PublicMessage::TokenWithoutAccount))
@@ -281,6 +286,8 @@ impl Asked<'_> {
         let line = place.line.map_or_else(|| place.text.clone(), |line| format!("line {line}"));
         answer.fix = Some(if message == PublicMessage::TokenWithoutAccount {
             "let the person sign in once in a browser, or set provision = true in [bearer]".to_owned()
+        } else if message == PublicMessage::AccountUnavailable {
+            "let the person sign in once in a browser while accounts are switched on: what came of it is looked at then".to_owned()
         } else if message == PublicMessage::AccountExists {
             "look at the account: `vestibule users show` says what is wrong".to_owned()
         } else {

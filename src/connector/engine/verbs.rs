@@ -358,7 +358,8 @@ const fn per_member(call: &Call) -> bool {
 
 /// A create of several steps that stops after the first write: part of it has happened, whatever the step that stopped it says of itself.
 fn half_done(mut trouble: Trouble, verb: &str, wrote: bool) -> Trouble {
-    if wrote && verb == "create" && trouble.outcome == Outcome::Retry {
+    // A login may be another one by then, whatever the call after it came to.
+    if wrote && (verb == "create" && trouble.outcome == Outcome::Retry || verb == "rename") {
         trouble.outcome = Outcome::InDoubt;
     }
     trouble

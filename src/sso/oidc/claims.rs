@@ -100,9 +100,9 @@ fn vouches_for_mapped_email(claims: &Map<String, Value>, reading: &Reading<'_>) 
 }
 
 impl Reading<'_> {
-    /// Whether an ID token says that there are more groups than it lists.
+    /// Whether the groups of an ID token, read where they would be read first, are more than it lists.
     pub(super) fn is_overage(&self, claims: &Map<String, Value>) -> bool {
-        self.sources("groups").unwrap_or(std::slice::from_ref(self.groups)).iter().any(|name| is_overage(claims, name))
+        first(claims, self.sources("groups").unwrap_or(std::slice::from_ref(self.groups))) == Some(Place::Elsewhere)
     }
 
     /// The claims that a name of policies is read from, where that is configured.
@@ -114,7 +114,7 @@ impl Reading<'_> {
 /// What userinfo adds. Nothing that the ID token says is replaced.
 fn merged(mut claims: Map<String, Value>, userinfo: Option<Map<String, Value>>, groups: &[String]) -> Map<String, Value> {
     // Overage in the ID token: the list in userinfo would be the one the provider could fit, not the one that holds.
-    let overage = groups.iter().any(|name| is_overage(&claims, name));
+    let overage = has_groups(&claims) || groups.iter().any(|name| is_elsewhere(&claims, name));
     // An address and "verified" belong together: one from each source would verify an address that nobody did.
     let has_address = claims.contains_key("email") || claims.contains_key("email_verified");
     for (name, value) in userinfo.into_iter().flatten() {
@@ -128,19 +128,38 @@ fn merged(mut claims: Map<String, Value>, userinfo: Option<Map<String, Value>>, 
     claims
 }
 
-/// OIDC Core 5.6.2 and Entra: the groups are somewhere else. That place is never asked (attacks.md O34).
-fn is_overage(claims: &Map<String, Value>, name: &str) -> bool {
-    let elsewhere = claims.get("_claim_names").and_then(Value::as_object).is_some_and(|names| names.contains_key(name));
-    let flagged = claims.get("hasgroups").is_some_and(|flag| matches!(flag, Value::Bool(true)) || flag.as_str() == Some("true"));
-    elsewhere || flagged
+/// OIDC Core 5.6.2 and Entra: this claim is somewhere else. That place is never asked (attacks.md O34).
+fn is_elsewhere(claims: &Map<String, Value>, name: &str) -> bool {
+    claims.get("_claim_names").and_then(Value::as_object).is_some_and(|names| names.contains_key(name))
+}
+
+/// Entra, where a token comes by way of the browser: there are groups, and too many.
+fn has_groups(claims: &Map<String, Value>) -> bool {
+    claims.get("hasgroups").is_some_and(|flag| matches!(flag, Value::Bool(true)) || flag.as_str() == Some("true"))
+}
+
+/// Where somebody's groups are.
+#[derive(Debug, PartialEq)]
+enum Place<'a> {
+    Here(&'a Value),
+    /// Not in the token: there are too many.
+    Elsewhere,
+}
+
+/// The first of these claims that is there, listed or not: an empty list is an answer, and says "none". One that would be read later has nothing to say.
+fn first<'a>(claims: &'a Map<String, Value>, names: &[String]) -> Option<Place<'a>> {
+    let flagged = has_groups(claims);
+    let place = |name: &String| {
+        if is_elsewhere(claims, name) || flagged && name == "groups" {
+            return Some(Place::Elsewhere);
+        }
+        lookup(claims, name).filter(|value| !value.is_null()).map(Place::Here)
+    };
+    names.iter().find_map(place).or_else(|| flagged.then_some(Place::Elsewhere))
 }
 
 fn groups(claims: &Map<String, Value>, names: &[String]) -> Groups {
-    if names.iter().any(|name| is_overage(claims, name)) {
-        return Groups::Unknown;
-    }
-    // The first that is there: an empty list is an answer, and says "none".
-    let Some(found) = names.iter().find_map(|name| lookup(claims, name).filter(|value| !value.is_null())) else { return Groups::Unknown };
+    let Some(Place::Here(found)) = first(claims, names) else { return Groups::Unknown };
     match found {
         // One name, whatever is in it: a comma does not make two (attacks.md I5).
         Value::String(one) => Groups::Known(tidy(one).into_iter().collect()),
@@ -279,6 +298,29 @@ mod tests {
         assert_eq!(groups(json!({"realm_access": {"roles": []}, "roles": ["a"]})), Groups::Known(Vec::new()));
         assert_eq!(groups(json!({"roles": ["a"]})), Groups::Known(vec!["a".into()]));
         assert_eq!(groups(json!({"roles": ["a"], "_claim_names": {"roles": "src1"}})), Groups::Unknown);
+    }
+
+    #[test]
+    fn too_many_groups_in_a_claim_that_is_read_later_replace_nothing() {
+        let check = |claims: Value, overage: bool, known: Option<&[&str]>| {
+            let attributes: Vec<(String, Vec<String>)> = vec![("groups".into(), vec!["roles".into(), "groups".into()])];
+            let groups = "groups".to_owned();
+            let reading = Reading { idp: "corp", issuer: "https://op", groups: &groups, trust_email: false, attributes: &attributes };
+            let found = identity("s".into(), claims.as_object().unwrap().clone(), None, &reading);
+            let known = known.map_or(Groups::Unknown, |names| Groups::Known(names.iter().map(|name| (*name).to_owned()).collect()));
+            assert_eq!((reading.is_overage(claims.as_object().unwrap()), found.groups), (overage, known), "{claims}");
+        };
+        let elsewhere = json!({"groups": "src1"});
+        check(json!({"roles": ["staff"], "_claim_names": elsewhere}), false, Some(&["staff"]));
+        check(json!({"roles": [], "_claim_names": elsewhere}), false, Some(&[]));
+        check(json!({"roles": ["staff"], "hasgroups": true}), false, Some(&["staff"]));
+        check(json!({"roles": null, "_claim_names": elsewhere}), true, None);
+        check(json!({"_claim_names": elsewhere}), true, None);
+        check(json!({"hasgroups": "true"}), true, None);
+        check(json!({"groups": ["a"], "hasgroups": true}), true, None);
+        check(json!({"groups": ["a"], "_claim_names": {"roles": "src1"}}), true, None);
+        check(json!({"groups": ["a"]}), false, Some(&["a"]));
+        check(json!({}), false, None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use vestibule::connector::Outcome;
 use vestibule::fault::PublicMessage;
 use vestibule::identity::Identity;
-use vestibule::policy::switches::{Rename, Switches};
+use vestibule::policy::switches::{Rename, Switches, WhenDisabled};
 use vestibule::policy::{Glob, MatchBy, OnCollision, OnExisting, Policy};
 use vestibule::provision::{Ensured, Passes};
 use vestibule::state::AccountKey;
@@ -56,6 +56,8 @@ async fn by_default_and_wherever_anything_stands_in_the_way_the_login_stays() {
     assert_eq!(check("an administrator by now", switched(|_| {}), &|app| app.change("ada", |account| account.admin = true), "ada-king").await, 0);
     let refuses: &dyn Fn(&App) = &|app| app.fault("rename", Fault::Answer(Outcome::Denied));
     assert_eq!(check("the app will not", switched(|_| {}), refuses, "ada-king").await, 1);
+    let may_not: &dyn Fn(&App) = &|app| app.fault("rename", Fault::Answer(Outcome::Reauth));
+    assert_eq!(check("the token may do all but this", switched(|_| {}), may_not, "ada-king").await, 1);
     let took: &dyn Fn(&App) = &|app| app.fault("rename", Fault::Answer(Outcome::Conflict));
     assert_eq!(check("somebody was quicker", switched(|_| {}), took, "ada-king").await, 1);
 }
@@ -104,7 +106,7 @@ async fn a_new_name_is_followed_once_by_the_same_account_and_headers_say_it() {
     assert_eq!((pass.login.as_str(), header(&pass, "x-user").as_deref()), ("ada-king", Some("ada-king")));
     assert_eq!((world.app.account("ada-king").id, world.app.logins().len(), world.app.count("rename")), (id, 1, 1));
     assert_eq!(world.app.groups("ada-king"), ["devs"], "nothing else has changed");
-    assert_eq!(forgotten.0.lock().unwrap().len(), 1, "what was rendered under the old name is told to nobody any more");
+    assert_eq!(forgotten.0.lock().unwrap().len(), 2, "what was rendered under the old name, before or meanwhile, is told to nobody any more");
     // A browser that was signed in before is told of by the new name, and changes nothing back.
     world.clock.advance_ms(2 * 3_600_000);
     assert_eq!(ready(&world.ensure(&before, &policy).await).login, "ada-king");
@@ -175,4 +177,108 @@ async fn killed_in_the_middle_of_it_nobody_is_told_a_name_that_may_be_wrong() {
     world.clock.advance_ms(5_000);
     assert_eq!(ready(&world.sign_in(&called("ada-king"), &policy).await).login, "ada-king");
     assert_eq!((world.app.logins(), world.app.count("rename")), (vec!["ada-king".to_owned()], 1));
+}
+
+/// The next looks see the account as it was, whatever it is now.
+fn from_a_cache(world: &World, looks: usize) {
+    let old = world.app.account("ada");
+    for _ in 0..looks {
+        world.app.fault("get", Fault::Instead(Box::new(old.clone())));
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_still_shows_the_old_name_after_it_took_the_new_one_is_not_believed_at_once() {
+    let world = World::new().await;
+    let policy = switched(|_| {});
+    ready(&world.sign_in(&called("ada"), &policy).await);
+    // Before the call, and after it at each of three attempts.
+    from_a_cache(&world, 4);
+    assert_eq!(refused(&later(&world, &called("ada-king"), &policy).await), PublicMessage::AccountUnavailable, "nobody is told the old name");
+    let record = world.record("ada").await.unwrap();
+    assert!(record.in_doubt.is_some_and(|doubt| doubt.contains("ada-king")));
+    assert_eq!(record.login.as_deref(), Some("ada"));
+    world.clock.advance_ms(5_000);
+    assert_eq!(ready(&world.sign_in(&called("ada-king"), &policy).await).login, "ada-king");
+    assert_eq!((world.app.count("rename"), world.app.logins()), (1, vec!["ada-king".to_owned()]), "sent once");
+}
+
+#[tokio::test]
+async fn a_new_name_that_the_app_never_showed_is_not_sent_for_ever_and_known_when_it_comes_after_all() {
+    let world = World::new().await;
+    let policy = switched(|_| {});
+    ready(&world.sign_in(&called("ada"), &policy).await);
+    from_a_cache(&world, 4);
+    assert_eq!(refused(&later(&world, &called("ada-king"), &policy).await), PublicMessage::AccountUnavailable);
+    // So long after it, what the app shows is how it is.
+    let old = Box::new(vestibule::plan::Account { login: "ada".into(), ..world.app.account("ada-king") });
+    for _ in 0..2 {
+        world.app.fault("get", Fault::Instead(old.clone()));
+    }
+    world.clock.advance_ms(16 * 60_000);
+    assert_eq!(ready(&world.sign_in(&called("ada-king"), &policy).await).login, "ada");
+    assert!(world.record("ada").await.unwrap().in_doubt.is_none());
+    world.app.forget_faults();
+    // It shows it after all: no conflict for ever.
+    assert_eq!(ready(&later(&world, &called("ada-king"), &policy).await).login, "ada-king");
+    assert_eq!(world.app.count("rename"), 1);
+}
+
+#[tokio::test]
+async fn a_rename_that_was_never_sent_costs_nobody_their_grace_and_a_403_of_it_closes_nothing() {
+    let world = World::new().await;
+    let policy = switched(|_| {});
+    ready(&world.sign_in(&called("ada"), &policy).await);
+    let before = world.record("ada").await.unwrap();
+    for _ in 0..3 {
+        world.app.fault("rename", Fault::Answer(Outcome::Retry));
+    }
+    assert_eq!(ready(&later(&world, &called("ada-king"), &policy).await).login, "ada", "nothing was sent: known as before");
+    let record = world.record("ada").await.unwrap();
+    assert_eq!((record.in_doubt, record.desired_fp), (None, before.desired_fp));
+    // The token may do all but this: everybody else goes on, newcomers too.
+    world.app.fault("rename", Fault::Answer(Outcome::Reauth));
+    assert_eq!(ready(&later(&world, &called("ada-king"), &policy).await).login, "ada");
+    assert_eq!(ready(&world.sign_in(&person("eve", "eve", &[]), &policy).await).login, "eve");
+    assert_eq!(ready(&later(&world, &called("ada-king"), &policy).await).login, "ada-king");
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_settle_what_an_earlier_call_may_have_done() {
+    let world = World::new().await;
+    let policy = switched(|_| {});
+    ready(&world.sign_in(&called("ada"), &policy).await);
+    // Its answer is lost, the looks come from a cache, and the second call is refused: the name is taken, by the first one.
+    from_a_cache(&world, 3);
+    world.app.fault("rename", Fault::LostReply);
+    assert_eq!(ready(&later(&world, &called("ada-king"), &policy).await).login, "ada-king", "the third attempt sees it");
+    assert_eq!((world.app.logins(), world.record("ada").await.unwrap().in_doubt), (vec!["ada-king".to_owned()], None));
+}
+
+#[tokio::test]
+async fn while_a_rename_is_in_doubt_no_way_in_tells_the_old_name() {
+    let world = World::new().await;
+    let policy = switched(|_| {});
+    let outdated = world.session(&person("ada", "ada", &["g-ops"])).await;
+    ready(&world.ensure(&outdated, &policy).await);
+    world.clock.advance_ms(60_000);
+    ready(&world.sign_in(&called("ada"), &policy).await);
+    // It is done, the answer is lost, and nothing more is to be heard.
+    from_a_cache(&world, 1);
+    world.app.fault("get", Fault::Answer(Outcome::Retry));
+    world.app.fault("get", Fault::Answer(Outcome::Retry));
+    world.app.fault("rename", Fault::LostReply);
+    assert_eq!(refused(&later(&world, &called("ada-king"), &policy).await), PublicMessage::AccountUnavailable);
+    assert_eq!(world.app.logins(), ["ada-king"]);
+    // By a session that a newer sign-in has overtaken.
+    assert_eq!(refused(&world.ensure(&outdated, &policy).await), PublicMessage::SignInRequired);
+    // Where accounts are switched off since.
+    for who in [WhenDisabled::AllowLinked, WhenDisabled::Passthrough] {
+        let off = switched(|switches| (switches.enabled, switches.when_disabled) = (false, who));
+        assert_eq!(refused(&world.sign_in(&called("ada-king"), &off).await), PublicMessage::AccountUnavailable, "{who:?}");
+        assert_eq!(refused(&world.ensure(&outdated, &off).await), PublicMessage::AccountUnavailable, "{who:?}");
+    }
+    world.clock.advance_ms(5_000);
+    assert_eq!(ready(&world.sign_in(&called("ada-king"), &policy).await).login, "ada-king");
+    assert_eq!(world.app.count("rename"), 1);
 }
