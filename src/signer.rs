@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::Arc;
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 /// Longest life of a token: what is asserted may have changed since.
@@ -66,6 +67,8 @@ pub struct Signer {
     /// The newest first; never empty.
     keys: ArcSwap<Vec<Loaded>>,
     entropy: Arc<dyn Entropy>,
+    /// Held from before keys are read until they are those in use: who has read earlier must not put theirs over newer ones.
+    turn: Mutex<()>,
 }
 
 /// A key, ready to sign.
@@ -138,6 +141,7 @@ impl KeyRing {
     /// # Errors
     /// [`RotateError`].
     pub async fn rotate(&self, by: &str) -> Result<Vec<ListedKey>, RotateError> {
+        let _turn = self.signer.turn.lock().await;
         let key = generate(self.clock.now())?;
         if !self.store.add_signing_key(&key).await.map_err(SignError::from)? {
             return Err(RotateError::TooSoon);
@@ -153,6 +157,7 @@ impl KeyRing {
     /// # Errors
     /// The store's: what is left is removed the next time.
     pub async fn tidy(&self) -> Result<usize, SignError> {
+        let _turn = self.signer.turn.lock().await;
         let withdrawn: Vec<ListedKey> = self.list().into_iter().filter(|key| key.state == KeyState::Withdrawn).collect();
         for key in &withdrawn {
             self.store.remove_signing_key(&key.kid).await?;
@@ -187,7 +192,7 @@ impl Signer {
     fn with_keys(keys: &[SigningKey], entropy: Arc<dyn Entropy>, issuer: &str) -> Result<Self, SignError> {
         // Once per process; an error says that it was installed before.
         let _installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        Ok(Self { issuer: issuer.to_owned(), keys: ArcSwap::from_pointee(loaded(keys)?), entropy })
+        Ok(Self { issuer: issuer.to_owned(), keys: ArcSwap::from_pointee(loaded(keys)?), entropy, turn: Mutex::new(()) })
     }
 
     /// A signed JWT with `claims`, good for `ttl_s` seconds from `now`.
@@ -338,7 +343,9 @@ mod tests {
     use jsonwebtoken::jwk::JwkSet;
     use jsonwebtoken::{Algorithm, DecodingKey, Validation};
     use serde_json::{Map, Value, json};
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
+    use tokio::sync::Semaphore;
 
     const NOW: Timestamp = Timestamp::from_seconds(4_000_000_000); // the verifier reads the machine's clock; tokens here are not yet expired
 
@@ -367,6 +374,58 @@ mod tests {
             self.kept.lock().unwrap().retain(|key| key.kid != kid);
             Ok(())
         }
+    }
+
+    /// Whoever reads first is told late what they have read.
+    #[derive(Debug)]
+    struct Slow {
+        keys: Keys,
+        reads: AtomicUsize,
+        gate: Semaphore,
+    }
+
+    #[async_trait]
+    impl KeyStore for Slow {
+        async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
+            let kept = self.keys.signing_keys().await;
+            if self.reads.fetch_add(1, Ordering::Relaxed) == 0 {
+                self.gate.acquire().await.unwrap().forget();
+            }
+            kept
+        }
+
+        async fn add_signing_key(&self, key: &SigningKey) -> Result<bool, StoreError> {
+            self.keys.add_signing_key(key).await
+        }
+
+        async fn remove_signing_key(&self, kid: &str) -> Result<(), StoreError> {
+            self.keys.remove_signing_key(kid).await
+        }
+    }
+
+    #[tokio::test]
+    async fn removing_keys_never_puts_the_list_of_before_over_a_new_key() {
+        const DAY_MS: i64 = 24 * 3_600_000;
+        let made = [-3, -2].map(|days| generate(NOW.plus_ms(days * DAY_MS)).unwrap());
+        let keys = Keys { kept: Mutex::new(made.iter().rev().cloned().collect()), ..Keys::default() };
+        let signer = Arc::new(load(&keys, 1).await.unwrap());
+        let store = Arc::new(Slow { keys, reads: AtomicUsize::new(0), gate: Semaphore::new(0) });
+        let ring = KeyRing { signer, store: store.clone(), clock: Arc::new(ManualClock::new(NOW)) };
+        let (tidying, rotating) = (ring.clone(), ring.clone());
+        let tidy = tokio::spawn(async move { tidying.tidy().await });
+        while store.reads.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let rotate = tokio::spawn(async move { rotating.rotate("op").await });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        store.gate.add_permits(1);
+        assert_eq!(tidy.await.unwrap().unwrap(), 1);
+        rotate.await.unwrap().unwrap();
+        let kept: Vec<String> = store.keys.kept.lock().unwrap().iter().map(|key| key.kid.clone()).collect();
+        assert_eq!(ring.list().into_iter().map(|key| key.kid).collect::<Vec<_>>(), kept);
+        assert_eq!(kept.len(), 2, "one of two removed, one made");
     }
 
     async fn load(store: &Keys, seed: u64) -> Result<Signer, SignError> {

@@ -106,7 +106,7 @@ impl Builder {
         })?;
         let secrets = with_files(secrets, &files);
         if policy.sign_in.keeps_sessions() {
-            shared.cookies = self.sealer.as_ref().map(|sealer| AppCookies::new(CookieKey::new(sealer, &policy.name)));
+            shared.cookies = self.sealer.as_ref().map(|sealer| AppCookies::new(CookieKey::new(sealer, &policy.name, &policy.upstream.origin())));
         }
         let same = |(known, parts): &(&Policy, &AppParts)| {
             // Its text names the connector; what that says may stand in a file of its own.

@@ -124,7 +124,8 @@ pub(super) async fn tidy_keys(keys: KeyRing, every: Duration, stop: Cancellation
     }
 }
 
-/// Has the desk give back what ended sign-ons got at apps. What it falls behind on is given back when no sign-on is as old any more.
+/// Has the desk give back what ended sign-ons got at apps. When more have ended at once than it could hear of, it looks at each that got something; what all that missed is
+/// given back when no sign-on is as old any more.
 pub(super) async fn give_back(desk: Arc<Desk>, live: Arc<LiveSessions>, every: Duration, stop: CancellationToken) {
     let (mut endings, mut ticks) = (live.endings(), tokio::time::interval(every));
     loop {
@@ -132,7 +133,7 @@ pub(super) async fn give_back(desk: Arc<Desk>, live: Arc<LiveSessions>, every: D
             () = stop.cancelled() => return,
             ended = endings.recv() => match ended {
                 Ok(id) => desk.leave_ended(id),
-                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Lagged(_)) => desk.leave_all_ended(),
                 Err(RecvError::Closed) => return,
             },
             _ = ticks.tick() => desk.leave_older(live.max_ms()),

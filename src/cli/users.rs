@@ -41,6 +41,9 @@ pub(super) enum What {
         /// Everybody who has left this app and waits.
         #[arg(long, conflicts_with_all = ["person", "issuer", "idp"])]
         leavers: bool,
+        /// Only if this is what waits; else whatever `show` would say now.
+        #[arg(long, value_name = "WHAT", value_parser = ["account", "join", "leave"], conflicts_with = "leavers")]
+        awaiting: Option<String>,
         /// For programs.
         #[arg(long)]
         json: bool,
@@ -171,9 +174,10 @@ pub(super) fn run(what: &What) -> u8 {
             Err(code) => code,
         },
         What::Approve { app, person: None, json, at, .. } => approve_leavers(app, *json, at),
-        What::Approve { app, person: Some(person), by, json, at, .. } => {
-            let asked = Asked { deed: "approve", app, person, by, further: further(*json, at), at };
-            asked.act(None, *json, "approved: it takes effect at the next request, within 5 minutes on an open session")
+        What::Approve { app, person: Some(person), by, awaiting, json, at, .. } => {
+            let seen = awaiting.iter().flat_map(|what| ["--awaiting".to_owned(), what.clone()]);
+            let asked = Asked { deed: "approve", app, person, by, further: seen.chain(further(*json, at)).collect(), at };
+            asked.approve(awaiting.as_deref(), *json)
         }
         What::Relink { one, account } => {
             let asked = one.asked("relink", &["--account", account]);
@@ -214,6 +218,21 @@ impl Asked<'_> {
                 Err(COULD_NOT)
             }
         }
+    }
+
+    /// Says yes to what waits, or to this alone; and says what it was.
+    fn approve(&self, only: Option<&str>, as_json: bool) -> u8 {
+        let user = match self.found() {
+            Ok(user) => user,
+            Err(code) => return code,
+        };
+        let awaiting = match only {
+            Some(only) => serde_json::from_value(Value::from(only)).ok(),
+            None => user.awaiting,
+        };
+        let what = word(&json!(awaiting));
+        let said = format!("approved ({what}): it takes effect at the next request, within 5 minutes on an open session");
+        act(self.at, self.deed, &Whom { awaiting, ..Whom::of(&user) }, as_json, &said)
     }
 
     /// Does it to exactly the person who is meant.

@@ -20,6 +20,8 @@ const TICKET_MS: i64 = 10 * 60 * 1000;
 /// At the provider: passwords are looked up, phones are fetched.
 const STATE_MS: i64 = 30 * 60 * 1000;
 const LAST_IDP_S: i64 = 30 * 24 * 60 * 60;
+/// Sign-ins under way are counted once more than this part of what may be there is known of.
+const UNCOUNTED: u64 = 8;
 /// Marks tickets, states and codes of a sign-in that was begun again: it is not begun a third time.
 const AGAIN: char = '.';
 
@@ -222,9 +224,9 @@ impl Desk {
 
     /// Whether the store holds as many sign-ins under way as it should; what has expired does not count.
     async fn is_full(&self, request: &OwnRequest) -> Result<bool, StoreError> {
-        // Counting takes longer the more there are. Until as many have been kept here as would fill what is left to half, the last count will do: half, because
-        // there is another desk (the console's), and they do not know of each other.
-        if self.kept.load(Ordering::Relaxed) < self.parts.pending_max / 2 {
+        // Counting takes longer the more there are. Up to an eighth of what may be there the last count will do: there are other desks (the console's, those of other
+        // gateways on the store), which do not know of each other, and each may be ahead of the count by so much.
+        if self.kept.load(Ordering::Relaxed) < self.parts.pending_max / UNCOUNTED {
             return Ok(false);
         }
         let count = self.parts.logins.pending_count().await?;

@@ -122,6 +122,9 @@ fn tell_found(path: &Path, found: &audit::Found) {
             tracing::info!(target: "audit", action = "audit.gone", file = %file, written, last);
             tracing::warn!(%file, written, last, "the audit file is not there any more, and none beside it ends where it ended: moved elsewhere, compressed, or removed");
         }
-        audit::Found::Unknown { why } => tracing::warn!(%file, why, "whether lines of the audit file are missing at its end cannot be told"),
+        audit::Found::Unknown { why } => {
+            tracing::info!(target: "audit", action = "audit.end_unknown", file = %file, reason = why);
+            tracing::error!(%file, why, "whether lines are missing at the end of the audit file cannot be told: in order only at the first start after an upgrade from a version that wrote down no end; else somebody removed or changed the record");
+        }
     }
 }

@@ -179,6 +179,14 @@ pub struct Upstream {
     pub response_timeout_ms: u64,
 }
 
+impl Upstream {
+    /// Which server it is: `scheme://host:port`, an IPv6 address in brackets.
+    pub fn origin(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        if self.host.contains(':') { format!("{scheme}://[{}]:{}", self.host, self.port) } else { format!("{scheme}://{}:{}", self.host, self.port) }
+    }
+}
+
 /// `[login]`.
 #[derive(Debug, Clone, Default)]
 pub struct Login {

@@ -84,7 +84,7 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
         path_headers = policy.paths.iter().map(|section| rendered(&section.headers, mapped)).collect::<Result<_, _>>()?;
     }
     let claims = policy.jwt.as_ref().map(|jwt| Value::Object(claims(jwt, mapped)).to_string()).unwrap_or_default();
-    let told = told(mapped, &claims, &headers, &path_headers);
+    let told = told(policy, mapped, &claims, &headers, &path_headers);
     let mut life_ms = terms.life_ms;
     if let Some(jwt) = policy.jwt.as_ref().filter(|_| policy.sign_in.mode != Mode::TokenExchange) {
         headers.push((jwt.header.clone(), token(jwt, mapped, signer)?));
@@ -108,11 +108,19 @@ pub(super) fn announce(policy: &Policy, mapped: &Mapped, signer: &dyn TokenSigne
     })
 }
 
-/// A print of what the app is told of the person and of the account that it has for them; of a token what it claims, not the token, which is made anew all the time.
-fn told(mapped: &Mapped, claims: &str, headers: &[(HeaderName, HeaderValue)], path_headers: &[Vec<(HeaderName, HeaderValue)>]) -> [u8; 32] {
+/// A print of which server is told, how, what it is told of the person and of the account that it has for them; of a token what it claims, not the token, which is made
+/// anew all the time. Which server and how: what one has given a session (cookies, a token) must not be sent to another that takes its place.
+fn told(
+    policy: &Policy,
+    mapped: &Mapped,
+    claims: &str,
+    headers: &[(HeaderName, HeaderValue)],
+    path_headers: &[Vec<(HeaderName, HeaderValue)>],
+) -> [u8; 32] {
+    let (origin, mode) = (policy.upstream.origin(), policy.sign_in.mode.word());
     let account = mapped.desired.canonical("", "");
     let roles = mapped.scope.get("roles").map(Value::to_string).unwrap_or_default();
-    let mut parts: Vec<&[u8]> = vec![account.as_bytes(), roles.as_bytes(), claims.as_bytes()];
+    let mut parts: Vec<&[u8]> = vec![origin.as_bytes(), mode.as_bytes(), account.as_bytes(), roles.as_bytes(), claims.as_bytes()];
     for (name, value) in headers.iter().chain(path_headers.iter().flatten()) {
         parts.extend([name.as_str().as_bytes(), value.as_bytes()]);
     }

@@ -13,7 +13,7 @@ use crate::fault::{Incident, PublicMessage};
 use crate::identity::Way;
 use crate::policy::Policy;
 use crate::policy::sign_in::Mode;
-use crate::session::{AppSession, Got, Pass};
+use crate::session::{AppSession, Got, LiveSignOn, Pass};
 use crate::state::{AccountKey, AccountRecord, SecretHash, SignOnId};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -41,12 +41,20 @@ const GIVE_BACK_AGAIN_MS: [u64; 3] = [1_000, 15_000, 120_000];
 pub(super) struct Entrances {
     /// What a person's sessions share, by person and app.
     people: Mutex<HashMap<AccountKey, Seat>>,
-    /// What belongs to one sign-on, by app, and since when there is something.
-    sign_ons: Mutex<HashMap<SignOnId, (i64, SeatsByApp)>>,
+    /// What belongs to one sign-on.
+    sign_ons: Mutex<HashMap<SignOnId, Own>>,
 }
 
 type Seat = Arc<Turn<Option<Last>>>;
-type SeatsByApp = HashMap<String, Seat>;
+
+/// What belongs to one sign-on.
+#[derive(Debug)]
+struct Own {
+    sign_on: Arc<LiveSignOn>,
+    /// Since when there is something.
+    since_ms: i64,
+    by_app: HashMap<String, Seat>,
+}
 
 /// What the last sign-in of a person at an app came to.
 pub(super) struct Last {
@@ -81,20 +89,26 @@ impl Entrances {
         Arc::clone(turns.entry(key.clone()).or_default())
     }
 
-    fn of_sign_on(&self, id: SignOnId, app: &str, now_ms: i64) -> Seat {
+    fn of_sign_on(&self, sign_on: &Arc<LiveSignOn>, app: &str, now_ms: i64) -> Seat {
         let mut sign_ons = self.sign_ons.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, apps) = sign_ons.entry(id).or_insert_with(|| (now_ms, SeatsByApp::new()));
-        Arc::clone(apps.entry(app.to_owned()).or_default())
+        let new = || Own { sign_on: Arc::clone(sign_on), since_ms: now_ms, by_app: HashMap::new() };
+        let own = sign_ons.entry(sign_on.id).or_insert_with(new);
+        Arc::clone(own.by_app.entry(app.to_owned()).or_default())
     }
 
     fn ended(&self, id: SignOnId) -> Vec<Seat> {
         let ended = self.sign_ons.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        ended.into_iter().flat_map(|(_, apps)| apps.into_values()).collect()
+        ended.into_iter().flat_map(|own| own.by_app.into_values()).collect()
     }
 
     fn begun_before(&self, at_ms: i64) -> Vec<SignOnId> {
         let sign_ons = self.sign_ons.lock().unwrap_or_else(PoisonError::into_inner);
-        sign_ons.iter().filter(|(_, (since_ms, _))| *since_ms < at_ms).map(|(id, _)| *id).collect()
+        sign_ons.iter().filter(|(_, own)| own.since_ms < at_ms).map(|(id, _)| *id).collect()
+    }
+
+    fn over(&self) -> Vec<SignOnId> {
+        let sign_ons = self.sign_ons.lock().unwrap_or_else(PoisonError::into_inner);
+        sign_ons.iter().filter(|(_, own)| own.sign_on.ended()).map(|(id, _)| *id).collect()
     }
 }
 
@@ -116,7 +130,7 @@ impl Desk {
         let sign_on = &session.sign_on;
         // What stands for an access token has no end that anybody hears of.
         let alone = policy.sign_in.mode == Mode::TokenExchange && session.way == Way::Session;
-        let turn = if alone { self.entrances.of_sign_on(sign_on.id, &policy.name, now_ms) } else { self.entrances.of_person(&order.key) };
+        let turn = if alone { self.entrances.of_sign_on(sign_on, &policy.name, now_ms) } else { self.entrances.of_person(&order.key) };
         let mut last = turn.lock().await;
         let counts = |last: &&Last| {
             let life_ms = match last.got {
@@ -144,8 +158,10 @@ impl Desk {
         // An app that knows the session by its name has forgotten that token itself; others are told.
         self.give_back(before.and_then(|before| before.held));
         if alone && sign_on.ended() {
-            // It ended meanwhile, and whoever gave back what it had did not see this.
+            // It ended meanwhile, and whoever gave back what it had did not see this: nor would they now, where its seats are forgotten already.
+            let held = last.take().and_then(|last| last.held);
             drop(last);
+            self.give_back(held);
             self.leave_ended(sign_on.id);
             return Err(PublicMessage::SignInRequired);
         }
@@ -160,6 +176,13 @@ impl Desk {
                 let last = seat.lock().await.take();
                 desk.give_back(last.and_then(|last| last.held));
             }));
+        }
+    }
+
+    /// As [`Self::leave_ended`] for all sign-ons that have ended, for whoever has not heard of each of them.
+    pub fn leave_all_ended(self: &Arc<Self>) {
+        for id in self.entrances.over() {
+            self.leave_ended(id);
         }
     }
 
@@ -293,9 +316,7 @@ impl Desk {
 
 /// Where the app itself is.
 fn address(policy: &Policy) -> Result<url::Url, url::ParseError> {
-    let upstream = &policy.upstream;
-    let host = if upstream.host.contains(':') { format!("[{}]", upstream.host) } else { upstream.host.clone() };
-    url::Url::parse(&format!("{}://{host}:{}", if upstream.tls { "https" } else { "http" }, upstream.port))
+    url::Url::parse(&policy.upstream.origin())
 }
 
 /// A name that is the same every time and tells nothing.
@@ -312,4 +333,33 @@ fn got(entered: Entered) -> Result<Got, PublicMessage> {
         Ok(value)
     };
     Ok(Got { authorization: entered.token.as_ref().map(bearer).transpose()?, cookies: entered.cookies })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Entrances;
+    use crate::clock::Timestamp;
+    use crate::identity::Identity;
+    use crate::session::LiveSignOn;
+    use crate::state::SignOnId;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn whoever_has_not_heard_of_an_ending_finds_it_and_no_other() {
+        let at = Timestamp::from_seconds(1_000_000);
+        let sign_on = |n: u8| {
+            let identity = Arc::new(Identity::bare("corp", "https://idp.example", "ada"));
+            Arc::new(LiveSignOn::passing(SignOnId([n; 16]), identity, at, at, at.plus_ms(1_000), at))
+        };
+        let (entrances, gone, here) = (Entrances::default(), sign_on(1), sign_on(2));
+        for (one, app) in [(&gone, "wiki"), (&gone, "crm"), (&here, "wiki")] {
+            drop(entrances.of_sign_on(one, app, 0));
+        }
+        assert_eq!(entrances.over(), []);
+        gone.ended.store(true, Ordering::Release);
+        assert_eq!(entrances.over(), [gone.id]);
+        assert_eq!((entrances.ended(gone.id).len(), entrances.over()), (2, Vec::new()));
+        assert_eq!(entrances.ended(here.id).len(), 1);
+    }
 }

@@ -148,6 +148,14 @@ pub enum PeopleError {
         /// Subject.
         person: String,
     },
+    /// They wait for something else than what was to be approved.
+    #[error("`{person}` waits for something else by now: {}; nothing was approved", asked_for(*.awaiting))]
+    WaitsForAnother {
+        /// Subject.
+        person: String,
+        /// What waits now.
+        awaiting: Awaiting,
+    },
     /// Another person's record has that account.
     #[error("the account `{account_id}` is another person's by the gateway's own records; `vestibule users forget` gives it up")]
     Taken {
@@ -262,19 +270,17 @@ impl People {
         self.accounts.account(key).await?.as_ref().map(Listed::of).ok_or_else(|| not_found(key))
     }
 
-    /// Says yes to what waits for it; `by` is for the audit log.
+    /// Says yes to what was `seen` to wait for it, and to nothing else that may wait by now; `None`: nothing was seen. `by` is for the audit log.
     ///
     /// # Errors
-    /// As [`Self::show`]; [`PeopleError::NothingToApprove`], [`PeopleError::Busy`].
-    pub async fn approve(&self, key: &AccountKey, by: &str) -> Result<Listed, PeopleError> {
-        self.approve_if(key, by, |_| true).await
-    }
-
-    /// Says yes when `meant` holds of what waits for it: it may be something else by now than what was read.
-    async fn approve_if(&self, key: &AccountKey, by: &str, meant: impl FnOnce(Awaiting) -> bool + Send) -> Result<Listed, PeopleError> {
+    /// As [`Self::show`]; [`PeopleError::NothingToApprove`], [`PeopleError::WaitsForAnother`], [`PeopleError::Busy`].
+    pub async fn approve(&self, key: &AccountKey, seen: Option<Awaiting>, by: &str) -> Result<Listed, PeopleError> {
         self.change(key, by, "approval.granted", |record, now| {
-            let nothing = || PeopleError::NothingToApprove { person: key.subject.subject.clone() };
-            let awaiting = record.awaiting.filter(|awaiting| meant(*awaiting)).ok_or_else(nothing)?;
+            let person = || key.subject.subject.clone();
+            let awaiting = record.awaiting.ok_or_else(|| PeopleError::NothingToApprove { person: person() })?;
+            if seen != Some(awaiting) {
+                return Err(PeopleError::WaitsForAnother { person: person(), awaiting });
+            }
             record.awaiting = None;
             match awaiting {
                 Awaiting::Account => (record.state, record.seat_approved_at) = (AccountState::Pending, Some(now)),
@@ -311,11 +317,11 @@ impl People {
     pub async fn approve_leavers(&self, app: &str, by: &str) -> Result<Vec<Listed>, PeopleError> {
         let mut staged = Vec::new();
         for record in self.records(Some(app), |record| record.awaiting == Some(Awaiting::Leave)).await? {
-            match self.approve_if(&record.key, by, |awaiting| awaiting == Awaiting::Leave).await {
+            match self.approve(&record.key, Some(Awaiting::Leave), by).await {
                 Ok(listed) => staged.push(listed),
                 Err(PeopleError::Busy) => staged.push(Listed::of(&record)),
                 // Somebody else was faster: with a yes, or by forgetting the record.
-                Err(PeopleError::NothingToApprove { .. } | PeopleError::NotFound { .. }) => {}
+                Err(PeopleError::NothingToApprove { .. } | PeopleError::WaitsForAnother { .. } | PeopleError::NotFound { .. }) => {}
                 Err(error @ (PeopleError::Store(_) | PeopleError::Taken { .. })) => return Err(error),
             }
         }
@@ -414,6 +420,15 @@ impl People {
             after = Some(last.key.clone());
             out.extend(page.into_iter().filter(|record| fits(record)));
         }
+    }
+}
+
+/// What a yes would be to, with the word that stands for it.
+const fn asked_for(awaiting: Awaiting) -> &'static str {
+    match awaiting {
+        Awaiting::Account => "`account`, one beyond max_accounts",
+        Awaiting::Join => "`join`, memberships for an account from before",
+        Awaiting::Leave => "`leave`, to be switched off at the app",
     }
 }
 

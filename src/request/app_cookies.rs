@@ -172,7 +172,7 @@ mod tests {
 
     fn owner(app: &str) -> CookieOwner {
         let sealer = Sealer::new(&"0123456789abcdef0123456789abcdef".to_owned().into(), Arc::new(SeededEntropy::new(1))).unwrap();
-        CookieOwner::Bound(Arc::new(CookieKey::new(&sealer, app).of_nobody()))
+        CookieOwner::Bound(Arc::new(CookieKey::new(&sealer, app, "http://10.0.4.20:8080").of_nobody()))
     }
 
     fn set(owner: &CookieOwner, lines: &[&str]) -> Vec<String> {

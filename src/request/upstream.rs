@@ -243,7 +243,7 @@ fn owner(whose: &Whose, route: &Route) -> (CookieOwner, Option<Arc<Binding>>) {
     let binding = keys.and_then(|keys| match whose {
         Whose::Person(session, pass) => Some(session.binding(&keys.key, &pass.told)),
         // A person's own cookies go with them to public pages: else the app would set others there, over them.
-        Whose::Visitor(Some(session)) => session.bound(),
+        Whose::Visitor(Some(session)) => session.bound(&keys.key),
         Whose::Visitor(None) => Some(Arc::clone(&keys.nobody)),
     });
     let owner = match &binding {

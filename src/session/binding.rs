@@ -28,12 +28,17 @@ static SHORT: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
 /// What the cookies of one app are bound with. A secret.
 #[derive(Clone)]
-pub struct CookieKey(Arc<hmac::Key>);
+pub struct CookieKey {
+    key: Arc<hmac::Key>,
+    /// Names the key, and says nothing of it.
+    name: [u8; 32],
+}
 
 impl CookieKey {
-    /// For the app called `app`, from `[state] key`.
-    pub fn new(sealer: &Sealer, app: &str) -> Self {
-        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &sealer.lookup("app cookies 1", &[app]))))
+    /// For the app called `app` on the server at `origin`, from `[state] key`. With another server it is another key: what the one has set is not shown to the other.
+    pub fn new(sealer: &Sealer, app: &str, origin: &str) -> Self {
+        let key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &sealer.lookup("app cookies 2", &[app, origin])));
+        Self { key, name: sealer.lookup("app cookies 2 name", &[app, origin]) }
     }
 
     /// The binding of `session`, by what its app is told of the person (`told`): another person, another sign-in, another role is another binding.
@@ -42,6 +47,7 @@ impl CookieKey {
         let parts: [&[u8]; 5] = [b"session", &session.sign_on.id.0, subject.issuer.as_bytes(), subject.subject.as_bytes(), told];
         Binding {
             key: self.derive(&parts),
+            made_with: self.name,
             told: *told,
             entered: AtomicBool::new(false),
             unproven: AtomicBool::new(false),
@@ -57,6 +63,7 @@ impl CookieKey {
         let key = self.derive(&[b"nobody"]);
         Binding {
             key,
+            made_with: self.name,
             told: [0; 32],
             entered: AtomicBool::new(false),
             unproven: AtomicBool::new(false),
@@ -68,7 +75,7 @@ impl CookieKey {
     }
 
     fn derive(&self, parts: &[&[u8]]) -> hmac::Key {
-        let mut context = hmac::Context::with_key(&self.0);
+        let mut context = hmac::Context::with_key(&self.key);
         for part in parts {
             // Length-prefixed, so that no two lists read the same.
             context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -87,6 +94,7 @@ impl fmt::Debug for CookieKey {
 /// What binds an app's cookies to one session, and what is known of the session's way into the app.
 pub struct Binding {
     key: hmac::Key,
+    made_with: [u8; 32],
     told: [u8; 32],
     entered: AtomicBool,
     /// Whether the app has yet to show a page to the session that it let in at its login address.
@@ -133,9 +141,14 @@ impl Binding {
         if written == Some(Ok(TAG_CHARS)) { out } else { [b'!'; TAG_CHARS] }
     }
 
-    /// Whether it was made for what the app is told now.
-    pub(super) fn is_for(&self, told: &[u8; 32]) -> bool {
-        self.told == *told
+    /// Whether it was made for what the app is told now, where it is now.
+    pub(super) fn is_for(&self, key: &CookieKey, told: &[u8; 32]) -> bool {
+        self.is_of(key) && self.told == *told
+    }
+
+    /// Whether it was made with this key: for this app, where it is now.
+    pub(super) fn is_of(&self, key: &CookieKey) -> bool {
+        self.made_with == key.name
     }
 
     /// Whether the app has signed this session in, as far as this process knows.
@@ -218,7 +231,7 @@ impl fmt::Debug for Binding {
 
 #[cfg(test)]
 mod tests {
-    use super::{CookieKey, TAG_CHARS};
+    use super::{CookieKey, Got, TAG_CHARS};
     use crate::clock::Timestamp;
     use crate::entropy::SeededEntropy;
     use crate::identity::{Identity, Way};
@@ -229,7 +242,11 @@ mod tests {
     use std::sync::Arc;
 
     fn key(secret: &str, app: &str) -> CookieKey {
-        CookieKey::new(&Sealer::new(&secret.to_owned().into(), Arc::new(SeededEntropy::new(1))).unwrap(), app)
+        key_at(secret, app, "http://10.0.4.20:8080")
+    }
+
+    fn key_at(secret: &str, app: &str, origin: &str) -> CookieKey {
+        CookieKey::new(&Sealer::new(&secret.to_owned().into(), Arc::new(SeededEntropy::new(1))).unwrap(), app, origin)
     }
 
     fn session(id: u8, subject: &str) -> AppSession {
@@ -258,11 +275,26 @@ mod tests {
             ("another sign-in", tag(&ours, &session(2, "ada"), 1, "sid", "abc")),
             ("another person", tag(&ours, &session(1, "bob"), 1, "sid", "abc")),
             ("another app", tag(&key(secret, "hub"), &ada, 1, "sid", "abc")),
+            ("another server", tag(&key_at(secret, "wiki", "http://10.0.4.21:8080"), &ada, 1, "sid", "abc")),
             ("another gateway", tag(&key("another key of enough characters", "wiki"), &ada, 1, "sid", "abc")),
             ("nobody", ours.of_nobody().tag(b"sid", b"abc")),
         ] {
             assert_ne!(known, other, "{what}");
         }
+    }
+
+    #[test]
+    fn what_one_server_gave_a_session_is_not_there_for_another() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        let (here, there) = (key_at(secret, "wiki", "http://10.0.4.20:8080"), key_at(secret, "wiki", "http://10.0.4.21:8080"));
+        let ada = session(1, "ada");
+        let got = Got { authorization: Some(HeaderValue::from_static("Bearer of-here")), ..Got::default() };
+        ada.binding(&here, &[1; 32]).enter_with(Arc::new(got));
+        assert!(ada.bound(&there).is_none(), "nor on public pages");
+        assert!(ada.bound(&here).is_some_and(|binding| binding.got().is_some()));
+        let moved = ada.binding(&there, &[1; 32]);
+        assert!(!moved.has_entered() && moved.got().is_none());
+        assert!(ada.bound(&here).is_none() && ada.bound(&there).is_some());
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub struct Pass {
     pub good_until: Timestamp,
     /// Where this person lands at the first page of the session, when not at the page they asked for.
     pub landing: Option<String>,
-    /// Of what the app is told of the person, tokens aside: its cookies are bound to it, so that a session of the app ends when it would be told otherwise.
+    /// Of which server is told, how, and what of the person, tokens aside: the app's cookies are bound to it, so that a session of the app ends when it would be told otherwise.
     pub told: [u8; 32],
 }
 
@@ -112,9 +112,9 @@ impl AppSession {
         Self { app: app.to_owned(), sign_on, pass: ArcSwapOption::empty(), way, landing_due: AtomicBool::new(false), binding: ArcSwapOption::empty() }
     }
 
-    /// What the app's cookies are bound to while the app is told `told`; made when that has changed. `key` is that of the app.
+    /// What the app's cookies are bound to while the app is told `told`; made when that has changed. `key` is that of the app, where it is now.
     pub fn binding(&self, key: &CookieKey, told: &[u8; 32]) -> Arc<Binding> {
-        if let Some(known) = self.binding.load().as_ref().filter(|known| known.is_for(told)) {
+        if let Some(known) = self.binding.load().as_ref().filter(|known| known.is_for(key, told)) {
             return Arc::clone(known);
         }
         let made = Arc::new(key.of_session(self, told));
@@ -122,9 +122,9 @@ impl AppSession {
         made
     }
 
-    /// The last [`Self::binding`]; `None`: this process has told the app nothing yet.
-    pub fn bound(&self) -> Option<Arc<Binding>> {
-        self.binding.load_full()
+    /// The last [`Self::binding`] by this key; `None`: this process has told the app, where it is now, nothing yet.
+    pub fn bound(&self, key: &CookieKey) -> Option<Arc<Binding>> {
+        self.binding.load_full().filter(|binding| binding.is_of(key))
     }
 
     /// From now on the next page is the first after a sign-in. Kept in memory alone: after a restart nobody is taken away from what they were doing.

@@ -390,7 +390,15 @@ async fn what_operators_do_is_done_and_audited_with_who_and_why() {
     let answer = ops.press(&mut operator, "/approve", &ops.form_of("kim", &[])).await;
     assert!(answer.status() == 400 && answer.text().contains("say why"), "{answer:?}");
     assert!(ops.record("kim").await.unwrap().awaiting.is_some(), "not without a reason");
-    let answer = ops.press(&mut operator, "/approve", &ops.form_of("kim", &[("why", "ticket 4711\r\nnew colleague")])).await;
+    // What was seen is approved, and nothing else that waits by now.
+    for seen in [[].as_slice(), &[("awaiting", "join")], &[("awaiting", "leave")], &[("awaiting", "x")]] {
+        let answer = ops.press(&mut operator, "/approve", &ops.form_of("kim", &[seen, &[("why", "x")]].concat())).await;
+        assert!(answer.status() == 409 && answer.text().contains("waits for something else by now"), "{seen:?}: {answer:?}");
+    }
+    assert!(ops.record("kim").await.unwrap().awaiting.is_some());
+    let page = ops.page(&mut operator, &format!("/person?issuer={}&subject=kim", ops.issuer())).await;
+    assert!(page.contains("name=\"awaiting\" value=\"account\""), "{page}");
+    let answer = ops.press(&mut operator, "/approve", &ops.form_of("kim", &[("awaiting", "account"), ("why", "ticket 4711\r\nnew colleague")])).await;
     assert_eq!(answer.status(), 303, "{answer:?}");
     assert!(ops.record("kim").await.unwrap().seat_approved_at.is_some());
     assert_eq!(ops.audited(&["admin.command", "olga@example.com", "ticket 4711  new colleague", "/approve", "source=\"console\""]).len(), 1);

@@ -27,12 +27,13 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use url::Url;
-use vestibule::app::{self, Plan, Running};
+use vestibule::app::{self, By, Plan, Running, Source};
 use vestibule::clock::{Clock as _, ManualClock, SystemClock};
 use vestibule::config::{
     Admin, Audit, AuditSink, Bounds, Certificate, Gateway, Idp, Pages, Provisioning, SecretRef, Server, Session, State, Telemetry, TlsVersion,
 };
 use vestibule::connector::builtin::builtin;
+use vestibule::load::{Candidate, Found};
 use vestibule::policy::{Policy, Surroundings, compile};
 use vestibule::source::SourceFile;
 
@@ -150,6 +151,25 @@ impl Whole {
         });
         let running = app::start(plan).await.unwrap();
         Self { at: running.serving[0], running, op, app, clock, folder }
+    }
+
+    /// As if the files of these policies had been changed, and those of all others removed.
+    pub fn reload(&self, policies: Vec<Policy>) {
+        let candidate = |policy: Policy| Candidate {
+            file: SourceFile::new(policy.file.as_str(), ""),
+            policy: Some(Arc::new(policy)),
+            problems: Vec::new(),
+            connector: None,
+        };
+        let found = Found {
+            gateway: gateway(&self.folder, &self.op),
+            file: SourceFile::new("vestibule.toml", ""),
+            files: policies.len(),
+            candidates: policies.into_iter().map(candidate).collect(),
+            problems: Vec::new(),
+        };
+        let reloaded = self.running.swap().take(found, &By::source(Source::Signal));
+        assert!(reloaded.ok, "{reloaded:?}");
     }
 
     pub fn street(&self) -> Street {

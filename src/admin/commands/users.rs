@@ -3,7 +3,7 @@
 use crate::admin::socket::{Call, Command, Level, Reply};
 use crate::identity::SubjectId;
 use crate::provision::{Listed, People, PeopleError, Which};
-use crate::state::AccountKey;
+use crate::state::{AccountKey, Awaiting};
 use async_trait::async_trait;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,9 @@ pub struct Whom {
     /// The app's id of the account, for [`Deed::Relink`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// What was seen to wait for a yes, for [`Deed::Approve`]: nothing else is approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting: Option<Awaiting>,
 }
 
 /// Whose leavers [`ApproveLeavers`] is about.
@@ -65,9 +68,10 @@ pub struct LeaversOf {
 }
 
 impl Whom {
-    /// The person of this record.
+    /// The person of this record, and what it waits for.
     pub fn of(listed: &Listed) -> Self {
-        Self { app: listed.app.clone(), issuer: listed.issuer.clone(), subject: listed.subject.clone(), account: None }
+        let (app, issuer, subject) = (listed.app.clone(), listed.issuer.clone(), listed.subject.clone());
+        Self { app, issuer, subject, account: None, awaiting: listed.awaiting }
     }
 
     /// The record.
@@ -144,7 +148,7 @@ impl Command for ActOnUser {
         };
         let (key, by) = (whom.key(), call.operator.as_str());
         answer(match self.deed {
-            Deed::Approve => self.people.approve(&key, by).await,
+            Deed::Approve => self.people.approve(&key, whom.awaiting, by).await,
             Deed::Retry => self.people.retry(&key, by).await,
             Deed::Forget => self.people.forget(&key, by).await,
             Deed::Relink => match whom.account.as_deref().filter(|account| !account.is_empty()) {
@@ -184,7 +188,9 @@ fn answer<T: Serialize>(found: Result<T, PeopleError>) -> Reply {
 pub fn status_of(error: &PeopleError) -> StatusCode {
     match error {
         PeopleError::NotFound { .. } => StatusCode::NOT_FOUND,
-        PeopleError::NothingToApprove { .. } | PeopleError::Taken { .. } | PeopleError::Busy => StatusCode::CONFLICT,
+        PeopleError::NothingToApprove { .. } | PeopleError::WaitsForAnother { .. } | PeopleError::Taken { .. } | PeopleError::Busy => {
+            StatusCode::CONFLICT
+        }
         PeopleError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

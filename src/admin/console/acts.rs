@@ -14,9 +14,10 @@ use crate::pages::LOGIN_PATH;
 use crate::pages::console::{Cell, Page, Part, Said};
 use crate::provision::PeopleError;
 use crate::session::operators::{By, Which};
-use crate::state::{AccountKey, SignOnId, StoreError};
+use crate::state::{AccountKey, Awaiting, SignOnId, StoreError};
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use serde_json::Value;
 use std::collections::HashMap;
 
 /// A reason is a sentence.
@@ -126,6 +127,11 @@ impl Form {
         Ok(SubjectId { issuer: self.get("issuer")?.to_owned(), subject: self.get("subject")?.to_owned() })
     }
 
+    /// What the operator saw waiting.
+    fn awaiting(&self) -> Option<Awaiting> {
+        self.0.get("awaiting").and_then(|word| serde_json::from_value(Value::from(word.as_str())).ok())
+    }
+
     fn get(&self, name: &'static str) -> Result<&str, Not> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty()).ok_or(Not::Incomplete(name))
     }
@@ -175,6 +181,7 @@ impl Console {
             issuer = form.0.get("issuer"),
             subject = form.0.get("subject"),
             session = form.0.get("session"),
+            awaiting = form.0.get("awaiting"),
             reason = form.why(),
             source = "console",
         );
@@ -210,7 +217,7 @@ impl Console {
             Act::Retry | Act::Approve | Act::Forget => {
                 let key = AccountKey { upstream: form.get("app")?.to_owned(), subject: form.person()? };
                 match act {
-                    Act::Approve => people.approve(&key, by).await?,
+                    Act::Approve => people.approve(&key, form.awaiting(), by).await?,
                     Act::Forget => people.forget(&key, by).await?,
                     Act::Retry | Act::ApproveLeavers | Act::End | Act::EndAll | Act::Reload => people.retry(&key, by).await?,
                 };

@@ -252,8 +252,10 @@ fn account(listed: &Listed, now: Timestamp) -> Vec<Part> {
     fact("Policy revision", Some(listed.policy_revision.clone()));
     let fields = || whom(listed);
     let mut deeds = Vec::new();
-    if listed.awaiting.is_some() {
-        deeds.push(Deed { path: "/approve", fields: fields(), button: "Approve", why: Some(true) });
+    if let Some(awaiting) = listed.awaiting {
+        // The yes is to what this page says, whatever waits when it is pressed.
+        let fields = [fields(), vec![("awaiting", words::word(&awaiting))]].concat();
+        deeds.push(Deed { path: "/approve", fields, button: "Approve", why: Some(true) });
     }
     deeds.push(Deed { path: "/retry", fields: fields(), button: "Retry", why: Some(false) });
     deeds.push(Deed { path: "/forget", fields: fields(), button: "Forget", why: Some(true) });

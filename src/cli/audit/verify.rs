@@ -40,7 +40,7 @@ pub(super) fn run(files: &Files, as_json: bool) -> Result<u8, String> {
     }
     let mut verdict = verification.end();
     verdict.end = end.transpose().map_err(|error| format!("the end of the audit file cannot be looked at: {error}"))?;
-    let whole = verdict.findings.is_empty() && !matches!(verdict.end, Some(Found::Cut { .. } | Found::Gone { .. }));
+    let whole = verdict.findings.is_empty() && !matches!(verdict.end, Some(Found::Cut { .. } | Found::Gone { .. } | Found::Unknown { .. }));
     print(&if as_json { format!("{:#}\n", json!(verdict)) } else { text(&verdict) });
     Ok(if whole { YES } else { NO })
 }
@@ -87,7 +87,10 @@ fn ended(verdict: &Verdict) -> String {
             "The file is not there, or empty: the gateway wrote {written} lines into it, the last one {last}, and no file beside it ends there. \
              If it was moved elsewhere or compressed, give that one to see whether it ends there.\n"
         ),
-        Some(Found::Unknown { why }) => format!("The last line is {last}; whether lines are missing after it cannot be told: {why}.\n"),
+        Some(Found::Unknown { why }) => format!(
+            "The last line is {last}; whether lines are missing after it cannot be told: {why}. That is in order only at the first start after an upgrade from a \
+             version that wrote down no end; else somebody removed or changed the record, and lines may have been cut off.\n"
+        ),
         None if verdict.last.is_some() => format!("The last line is {last}; whether lines are missing after it only the next file can say.\n"),
         None => String::new(),
     }

@@ -105,7 +105,7 @@ impl Chained {
     /// The operating system's.
     pub(super) fn open(path: &Path, key: ChainKey, record: Option<&EndRecord>) -> io::Result<(Self, Found)> {
         let ended = record.map(EndRecord::read);
-        let is = ended.as_ref().map_or(Ok(Found::Whole), |ended| super::end::found(path, ended))?;
+        let (is, lines) = ended.as_ref().map_or(Ok((Found::Whole, 0)), |ended| super::end::found(path, ended))?;
         let mut file = appended(path)?;
         let (last, torn) = end(&mut file)?;
         let bytes = file.metadata()?.len();
@@ -116,7 +116,6 @@ impl Chained {
             // Lines of before there was a chain: it begins after them.
             (_, None) => BEGINNING.to_owned(),
         };
-        let lines = if record.is_some() { super::end::counted(File::open(path)?, None)?.links } else { 0 };
         let end = record.map(EndRecord::writer).transpose()?;
         Ok((Self { path: path.to_owned(), file, key, last, torn, lines, bytes, end, unrecorded: false }, is))
     }

@@ -122,7 +122,7 @@ impl EndRecord {
     /// # Errors
     /// The operating system's.
     pub fn found(&self, path: &Path) -> io::Result<Found> {
-        found(path, &self.read())
+        found(path, &self.read()).map(|(found, _)| found)
     }
 
     /// Opens the record to write it, readable by its owner only.
@@ -162,32 +162,37 @@ fn covered(lines: u64, hash: &str) -> String {
     out
 }
 
-/// What the file at `path` is, which ended at `end`.
+/// What the file at `path` is, which ended at `end`; and how many lines of a chain it has.
 ///
 /// # Errors
 /// The operating system's.
-pub(super) fn found(path: &Path, end: &Result<End, NoEnd>) -> io::Result<Found> {
+pub(super) fn found(path: &Path, end: &Result<End, NoEnd>) -> io::Result<(Found, u64)> {
     let counted = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Counted::default(),
         opened => counted(opened?, end.as_ref().ok().map(|end| end.hash.as_str()))?,
     };
+    Ok((judged(path, end, &counted), counted.links))
+}
+
+/// What a file with this in it is, which ended at `end`.
+fn judged(path: &Path, end: &Result<End, NoEnd>, counted: &Counted) -> Found {
     let end = match end {
         Ok(end) => end,
         // Nothing was written, and nothing is there.
-        Err(NoEnd::Nothing) if counted.links == 0 && super::chain::newest_beside(path).is_none() => return Ok(Found::Whole),
-        Err(why) => return Ok(Found::Unknown { why: why.to_string() }),
+        Err(NoEnd::Nothing) if counted.links == 0 && super::chain::newest_beside(path).is_none() => return Found::Whole,
+        Err(why) => return Found::Unknown { why: why.to_string() },
     };
     if counted.has_it {
-        return Ok(Found::Whole);
+        return Found::Whole;
     }
     let (written, last) = (end.lines, end.hash.clone());
     if counted.links > 0 {
-        return Ok(Found::Cut { written, there: counted.links, last });
+        return Found::Cut { written, there: counted.links, last };
     }
-    Ok(match super::chain::newest_beside(path).filter(|(_, hash)| *hash == end.hash) {
+    match super::chain::newest_beside(path).filter(|(_, hash)| *hash == end.hash) {
         Some((to, _)) => Found::Moved { to: to.display().to_string() },
         None => Found::Gone { written, last },
-    })
+    }
 }
 
 /// What is in a file.

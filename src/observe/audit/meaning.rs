@@ -199,6 +199,8 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
             of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Status::Other("Found at the start"), Medium)
         }
         "audit.gone" => of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Status::Other("Found at the start"), Low),
+        // Whether there are such lines, nobody knows.
+        "audit.end_unknown" => of(EntityManagement, Other, &["configuration"], &["info"], Status::Other("Found at the start"), Medium),
         "admin.refused" => of(EntityManagement, UPDATE, &["configuration"], &["denied"], Failure, Low),
         _ if action.starts_with("admin.") => of(EntityManagement, UPDATE, &["configuration"], &["change"], Success, Informational),
         _ => return None,
@@ -207,7 +209,7 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Activity, Class, meaning};
+    use super::{Activity, Class, Severity, meaning};
     use regex::Regex;
     use std::collections::BTreeSet;
     use std::fs;
@@ -264,5 +266,8 @@ mod tests {
         assert_eq!(activity("account.failed", "ensure"), Activity::Other);
         assert_eq!(activity("role.revoked", "update"), Activity::Is(8, "Detach Policy"));
         assert_eq!(meaning("admin.page", "").unwrap().class, Class::EntityManagement);
+        for action in ["audit.cut", "audit.end_unknown"] {
+            assert_eq!(meaning(action, "").unwrap().severity, Severity::Medium, "{action}");
+        }
     }
 }

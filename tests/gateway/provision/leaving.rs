@@ -272,7 +272,7 @@ async fn too_many_at_once_wait_for_a_human() {
     ready(&world.sign_in(&person("p5", "p5", &[]), &policy).await);
     assert_eq!(world.record("p5").await.unwrap().awaiting, None);
     // A yes for one, then for all; it is no approval of anything else.
-    world.desk.people().approve(&key("p3"), "test").await.unwrap();
+    world.desk.people().approve(&key("p3"), Some(Awaiting::Leave), "test").await.unwrap();
     let record = world.record("p3").await.unwrap();
     assert_eq!((record.seat_approved_at, record.join_approved_at), (None, None));
     world.desk.tend(&[Arc::clone(&policy)], false).await;

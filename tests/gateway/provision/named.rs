@@ -88,7 +88,7 @@ async fn an_act_touches_the_record_of_its_key_and_no_other() {
     for nobody in [key_at("crm", "ada"), key_at("wiki", "ADA"), key_at("wiki", "ada@example.com"), key_elsewhere("ada-2")] {
         assert!(matches!(people.retry(&nobody, "op").await, Err(PeopleError::NotFound { .. })), "{nobody:?}");
         assert!(matches!(people.forget(&nobody, "op").await, Err(PeopleError::NotFound { .. })), "{nobody:?}");
-        assert!(matches!(people.approve(&nobody, "op").await, Err(PeopleError::NotFound { .. })), "{nobody:?}");
+        assert!(matches!(people.approve(&nobody, Some(Awaiting::Account), "op").await, Err(PeopleError::NotFound { .. })), "{nobody:?}");
         assert!(matches!(people.relink(&nobody, "77", "op").await, Err(PeopleError::NotFound { .. })), "{nobody:?}");
     }
     world.app.put("spare", |_| {});

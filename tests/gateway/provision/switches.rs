@@ -290,10 +290,16 @@ async fn row_10_beyond_the_seats_a_human_may_approve() {
     let people = world.desk.people();
     let waiting = people.list(None, Which::Waiting).await.unwrap();
     assert_eq!(waiting.iter().map(|one| (one.subject.as_str(), one.who.as_deref())).collect::<Vec<_>>(), [("bob", Some("bob@example.com"))]);
-    assert!(matches!(people.approve(&key_at("wiki", "ada"), "op").await, Err(PeopleError::NothingToApprove { .. })));
-    assert!(matches!(people.approve(&key_at("wiki", "nobody"), "op").await, Err(PeopleError::NotFound { .. })));
-    assert!(matches!(people.approve(&key_at("crm", "bob"), "op").await, Err(PeopleError::NotFound { .. })));
-    people.approve(&key_at("wiki", "bob"), "op").await.unwrap();
+    assert!(matches!(people.approve(&key_at("wiki", "ada"), Some(Awaiting::Account), "op").await, Err(PeopleError::NothingToApprove { .. })));
+    assert!(matches!(people.approve(&key_at("wiki", "nobody"), Some(Awaiting::Account), "op").await, Err(PeopleError::NotFound { .. })));
+    assert!(matches!(people.approve(&key_at("crm", "bob"), Some(Awaiting::Account), "op").await, Err(PeopleError::NotFound { .. })));
+    // What was seen is approved, and nothing else that waits by now.
+    for seen in [None, Some(Awaiting::Join), Some(Awaiting::Leave)] {
+        let refused = people.approve(&key_at("wiki", "bob"), seen, "op").await;
+        assert!(matches!(refused, Err(PeopleError::WaitsForAnother { awaiting: Awaiting::Account, .. })), "{seen:?}: {refused:?}");
+    }
+    assert_eq!(world.record("bob").await.unwrap().awaiting, Some(Awaiting::Account));
+    people.approve(&key_at("wiki", "bob"), Some(Awaiting::Account), "op").await.unwrap();
     assert_eq!(ready(&world.ensure(&session, &policy).await).login, "bob");
     assert_eq!(world.app.logins(), ["ada", "bob"]);
     let bob = people.show(&key_at("wiki", "bob")).await.unwrap();
@@ -318,7 +324,7 @@ async fn row_34_who_was_given_a_seat_still_waits_to_join() {
     let bob = person("bob", "bob", &["g-devs"]);
     assert_eq!(refused(&world.sign_in(&bob, &policy).await), PublicMessage::AwaitingApproval);
     let people = world.desk.people();
-    people.approve(&key_at("wiki", "bob"), "op").await.unwrap();
+    people.approve(&key_at("wiki", "bob"), Some(Awaiting::Account), "op").await.unwrap();
     // Before he comes back, somebody makes the account at the app by hand.
     world.app.put("bob", |_| {});
     ready(&world.sign_in(&bob, &policy).await);
@@ -326,7 +332,7 @@ async fn row_34_who_was_given_a_seat_still_waits_to_join() {
     let record = world.record("bob").await.unwrap();
     assert_eq!((record.state, record.awaiting), (AccountState::LinkedUnmanaged, Some(Awaiting::Join)));
     assert_eq!((record.seat_approved_at.is_some(), record.join_approved_at), (true, None));
-    people.approve(&key_at("wiki", "bob"), "op").await.unwrap();
+    people.approve(&key_at("wiki", "bob"), Some(Awaiting::Join), "op").await.unwrap();
     ready(&world.sign_in(&bob, &policy).await);
     assert_eq!(world.app.groups("bob"), ["devs"]);
 }
@@ -344,7 +350,7 @@ async fn row_10_who_was_allowed_to_join_still_waits_for_a_seat() {
     };
     let bob = person("bob", "bob", &["g-devs"]);
     ready(&world.sign_in(&bob, &with(2)).await);
-    world.desk.people().approve(&key_at("wiki", "bob"), "op").await.unwrap();
+    world.desk.people().approve(&key_at("wiki", "bob"), Some(Awaiting::Join), "op").await.unwrap();
     ready(&world.sign_in(&bob, &with(2)).await);
     assert_eq!(world.app.groups("bob"), ["devs"]);
     let record = world.record("bob").await.unwrap();
@@ -434,7 +440,7 @@ async fn row_34_who_was_there_before_joins_once_a_human_has_approved() {
 
     let people = world.desk.people();
     assert_eq!(people.list(Some("wiki"), Which::Waiting).await.unwrap().len(), 1);
-    people.approve(&key_at("wiki", "ada"), "op").await.unwrap();
+    people.approve(&key_at("wiki", "ada"), Some(Awaiting::Join), "op").await.unwrap();
     ready(&world.ensure(&session, &policy).await);
     assert_eq!(world.app.groups("ada"), ["devs"]);
     let record = world.record("ada").await.unwrap();

@@ -366,8 +366,10 @@ async fn users_are_listed_approved_and_forgotten_by_the_command_line() {
     assert!(code == Some(2) && text.contains("nobody called `nobody` has a record at `wiki`"), "{text}");
     let (code, text) = users(&["forget", "wiki", "ada"]);
     assert!(code == Some(2) && text.contains("--yes says it beforehand"), "{text}");
-    let (code, text) = users(&["approve", "wiki", "ada"]);
-    assert!(code == Some(0) && text.contains("approved"), "{text}");
+    let (code, text) = users(&["approve", "wiki", "ada", "--awaiting", "join"]);
+    assert!(code == Some(2) && text.contains("`s-1` waits for something else by now: `account`"), "{text}");
+    let (code, text) = users(&["approve", "wiki", "ada", "--awaiting", "account"]);
+    assert!(code == Some(0) && text.contains("approved (account)"), "{text}");
     assert_eq!(users(&["list", "--waiting"]).1, "nobody\n");
     assert!(users(&["approve", "wiki", "ada"]).1.contains("nothing is waiting for approval"));
     let (code, text) = users(&["show", "wiki", "ada"]);
@@ -526,4 +528,16 @@ async fn a_tail_that_was_cut_off_an_audit_file_is_told_at_the_start_and_by_the_c
     });
     served.audited(|event| event["action"] == "audit.gone");
     check(&served, 0, &["The first line follows a line of an older file"]);
+
+    // Without what says where it ended, or with what somebody else wrote there, no file is said to be whole.
+    for forged in [None, Some(format!("{:020} {1} {1}\n", 1, "ab".repeat(32)))] {
+        served.again(|served| {
+            let is_record = |path: &std::path::PathBuf| path.to_string_lossy().contains(".audit-");
+            let record = fs::read_dir(served.folder.path()).unwrap().map(|entry| entry.unwrap().path()).find(is_record).unwrap();
+            forged.as_ref().map_or_else(|| fs::remove_file(&record), |text| fs::write(&record, text)).unwrap();
+            check(served, 1, &["cannot be told", "only at the first start after an upgrade"]);
+        });
+        served.audited(|event| event["action"] == "audit.end_unknown" && (event["reason"].to_string().contains("was changed") == forged.is_some()));
+        check(&served, 0, &["none is missing after it"]);
+    }
 }

@@ -247,10 +247,15 @@ fn json_answer(status: &str, body: &serde_json::Value) -> String {
 }
 
 fn policy(app: &FormApp, rest: &str) -> Policy {
+    policy_at(app, app.at, rest)
+}
+
+/// With the app's own pages at `upstream`, and its admin API where it was.
+fn policy_at(app: &FormApp, upstream: SocketAddr, rest: &str) -> Policy {
     let (model, problems) = Model::parse(&SourceFile::new("connectors/formy.toml", CONNECTOR));
     let model = model.unwrap_or_else(|| panic!("{}", problems.iter().map(vestibule::source::Problem::render).collect::<String>()));
     let text = format!(
-        "host = \"{APP}\"\nupstream = \"http://{at}\"\n[access]\neveryone = true\n[user]\nname = \"{{lower(username)}}\"\n\
+        "host = \"{APP}\"\nupstream = \"http://{upstream}\"\n[access]\neveryone = true\n[user]\nname = \"{{lower(username)}}\"\n\
          [provision]\nconnector = \"formy\"\nurl = \"http://{at}/admin\"\ntoken = \"env:ADMIN_TOKEN\"\nretries = 0\n{rest}",
         at = app.at
     );
@@ -499,4 +504,32 @@ async fn a_token_is_one_session_s_and_is_given_back_when_that_ends() {
         assert_eq!(world.whole.get(late, APP, "/").await.status(), 401);
     }
     app.tokens(0).await;
+}
+
+#[tokio::test]
+async fn what_one_server_gave_a_session_never_goes_to_another_that_takes_its_place() {
+    for rest in [BY_TOKEN, ""] {
+        let (world, app) = bridged(rest).await;
+        let mut ada = Person::default();
+        world.sign_in(&mut ada, "ada").await;
+        assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+        let other = FormApp::start().await;
+        {
+            let mut state = other.state.lock().unwrap();
+            (state.next, state.accounts) = (100, app.state.lock().unwrap().accounts.clone());
+        }
+        world.whole.reload(vec![policy_at(&app, other.at, rest)]);
+        for _ in 0..2 {
+            assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
+        }
+        let seen = other.seen();
+        assert_eq!(seen.iter().filter(|request| request.line().starts_with("GET / ")).count(), 2, "{seen:?}");
+        for request in &seen {
+            let cookies = request.get("cookie").unwrap_or_default();
+            assert!(!cookies.split("; ").any(|pair| pair == "sid=1"), "{request:?}");
+            assert_ne!(request.get("authorization").as_deref(), Some("Bearer syt-1"), "{request:?}");
+        }
+        // And the one that it was gets its own back.
+        app.tokens(0).await;
+    }
 }
