@@ -1,5 +1,5 @@
 //! What the whole gateway audits, whichever of its threads says it: a subscriber of one thread does not hear the cores.
-#![expect(clippy::unwrap_used, reason = "a fake that cannot go on should stop")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fake that cannot go on should stop")]
 
 use serde_json::Value;
 use std::sync::{Mutex, Once};
