@@ -8,6 +8,7 @@ mod check;
 mod cli;
 mod connector;
 mod console;
+mod ear;
 mod engine;
 mod explain;
 mod fake_admin;

@@ -1,5 +1,6 @@
 //! Somebody in too many groups for a token, through the whole gateway: asked of the directory, or unknown.
 
+use crate::ear::Ear;
 use crate::fake_admin::{FakeAdmin, Flavour};
 use crate::whole::{ADMIN_TOKEN, APP, WIKI, Whole, policy_with};
 use bytes::Bytes;
@@ -135,9 +136,20 @@ impl Street {
     }
 }
 
+/// What was told of lookups: provider, person, and what it came to. Never which groups.
+fn looked_up(ear: &Ear) -> Vec<String> {
+    let line = |event: &Value| {
+        assert!(!event.to_string().contains("g-devs") && !event.to_string().contains("graph-token"), "{event}");
+        format!("{} {} {}", event["idp"].as_str().unwrap(), event["user.sub"].as_str().unwrap(), event["reason"].as_str().unwrap())
+    };
+    ear.heard("groups.looked_up").iter().map(line).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_that_does_not_answer_grants_nothing_and_takes_nothing_back() {
+    let listening = Ear::listen();
     let street = Street::new().await;
+    let ear = listening.to(&street.whole.op.issuer);
     street.too_many();
     // Somebody new: they get in where everyone does, without a group; nowhere else.
     street.directory.says(None);
@@ -157,15 +169,19 @@ async fn a_directory_that_does_not_answer_grants_nothing_and_takes_nothing_back(
     let asked = street.directory.take();
     assert!(asked.iter().all(|line| !line.contains("trap")), "an address in a token is followed nowhere: {asked:?}");
     assert_eq!(asked.iter().filter(|line| line.ends_with("/token")).count(), 1, "{asked:?}");
+    // Of each sign-in it is told whether the directory said.
+    assert_eq!(looked_up(&ear), ["corp ada refused", "corp ada refused", "corp ada known", "corp ada known", "corp ada refused", "corp ada refused"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_in_too_many_groups_for_a_token_gets_what_the_directory_says_and_loses_what_it_does_not() {
+    let listening = Ear::listen();
     let street = Street::new().await;
+    let ear = listening.to(&street.whole.op.issuer);
     // Whoever's groups fit into the token is nobody's question.
     street.whole.op.set(|script| script.person = json!({ "preferred_username": "bea", "email": "b@example.com", "groups": ["staff"] }));
     assert_eq!(street.enters(APP).await, 200);
-    assert_eq!(street.directory.take(), Vec::<String>::new());
+    assert_eq!((street.directory.take(), looked_up(&ear)), (Vec::new(), Vec::<String>::new()));
     street.whole.op.set(|script| script.subject = json!("s-ada"));
     street.too_many();
     street.directory.says(Some(&["staff", "g-devs"]));
@@ -177,4 +193,5 @@ async fn who_is_in_too_many_groups_for_a_token_gets_what_the_directory_says_and_
     assert_eq!(street.members(), Vec::<String>::new(), "known, and not among them any more");
     street.directory.says(Some(&[]));
     assert_eq!(street.enters(WIKI).await, 403);
+    assert_eq!(looked_up(&ear), ["corp s-ada known"; 3]);
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod apps;
+mod crowd;
 mod engines;
 mod faults;
 mod killed;
@@ -19,4 +20,5 @@ mod socket;
 mod steady;
 mod stock;
 mod switches;
+mod told;
 mod world;

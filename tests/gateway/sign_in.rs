@@ -6,6 +6,7 @@ mod bridge;
 #[path = "sign_in/keeper.rs"]
 mod keeper;
 
+use crate::ear::Ear;
 use crate::fake_admin::{FakeAdmin, Flavour};
 use crate::whole::{ADMIN_TOKEN, APP, AUTH, Answer, COOKIE, Person, Whole, compiled};
 use keeper::{Denies, Keeper, Manners};
@@ -476,6 +477,45 @@ async fn somebody_whose_account_is_gone_for_good_is_told_why() {
     let answer = world.page(&mut browser, "/").await;
     assert!((500..=599).contains(&answer.status()), "{answer:?}");
     assert!(!answer.mentions("you are") && answer.get("x-vestibule-incident").is_some(), "{answer:?}");
+}
+
+/// What was told of people whom the app did not know: person, its answer, and what a look at their account came to.
+fn rejected(ear: &Ear) -> Vec<String> {
+    let line = |event: &serde_json::Value| {
+        assert_eq!((&event["app"], &event["idp"], &event["http.status"]), (&json!("app"), &json!("corp"), &json!(401)), "{event}");
+        assert!(event["incident"].as_str().is_some_and(|code| code.len() == 9) && event["policy.revision"].is_string(), "{event}");
+        format!("{} {} {}", event["user.sub"].as_str().unwrap(), event["user.email"].as_str().unwrap(), event["reason"].as_str().unwrap())
+    };
+    ear.heard("signin.rejected").iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn a_person_whom_the_app_does_not_know_is_told_once_for_every_look_at_their_account() {
+    let listening = Ear::listen();
+    let (world, admin) = healing(Denies::Unauthorized, "rejected_when = [{ status = 401 }]").await;
+    let ear = listening.to(&world.whole.op.issuer);
+    let mut browser = Person::default();
+    world.sign_in(&mut browser, "ada").await;
+    assert_eq!(world.page(&mut browser, "/").await.text(), "you are ada");
+    assert_eq!(rejected(&ear), Vec::<String>::new(), "who is known is nobody's event");
+    // Looked at, and let in after all.
+    world.keeper.forget_until_asked_twice("ada");
+    assert_eq!(world.page(&mut browser, "/").await.text(), "you are ada");
+    assert_eq!(rejected(&ear), ["ada ada@example.com looked"]);
+    // Refused again and again: the account is not looked at for every page, and the log is not filled.
+    world.whole.advance_s(61);
+    world.keeper.forget("ada");
+    for _ in 0..5 {
+        assert_eq!(world.page(&mut browser, "/").await.status(), 502);
+    }
+    assert_eq!(rejected(&ear), ["ada ada@example.com looked"; 2]);
+    // Nothing can be said of the account: that is what they are told, under the incident that the page shows.
+    world.whole.advance_s(61);
+    admin.require("Bearer another-token");
+    let answer = world.page(&mut browser, "/").await;
+    assert_eq!(rejected(&ear), ["ada ada@example.com looked", "ada ada@example.com looked", "ada ada@example.com refused"]);
+    let last = ear.heard("signin.rejected").pop().unwrap();
+    assert_eq!(answer.get("x-vestibule-incident").as_deref(), last["incident"].as_str(), "{answer:?}");
 }
 
 impl World {

@@ -258,19 +258,47 @@ async fn zabbix_lets_in_whom_the_gateway_names() {
     let app = Zabbix::start(&site).await;
     let provider = OidcProvider::start(&site).await;
     let token = site.secret("zabbix-token", &app.token().await);
-    let policy = format!(
-        "host = \"app.vestibule.test\"\nupstream = \"http://127.0.0.1:{port}\"\n[access]\ngroups = [\"staff\"]\n[user]\nname = \"{{slug(username)}}\"\n\
-         [[org]]\nid = \"Basics\"\n[provision]\nconnector = \"{connector}\"\nurl = \"http://127.0.0.1:{port}\"\ntoken = \"{token}\"\nsettings = {{ token_in_body = true }}\n",
-        port = app.port,
-        connector = connector_file("zabbix"),
+    let policy = |label: &str, sign_in: &str| {
+        format!(
+            "host = \"{label}.vestibule.test\"\nupstream = \"http://127.0.0.1:{port}\"\n[access]\ngroups = [\"staff\"]\n[user]\nname = \"{{slug(username)}}\"\n\
+             {sign_in}[[org]]\nid = \"Basics\"\n[provision]\nconnector = \"{connector}\"\nurl = \"http://127.0.0.1:{port}\"\ntoken = \"{token}\"\nsettings = {{ token_in_body = true }}\n",
+            port = app.port,
+            connector = connector_file("zabbix"),
+        )
+    };
+    // The control, beside it: Zabbix goes by its own cookie, whatever it is told. Whoever has an account by the one has one by the other.
+    let adopt = "match = [\"login\"]\non_existing = \"adopt\"\n";
+    let free = policy("free", "[sign_in]\ncookies = \"free\"\nlogin_url = \"none\"\nrejected_when = []\n") + adopt;
+    let gateway = Gateway::start(&site, &provider, &[("app", policy("app", "")), ("free", free)]).await;
+    let profile = |label: &str| site.url(label, "/zabbix.php?action=userprofile.edit");
+    let mut browser = Person::new();
+    let page = browser.sign_in(&profile("app"), "ada").await;
+    assert_eq!(page.status, 200, "{:?}\n{}", browser.trail, gateway.log());
+    assert!(page.body.contains("Ada Lovelace"), "Zabbix shows the person: {:?} {}", browser.trail, page.body);
+
+    // The next person at this browser, with all that Zabbix has set still in it.
+    let theirs = |browser: &Person, host: &str| browser.cookies_of(host).into_iter().find(|cookie| cookie.starts_with("zbx_session="));
+    let host = "app.vestibule.test";
+    browser.walk_away_from(host);
+    let left = theirs(&browser, host).expect("Zabbix keeps a session of its own");
+    let bob = browser.sign_in(&profile("app"), "bob").await;
+    assert!(bob.body.contains("Bob Builder") && !bob.body.contains("Ada Lovelace"), "{:?} {}", browser.trail, bob.body);
+    assert_ne!(theirs(&browser, host), Some(left), "a session of his own");
+    let again = browser.open(&profile("app")).await;
+    assert!(again.body.contains("Bob Builder") && !again.body.contains("Ada Lovelace"), "{:?} {}", browser.trail, again.body);
+
+    let mut browser = Person::new();
+    browser.sign_in(&site.url("free", "/index_http.php"), "ada").await;
+    let page = browser.open(&profile("free")).await;
+    assert!(page.body.contains("Ada Lovelace"), "{:?} {}\n{}", browser.trail, page.body, gateway.log());
+    browser.walk_away_from("free.vestibule.test");
+    let bob = browser.sign_in(&profile("free"), "bob").await;
+    assert!(
+        bob.body.contains("Ada Lovelace") && !bob.body.contains("Bob Builder"),
+        "the control: bob is shown what is ada's: {:?} {}",
+        browser.trail,
+        bob.body
     );
-    let gateway = Gateway::start(&site, &provider, &[("app", policy)]).await;
-    let mut ada = Person::new();
-    let page = ada.sign_in(&site.url("app", "/zabbix.php?action=userprofile.edit"), "ada").await;
-    assert_eq!(page.status, 200, "{:?}\n{}", ada.trail, gateway.log());
-    assert!(page.body.contains("Ada Lovelace"), "Zabbix shows the person: {:?} {}", ada.trail, page.body);
-    let bob = Person::new().sign_in(&site.url("app", "/zabbix.php?action=userprofile.edit"), "bob").await;
-    assert!(bob.body.contains("Bob Builder"), "{}", bob.body);
     let roles = app.ask("user.get", json!({ "filter": { "username": ["ada"] }, "selectRole": ["name"] })).await;
     assert_eq!(roles[0]["role"]["name"], "User role", "nobody said which: the connector's");
 }

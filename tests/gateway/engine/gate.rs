@@ -1,11 +1,14 @@
 //! An admin API that is in trouble: it is left alone, and asked again by a probe.
 
-use super::{ACCOUNT, House, Sent, answer, house, outcome, with_headers};
-use serde_json::json;
+use super::{ACCOUNT, HEAD, House, Sent, answer, house, outcome, parse, with_headers};
+use async_trait::async_trait;
+use serde_json::{Map, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
-use vestibule::connector::{BreakerState, Connector as _, Outcome};
-use vestibule::outbound::{OutboundError, OutboundResponse};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use vestibule::clock::{Clock, ManualClock};
+use vestibule::connector::{Bounds, BreakerState, Connector, Engine, Limits, Outcome, ResolvedCredential};
+use vestibule::outbound::{OutboundError, OutboundRequest, OutboundResponse, Transport};
+use vestibule::plan::Step;
 
 const PROBE: &str = r#"
 [[probe]]
@@ -149,4 +152,97 @@ async fn an_app_without_a_probe_is_asked_by_the_next_call() {
     assert_eq!(state(&house), BreakerState::Quarantined);
     assert_eq!(house.update("x@example.com").await, Ok(Outcome::Updated));
     assert_eq!(state(&house), BreakerState::Closed);
+}
+
+// --- concurrency and rate of [provision] ----------------------------------------------------------
+
+/// An app that answers when it is let, and counts who is inside.
+#[derive(Debug, Default)]
+struct Slow {
+    inside: AtomicUsize,
+    most: AtomicUsize,
+    go: AtomicBool,
+}
+
+#[async_trait]
+impl Transport for Slow {
+    async fn send(&self, _: OutboundRequest) -> Result<OutboundResponse, OutboundError> {
+        let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(inside, Ordering::SeqCst);
+        while !self.go.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+        answer(200, &json!({}))
+    }
+}
+
+/// An engine whose callers wait at most so long.
+fn bounded(bounds: Bounds, timeout_ms: u64, transport: Arc<dyn Transport>, clock: &Arc<ManualClock>) -> Engine {
+    let model = Arc::new(parse(&format!("{HEAD}{PROBE}{ACCOUNT}")).expect("a connector"));
+    let (limits, base) = (Limits { bounds, timeout_ms, ..Limits::default() }, "http://app.example/base".parse().expect("url"));
+    let at = Arc::clone(clock) as Arc<dyn Clock>;
+    Engine::new(model, None, base, ResolvedCredential::default(), Map::new(), limits, transport, at)
+}
+
+#[tokio::test]
+async fn concurrency_bounds_what_is_under_way_at_once_and_the_background_has_half_as_many_of_its_own() {
+    let slow = Arc::new(Slow::default());
+    let engine = bounded(Bounds { concurrency: 4, per_second: None }, 5_000, slow.clone(), &Arc::default());
+    let background = engine.background().expect("a lane");
+    let (scope, mut asked) = (super::nowhere(), tokio::task::JoinSet::new());
+    for n in 0..20 {
+        let (engine, background, scope) = (engine.clone(), Arc::clone(&background), scope.clone());
+        asked.spawn(async move {
+            let context = super::ann(&scope, Some("7"));
+            drop(if n % 2 == 0 { engine.get(context).await } else { background.get(context).await });
+        });
+    }
+    // Everybody has had their turn many times over, and nobody is answered.
+    for _ in 0..500 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(slow.inside.load(Ordering::SeqCst), 4 + 2);
+    slow.go.store(true, Ordering::SeqCst);
+    asked.join_all().await;
+    assert_eq!((slow.most.load(Ordering::SeqCst), slow.inside.load(Ordering::SeqCst)), (6, 0));
+}
+
+#[tokio::test]
+async fn rate_is_so_many_calls_a_second_and_what_finds_no_second_is_not_sent() {
+    let (app, _) = app();
+    let clock = Arc::clone(&app.clock);
+    let engine = bounded(Bounds { concurrency: 8, per_second: Some(4) }, 20, app.wire.clone(), &clock);
+    let scope = super::nowhere();
+    let calls = async |engine: &dyn Connector, times: usize| {
+        let mut in_vain = 0;
+        for _ in 0..times {
+            let step = Step::Update([("email".to_owned(), json!("x@example.com"))].into());
+            in_vain += match engine.apply(super::ann(&scope, Some("7")), &step).await {
+                Ok((came, _)) => usize::from(came != Outcome::Updated),
+                Err(trouble) => usize::from(trouble.outcome == Outcome::Retry),
+            };
+        }
+        (app.wire.lines().len(), in_vain)
+    };
+    // A second's worth at once, and none more while the clock stands still.
+    assert_eq!(calls(&engine, 6).await, (4, 2));
+    for (wait_ms, sent) in [(249, 0), (1, 1), (500, 2), (9_000, 4)] {
+        clock.advance_ms(wait_ms);
+        assert_eq!(calls(&engine, 5).await, (sent, 5 - sent), "{wait_ms} ms later");
+    }
+    // Work that nobody waits for leaves half of it to people.
+    clock.advance_ms(1_000);
+    let background = engine.background().expect("a lane");
+    assert_eq!(calls(background.as_ref(), 4).await, (2, 2));
+    assert_eq!(calls(&engine, 4).await, (2, 2));
+    // Whoever waits when their second comes is sent then.
+    let patient = bounded(Bounds { concurrency: 8, per_second: Some(50) }, 5_000, app.wire.clone(), &clock);
+    assert_eq!(calls(&patient, 50).await, (50, 0));
+    let (waited, ()) = tokio::join!(calls(&patient, 1), async {
+        tokio::task::yield_now().await;
+        assert!(app.wire.lines().is_empty(), "not before");
+        clock.advance_ms(20);
+    });
+    assert_eq!(waited, (1, 0));
 }

@@ -14,8 +14,8 @@ use vestibule::provision::{Cause, Departure, Off, Reconciled};
 use vestibule::session::{TokenSessions, TokenSignOn};
 use vestibule::state::{AccountKey, AccountState, Awaiting, RecordedSignIn, SignInStore};
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
+pub(super) const HOUR_MS: i64 = 3_600_000;
+pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 
 fn leavers(change: impl FnOnce(&mut Leavers)) -> Arc<Policy> {
     policy(|policy| {

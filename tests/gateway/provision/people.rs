@@ -1,5 +1,6 @@
 //! Whose account is whose, and what it is granted.
 
+use super::told::{self, Told};
 use super::world::{Fault, World, header, linking, person, policy, ready, refused};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -416,12 +417,7 @@ async fn a_required_membership_that_was_never_given_is_not_excused_by_an_outage(
 /// What is told, and that it is told once: the log of one newcomer, one change and one refusal.
 #[tokio::test]
 async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
-    // With a single dispatcher alive, tracing asks the thread that meets an event first, and other tests' threads have no subscriber.
-    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Told::listen();
     let world = World::new().await;
     let policy = policy(|policy| policy.user.required = vec!["email".into()]);
     ready(&world.sign_in(&person("ada", "ada", &["g-devs"]), &policy).await);
@@ -455,9 +451,8 @@ async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values()
     world.clock.advance_ms(25 * 3_600_000);
     world.app.fault("get", Fault::Answer(Outcome::Retry));
     ready(&world.sign_in(&person("gus", "gus", &[]), &impatient).await);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).filter(|line: &Value| line["target"] == "audit").collect();
-    let told: Vec<String> = events
+    let text = log.text();
+    let told: Vec<String> = told::events(&text)
         .iter()
         .map(|event| {
             let field = |name: &str| event["fields"][name].as_str().unwrap_or_default().to_owned();
@@ -506,20 +501,6 @@ async fn every_decision_leaves_one_audit_event_with_the_incident_and_no_values()
     // No attribute is logged, and who it was in the audit log's own field only.
     let elsewhere = text.replace(r#""user.email":"ada@example.com""#, "");
     assert!(!elsewhere.contains("ada@example.com"), "{elsewhere}");
-}
-
-/// Where a test's log lines go.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[tokio::test]

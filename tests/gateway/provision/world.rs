@@ -2,6 +2,7 @@
 
 use crate::state::{T0, hash, open};
 use async_trait::async_trait;
+use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use tokio::sync::Notify;
 use vestibule::clock::{Clock as _, ManualClock, Timestamp};
 use vestibule::config;
 use vestibule::connector::model::{Credential, MemberVerb, Model, Verb, same_email};
-use vestibule::connector::{Connector, Context, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
+use vestibule::connector::{Connector, Context, DoorKey, Entered, Listing, Observation, Outcome, PageMark, SwitchedOff, Trouble};
 use vestibule::entropy::SeededEntropy;
 use vestibule::expr::{Env, FirstOf, Template};
 use vestibule::fault::{Incident, PublicMessage};
@@ -254,7 +255,19 @@ impl Connector for App {
     }
 
     fn can(&self, what: &str) -> bool {
-        matches!(what, "rename" | "list")
+        matches!(what, "rename" | "list" | "leave")
+    }
+
+    async fn enter(&self, _: Context<'_>, _: &url::Url, _: DoorKey<'_>) -> Result<Entered, Trouble> {
+        self.arrive("enter").await?;
+        Ok(Entered { token: Some("of the app's own".to_owned().into()), ..Entered::default() })
+    }
+
+    async fn leave(&self, _: Context<'_>, _: &url::Url, _: &SecretString) -> Result<Outcome, Trouble> {
+        match self.arrive("leave").await? {
+            Some(Fault::Answer(outcome)) => Err(trouble("leave", outcome)),
+            _ => Ok(Outcome::Done),
+        }
     }
 
     async fn rename(&self, context: Context<'_>, to: &str) -> Result<Outcome, Trouble> {

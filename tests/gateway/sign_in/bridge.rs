@@ -2,6 +2,7 @@
 
 use super::World;
 use super::keeper::{Keeper, Manners};
+use crate::ear::Ear;
 use crate::whole::{ADMIN_TOKEN, APP, Answer, Person, Whole, answering, within};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -468,7 +469,9 @@ async fn an_answer_about_somebody_else_is_no_sign_in() {
 
 #[tokio::test]
 async fn a_token_is_one_session_s_and_is_given_back_when_that_ends() {
+    let listening = Ear::listen();
     let (world, app) = bridged(BY_TOKEN).await;
+    let ear = listening.to(&world.whole.op.issuer);
     let (mut ada, mut phone) = (Person::default(), Person::default());
     for browser in [&mut ada, &mut phone] {
         world.sign_in(browser, "ada").await;
@@ -489,6 +492,13 @@ async fn a_token_is_one_session_s_and_is_given_back_when_that_ends() {
     let answer = world.whole.ask(APP, out).await;
     assert_eq!(answer.status(), 200, "{answer:?}");
     assert_eq!(app.tokens(1).await, ["syt-3"]);
+    let line = |event: &serde_json::Value| {
+        assert!(event["policy.revision"].is_string() && event.get("reason").is_none() && !event.to_string().contains("syt-"), "{event}");
+        ["action", "app", "user.sub", "account.login", "mode"].map(|name| event[name].as_str().unwrap_or_default().to_owned()).join(" ")
+    };
+    // The one that the app had forgotten was given back as well.
+    let signed_out: Vec<String> = ear.hears(2, "signout.bridged").await.iter().map(line).collect();
+    assert_eq!(signed_out, ["signout.bridged app ada ada token_exchange"; 2]);
     assert_eq!(world.page(&mut ada, "/").await.text(), "you are ada");
     assert!(!answer.mentions("syt-"), "no token is ever shown");
 
@@ -504,6 +514,10 @@ async fn a_token_is_one_session_s_and_is_given_back_when_that_ends() {
         assert_eq!(world.whole.get(late, APP, "/").await.status(), 401);
     }
     app.tokens(0).await;
+    let mut signed_out: Vec<String> = ear.hears(4, "signout.bridged").await.iter().map(line).collect();
+    signed_out.sort();
+    let told = ["ada ada", "ada ada", "ada ada", "bob bob"].map(|who| format!("signout.bridged app {who} token_exchange"));
+    assert_eq!((signed_out, ear.heard("signout.failed")), (told.to_vec(), Vec::new()));
 }
 
 #[tokio::test]
