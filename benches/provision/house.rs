@@ -168,6 +168,7 @@ pub fn gateway(folder: &Path, issuer: &str, wires: Wires) -> Gateway {
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true, otlp: None },
         pages: Pages::default(),
         idps: vec![Idp {
+            groups_lookup: None,
             id: "corp".into(),
             name: "Corp account".into(),
             issuer: issuer.to_owned(),

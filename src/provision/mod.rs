@@ -262,7 +262,10 @@ impl Parts {
     fn within_grace(&self, policy: &Policy, record: &AccountRecord) -> bool {
         let fresh = self.freshness(policy);
         let usable = matches!(record.state, AccountState::Active | AccountState::Degraded | AccountState::LinkedUnmanaged);
-        usable && !is_between_names(record) && record.account_id.is_some() && self.age_ms(record).is_some_and(|age_ms| age_ms <= fresh.hard_ms.saturating_add(fresh.grace_ms))
+        usable
+            && !is_between_names(record)
+            && record.account_id.is_some()
+            && self.age_ms(record).is_some_and(|age_ms| age_ms <= fresh.hard_ms.saturating_add(fresh.grace_ms))
     }
 
     /// Milliseconds since the account was last seen; `None` when never, or "in the future".

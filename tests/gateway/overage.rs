@@ -1,4 +1,5 @@
 //! Somebody in too many groups for a token, through the whole gateway: asked of the directory, or unknown.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use crate::ear::Ear;
 use crate::fake_admin::{FakeAdmin, Flavour};

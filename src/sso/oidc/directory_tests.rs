@@ -88,6 +88,7 @@ impl House {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a line of a script, which may be a failure too")]
 fn json_page(groups: &[&str], next: Option<&str>) -> Script {
     let mut page = json!({ "value": groups });
     if let Some(next) = next {

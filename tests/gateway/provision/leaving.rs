@@ -208,7 +208,7 @@ async fn too_many_removals_at_once_wait_for_a_human() {
     // Nor does time alone remove them; one comes back, and one is said yes to.
     world.clock.advance_ms(DAY_MS);
     ready(&world.sign_in(&person("p3", "p3", &[]), &policy).await);
-    world.desk.people().approve(&key("p4"), "test").await.unwrap();
+    world.desk.people().approve(&key("p4"), Some(Awaiting::Leave), "test").await.unwrap();
     world.desk.tend(&[Arc::clone(&policy)], true).await;
     assert_eq!(world.app.logins(), ["p2", "p3", "p5"]);
     assert!(!world.app.account("p3").disabled && world.app.account("p5").disabled);

@@ -10,7 +10,7 @@ use super::world::*;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use vestibule::connector::model::Fold;
@@ -87,6 +87,7 @@ enum Step {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own, as random as the others")]
 struct Rules {
     match_by: Vec<MatchBy>,
     on_existing: OnExisting,
@@ -214,7 +215,9 @@ impl Awkward {
         let accounts = self.app.accounts.lock().unwrap();
         let fits = |account: &&Account| match self.broken {
             Broken::Parrots => account.external_id.is_none(),
-            _ => self.is_loose && loosely(&account.login) == loosely(login),
+            Broken::Nothing | Broken::HidesAdministrators | Broken::Vouches | Broken::TwoStores | Broken::ProtectsNothing => {
+                self.is_loose && loosely(&account.login) == loosely(login)
+            }
         };
         accounts.iter().find(fits).cloned()
     }
@@ -233,7 +236,7 @@ impl Connector for Awkward {
             Observation::Absent if by.contains(&MatchBy::Login) => {
                 self.lookalike(context.login).map_or(Observation::Absent, |account| Observation::Found(Box::new(account), MatchBy::Login))
             }
-            seen => seen,
+            seen @ (Observation::Absent | Observation::Found(..) | Observation::Ambiguous) => seen,
         };
         Ok(self.shown(seen, context.login))
     }
@@ -317,7 +320,7 @@ struct Played {
     desks: Vec<Arc<Desk>>,
     connector: Arc<Awkward>,
     /// Accounts that somebody made by hand, by the app's id.
-    by_hand: BTreeMap<String, ()>,
+    by_hand: BTreeSet<String>,
     /// Whose an account has been, ever.
     owners: HashMap<String, SubjectId>,
     /// The app's accounts before the step that is played.
@@ -341,7 +344,7 @@ impl Played {
             desks: Vec::new(),
             worlds,
             connector,
-            by_hand: BTreeMap::new(),
+            by_hand: BTreeSet::new(),
             owners: HashMap::new(),
             before: Vec::new(),
             links: 0,
@@ -377,7 +380,7 @@ impl Played {
             made.memberships.entry("group".into()).or_default().insert("by-hand".into(), None);
         });
         let id = self.app().account(login).id;
-        self.by_hand.insert(id, ());
+        self.by_hand.insert(id);
     }
 
     /// What somebody does at the app to its n-th account; the gateway finds out hours later.
@@ -489,7 +492,7 @@ impl Played {
 
     /// Whether this account could be taken for this person's.
     fn is_rightly_linked(&mut self, id: &str, owner: &SubjectId, origin: Option<Origin>, at_hand: &[SignIn]) -> Result<(), String> {
-        if !self.by_hand.contains_key(id) {
+        if !self.by_hand.contains(id) {
             return if origin == Some(Origin::Created) {
                 Ok(())
             } else {
@@ -534,20 +537,20 @@ impl Played {
     /// What nobody has been given stays as somebody made it; no person has two accounts of the gateway's making.
     fn only_what_is_ours_has_changed(&self, now: &[Account]) -> Result<(), String> {
         for was in &self.before {
-            let is_kept = self.by_hand.contains_key(&was.id) && (!self.owners.contains_key(&was.id) || self.rules.on_existing == OnExisting::Leave);
+            let is_kept = self.by_hand.contains(&was.id) && (!self.owners.contains_key(&was.id) || self.rules.on_existing == OnExisting::Leave);
             // A record that was lost, and the gateway's own mark: kept in step again.
             let is_marked = was.external_id.as_deref().is_some_and(|mark| mark.starts_with("vestibule-"));
             if is_kept && !is_marked && now.iter().find(|account| account.id == was.id) != Some(was) {
                 return Err(format!("{was:?} is nobody's whom the gateway looks after, and was changed: {now:?}"));
             }
         }
-        for who in 0..SUBJECTS.len() {
-            let of_theirs = |account: &&Account| account.external_id == Some(mark_of(who)) && !self.by_hand.contains_key(&account.id);
+        for (who, subject) in SUBJECTS.iter().enumerate() {
+            let of_theirs = |account: &&Account| account.external_id == Some(mark_of(who)) && !self.by_hand.contains(&account.id);
             if now.iter().filter(of_theirs).count() > 1 {
-                return Err(format!("{:?} has two accounts: {now:?}", SUBJECTS[who]));
+                return Err(format!("{subject:?} has two accounts: {now:?}"));
             }
         }
-        let made_as_protected = |account: &&Account| !self.by_hand.contains_key(&account.id) && account.login.eq_ignore_ascii_case(PROTECTED);
+        let made_as_protected = |account: &&Account| !self.by_hand.contains(&account.id) && account.login.eq_ignore_ascii_case(PROTECTED);
         // Somebody at the app may rename an account to that.
         let is_new = |account: &&Account| !self.before.iter().any(|was| was.id == account.id);
         match now.iter().filter(made_as_protected).find(is_new) {

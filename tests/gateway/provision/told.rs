@@ -13,6 +13,7 @@ use vestibule::policy::sign_in;
 use vestibule::policy::switches::{Join, Mode, OnExceed};
 use vestibule::policy::{Drift, Jwt, Leavers, MatchBy, OnExisting, Policy, Provision};
 use vestibule::provision::{Cause, Departure};
+use vestibule::state::Awaiting;
 
 /// Where a test's log lines go.
 #[derive(Debug, Clone, Default)]
@@ -190,10 +191,10 @@ async fn the_guard_is_told_and_so_is_who_says_yes() {
     assert_eq!(told.take(), ["access.revoked bob access", "guard.tripped bob 1 have left within the hour, and 1 may without a human"]);
     world.desk.tend(&[Arc::clone(&policy)], true).await;
     assert_eq!((told.take(), world.app.account("bob").disabled), (Vec::new(), false));
-    world.desk.people().approve(&key_at("wiki", "bob"), "olga").await.unwrap();
+    world.desk.people().approve(&key_at("wiki", "bob"), Some(Awaiting::Leave), "olga").await.unwrap();
     assert_eq!(told.take(), ["approval.granted bob by olga"]);
     // There is nothing more to say yes to.
-    world.desk.people().approve(&key_at("wiki", "bob"), "olga").await.unwrap_err();
+    world.desk.people().approve(&key_at("wiki", "bob"), Some(Awaiting::Leave), "olga").await.unwrap_err();
     assert_eq!(told.take(), Vec::<String>::new());
     world.desk.tend(&[Arc::clone(&policy)], false).await;
     assert_eq!(told.take(), ["account.disabled bob access"]);
@@ -219,7 +220,7 @@ async fn who_does_not_come_any_more_is_told_as_idle_and_what_is_removed_as_remov
             world.app.fault(call, Fault::Answer(Outcome::Retry));
         }
         world.desk.tend(&[Arc::clone(&policy)], true).await;
-        let told: Vec<String> = events(&told.text()).iter().map(|event| unasked(event)).collect();
+        let told: Vec<String> = events(&told.text()).iter().map(unasked).collect();
         assert_eq!(told, expected, "after {days} more days");
     }
     assert_eq!(world.app.logins(), Vec::<String>::new());
@@ -246,7 +247,7 @@ async fn who_has_to_be_approved_is_told_and_so_is_who_is_refused() {
     }
     assert_eq!(refused(&world.sign_in(&person("cy", "cy", &[]), &refuses).await), PublicMessage::AccountsFull);
     assert_eq!(told.take(), ["account.refused cy max_accounts are there"]);
-    world.desk.people().approve(&key_at("wiki", "bob"), "olga").await.unwrap();
+    world.desk.people().approve(&key_at("wiki", "bob"), Some(Awaiting::Account), "olga").await.unwrap();
     ready(&world.sign_in(&bob, &asks).await);
     assert_eq!(told.take(), ["approval.granted bob by olga", "provision.started bob create", "account.created bob made"]);
 
@@ -262,7 +263,7 @@ async fn who_has_to_be_approved_is_told_and_so_is_who_is_refused() {
     assert_eq!(told.take(), ["account.adopted dora recognised", "account.updated dora mail", waits]);
     ready(&world.sign_in(&dora, &joins).await);
     assert_eq!(told.take(), Vec::<String>::new());
-    world.desk.people().approve(&key_at("wiki", "dora"), "olga").await.unwrap();
+    world.desk.people().approve(&key_at("wiki", "dora"), Some(Awaiting::Join), "olga").await.unwrap();
     ready(&world.sign_in(&dora, &joins).await);
     assert_eq!(told.take(), ["approval.granted dora by olga", "role.granted dora add group devs"]);
 
