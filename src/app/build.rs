@@ -46,7 +46,6 @@ pub(super) struct Builder {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environment: Environment,
     /// What browsers call the auth host; a reload does not change it.
-    #[cfg_attr(not(feature = "saml"), expect(dead_code, reason = "SAML providers alone are told it"))]
     auth_origin: String,
     /// For keys that are made of `[state] key`; absent until the store is open.
     pub(super) sealer: Option<Sealer>,
@@ -182,6 +181,7 @@ impl Builder {
 
     /// The compiler of the gateway file has refused it.
     #[cfg(not(feature = "saml"))]
+    #[expect(clippy::unused_self, reason = "called as the other is")]
     fn saml(&self, idp: &Idp, _before: &[KnownIdp]) -> Result<KnownIdp, StartError> {
         Err(StartError::Idp { place: format!("[[idp]] {}: type", idp.id), why: "built without SAML".to_owned() })
     }
