@@ -118,7 +118,7 @@ fn stock(of: &OfApp) -> String {
     ];
     for (kind, what) in kinds.into_iter().filter(|(kind, _)| kind.count > 0) {
         let more = if usize::try_from(kind.count) == Ok(kind.named.len()) { "" } else { ", ..." };
-        out += &format!("  {} {what}: {}{more}\n", kind.count, kind.named.join(", "));
+        out.extend(["  ", &kind.count.to_string(), " ", what, ": ", &kind.named.join(", "), more, "\n"]);
     }
     out
 }
