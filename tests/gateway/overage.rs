@@ -1,4 +1,5 @@
 //! Somebody in too many groups for a token, through the whole gateway: asked of the directory, or unknown.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use crate::fake_admin::{FakeAdmin, Flavour};
 use crate::whole::{ADMIN_TOKEN, APP, WIKI, Whole, policy_with};
