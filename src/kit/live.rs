@@ -214,15 +214,15 @@ impl Scene<'_> {
 
     /// Whether the app answers, and takes this credential and no other.
     async fn admitted(&mut self) -> bool {
-        if !self.engine.can("probe") {
-            self.none("probe", "the connector has no probe");
-        } else {
+        if self.engine.can("probe") {
             let probed = self.engine.probe().await;
             let said = probed.as_ref().map_or_else(words, |()| "answers".to_owned());
             self.held("probe", probed.is_ok(), said);
             if probed.is_err() {
                 return false;
             }
+        } else {
+            self.none("probe", "the connector has no probe");
         }
         let bad = engine_with(self.live, self.provision, Arc::clone(&self.live.clock), wrong(&self.live.credential));
         let Ok(ann) = self.plain("ann") else { return true };

@@ -240,9 +240,7 @@ impl Scene<'_> {
             let observed = self.engine.find(ann.context(None), &self.engine.ways()).await;
             let is_off = match (&came, &observed) {
                 (Ok(SwitchedOff::Flag | SwitchedOff::Group), Ok(Observation::Found(account, _))) => account.disabled,
-                (Ok(SwitchedOff::MembersRemoved), Ok(Observation::Found(account, _))) => {
-                    account.memberships.values().all(|members| members.is_empty())
-                }
+                (Ok(SwitchedOff::MembersRemoved), Ok(Observation::Found(account, _))) => account.memberships.values().all(BTreeMap::is_empty),
                 _ => false,
             };
             let said = came.as_ref().map_or_else(words, |off| format!("{off:?}").to_lowercase());
