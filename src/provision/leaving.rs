@@ -124,7 +124,11 @@ impl Desk {
     /// Somebody whom `[access]` refuses by what is known of them comes by: their account is switched off, if the policy says so. At most once in a few minutes for each
     /// person; returns at once, the work is done where jobs are.
     pub fn turned_away(self: &Arc<Self>, key: AccountKey, policy: &Arc<Policy>, as_of: Timestamp, incident: Incident) {
-        if leavers(policy).is_none() || !self.turned.is_news(&key, &policy.revision, "left", self.parts.clock.now()) {
+        if leavers(policy).is_none() {
+            return;
+        }
+        // By this sign-in: whoever was let in again meanwhile, and is refused once more, has left once more.
+        if !self.turned.is_news(&key, &policy.revision, &format!("left {}", as_of.millis()), self.parts.clock.now()) {
             return;
         }
         let (desk, policy) = (Arc::clone(self), Arc::clone(policy));
