@@ -313,6 +313,7 @@ pub(super) struct Whole {
 /// A request, and what becomes of it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file, and none excludes another")]
 pub(super) struct Route {
     /// `GET /users/{id}`.
     pub(super) on: String,

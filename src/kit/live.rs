@@ -151,7 +151,7 @@ impl Scene<'_> {
             given_name: Some("Kit".to_owned()),
             family_name: Some(family.to_owned()),
             username: Some(username.clone()),
-            groups: Groups::Known(groups.iter().cloned().collect()),
+            groups: Groups::Known(groups.to_vec()),
             claims: Map::new(),
         };
         let mapped = desire(&self.live.policy, &identity, None).map_err(|error| error.to_string())?;
