@@ -108,7 +108,9 @@ impl Desk {
             let page = self.parts.accounts.accounts_after(Some(app), after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(known) };
             after = Some(last.key.clone());
-            page.iter().for_each(|record| known.note(record, now));
+            for record in &page {
+                known.note(record, now);
+            }
         }
     }
 }

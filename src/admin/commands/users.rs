@@ -93,7 +93,7 @@ pub fn command(deed: &str, listed: &Listed, further: &[String]) -> String {
 
 /// One word of a shell, quoted where it needs to be.
 pub fn shell(word: &str) -> String {
-    let plain = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@:/+%".contains(&byte));
+    let plain = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@:/+%=".contains(&byte));
     if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 

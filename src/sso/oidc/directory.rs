@@ -239,7 +239,7 @@ fn is_id(oid: &str) -> bool {
     !oid.is_empty() && oid.len() <= ID_BYTES_MAX && oid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Adds the groups of a page; where the next one is. OData JSON 4.01, 4.6.5: `@odata.nextLink` says that there is more.
+/// Adds the groups of a page; where the next one is. JSON format of `OData` 4.01, 4.6.5: `@odata.nextLink` says that there is more.
 fn page(response: &OutboundResponse, groups: &mut Vec<String>) -> Result<Option<String>, Unknown> {
     let document = object(response, WHAT)?;
     let list = document.get("value").and_then(Value::as_array).ok_or(Unknown::Malformed { what: WHAT, found: "no list" })?;

@@ -14,7 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
@@ -26,7 +27,7 @@ impl AccountStore for Store {
     async fn account(&self, key: &AccountKey) -> Result<Option<AccountRecord>, StoreError> {
         let found = sqlx::query("select * from account where upstream = $1 and issuer = $2 and subject = $3 and state is not null");
         let found = found.bind(key.upstream.as_str()).bind(key.subject.issuer.as_str()).bind(key.subject.subject.as_str());
-        match found.fetch_optional(&self.readers).await.map_err(unavailable)? {
+        match self.look_up(found).await.map_err(unavailable)? {
             Some(row) => self.record_from(&row),
             None => Ok(None),
         }
@@ -187,6 +188,17 @@ impl AccountStore for Store {
 }
 
 impl Store {
+    /// One row, on the connection that is kept for that, or another one while it is at work.
+    async fn look_up(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Option<SqliteRow>, sqlx::Error> {
+        let Ok(mut kept) = self.lookup.try_lock() else { return query.fetch_optional(&self.readers).await };
+        let Some(connection) = kept.as_mut() else { return query.fetch_optional(&self.readers).await };
+        let found = query.fetch_optional(connection).await;
+        if matches!(found, Err(sqlx::Error::WorkerCrashed)) {
+            *kept = None;
+        }
+        found
+    }
+
     /// Writes the record under its fence; false when no row had it, or when `seats` others have a seat.
     async fn write(&self, record: &AccountRecord, fence: Fence, seats: Option<u64>) -> Result<bool, StoreError> {
         let key = &record.key;

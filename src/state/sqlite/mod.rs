@@ -32,11 +32,13 @@ pub use backup::BackupError;
 use crate::clock::Timestamp;
 use crate::state::StoreError;
 use crate::state::seal::{Purpose, Sealer};
-use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// Version of `schema.sql` that this build reads and writes.
 const VERSION: i64 = 4;
@@ -149,6 +151,9 @@ pub struct Store {
     durable: SqlitePool,
     /// Connections that cannot write.
     readers: SqlitePool,
+    /// One more of them, for look-ups of one record, which a person waits for and which are over at once. Out of a pool it would be looked at on its way back, and the
+    /// next to ask would wait for that. `None`: closed, or died; the pool does then.
+    lookup: Arc<Mutex<Option<SqliteConnection>>>,
     /// One connection that folds the log into the file.
     folder: SqlitePool,
     sealer: Sealer,
@@ -169,7 +174,8 @@ impl Store {
         create::if_missing(&path, &sealer).await?;
         let options = SqliteConnectOptions::new().filename(&path).busy_timeout(BUSY).foreign_keys(true).pragma("trusted_schema", "off");
         // Looked at by connections that cannot write, so that what is not ours is left as it is.
-        let readers = pool(READERS).connect_with(options.clone().pragma("query_only", "on")).await;
+        let to_read = options.clone().pragma("query_only", "on");
+        let readers = pool(READERS).connect_with(to_read.clone()).await;
         let readers = readers.map_err(|error| refused(&path, error))?;
         let intact = async {
             whole(&readers, &path).await?;
@@ -193,7 +199,8 @@ impl Store {
         };
         let (writer, durable) = writers.await.map_err(|error| refused(&path, error))?;
         let folder = pool(1).connect_lazy_with(write.synchronous(SqliteSynchronous::Normal));
-        Ok(Self { writer, durable, readers, folder, sealer, path })
+        let lookup = to_read.connect().await.map_err(|error| refused(&path, error))?;
+        Ok(Self { writer, durable, readers, lookup: Arc::new(Mutex::new(Some(lookup))), folder, sealer, path })
     }
 
     /// Opens the store at `url` to look at it: nothing is made, changed or migrated, and a gateway that runs on the same file is not disturbed. Whatever
@@ -223,12 +230,19 @@ impl Store {
             readers.close().await;
             return Err(OpenError::Behind { path, found });
         }
-        Ok(Self { writer: readers.clone(), durable: readers.clone(), folder: readers.clone(), readers, sealer, path })
+        Ok(Self { writer: readers.clone(), durable: readers.clone(), folder: readers.clone(), readers, lookup: Arc::default(), sealer, path })
     }
 
     /// Closes the connections; the write-ahead log is folded into the file.
     pub async fn close(&self) {
         self.readers.close().await;
+        // Taken out first: whoever asks from now on is told by the pool.
+        let lookup = self.lookup.lock().await.take();
+        if let Some(lookup) = lookup
+            && let Err(error) = lookup.close().await
+        {
+            tracing::debug!(%error, "a connection of the store was not closed in order");
+        }
         self.folder.close().await;
         self.durable.close().await;
         self.writer.close().await;

@@ -6,9 +6,10 @@ use crate::whole::{ADMIN_TOKEN, APP, AUTH, Person, Street, Upstream, cert, withi
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 use url::Url;
 use vestibule::clock::{Clock as _, SystemClock};
@@ -37,9 +38,10 @@ impl Process {
         admin.require(&format!("Bearer {ADMIN_TOKEN}"));
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nauth_host = \"{AUTH}\"\nworkers = 1\n[tls]\ncert = {:?}\nkey = {:?}\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+            "[server]\nlisten = \"127.0.0.1:{}\"\nauth_host = \"{AUTH}\"\nworkers = 1\n[tls]\ncert = {:?}\nkey = {:?}\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              socket = \"admin.sock\"\n[state]\nurl = \"sqlite:v.db\"\nkey = \"env:STATE_KEY\"\n[audit]\nfile = \"audit.jsonl\"\n\
              [[idp]]\nid = \"corp\"\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = \"env:CLIENT_SECRET\"\n",
+            own_port(),
             cert("vestibule.test.pem").display(),
             format!("file:{}", cert("vestibule.test.key").display()),
             op.issuer,
@@ -60,10 +62,6 @@ impl Process {
     /// `SIGKILL`, and the same again on the same files.
     pub(super) fn kill_and_start_again(&mut self) {
         self.kill();
-        // At the same address, as after any restart: a gateway's leases are known by it.
-        let config = self.folder.path().join("vestibule.toml");
-        let text = fs::read_to_string(&config).unwrap();
-        fs::write(config, text.replacen("listen = \"127.0.0.1:0\"", &format!("listen = \"{}\"", self.street.at), 1)).unwrap();
         (self.child, self.street.at) = boot(self.folder.path());
     }
 
@@ -150,6 +148,15 @@ impl Process {
     pub(super) fn is_off(admin: &FakeAdmin, login: &str) -> bool {
         admin.users().iter().any(|user| user.login == login && user.disabled)
     }
+}
+
+/// A port that the process has again after it was killed, as after any restart: a gateway's leases are known by its address. Below those that are given to whoever asks
+/// for any.
+fn own_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 600).unwrap() * 20;
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed) % 400).take(400).find(is_free).expect("a free port")
 }
 
 fn boot(folder: &Path) -> (Child, SocketAddr) {

@@ -200,7 +200,7 @@ impl Served {
     fn audited(&self, fits: impl Fn(&Value) -> bool) -> Value {
         let until = std::time::Instant::now() + Duration::from_secs(20);
         loop {
-            let text = fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
+            let text = fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap_or_default();
             let events = text.split_inclusive('\n').filter_map(|line| serde_json::from_str::<Value>(line.strip_suffix('\n')?).ok());
             if let Some(event) = events.into_iter().find(&fits) {
                 return event;
