@@ -172,7 +172,11 @@ fn apps_that_answer_a_login_and_an_address_alike_or_as_if_they_had_crashed_are_t
             crashes.push(name);
         }
     }
-    assert_eq!(alike, ["grafana", "superset"], "Grafana says 412 and \"user already exists\" to both, Superset's SQLite names the address when both are taken");
+    assert_eq!(
+        alike,
+        ["grafana", "superset"],
+        "Grafana says 412 and \"user already exists\" to both, Superset's SQLite names the address when both are taken"
+    );
     assert_eq!(crashes, ["nexus3"], "Nexus says 500 to a login that is taken");
 }
 

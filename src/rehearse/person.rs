@@ -142,7 +142,10 @@ fn of_user(user: &Map<String, Value>, idps: &[Idp], policy: &Policy, way: Way) -
         claims.insert(idp.groups.clone(), groups.clone());
     }
     // Left out is "in none", unless the claims say that the provider did not tell.
-    claims.entry(idp.groups.clone()).or_insert_with(|| Value::Array(Vec::new()));
+    // Whose token says that their groups are elsewhere is in some.
+    if !["hasgroups", "_claim_names"].iter().any(|name| claims.contains_key(*name)) {
+        claims.entry(idp.groups.clone()).or_insert_with(|| Value::Array(Vec::new()));
+    }
     Ok(identity_of(&idp, subject, claims))
 }
 
