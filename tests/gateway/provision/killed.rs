@@ -1,6 +1,6 @@
 //! A gateway process that is killed for real (`SIGKILL`), at every moment of its talk with an admin API, and begun again on the same files.
 //!
-//! `VESTIBULE_KILLS=200 cargo test --test gateway provision::killed` kills it two hundred times; without, a few.
+//! `VESTIBULE_KILLS=20 cargo test --test gateway provision::killed` kills it twenty times; without, two hundred times, which takes a minute or two.
 
 use super::process::Process;
 use crate::fake_admin::Moment;
@@ -29,7 +29,7 @@ fn wanted(bits: u64) -> Vec<&'static str> {
 }
 
 fn kills() -> usize {
-    std::env::var("VESTIBULE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(24)
+    std::env::var("VESTIBULE_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(200)
 }
 
 /// Nobody has two accounts, whatever they are told apart by.
