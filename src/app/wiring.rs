@@ -98,13 +98,17 @@ fn audit_denied(visit: &Visit<'_>, reason: DenyReason) {
     );
 }
 
+/// Waits for the next round of work that nobody waits for; false when the gateway stops.
+async fn again(every: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(every) => true,
+    }
+}
+
 /// Deletes sign-ins that were never finished.
 pub(super) async fn sweep_logins(logins: Arc<dyn LoginStore>, clock: Arc<dyn Clock>, every: Duration, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
-        }
+    while again(every, &stop).await {
         if let Err(error) = logins.sweep_logins(clock.now()).await {
             tracing::warn!(%error, "sign-ins that were never finished could not be swept");
         }
@@ -117,9 +121,8 @@ pub(super) async fn tidy_keys(keys: KeyRing, every: Duration, stop: Cancellation
         if let Err(error) = keys.tidy().await {
             tracing::warn!(%error, "signing keys that nobody needs any more could not be removed; trying again");
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
+        if !again(every, &stop).await {
+            return;
         }
     }
 }
@@ -143,11 +146,7 @@ pub(super) async fn give_back(desk: Arc<Desk>, live: Arc<LiveSessions>, every: D
 
 /// Folds the store's log into its file, so that nobody's sign-in has to.
 pub(super) async fn fold(store: sqlite::Store, every: Duration, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
-        }
+    while again(every, &stop).await {
         if let Err(error) = store.fold().await {
             tracing::warn!(%error, "the store's log could not be folded into its file; trying again");
         }
@@ -165,9 +164,8 @@ pub(super) async fn back_up(store: sqlite::Store, keep: usize, clock: Arc<dyn Cl
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the store could not be backed up; trying again"),
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
+        if !again(every, &stop).await {
+            return;
         }
     }
 }

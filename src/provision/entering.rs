@@ -6,7 +6,7 @@
 //! Several browsers of one person share what one sign-in by a form gave: fewer sessions at the app, and one way to its form. A token belongs to one session of the gateway
 //! alone, and is given back ([`Desk::leave_ended`]) when that ends or another takes its place.
 
-use super::ensure::external_id;
+use super::ledger::external_id;
 use super::{Counter, Desk, Order, bridging, seat};
 use crate::connector::{Context, DoorKey, Entered};
 use crate::fault::{Incident, PublicMessage};

@@ -4,7 +4,7 @@
 //! nobody waits for it, and because it takes away: every step is behind a guard (`[provision.leavers] max`). What the gateway did not make or take over is left alone.
 //! Whoever is let in again is switched on again by their next job (`ensure.rs`).
 
-use super::ensure::{Ledger, external_id};
+use super::ledger::{Ledger, external_id};
 use super::{Counter, Desk, seat};
 use crate::clock::Timestamp;
 use crate::connector::{Context, Observation, Outcome, SwitchedOff, Trouble};
@@ -292,7 +292,11 @@ impl Desk {
         if !is_long_look || (leavers.idle_ms.is_none() && leavers.delete_after_ms.is_none()) {
             return Ok(());
         }
-        let mut removals = Removals { made: self.removed_lately(&policy.name).await?, most: leavers.guard(self.accounts_of(&policy.name).await?) };
+        let mut removals = match leavers.delete_after_ms {
+            Some(_) => Removals { made: self.removed_lately(&policy.name).await?, most: leavers.guard(self.accounts_of(&policy.name).await?) },
+            // Nobody's is ever to be removed: nothing needs counting.
+            None => Removals { made: 0, most: 0 },
+        };
         let mut after: Option<AccountKey> = None;
         loop {
             let page = self.parts.accounts.accounts_after(Some(&policy.name), after.as_ref(), PAGE).await?;

@@ -4,7 +4,10 @@
 //! go wrong with identity goes wrong here. Whose an account is, is decided by `linking.rs` alone; who owns a login among our own people is
 //! decided by the store's unique indexes, so that no race between two people of one name can pass.
 
-use super::ensure::{Doubt, Ledger, Stop, Work, never};
+use super::applying::never;
+use super::ensure::Work;
+use super::ledger::{Doubt, Ledger};
+use super::stop::Stop;
 use super::joining::protected;
 use super::linking::{Claim, Making as Doing, Verdict, Why, judge};
 use crate::connector::model::Verb;

@@ -4,7 +4,7 @@
 //! ([`TokenSigner`], [`Sleeper`]). Single-flight per person and app; a job goes on whether or not anybody waits. Nothing is forwarded
 //! to an upstream with `[provision]` without a pass.
 //!
-//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `flights.rs` the single-flight, `linking.rs` says which
+//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `applying.rs` the one that changes it (`stop.rs`: why it stopped; `ledger.rs`: what a record keeps beside its columns), `flights.rs` the single-flight, `linking.rs` says which
 //! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens (`uses.rs`: that somebody came by one), `announce.rs`
 //! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
 //! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header (`bridging.rs`: by a password), `leaving.rs` looks after those
@@ -12,6 +12,7 @@
 //! name, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
 
 mod announce;
+mod applying;
 mod bridging;
 mod ensure;
 mod entering;
@@ -20,6 +21,7 @@ mod flights;
 mod heal;
 mod joining;
 mod leaving;
+mod ledger;
 mod linking;
 mod making;
 mod meter;
@@ -28,6 +30,7 @@ mod reconcile;
 mod recorded;
 mod renaming;
 mod stock;
+mod stop;
 mod switched_off;
 mod uses;
 
@@ -55,9 +58,10 @@ use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Origin
 use announce::{AnnounceError, Terms, announce};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
-use ensure::{End, Job, Ledger, fingerprint};
+use ensure::{End, Job};
 use events::{Event, Said};
 use flights::{Boarding, Flights};
+use ledger::{Ledger, fingerprint};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -6,7 +6,7 @@
 //! Looking for somebody and doing something about them are two things: words may fit several people ([`People::called`]), an act takes the key of one record and
 //! touches no other.
 
-use super::ensure::{Doubt, Ledger};
+use super::ledger::{Doubt, Ledger};
 use super::flights::Flights;
 use super::leaving::{self, Left};
 use crate::clock::{Clock, Timestamp};

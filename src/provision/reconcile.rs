@@ -187,5 +187,5 @@ impl Desk {
 
 fn wants_something_else(order: &Order, record: &AccountRecord) -> bool {
     let mapped = desire(&order.policy, &order.identity, record.login.as_deref());
-    mapped.is_ok_and(|mapped| record.desired_fp.as_deref() != Some(&*super::ensure::fingerprint(&order.policy, &mapped)))
+    mapped.is_ok_and(|mapped| record.desired_fp.as_deref() != Some(&*super::ledger::fingerprint(&order.policy, &mapped)))
 }

@@ -4,7 +4,9 @@
 //! one place where the name changes that the app is told in headers: written down before it is sent, looked at before anything else is done, and whatever stands in
 //! the way leaves the old name. By default nobody is renamed at all.
 
-use super::ensure::{Doubt, Stop, Work};
+use super::ensure::Work;
+use super::ledger::Doubt;
+use super::stop::Stop;
 use super::linking::{Claim, Making, Verdict, judge};
 use crate::connector::{Observation, Outcome};
 use crate::plan::Account;

@@ -3,7 +3,8 @@
 //! Lives here: [`Desk::take_stock`] and what it finds, [`Stock`]. Apart from `reconcile.rs` because that goes through the people on record, and this through the accounts
 //! at the app. It only looks: an account that no record has is somebody else's affair, whatever it may do there, and is told and left alone.
 
-use super::ensure::{DOUBT_MS, Doubt, external_id};
+use super::ensure::DOUBT_MS;
+use super::ledger::{Doubt, external_id};
 use super::linking::MARK;
 use super::{Counter, Desk};
 use crate::clock::Timestamp;
