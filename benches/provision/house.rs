@@ -168,19 +168,13 @@ pub fn gateway(folder: &Path, issuer: &str, wires: Wires) -> Gateway {
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true, otlp: None },
         pages: Pages::default(),
         idps: vec![Idp {
-            groups_lookup: None,
-            id: "corp".into(),
             name: "Corp account".into(),
-            issuer: issuer.to_owned(),
             client_id: CLIENT_ID.into(),
             client_secret: Some(SecretRef::Env("CLIENT_SECRET".into())),
             scopes: ["openid", "profile", "email", "groups"].map(str::to_owned).to_vec(),
-            groups: "groups".into(),
-            trust_email: false,
             algorithms: vec!["RS256".into()],
-            attributes: Vec::new(),
             userinfo: true,
-            saml: None,
+            ..Idp::bare("corp", issuer)
         }],
     }
 }

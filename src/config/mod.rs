@@ -300,6 +300,28 @@ pub struct Idp {
     pub saml: Option<Saml>,
 }
 
+impl Idp {
+    /// A provider of which only the id, which people see too, and the issuer are known: nobody can sign in by it before the rest is filled in.
+    pub fn bare(id: impl Into<String>, issuer: impl Into<String>) -> Self {
+        let id = id.into();
+        Self {
+            name: id.clone(),
+            id,
+            issuer: issuer.into(),
+            client_id: String::new(),
+            client_secret: None,
+            scopes: Vec::new(),
+            groups: "groups".to_owned(),
+            trust_email: false,
+            algorithms: Vec::new(),
+            attributes: Vec::new(),
+            userinfo: false,
+            groups_lookup: None,
+            saml: None,
+        }
+    }
+}
+
 /// A secret by reference: `cred:NAME`, `file:PATH`, `env:NAME`. Prints the reference, which is not secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecretRef {

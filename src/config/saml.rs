@@ -90,18 +90,9 @@ pub(super) fn saml(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str
         }
     }
     Some(Idp {
-        id: id.to_owned(),
         name: table.text("name").unwrap_or(id).to_owned(),
-        issuer: table.text("issuer").unwrap_or_default().to_owned(),
-        client_id: String::new(),
-        client_secret: None,
-        scopes: Vec::new(),
-        groups: "groups".to_owned(),
         trust_email: table.flag("trust_email") == Some(true),
-        algorithms: Vec::new(),
         attributes: attributes(reader, table),
-        userinfo: false,
-        groups_lookup: None,
         saml: Some(Saml {
             metadata: metadata?,
             pins,
@@ -110,6 +101,7 @@ pub(super) fn saml(reader: &mut Reader<'_>, span: &Span, table: &Table, id: &str
             response_bytes_max: usize::try_from(bytes).ok()?,
             key: certificate.zip(key),
         }),
+        ..Idp::bare(id, table.text("issuer").unwrap_or_default())
     })
 }
 

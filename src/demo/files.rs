@@ -74,19 +74,13 @@ fn gateway(dir: &Path, servers: &DemoServers, policies: PathBuf, client_secret: 
         telemetry: Telemetry { log: "warn".to_owned(), format: "auto".to_owned(), metrics: false, otlp: None },
         pages: Pages { name: "Vestibule demo".to_owned(), contact: Some("identity-team@example.com".to_owned()), ..Pages::default() },
         idps: vec![Idp {
-            id: "demo".to_owned(),
             name: "Demo provider".to_owned(),
-            issuer: format!("http://{}", servers.idp_addr),
             client_id: CLIENT_ID.to_owned(),
             client_secret: Some(SecretRef::File(client_secret)),
             scopes: ["openid", "profile", "email", "groups"].map(str::to_owned).to_vec(),
-            groups: "groups".to_owned(),
-            trust_email: false,
             algorithms: vec!["RS256".to_owned()],
-            attributes: Vec::new(),
             userinfo: true,
-            groups_lookup: None,
-            saml: None,
+            ..Idp::bare("demo", format!("http://{}", servers.idp_addr))
         }],
     }
 }

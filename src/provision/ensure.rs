@@ -399,7 +399,6 @@ impl Work<'_> {
         }
     }
 
-
     /// See [`Event`].
     pub(super) fn audit(&self, action: &'static str, reason: &str) {
         let attempt = match self.record.origin {

@@ -6,10 +6,10 @@
 
 use super::applying::never;
 use super::ensure::Work;
-use super::ledger::{Doubt, Ledger};
-use super::stop::Stop;
 use super::joining::protected;
+use super::ledger::{Doubt, Ledger};
 use super::linking::{Claim, Making as Doing, Verdict, Why, judge};
+use super::stop::Stop;
 use crate::connector::model::Verb;
 use crate::connector::{Observation, Outcome, Trouble};
 use crate::fault::PublicMessage;

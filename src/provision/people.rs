@@ -6,9 +6,9 @@
 //! Looking for somebody and doing something about them are two things: words may fit several people ([`People::called`]), an act takes the key of one record and
 //! touches no other.
 
-use super::ledger::{Doubt, Ledger};
 use super::flights::Flights;
 use super::leaving::{self, Left};
+use super::ledger::{Doubt, Ledger};
 use crate::clock::{Clock, Timestamp};
 use crate::identity::SubjectId;
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Awaiting, Fence, Lease, Origin, StoreError};

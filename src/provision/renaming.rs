@@ -6,8 +6,8 @@
 
 use super::ensure::Work;
 use super::ledger::Doubt;
-use super::stop::Stop;
 use super::linking::{Claim, Making, Verdict, judge};
+use super::stop::Stop;
 use crate::connector::{Observation, Outcome};
 use crate::plan::Account;
 use crate::policy::mapping::{Mapped, desire};

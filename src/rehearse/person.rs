@@ -111,7 +111,7 @@ fn of_user(user: &Map<String, Value>, idps: &[Idp], policy: &Policy, way: Way) -
         Way::Bearer => policy.bearer.as_ref().map(|bearer| &bearer.idp),
     };
     let id = text("idp")?.or_else(|| usual.cloned()).unwrap_or_else(|| ANY_IDP.to_owned());
-    let idp = idps.iter().find(|idp| idp.id == id).cloned().unwrap_or_else(|| stand_in(id));
+    let idp = idps.iter().find(|idp| idp.id == id).cloned().unwrap_or_else(|| Idp::bare(id, ISSUER));
     let subject = text("sub")?.unwrap_or_else(|| "rehearsal".to_owned());
     let mut claims = match user.get("claims") {
         None => Map::new(),
@@ -147,23 +147,4 @@ fn of_user(user: &Map<String, Value>, idps: &[Idp], policy: &Policy, way: Way) -
         claims.entry(idp.groups.clone()).or_insert_with(|| Value::Array(Vec::new()));
     }
     Ok(identity_of(&idp, subject, claims))
-}
-
-/// A provider of which only the name is known.
-fn stand_in(id: String) -> Idp {
-    Idp {
-        name: id.clone(),
-        id,
-        issuer: ISSUER.to_owned(),
-        client_id: String::new(),
-        client_secret: None,
-        scopes: Vec::new(),
-        groups: "groups".to_owned(),
-        trust_email: false,
-        algorithms: Vec::new(),
-        attributes: Vec::new(),
-        userinfo: false,
-        groups_lookup: None,
-        saml: None,
-    }
 }

@@ -249,21 +249,7 @@ fn every_built_in_connector_can_be_played() {
 #[test]
 fn a_person_is_read_as_a_provider_would_have_said_it() {
     let (_, policy) = compile(OWN);
-    let idp = Idp {
-        id: "corp".to_owned(),
-        name: "Corp".to_owned(),
-        issuer: "https://idp".to_owned(),
-        client_id: "v".to_owned(),
-        client_secret: None,
-        scopes: Vec::new(),
-        groups: "realm.roles".to_owned(),
-        trust_email: false,
-        algorithms: Vec::new(),
-        attributes: Vec::new(),
-        userinfo: false,
-        groups_lookup: None,
-        saml: None,
-    };
+    let idp = Idp { name: "Corp".to_owned(), client_id: "v".to_owned(), groups: "realm.roles".to_owned(), ..Idp::bare("corp", "https://idp") };
     let read = |value: &Value| person::read(&value.to_string(), std::slice::from_ref(&idp), &policy);
     let refused = |value: &Value, because: &str| {
         let said = read(value).map(|_| ()).map_err(|problem| problem.to_string());

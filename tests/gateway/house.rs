@@ -156,19 +156,13 @@ impl House {
         std::fs::write(&metadata, crate::fake_saml::metadata("https://idp.test", &["saml-idp.pem"])).unwrap();
         let provider = |id: &str| {
             let settings = config::Idp {
-                id: id.into(),
                 name: format!("{id} account"),
-                issuer: op.issuer.clone(),
                 client_id: CLIENT_ID.into(),
-                client_secret: None,
                 scopes: vec!["openid".into(), "email".into()],
-                groups: "groups".into(),
                 trust_email: options.trust_email,
                 algorithms: vec!["RS256".into(), "ES256".into(), "EdDSA".into()],
-                attributes: Vec::new(),
                 userinfo: true,
-                groups_lookup: None,
-                saml: None,
+                ..config::Idp::bare(id, op.issuer.clone())
             };
             if id == SAML {
                 let file = |name: &str| std::fs::read(format!("{}/certs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();

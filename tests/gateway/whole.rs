@@ -237,19 +237,13 @@ fn gateway(folder: &TempDir, op: &FakeOp) -> Gateway {
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: true, otlp: None },
         pages: Pages::default(),
         idps: vec![Idp {
-            id: "corp".into(),
             name: "Corp account".into(),
-            issuer: op.issuer.clone(),
             client_id: CLIENT_ID.into(),
             client_secret: Some(SecretRef::Env("CLIENT_SECRET".into())),
             scopes: vec!["openid".into()],
-            groups: "groups".into(),
-            trust_email: false,
             algorithms: vec!["RS256".into()],
-            attributes: Vec::new(),
             userinfo: true,
-            groups_lookup: None,
-            saml: None,
+            ..Idp::bare("corp", op.issuer.clone())
         }],
     }
 }

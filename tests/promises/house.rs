@@ -453,19 +453,15 @@ fn gateway(folder: &Path, op: &FakeOp, options: &Options) -> Gateway {
         telemetry: Telemetry { log: "warn".into(), format: "text".into(), metrics: false, otlp: None },
         pages: Pages { name: "Example sign-in".into(), ..Pages::default() },
         idps: vec![Idp {
-            groups_lookup: None,
-            id: "corp".into(),
             name: options.idp_name.clone(),
-            issuer: if options.saml { String::new() } else { op.issuer.clone() },
             client_id: CLIENT_ID.into(),
             client_secret: Some(SecretRef::Env("CLIENT_SECRET".into())),
             scopes: vec!["openid".into(), "email".into()],
-            groups: "groups".into(),
-            trust_email: false,
             algorithms: vec!["RS256".into()],
             attributes: if options.saml { vec![("email".into(), vec!["mail".into()])] } else { Vec::new() },
             userinfo: true,
             saml: options.saml.then(|| saml(folder)),
+            ..Idp::bare("corp", if options.saml { String::new() } else { op.issuer.clone() })
         }],
     }
 }
