@@ -28,8 +28,6 @@ const BACKOFF_MS: u64 = 250;
 const BACKOFF_MS_MAX: u64 = 10_000;
 /// How often a lease that somebody else has is asked for.
 const LEASE_POLL_MS: u64 = 200;
-/// How long an account without a mark may be taken for what a create in doubt has made; later it may well be somebody else's work.
-pub(super) const DOUBT_MS: u64 = 15 * 60_000;
 
 /// How a job ended.
 #[derive(Debug, Clone)]
@@ -310,7 +308,7 @@ impl Work<'_> {
 
     /// Whether what was sent then, and never answered, is still a claim to what is there.
     pub(super) fn is_recent(&self, at_ms: i64) -> bool {
-        self.now().since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() <= DOUBT_MS
+        Doubt::is_recent(at_ms, self.now())
     }
 
     /// The login that wins over a fresh claim: that of an account we know, or of one we were making.

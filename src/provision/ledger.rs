@@ -5,12 +5,16 @@
 
 use super::leaving::Left;
 use crate::clock::Timestamp;
-use crate::plan::{Applied, Step};
+use crate::connector::model::Model;
+use crate::plan::{Account, Applied, Step};
 use crate::policy::Policy;
 use crate::policy::mapping::Mapped;
 use crate::state::{AccountKey, AccountRecord, SecretHash};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// How long an account without a mark may be taken for what a create in doubt has made; later it may well be somebody else's work.
+const DOUBT_MS: u64 = 15 * 60_000;
 
 /// What was sent and is not known to have worked, as the record keeps it: one line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +50,11 @@ impl Doubt {
             Step::Add { kind, member, role } => Self::Add(kind.clone(), member.clone(), role.clone()),
             Step::Update(_) | Step::Enable | Step::Remove { .. } => Self::Step(step.label()),
         }
+    }
+
+    /// Whether what was sent at `at_ms` (milliseconds since the epoch), and never answered, is still a claim to what is there.
+    pub(super) fn is_recent(at_ms: i64, now: Timestamp) -> bool {
+        now.since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() <= DOUBT_MS
     }
 
     pub(super) fn read(record: &AccountRecord) -> Option<Self> {
@@ -111,6 +120,17 @@ impl Ledger {
 
     pub(super) fn write(&self) -> Value {
         serde_json::to_value(self).unwrap_or(Value::Null)
+    }
+
+    /// Memberships that the app gives every new account (Grafana's default organisation) came with our create: they are ours to take back.
+    pub(super) fn claim_joined(&mut self, connector: &Model, account: &Account) {
+        for (kind, roles) in &connector.joined_on_create {
+            for (member, role) in account.memberships.get(kind).into_iter().flatten() {
+                if roles.is_empty() || role.as_ref().is_some_and(|role| roles.contains(role)) {
+                    self.applied.note(&Step::Add { kind: kind.clone(), member: member.clone(), role: role.clone() });
+                }
+            }
+        }
     }
 }
 

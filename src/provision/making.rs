@@ -298,7 +298,7 @@ impl Work<'_> {
         }
         if finished {
             self.fresh = true;
-            self.claim_joined(&account);
+            self.ledger.claim_joined(&self.provision.connector, &account);
             self.audit("create.reconciled", "an interrupted create had come through");
             self.audit("account.created", "found again after an interrupted create");
         } else {
@@ -317,6 +317,9 @@ impl Work<'_> {
         self.record.state = AccountState::Provisioning;
         self.record.desired_fp = None;
         self.record.awaiting = None;
+        // Should it come through and nobody know of it: by what it is found again, and as of when.
+        self.ledger.email.clone_from(&mapped.email);
+        self.ledger.as_of_ms = self.ledger.as_of_ms.max(self.job.order.as_of.millis());
         match self.save_seated().await {
             Ok(true) => {}
             Ok(false) => {
@@ -405,7 +408,7 @@ impl Work<'_> {
         let email = account.email.clone().or_else(|| mapped.email.clone());
         self.ledger = Ledger { as_of_ms: self.job.order.as_of.millis(), email, ..Ledger::default() };
         self.ledger.applied.note(step);
-        self.claim_joined(&account);
+        self.ledger.claim_joined(&self.provision.connector, &account);
         self.record.account_id = Some(account.id.clone());
         self.record.login = Some(shown_login(mapped, &account));
         self.record.origin = Some(Origin::Created);
@@ -416,17 +419,6 @@ impl Work<'_> {
         }
         self.audit("account.created", if doing == Doing::Done { "made" } else { "made; found after an answer in doubt" });
         Ok(Made::Here(Box::new(account)))
-    }
-
-    /// Memberships that the app gives every new account (Grafana's default organisation) came with our create: they are ours to take back.
-    fn claim_joined(&mut self, account: &Account) {
-        for (kind, roles) in &self.provision.connector.joined_on_create {
-            for (member, role) in account.memberships.get(kind).into_iter().flatten() {
-                if roles.is_empty() || role.as_ref().is_some_and(|role| roles.contains(role)) {
-                    self.ledger.applied.note(&Step::Add { kind: kind.clone(), member: member.clone(), role: role.clone() });
-                }
-            }
-        }
     }
 }
 

@@ -4,12 +4,14 @@
 //! ([`TokenSigner`], [`Sleeper`]). Single-flight per person and app; a job goes on whether or not anybody waits. Nothing is forwarded
 //! to an upstream with `[provision]` without a pass.
 //!
-//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `applying.rs` the one that changes it (`stop.rs`: why it stopped; `ledger.rs`: what a record keeps beside its columns), `flights.rs` the single-flight, `linking.rs` says which
-//! account may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens (`uses.rs`: that somebody came by one), `announce.rs`
-//! renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are switched
-//! off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header (`bridging.rs`: by a password), `leaving.rs` looks after those
-//! who may not come any more, `reconcile.rs` goes through all who have one, `stock.rs` through the accounts that an app has, `renaming.rs` follows a new
-//! name, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a request may do (`policy/evaluate.rs`).
+//! `ensure.rs` is the algorithm of one job, `making.rs` its part that finds or makes the account, `applying.rs` the one that changes it (`stop.rs`: why it stopped;
+//! `ledger.rs`: what a record keeps beside its columns), `renaming.rs` the one that follows a new name. `flights.rs` is the single-flight, `linking.rs` says which account
+//! may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens (`uses.rs`: that somebody came by
+//! one), `announce.rs` renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are
+//! switched off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header (`bridging.rs`: by a
+//! password), `leaving.rs` records who may not come any more, `tending.rs` does what is due of them at the app, `reconcile.rs` goes through all who have an account,
+//! `stock.rs` through the accounts that an app has, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a
+//! request may do (`policy/evaluate.rs`).
 
 mod announce;
 mod applying;
@@ -32,6 +34,7 @@ mod renaming;
 mod stock;
 mod stop;
 mod switched_off;
+mod tending;
 mod uses;
 
 pub use heal::Looked;

@@ -5,7 +5,7 @@
 
 use super::ensure::{End, Job};
 use super::flights::Boarding;
-use super::leaving::{Cause, Departure};
+use super::leaving::{Cause, Departure, is_being_made};
 use super::{Counter, Desk, Order};
 use crate::fault::{Incident, PublicMessage};
 use crate::policy::Policy;
@@ -92,7 +92,7 @@ impl Desk {
             let page = self.parts.accounts.accounts_after(Some(&policy.name), after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.key.clone());
-            for record in page.into_iter().filter(|record| record.account_id.is_some() && !record.state.has_left()) {
+            for record in page.into_iter().filter(|record| (record.account_id.is_some() || is_being_made(record)) && !record.state.has_left()) {
                 counted.people += 1;
                 if under_way.len() >= AT_ONCE {
                     Self::one_more(&mut under_way, &mut counted).await?;

@@ -3,7 +3,6 @@
 //! Lives here: [`Desk::take_stock`] and what it finds, [`Stock`]. Apart from `reconcile.rs` because that goes through the people on record, and this through the accounts
 //! at the app. It only looks: an account that no record has is somebody else's affair, whatever it may do there, and is told and left alone.
 
-use super::ensure::DOUBT_MS;
 use super::ledger::{Doubt, external_id};
 use super::linking::MARK;
 use super::{Counter, Desk};
@@ -165,8 +164,7 @@ impl Known {
             if !record.state.has_left() {
                 self.recorded.push((id.clone(), login.clone()));
             }
-        } else if matches!(Doubt::read(record), Some(Doubt::Create { at_ms, .. }) if now.since_ms(Timestamp::from_millis(at_ms)).unsigned_abs() <= DOUBT_MS)
-        {
+        } else if matches!(Doubt::read(record), Some(Doubt::Create { at_ms, .. }) if Doubt::is_recent(at_ms, now)) {
             self.making.insert(external_id(&record.key));
         }
         if !login.is_empty() {
