@@ -48,7 +48,7 @@ impl Answer {
 
     /// Leaves its outcome where later steps ask for it.
     pub(super) fn note(&self, call: &Call, names: &mut Names<'_>) {
-        names.set("outcome", &call.name, Value::from(format!("{:?}", self.outcome).to_ascii_lowercase()));
+        names.set("outcome", &call.name, Value::from(self.outcome.word()));
     }
 
     /// As trouble, for an outcome that ends the verb badly.
