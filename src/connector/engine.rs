@@ -241,8 +241,8 @@ impl Connector for Engine {
         }
     }
 
-    fn can(&self, what: &str) -> bool {
-        self.model.supports(what)
+    fn can(&self, verb: &Verb) -> bool {
+        self.model.can(verb)
     }
 
     async fn change_members(&self, context: Context<'_>, kind: &str, add: &[(&str, Option<&str>)], remove: &[&str]) -> Result<Outcome, Trouble> {

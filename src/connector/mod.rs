@@ -12,6 +12,7 @@ pub mod model;
 pub use engine::{Engine, Limits, ResolvedCredential, Standing};
 pub use gate::{Bounds, BreakerState, Health, Lane};
 
+use self::model::Verb;
 use crate::plan::{Account, Step};
 use crate::policy::MatchBy;
 use async_trait::async_trait;
@@ -269,9 +270,8 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     fn may_retry(&self) -> bool {
         true
     }
-    /// Whether the app can do `what`: `rename`, `disable`, `delete`, `list`, `revoke_sessions`, `members.group.set`… as [`model::Model::capabilities`] has
-    /// it, or the first parts of one. A verb that an app does not have comes to [`Outcome::Unsupported`] when it is asked for all the same.
-    fn can(&self, _what: &str) -> bool {
+    /// Whether the app can do `verb`, as [`model::Model::can`]. One that it does not have comes to [`Outcome::Unsupported`] when it is asked for all the same.
+    fn can(&self, _verb: &Verb) -> bool {
         false
     }
     /// Grants and takes back several memberships of one kind at once, serialised per account. An app that replaces whole lists gets one list: what is there

@@ -215,7 +215,7 @@ impl Scene<'_> {
 
     /// Whether the app answers, and takes this credential and no other.
     async fn admitted(&mut self) -> bool {
-        if self.engine.can("probe") {
+        if self.engine.can(&Verb::Probe) {
             let probed = self.engine.probe().await;
             let said = probed.as_ref().map_or_else(words, |()| "answers".to_owned());
             self.held("probe", probed.is_ok(), said);
