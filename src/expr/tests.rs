@@ -530,6 +530,10 @@ fn a_narrow_env_knows_its_own_names_only() {
     let none = Condition::compile("x", &Env::new()).unwrap_err();
     assert_eq!(said("x", &none), ["unknown-name <x>: there is no `x` | unknown name | no names can be used here"]);
     let user = Env::new().with_user([("department", Type::Dynamic)]);
+    let when = Env::new().with("email", Type::Text, false).but_not(&["user"], "known in headers");
+    let elsewhere = Condition::compile("user.name == 'ada'", &when).expect_err("not here");
+    let [problem] = elsewhere.as_slice() else { panic!("{elsewhere:?}") };
+    assert_eq!((problem.code, problem.message.as_str(), problem.helps.as_slice()), ("unknown-name", "there is no `user` here", ["known in headers".to_owned()].as_slice()));
     let text = "{user.extra.deparment}";
     let problems = Template::compile(text, &user).unwrap_err();
     assert_eq!(

@@ -119,7 +119,7 @@ mod tests {
     fn no_word_for_nothing_is_printed_as_a_value() {
         for (file, root) in super::super::help::FILES {
             for section in std::iter::once(root).chain(super::super::help::sections(root)) {
-                let in_words = |key: &&Key| matches!(key.default, "nothing" | "none" | "no" | "all" | "any" | "never" | "unlimited");
+                let in_words = |key: &&Key| !matches!(key.kind, Kind::Enum(_)) && matches!(key.default, "nothing" | "none" | "no" | "all" | "any" | "never" | "unlimited");
                 let said: Vec<_> = section.keys.iter().filter(in_words).filter_map(|key| Some((key.name, written_default(key)?))).collect();
                 assert!(said.iter().all(|(_, value)| value.is_null()), "{file} {}: {said:?}", section.title);
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vestibule::clock::{ManualClock, Timestamp};
 use vestibule::connector::model::{Model, Steps};
 use vestibule::connector::{Connector, Context, Engine, Limits, Observation, Outcome, ResolvedCredential, Trouble, builtin};
-use vestibule::expr::Env;
+use vestibule::expr::{Env, Type};
 use vestibule::outbound::HyperTransport;
 use vestibule::plan::{Account, Desired, Step};
 use vestibule::policy::MatchBy;
