@@ -12,13 +12,11 @@ pub(super) fn any_user() -> Type {
 
 fn env() -> Env {
     let vars = object(json!({ "group_id": { "Manager": 12, "Developer": 14, "Reporter": 15 }, "mixed": { "a": 1, "b": "x" }, "limit": 3 }));
-    Env::sign_in()
-        .with("user", any_user(), false)
-        .with_roles()
-        .with_vars(&vars)
-        .with_request()
-        .with("item", Type::Dynamic, true)
-        .with("id", Type::Dynamic, true)
+    Env::sign_in().with("user", any_user(), false).with_roles().with_vars(&vars).with_request().with("item", Type::Dynamic, true).with(
+        "id",
+        Type::Dynamic,
+        true,
+    )
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -533,7 +531,10 @@ fn a_narrow_env_knows_its_own_names_only() {
     let when = Env::new().with("email", Type::Text, false).but_not(&["user"], "known in headers");
     let elsewhere = Condition::compile("user.name == 'ada'", &when).expect_err("not here");
     let [problem] = elsewhere.as_slice() else { panic!("{elsewhere:?}") };
-    assert_eq!((problem.code, problem.message.as_str(), problem.helps.as_slice()), ("unknown-name", "there is no `user` here", ["known in headers".to_owned()].as_slice()));
+    assert_eq!(
+        (problem.code, problem.message.as_str(), problem.helps.as_slice()),
+        ("unknown-name", "there is no `user` here", ["known in headers".to_owned()].as_slice())
+    );
     let text = "{user.extra.deparment}";
     let problems = Template::compile(text, &user).unwrap_err();
     assert_eq!(

@@ -436,8 +436,14 @@ mod tests {
             assert!(said.iter().all(|said| told.contains(said)), "{told}");
         };
         let line = good.lines().count() + 3;
-        check(&format!("{good}\n[[route]]\nonn = \"GET /x\"\ndo = \"say\"\n"), &["unknown key `onn`", "did you mean `on`?", &format!("d.toml:{line}")]);
-        check(&format!("{good}\n[[route]]\ndo = \"sya\"\non = \"GET /x\"\n"), &["`sya` is not known here", "did you mean `say`?", &format!("d.toml:{line}")]);
+        check(
+            &format!("{good}\n[[route]]\nonn = \"GET /x\"\ndo = \"say\"\n"),
+            &["unknown key `onn`", "did you mean `on`?", &format!("d.toml:{line}")],
+        );
+        check(
+            &format!("{good}\n[[route]]\ndo = \"sya\"\non = \"GET /x\"\n"),
+            &["`sya` is not known here", "did you mean `say`?", &format!("d.toml:{line}")],
+        );
         assert!(Dialect::parse(&SourceFile::new("d.toml", good)).is_ok());
     }
 }

@@ -598,7 +598,7 @@ async fn disable(stage: &Backstage, times: u32) -> Played {
         Some(SwitchedOff::Gone | SwitchedOff::NotAtTheApp) | None => false,
     };
     drop(table);
-    let how = came.map(|came| came.to_string()).unwrap_or_default();
+    let how = came.map(ToString::to_string).unwrap_or_default();
     if is_off { held(how) } else { failed(format!("{how}, and then {}", seen(&shown))) }
 }
 
@@ -623,10 +623,8 @@ async fn last_admin(stage: &Backstage) -> Played {
                 let stays = set.app.table().is_member(&member.kind, &text(&group), &id);
                 (if stays { "a membership" } else { "a membership, which is gone" }, came)
             }
-            (Act::Delete, _) => ("removed", set.engine.delete(ann.context(Some(&id))).await.map(|came| came.to_string())),
-            (Act::Update | Act::Upsert, _) => {
-                ("switched off", set.engine.disable(ann.context(Some(&id)), false).await.map(|off| off.to_string()))
-            }
+            (Act::Delete, _) => ("removed", set.engine.delete(ann.context(Some(&id))).await.map(ToString::to_string)),
+            (Act::Update | Act::Upsert, _) => ("switched off", set.engine.disable(ann.context(Some(&id)), false).await.map(ToString::to_string)),
             _ => return failed(format!("`last_admin` says nothing of {}", route.on)),
         };
         let is_on = {

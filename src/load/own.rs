@@ -9,8 +9,8 @@ use crate::policy::{connector_file, revision};
 use crate::source::{Problem, SourceFile, Table};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::{fs, io};
 use std::sync::Arc;
+use std::{fs, io};
 
 /// Files that were read; `None`: of no use.
 pub(super) type Connectors = HashMap<PathBuf, Option<Arc<Model>>>;
@@ -42,10 +42,9 @@ impl Look {
     /// Why the connector file that a policy names cannot be read.
     pub(super) fn unread_connector(&self, policy: &SourceFile, tree: &Table) -> Option<String> {
         let path = connector_in(policy, tree)?;
-        Some(match self.unread_connectors.get(&path)? {
-            io::ErrorKind::NotFound => format!("there is no {}", path.display()),
-            other => format!("{} cannot be read: {other}", path.display()),
-        })
+        let kind = *self.unread_connectors.get(&path)?;
+        let missing = kind == io::ErrorKind::NotFound;
+        Some(if missing { format!("there is no {}", path.display()) } else { format!("{} cannot be read: {kind}", path.display()) })
     }
 
     /// Whether a file among the policies is a connector's; then its problems go into the report, unless a policy that names it was here before.

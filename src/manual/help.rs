@@ -146,7 +146,7 @@ fn inner_of(kind: Kind) -> Option<&'static Section> {
 /// With a capital, unless it begins with a name of something: of a file or a setting, whose case counts.
 pub(super) fn capital(text: &str) -> String {
     let first = text.split_whitespace().next().unwrap_or_default().trim_end_matches([',', ';', ':', '.']);
-    if first.contains(['_', '.', '/', ':', '=', '…']) || first.chars().skip(1).any(|c| c.is_uppercase()) {
+    if first.contains(['_', '.', '/', ':', '=', '…']) || first.chars().skip(1).any(char::is_uppercase) {
         return text.to_owned();
     }
     let mut characters = text.chars();

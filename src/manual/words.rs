@@ -67,9 +67,8 @@ pub fn written_default(key: &Key) -> Option<serde_json::Value> {
         Kind::Duration | Kind::DurationOrZero => crate::source::value::duration_ms(text).map(|_| text.into()),
         Kind::Size => crate::source::value::size_bytes(text).map(|_| text.into()),
         // One word or path is a value; a phrase with spaces is prose.
-        Kind::Text if !text.contains(' ') => Some(text.into()),
+        Kind::Text | Kind::Addresses | Kind::Url | Kind::Host if !text.contains(' ') => Some(text.into()),
         Kind::Secret if ["cred:", "file:", "env:"].iter().any(|kind| text.starts_with(kind)) => Some(text.into()),
-        Kind::Addresses | Kind::Url | Kind::Host if !text.contains(' ') => Some(text.into()),
         Kind::Text
         | Kind::Secret
         | Kind::Addresses
@@ -119,7 +118,9 @@ mod tests {
     fn no_word_for_nothing_is_printed_as_a_value() {
         for (file, root) in super::super::help::FILES {
             for section in std::iter::once(root).chain(super::super::help::sections(root)) {
-                let in_words = |key: &&Key| !matches!(key.kind, Kind::Enum(_)) && matches!(key.default, "nothing" | "none" | "no" | "all" | "any" | "never" | "unlimited");
+                let in_words = |key: &&Key| {
+                    !matches!(key.kind, Kind::Enum(_)) && matches!(key.default, "nothing" | "none" | "no" | "all" | "any" | "never" | "unlimited")
+                };
                 let said: Vec<_> = section.keys.iter().filter(in_words).filter_map(|key| Some((key.name, written_default(key)?))).collect();
                 assert!(said.iter().all(|(_, value)| value.is_null()), "{file} {}: {said:?}", section.title);
             }

@@ -173,11 +173,7 @@ fn unmapped(error: &MappingError) -> Verdict {
 /// Whether the test asks about what only the account, or what the app is told, can answer.
 fn asks(policy: &Policy, test: &PolicyTest, came: &Came) -> bool {
     let told = ["landing", "headers", "jwt"].iter().any(|key| test.expect.contains_key(*key));
-    let because_of_it = test
-        .expect
-        .get("because")
-        .and_then(Value::as_str)
-        .is_some_and(Because::asks_the_account);
+    let because_of_it = test.expect.get("because").and_then(Value::as_str).is_some_and(Because::asks_the_account);
     // Where accounts are switched off, or not made, entering hangs on the account.
     let may_refuse = policy.provision.as_ref().is_some_and(|provision| !provision.switches.enabled || !provision.switches.mode.creates());
     matches!(came.verdict, Verdict::Allow(_)) && (test.calls.is_some() || test.existing.is_some() || told || because_of_it || may_refuse)

@@ -258,9 +258,15 @@ fn a_connector_file_that_is_not_there_is_missed_at_the_policys_own_line() {
     let [problem] = said.as_slice() else { panic!("{said:?}") };
     let mine = folder.path().join("mine.toml");
     assert_eq!((problem.code, problem.line_column(), &*problem.file.name), ("connector-file", (6, 13), &*policy.display().to_string()));
-    assert_eq!((problem.message.clone(), problem.helps.clone()), (format!("there is no {}", mine.display()), vec!["a relative path begins beside this policy".to_owned()]));
+    assert_eq!(
+        (problem.message.clone(), problem.helps.clone()),
+        (format!("there is no {}", mine.display()), vec!["a relative path begins beside this policy".to_owned()])
+    );
     // One that is there and wrong is told where it is wrong.
     fs::write(&mine, "connector = \"mine\"\nverson = 1\n").unwrap();
     let said = check_files(std::slice::from_ref(&policy)).problems;
-    assert!(said.iter().any(|problem| problem.file.name.ends_with("mine.toml")) && said.iter().all(|problem| !problem.message.contains("there is no /")), "{said:?}");
+    assert!(
+        said.iter().any(|problem| problem.file.name.ends_with("mine.toml")) && said.iter().all(|problem| !problem.message.contains("there is no /")),
+        "{said:?}"
+    );
 }

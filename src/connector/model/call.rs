@@ -163,7 +163,8 @@ fn go_on(reader: &mut Reader<'_>, table: &Table, effect: Effect, classify: &[Rul
     for node in nodes {
         let Some(outcome) = reader.choice(node, &OUTCOMES) else { continue };
         if !names::may_come_to(outcome, effect, classify, selects) {
-            let known: Vec<&str> = OUTCOMES.iter().filter(|(_, known)| classify.iter().any(|rule| rule.outcome == *known)).map(|(word, _)| *word).collect();
+            let known: Vec<&str> =
+                OUTCOMES.iter().filter(|(_, known)| classify.iter().any(|rule| rule.outcome == *known)).map(|(word, _)| *word).collect();
             let help = format!("its lines of `classify` come to: {}", known.join(", "));
             reader.error_help("unknown-value", &node.span, format!("this step never comes to `{}`", outcome.word()), help);
         }

@@ -503,10 +503,8 @@ fn env(model: &Model, verb: &Verb, kinds: &[String], session: &Type) -> Env {
     let field = |name: &str, of: Type, may_be_absent: bool| (name.to_owned(), of, may_be_absent);
     let mut want = vec![field("login", Type::Text, false), field("external_id", Type::Text, false), field("email", Type::Text, true)];
     want.extend(model.attributes.iter().filter(|attribute| attribute.name != "email").map(|attribute| field(&attribute.name, Type::Dynamic, true)));
-    let mut env = Env::new()
-        .with("want", Type::Record(want), false)
-        .with("settings", settings_type(model), false)
-        .with("session", session.clone(), false);
+    let mut env =
+        Env::new().with("want", Type::Record(want), false).with("settings", settings_type(model), false).with("session", session.clone(), false);
     // What a name resolves to is the same for everybody: it is remembered.
     let by_name = matches!(verb, Verb::Resolve(_) | Verb::Members(_, MemberVerb::Name));
     if by_name {

@@ -40,7 +40,8 @@ impl Left {
 /// `session`: what the pre-steps of the file save, but for the token itself and its time.
 pub(super) fn session(table: &Table) -> Type {
     let steps = ["token", "session"].into_iter().filter_map(|key| Some((key, table.get(key)?.node.as_list()?)));
-    let names = steps.flat_map(|(key, steps)| steps.iter().flat_map(saves).filter(move |name| name != "expires_in" && (key, name.as_str()) != ("token", "token")));
+    let names = steps
+        .flat_map(|(key, steps)| steps.iter().flat_map(saves).filter(move |name| name != "expires_in" && (key, name.as_str()) != ("token", "token")));
     record(&names.collect::<Vec<_>>(), &Type::Dynamic)
 }
 
@@ -54,11 +55,7 @@ pub(super) fn item(list: &Type) -> Type {
 
 /// What `item` is for `roles.added` and the like: a role is a text, an organisation has an id and perhaps a role.
 pub(super) fn item_of_kind(kind: &str) -> Type {
-    if kind == "orgs" {
-        Type::Record(vec![("id".to_owned(), Type::Dynamic, false), ("role".to_owned(), Type::Text, true)])
-    } else {
-        Type::Text
-    }
+    if kind == "orgs" { Type::Record(vec![("id".to_owned(), Type::Dynamic, false), ("role".to_owned(), Type::Text, true)]) } else { Type::Text }
 }
 
 /// Whether a step can come to `outcome`: by a line of its `classify`, by its `select`, or by an answer that no line knows.

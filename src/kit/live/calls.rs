@@ -193,12 +193,7 @@ impl Scene<'_> {
                 } else if is_so {
                     "stays".to_owned()
                 } else {
-                    format!(
-                        "{}; {}, {}",
-                        came.as_ref().map_or_else(words, |()| "answers".to_owned()),
-                        is_in(&other, stays),
-                        is_in(&member, is_back)
-                    )
+                    format!("{}; {}, {}", came.as_ref().map_or_else(words, |()| "answers".to_owned()), is_in(&other, stays), is_in(&member, is_back))
                 };
                 self.held(by_hand, is_so, said);
             }
@@ -257,7 +252,7 @@ impl Scene<'_> {
                 (Ok(SwitchedOff::MembersRemoved), Ok(Observation::Found(account, _))) => account.memberships.values().all(BTreeMap::is_empty),
                 _ => false,
             };
-            let said = came.as_ref().map_or_else(words, |off| off.to_string());
+            let said = came.as_ref().map_or_else(words, ToString::to_string);
             self.held(scenario, is_off, if is_off { said } else { format!("{said}, and then {}", seen(&observed)) });
             how = came.ok();
         }
@@ -311,7 +306,7 @@ impl Scene<'_> {
     }
 }
 
-/// `in `devs``, as far as the app shows it.
+/// Whether somebody is in a group or has a role, as far as the app shows it.
 pub(super) fn is_in(member: &str, shown: Option<bool>) -> String {
     match shown {
         Some(true) => format!("in `{member}`"),

@@ -4,8 +4,8 @@
 
 use super::super::Verdict::NotApplicable;
 use super::super::backstage::{html, words};
-use super::super::counter::announced;
 use super::super::counter::Counter;
+use super::super::counter::announced;
 use super::super::dialect::Say;
 use super::super::scenes::seen;
 use super::super::server::{When, Wrong, said};

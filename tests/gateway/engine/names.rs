@@ -28,7 +28,11 @@ async fn a_step_is_asked_for_its_outcome_by_the_word_that_files_write() {
     }
     assert_eq!(seen, 15);
     // What no line knows, of a write.
-    let text = after("revoke_sessions", "write", "post", "in_doubt").replacen("{ status = 400, outcome = \"in_doubt\" }", "{ status = 204, outcome = \"done\" }", 1);
+    let text = after("revoke_sessions", "write", "post", "in_doubt").replacen(
+        "{ status = 400, outcome = \"in_doubt\" }",
+        "{ status = 204, outcome = \"done\" }",
+        1,
+    );
     let house = house(&text, |_, _| answer(400, &json!({})));
     assert_eq!(house.engine.revoke_sessions(ann(&nowhere(), Some("7"))).await, Ok(Outcome::Done));
     assert_eq!(house.wire.lines(), ["POST /base/first", "GET /base/second"]);
@@ -37,7 +41,9 @@ async fn a_step_is_asked_for_its_outcome_by_the_word_that_files_write() {
 #[test]
 fn a_name_that_no_step_leaves_is_found_at_load() {
     let step = |verb: &str, name: &str, lines: &str| {
-        format!("[[{verb}]]\nname = \"{name}\"\neffect = \"write\"\n{lines}\nclassify = [{{ status = 204, outcome = \"done\" }}, {{ status = 409, outcome = \"exists\" }}]\n")
+        format!(
+            "[[{verb}]]\nname = \"{name}\"\neffect = \"write\"\n{lines}\nclassify = [{{ status = 204, outcome = \"done\" }}, {{ status = 409, outcome = \"exists\" }}]\n"
+        )
     };
     let add = |name: &str, lines: &str| step("members.group.add", name, lines);
     let join = add("join", "post = \"/m\"\ncontinue = [\"exists\"]");
@@ -76,9 +82,17 @@ fn a_step_that_never_comes_to_an_outcome_does_not_go_on_after_it() {
     let check = |effect: &str, request: &str, lines: &str, expected: Option<&str>| {
         let text = format!("{HEAD}{ACCOUNT}[[revoke_sessions]]\nname = \"end\"\neffect = \"{effect}\"\n{request} = \"/s\"\n{lines}\n");
         let came = parse(&text).err();
-        assert!(match (&came, expected) { (Some(came), Some(expected)) => came.contains(expected), (came, expected) => came.is_none() && expected.is_none() }, "{text}: {came:?}");
+        assert!(
+            match (&came, expected) {
+                (Some(came), Some(expected)) => came.contains(expected),
+                (came, expected) => came.is_none() && expected.is_none(),
+            },
+            "{text}: {came:?}"
+        );
     };
-    let lines = |word: &str| format!("continue = [\"{word}\"]\nclassify = [{{ status = 204, outcome = \"done\" }}, {{ status = 409, outcome = \"exists\" }}]");
+    let lines = |word: &str| {
+        format!("continue = [\"{word}\"]\nclassify = [{{ status = 204, outcome = \"done\" }}, {{ status = 409, outcome = \"exists\" }}]")
+    };
     check("write", "post", &lines("denied"), Some("this step never comes to `denied`"));
     check("write", "post", &lines("denied"), Some("its lines of `classify` come to: exists, done"));
     check("write", "post", &lines("exist"), Some("did you mean \"exists\"?"));
