@@ -103,7 +103,7 @@ fn decided(bencher: Bencher<'_, '_>, policy: &Policy, path: &str) {
 struct Memory(Arc<AppSession>);
 
 impl Doors for Memory {
-    async fn session(&self, _cookie: SecretHash) -> Result<Option<Arc<AppSession>>, StoreError> {
+    async fn session(&self, _cookie: SecretHash, _now: Timestamp) -> Result<Option<Arc<AppSession>>, StoreError> {
         Ok(Some(Arc::clone(&self.0)))
     }
 

@@ -225,7 +225,7 @@ impl<'a> Matches<'a> {
 
     /// In the order of the file.
     pub(super) fn sections(&self) -> impl Iterator<Item = (usize, &'a PathSection)> {
-        let marked = self.marks.iter().filter_map(|index| Some((index, self.policy.paths.get(index)?)));
+        let marked = self.marks.iter(self.policy.paths.len()).filter_map(|index| Some((index, self.policy.paths.get(index)?)));
         let further = self.policy.paths.iter().enumerate().skip(MARKED_MAX).filter(|(_, section)| section.applies(self.path));
         marked.chain(further)
     }

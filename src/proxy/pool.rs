@@ -24,8 +24,8 @@ const IDLE_MAX: usize = 64;
 /// Idle connections are not used again after this: applications close theirs (gunicorn after 2 s, Node and Apache after 5 s), and a
 /// request that meets the closing is lost.
 const IDLE_FOR: Duration = Duration::from_millis(1_800);
-/// Headers in a response, at most.
-const HEADERS_MAX: usize = 200;
+/// Headers in a response, at most. For more, hyper would take its tables from the heap, every time.
+const HEADERS_MAX: usize = 100;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]

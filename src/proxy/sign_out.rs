@@ -5,11 +5,10 @@
 
 use super::body::DownBody;
 use super::forward::{ForwardError, forward};
-use super::visitors::Leash;
+use super::leash::Leash;
 use super::worker::Worker;
 use crate::login::{HostRole, OwnRequest};
-use crate::policy::CanonicalPath;
-use crate::request::{Bearings, Route, UpstreamRequest};
+use crate::request::{Bearings, Limits, Route, UpstreamRequest};
 use bytes::Bytes;
 use http::header::{ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Response};
@@ -31,17 +30,18 @@ const ANSWER_MS: u64 = 10_000;
 /// not sent: the person is asked. An application that refuses, because its own check against forgeries failed, keeps the session alive, and its answer counts.
 pub(super) async fn through_the_app(
     worker: &Rc<Worker>,
+    limits: &Limits,
     upstream: UpstreamRequest<Incoming>,
     asked_for: bool,
-    stalled: &Rc<Leash>,
+    leash: &Rc<Leash>,
 ) -> Result<Response<DownBody>, ForwardError> {
     let incident = upstream.incident();
-    let Some(session) = upstream.session().cloned() else { return forward(worker, upstream, stalled).await };
+    let Some(session) = upstream.session().cloned() else { return forward(worker, limits, upstream, leash).await };
     if !asked_for {
         return Ok(worker.shared.pages.see_other(ASK, incident).map(DownBody::ours));
     }
     let (kind, request) = (upstream.kind(), own_request(&upstream));
-    let answered = forward(worker, upstream, stalled).await;
+    let answered = forward(worker, limits, upstream, leash).await;
     if let Ok(refused) = &answered
         && refused.status().is_client_error()
     {
@@ -108,6 +108,5 @@ fn own_request(upstream: &UpstreamRequest<Incoming>) -> OwnRequest {
 
 /// The app's front page instead of one that signs out: whoever has to sign in first does not want to be signed out by that.
 pub(super) fn never_back_to(route: &Route, bearings: &Bearings) -> Option<String> {
-    let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
-    route.policy.sign_in.signs_out_at(&path).then(|| "/".to_owned())
+    route.policy.sign_in.signs_out_at(&bearings.path).then(|| "/".to_owned())
 }

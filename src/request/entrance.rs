@@ -4,8 +4,8 @@
 //! to the login address travels in the address, in [`BACK`], and not in the session: two tabs have two. It is taken out before the app sees it.
 
 use super::{Bearings, Route};
+use crate::policy::SignIn;
 use crate::policy::landing::is_local;
-use crate::policy::{CanonicalPath, SignIn};
 use crate::session::{AppSession, Pass};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,14 +21,13 @@ const BACK_BYTES_MAX: usize = 4096;
 /// Where a page leads first: to the login address, once, when the app has not signed this session in yet.
 pub(super) fn way_in(bearings: &Bearings, route: &Route, session: &AppSession, pass: &Pass) -> Option<String> {
     let sign_in = &route.policy.sign_in;
-    let login = sign_in.login_url.as_deref().filter(|login| *login != bearings.path && !sign_in.mode.enters())?;
+    let login = sign_in.login_url.as_deref().filter(|login| *login != bearings.path.as_str() && !sign_in.mode.enters())?;
     let keys = route.shared.cookies.as_ref()?;
     if bearings.method != Method::GET || session.binding(&keys.key, &pass.told).has_entered() {
         return None;
     }
     // A page that signs out must not sign in first.
-    let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
-    (!sign_in.signs_out_at(&path)).then(|| address(login, bearings.target.as_str()))
+    (!sign_in.signs_out_at(&bearings.path)).then(|| address(login, bearings.target.as_str()))
 }
 
 /// Whether the gateway has to sign this session in at the app.
@@ -73,11 +72,7 @@ pub(super) fn basic(login: &str, password: &SecretString) -> Option<HeaderValue>
 /// Whether the app signs people out at this request; `Some(false)`: a page of another site may have sent the browser there, so that they are to be asked.
 pub(super) fn signs_out(bearings: &Bearings, route: &Route) -> Option<bool> {
     let sign_in = &route.policy.sign_in;
-    if sign_in.logout_paths.is_empty() {
-        return None;
-    }
-    let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
-    sign_in.signs_out_at(&path).then(|| is_asked_for(bearings))
+    sign_in.signs_out_at(&bearings.path).then(|| is_asked_for(bearings))
 }
 
 /// Whether the person asked for it: a page of this app, or what they typed. Browsers say so in `Sec-Fetch-Site`, which no page can forge; older ones show where the

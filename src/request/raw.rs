@@ -64,10 +64,8 @@ pub struct Bearings {
     pub host: String,
     /// Host with port as the client wrote it, for `Host` and `X-Forwarded-Host`.
     pub authority: HeaderValue,
-    /// Canonical path: these bytes are matched, and these bytes go upstream.
-    pub path: String,
-    /// Whether it holds `%2F`: routed only where the policy keeps that.
-    pub encoded_slash: bool,
+    /// Canonical path: these bytes are matched, and these bytes go upstream. It may hold `%2F`: routed only where the policy keeps that.
+    pub path: CanonicalPath<'static>,
     /// Canonical path and query as a request target in origin form: what goes upstream.
     pub target: PathAndQuery,
     /// Headers as they came.
@@ -123,7 +121,6 @@ impl<B> RawRequest<B> {
         // Whose policy it is, and what that says of `%2F`, is the next stage's affair.
         let Ok(path) = CanonicalPath::parse_as(raw_path, EncodedSlashes::Keep) else { return stop(PublicMessage::BadRequest) };
         let Some(target) = target(&head.uri, &path) else { return stop(PublicMessage::BadRequest) };
-        let (encoded_slash, path) = (path.has_encoded_slash(), path.as_str().to_owned());
         if body_bytes.is_some_and(|bytes| bytes > limits.body_bytes_max) {
             return stop(PublicMessage::BodyTooLarge);
         }
@@ -135,8 +132,7 @@ impl<B> RawRequest<B> {
             method: head.method,
             host,
             authority,
-            path,
-            encoded_slash,
+            path: path.into_owned(),
             target,
             headers: head.headers,
             client,

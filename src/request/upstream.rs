@@ -29,8 +29,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug)]
 pub struct Asked {
     method: Method,
-    /// Canonical, without query.
-    path: String,
+    path: CanonicalPath<'static>,
     client: IpAddr,
 }
 
@@ -39,8 +38,10 @@ impl Asked {
     /// stays: it was not when the answer began, and pages ask for a new one.
     pub fn may_stay(&self, route: &Route, session: Option<&AppSession>, now: Timestamp) -> bool {
         let policy = &route.policy;
-        let Ok(path) = CanonicalPath::parse_as(&self.path, policy.encoded_slashes) else { return false };
-        let facts = Facts { method: self.method.as_str(), path: &path, peer: self.client, host: &policy.host };
+        if !self.path.suits(policy.encoded_slashes) {
+            return false;
+        }
+        let facts = Facts { method: self.method.as_str(), path: &self.path, peer: self.client, host: &policy.host };
         let signed_in = session.map(|session| SignedIn { identity: &session.sign_on.identity, auth_time: now });
         let way = session.map_or(Way::Session, |session| session.way);
         // An app that is closed to everybody is closed to whoever is in it.
@@ -68,17 +69,7 @@ pub(super) enum Whose {
 pub struct UpstreamRequest<B> {
     head: http::request::Parts,
     body: B,
-    route: Arc<Route>,
-    session: Option<Arc<AppSession>>,
-    incident: Incident,
-    kind: RequestKind,
-    downstream: Version,
-    upgrade: Option<Extensions>,
-    asked: Asked,
-    owner: CookieOwner,
-    binding: Option<Arc<Binding>>,
-    back: Option<String>,
-    signs_out: Option<bool>,
+    errand: Errand,
 }
 
 /// An [`UpstreamRequest`] taken apart by the one that sends it.
@@ -88,6 +79,13 @@ pub struct Wire<B> {
     pub head: http::request::Parts,
     /// Body, as the client sends it.
     pub body: B,
+    /// What stays here.
+    pub errand: Errand,
+}
+
+/// What is kept of a request while it is with its application.
+#[derive(Debug)]
+pub struct Errand {
     /// Where to.
     pub route: Arc<Route>,
     /// On whose session; `None` on public paths.
@@ -108,8 +106,8 @@ pub struct Wire<B> {
     pub binding: Option<Arc<Binding>>,
     /// This is where the app learns who it is; the page that led here.
     pub back: Option<String>,
-    /// Whether the app signs people out here.
-    pub signs_out: bool,
+    /// Whether the app signs the person out here; `Some(false)`: it would, but not because they asked for it.
+    pub signs_out: Option<bool>,
 }
 
 /// What it takes to send a request once more: everything but a body, which it must not have had.
@@ -163,7 +161,7 @@ impl<B> UpstreamRequest<B> {
             headers.insert(name.clone(), value.clone());
         }
         let pass = match &whose {
-            Whose::Person(_, pass) if sign_in.announces_at(&bearings.path) => Some(pass.as_ref()),
+            Whose::Person(_, pass) if sign_in.announces_at(bearings.path.as_str()) => Some(pass.as_ref()),
             Whose::Person(..) | Whose::Visitor(_) => None,
         };
         give(&mut headers, &bearings.path, &route, pass);
@@ -183,22 +181,23 @@ impl<B> UpstreamRequest<B> {
         let upgrade = socket.then_some(bearings.extensions);
         let asked = Asked { method: head.method.clone(), path: bearings.path, client: bearings.client };
         let (incident, kind, downstream) = (bearings.incident, bearings.kind, bearings.version);
-        Self { head, body, route, session, incident, kind, downstream, upgrade, asked, owner, binding, back, signs_out }
+        let errand = Errand { route, session, incident, asked, downstream, upgrade, kind, owner, binding, back, signs_out };
+        Self { head, body, errand }
     }
 
     /// Whether the app signs the person out here; `Some(false)`: it would, but not because they asked for it.
     pub const fn signs_out(&self) -> Option<bool> {
-        self.signs_out
+        self.errand.signs_out
     }
 
     /// Names the request.
     pub const fn incident(&self) -> Incident {
-        self.incident
+        self.errand.incident
     }
 
     /// What the requester can use, should the application not answer.
     pub const fn kind(&self) -> RequestKind {
-        self.kind
+        self.errand.kind
     }
 
     /// What languages the requester wants to read, as sent, should the application not answer.
@@ -208,17 +207,17 @@ impl<B> UpstreamRequest<B> {
 
     /// The app it goes to.
     pub fn route(&self) -> Arc<Route> {
-        Arc::clone(&self.route)
+        Arc::clone(&self.errand.route)
     }
 
     /// Whether it carries somebody's identity; otherwise its path is public.
     pub const fn is_announced(&self) -> bool {
-        self.session.is_some()
+        self.errand.session.is_some()
     }
 
     /// On whose session it is sent; `None` on public paths.
     pub const fn session(&self) -> Option<&Arc<AppSession>> {
-        self.session.as_ref()
+        self.errand.session.as_ref()
     }
 
     /// The headers that will be sent.
@@ -228,8 +227,8 @@ impl<B> UpstreamRequest<B> {
 
     /// Takes it apart, to send it. Only the forwarder has a client to send it with.
     pub(crate) fn into_wire(self) -> Wire<B> {
-        let Self { head, body, route, session, incident, downstream, upgrade, kind, owner, binding, back, signs_out, asked } = self;
-        Wire { head, body, route, session, incident, downstream, upgrade, kind, owner, binding, back, signs_out: signs_out.is_some(), asked }
+        let Self { head, body, errand } = self;
+        Wire { head, body, errand }
     }
 }
 
@@ -271,17 +270,16 @@ fn announce(headers: &mut HeaderMap, pass: &Pass, route: &Route, binding: Option
 
 /// Adds what the sections of `path` give: what they announce of the person, and their secrets. A secret goes along only with every other header of its section:
 /// an application that takes "this key, on behalf of that user" would take the key alone for its owner.
-fn give(headers: &mut HeaderMap, path: &str, route: &Route, pass: Option<&Pass>) {
+fn give(headers: &mut HeaderMap, path: &CanonicalPath<'_>, route: &Route, pass: Option<&Pass>) {
     let announced = pass.map_or(&[] as &[_], |pass| &pass.path_headers);
     if announced.is_empty() && route.shared.paths.is_empty() {
         return;
     }
-    let Ok(path) = CanonicalPath::parse_as(path, route.policy.encoded_slashes) else { return };
     for (index, section) in route.policy.paths.iter().enumerate() {
         let announced = announced.get(index).map_or(&[] as &[_], Vec::as_slice);
         let whole = announced.len() == section.headers.len();
         let secrets = route.shared.paths.get(index).filter(|_| whole).map_or(&[] as &[_], Vec::as_slice);
-        if !(announced.is_empty() && secrets.is_empty()) && section.gives(&path) {
+        if !(announced.is_empty() && secrets.is_empty()) && section.gives(path) {
             for (name, value) in announced.iter().chain(secrets) {
                 headers.insert(name.clone(), value.clone());
             }
