@@ -15,6 +15,7 @@ use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, addre
 use crate::state::AccountKey;
 use crate::trace::{self, Kind, Open, Parent, TRACESTATE};
 use bytes::Bytes;
+use http::header::ACCEPT_LANGUAGE;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -135,11 +136,12 @@ async fn answered(worker: &Rc<Worker>, connection: &Connection, request: Request
     let walked = walk(arrival, &worker.routes.get(), &limits, worker.as_ref(), worker.shared.clock.now()).await;
     let (mut response, ending, seen) = match walked {
         Walked::Forward(upstream) => {
-            let (app, kind) = (Some(upstream.route()), upstream.kind());
+            let errand = upstream.errand();
+            let (app, kind) = (Some(Arc::clone(&errand.route)), errand.bearings.kind);
             // Shared bytes: nothing is copied.
-            let language = upstream.accept_language().cloned();
-            let decision = if upstream.is_announced() { "allowed" } else { "public" };
-            let forwarded = match upstream.signs_out() {
+            let language = errand.bearings.headers.get(ACCEPT_LANGUAGE).cloned();
+            let decision = if errand.session().is_some() { "allowed" } else { "public" };
+            let forwarded = match errand.signs_out {
                 None => forward(worker, &limits, upstream, &connection.leash).await,
                 Some(asked_for) => Box::pin(sign_out::through_the_app(worker, &limits, upstream, asked_for, &connection.leash)).await,
             };
@@ -176,7 +178,7 @@ async fn answered(worker: &Rc<Worker>, connection: &Connection, request: Request
 fn too_many(worker: &Worker, incident: Incident, request: &Request<Incoming>) -> Response<DownBody> {
     let is_h1 = request.version() < http::Version::HTTP_2;
     let kind = kind_of(request.method(), request.headers());
-    let mut response = page(worker, PublicMessage::TooManyConnections, incident, kind, None, request.headers().get(http::header::ACCEPT_LANGUAGE));
+    let mut response = page(worker, PublicMessage::TooManyConnections, incident, kind, None, request.headers().get(ACCEPT_LANGUAGE));
     drop(response.extensions_mut().remove::<Told>());
     if is_h1 {
         response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
@@ -331,7 +333,7 @@ fn audit_denied(stopped: &Stopped, reason: &'static str) {
 async fn ours(worker: &Rc<Worker>, own: Own<Incoming>) -> Response<DownBody> {
     let Own { bearings, body, route } = own;
     let (incident, kind) = (bearings.incident, bearings.kind);
-    let language = bearings.headers.get(http::header::ACCEPT_LANGUAGE).cloned();
+    let language = bearings.headers.get(ACCEPT_LANGUAGE).cloned();
     let bytes_max = if route.is_none() && bearings.path.as_str() == SAML_ACS { SAML_BODY_BYTES_MAX } else { OWN_BODY_BYTES_MAX };
     let read = tokio::time::timeout(Duration::from_millis(OWN_BODY_MS), Limited::new(body, bytes_max).collect()).await;
     let body = match read {
@@ -359,8 +361,9 @@ fn page_name(path: &str) -> Option<&'static str> {
     })
 }
 
-fn own_request(bearings: Bearings, role: HostRole, body: Bytes) -> OwnRequest {
+fn own_request(bearings: Box<Bearings>, role: HostRole, body: Bytes) -> OwnRequest {
     let query = bearings.query().unwrap_or_default().to_owned();
+    let bearings = *bearings;
     OwnRequest {
         incident: bearings.incident,
         kind: bearings.kind,

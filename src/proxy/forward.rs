@@ -21,6 +21,7 @@ use heal::{Healed, Watched};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -104,11 +105,9 @@ pub(super) async fn forward(
         // Otherwise hyper takes a GET to have no body, and the application would answer another question.
         head.headers.insert(header::TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
     }
-    let leads_in = errand.binding.is_some() && errand.route.policy.sign_in.login_url.as_deref() == Some(head.uri.path());
-    let watched = Watched::of(&errand, &head, leads_in);
+    let watched = Watched::of(&errand, http_body::Body::is_end_stream(&body));
     let (body, fate) = UpBody::new(body, limits.body_bytes_max);
-    let keep = watched.is_some() && fate.finished() && matches!(head.method, Method::GET | Method::HEAD);
-    let mut reply = send(worker, &errand.route, head, body, fate.clone(), keep).await?;
+    let mut reply = send(worker, &errand.route, head, || errand.head(limits), body, fate.clone()).await?;
     if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
         return switch(worker, limits, errand, reply, leash);
     }
@@ -116,41 +115,42 @@ pub(super) async fn forward(
         && watched.may_be_rejection(&reply)
     {
         // Boxed, as all that is rare: it must not make every request's future as large as itself.
-        reply = match Box::pin(heal::heal(worker, watched, reply)).await? {
+        reply = match Box::pin(heal::heal(worker, limits, watched, reply)).await? {
             Healed::Answer(reply) => reply,
             Healed::Elsewhere(to) => return Ok(see_other(HeaderMap::new(), &to)),
         };
     }
-    let Errand { route, session, asked, downstream, owner, binding, back, .. } = errand;
     let Reply { mut head, body, ahead, lease, .. } = reply;
-    clean_response(&mut head.headers, &limits.cookie, &owner);
-    if leads_in && (head.status.is_success() || head.status.is_redirection()) {
-        if let Some(binding) = &binding {
+    clean_response(&mut head.headers, &limits.cookie, &errand.owner);
+    if errand.leads_in() && (head.status.is_success() || head.status.is_redirection()) {
+        if let Some(binding) = &errand.binding {
             binding.enter_by_login();
         }
-        if let Some(back) = back {
-            return Ok(see_other(head.headers, &back));
+        if let Some(back) = &errand.back {
+            return Ok(see_other(head.headers, back));
         }
-    } else if let Some(binding) = binding.filter(|_| head.status.is_success()) {
+    } else if let Some(binding) = errand.binding.as_ref().filter(|_| head.status.is_success()) {
         binding.prove();
     }
     let may_be_silent = head.headers.get(header::CONTENT_TYPE).is_some_and(is_event_stream);
     let up = (!fate.finished()).then_some(fate);
+    head.version = if errand.bearings.version == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
+    let (route, session, asked) = errand.into_asked();
     let stream = Stream { route, session, asked, up, may_be_silent, leash: Rc::clone(leash) };
-    head.version = if downstream == Version::HTTP_2 { Version::HTTP_2 } else { Version::HTTP_11 };
     Ok(Response::from_parts(head, DownBody::theirs(ahead, body, lease, Rc::clone(&worker.streams), stream)))
 }
 
 /// Joins the two sides of a `WebSocket`.
-fn switch(worker: &Rc<Worker>, limits: &Limits, errand: Errand, mut reply: Reply, leash: &Rc<Leash>) -> Result<Response<DownBody>, ForwardError> {
-    let Errand { route, session, asked, upgrade, owner, .. } = errand;
-    let client_side = upgrade.and_then(|mut extensions| extensions.remove::<hyper::upgrade::OnUpgrade>());
-    let (Some(client_side), Some(upstream_side)) = (client_side, reply.upgraded.take()) else {
-        return Err(ForwardError::UnaskedUpgrade { address: address(&route) });
+fn switch(worker: &Rc<Worker>, limits: &Limits, mut errand: Errand, reply: Reply, leash: &Rc<Leash>) -> Result<Response<DownBody>, ForwardError> {
+    let client_side = errand.bearings.extensions.remove::<OnUpgrade>().filter(|_| errand.socket);
+    let (Some(client_side), Some(upstream_side)) = (client_side, reply.upgraded) else {
+        return Err(ForwardError::UnaskedUpgrade { address: address(&errand.route) });
     };
+    let response = switching(reply.head.headers, &limits.cookie, &errand.owner);
+    let (route, session, asked) = errand.into_asked();
     let stream = Stream { route, session, asked, up: None, may_be_silent: true, leash: Rc::clone(leash) };
     tunnel::open(worker, client_side, upstream_side, stream);
-    Ok(switching(&reply.head.headers, &limits.cookie, &owner))
+    Ok(response)
 }
 
 /// Server-sent events (HTML 9.2.5): silence is part of it.
@@ -170,25 +170,37 @@ struct Reply {
     /// What was read of the body already.
     ahead: VecDeque<Bytes>,
     lease: Lease,
-    /// The request, to be sent again.
-    spare: Option<Parts>,
     /// The application's side of an upgrade.
-    upgraded: Option<hyper::upgrade::OnUpgrade>,
+    upgraded: Option<OnUpgrade>,
 }
 
-/// Sends a request and waits for the head of the answer; keeps the request if it is to be kept.
-async fn send(worker: &Worker, route: &Arc<Route>, mut head: Parts, body: UpBody, fate: UpBodyFate, keep: bool) -> Result<Reply, ForwardError> {
+/// Sends a request and waits for the head of the answer; `again` builds the head once more, should it have to be sent twice.
+async fn send(
+    worker: &Worker,
+    route: &Arc<Route>,
+    mut head: Parts,
+    again: impl Fn() -> Parts,
+    body: UpBody,
+    fate: UpBodyFate,
+) -> Result<Reply, ForwardError> {
     let mut span = worker.span("", Kind::Client);
     if let Some(span) = &mut span {
         announce(span, &mut head, route);
     }
     let timeout_ms = route.policy.upstream.response_timeout_ms;
-    let exchange = pin!(exchange(&worker.pool, route, head, body, fate.clone(), keep));
-    let answered = in_time(exchange, &fate, Duration::from_millis(timeout_ms)).await;
+    let answered = {
+        let again = || {
+            let mut head = again();
+            head.headers.extend(span.as_ref().map(|span| (TRACEPARENT, span.context().header())));
+            head
+        };
+        let exchange = pin!(exchange(&worker.pool, route, head, again, body, fate.clone()));
+        in_time(exchange, &fate, Duration::from_millis(timeout_ms)).await
+    };
     if let Some(span) = span {
         tell(span, answered.as_ref());
     }
-    let (mut response, lease, spare) = match answered {
+    let (mut response, lease) = match answered {
         Some(Ok(answer)) => answer,
         Some(Err(_)) if fate.too_large() => return Err(ForwardError::BodyTooLarge),
         Some(Err(Broken::Connect(cause))) => return Err(ForwardError::Connect { address: address(route), cause }),
@@ -197,7 +209,7 @@ async fn send(worker: &Worker, route: &Arc<Route>, mut head: Parts, body: UpBody
     };
     let upgraded = (response.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut response));
     let (head, body) = response.into_parts();
-    Ok(Reply { head, body, ahead: VecDeque::new(), lease, spare, upgraded })
+    Ok(Reply { head, body, ahead: VecDeque::new(), lease, upgraded })
 }
 
 /// On to another page of the app, with the cookies that it has set.
@@ -260,29 +272,32 @@ enum Broken {
     Exchange(hyper::Error),
 }
 
-type Exchanged = (Response<Incoming>, Lease, Option<Parts>);
+type Exchanged = (Response<Incoming>, Lease);
 
-async fn exchange(pool: &Pool, route: &Arc<Route>, head: Parts, body: UpBody, fate: UpBodyFate, keep: bool) -> Result<Exchanged, Broken> {
+async fn exchange(
+    pool: &Pool,
+    route: &Arc<Route>,
+    head: Parts,
+    again: impl Fn() -> Parts,
+    body: UpBody,
+    fate: UpBodyFate,
+) -> Result<Exchanged, Broken> {
     let mut lease = pool.lease(route).await.map_err(Broken::Connect)?;
     lease.watch(fate.clone());
-    let bodiless = fate.finished();
-    // Copied only where it may be needed: a used connection, an idempotent method, no body; or an application that may not know the person.
-    let used = lease.used && bodiless && is_idempotent(&head.method);
-    let spare = (used || keep).then(|| head.clone());
-    let failed = match lease.sender().try_send_request(Request::from_parts(head, body)).await {
-        Ok(response) => return Ok((response, lease, spare)),
+    let may_repeat = lease.used && fate.finished() && is_idempotent(&head.method);
+    let mut failed = match lease.sender().try_send_request(Request::from_parts(head, body)).await {
+        Ok(response) => return Ok((response, lease)),
         Err(failed) => failed,
     };
-    let mut failed = failed;
-    let again = match failed.take_message() {
-        Some(unsent) => Some(unsent),
-        None => spare.clone().filter(|_| used && before_any_answer(failed.error())).map(|head| Request::from_parts(head, UpBody::empty())),
+    let repeated = match failed.take_message() {
+        Some(unsent) => unsent,
+        None if may_repeat && before_any_answer(failed.error()) => Request::from_parts(again(), UpBody::empty()),
+        None => return Err(Broken::Exchange(failed.into_error())),
     };
-    let Some(again) = again else { return Err(Broken::Exchange(failed.into_error())) };
     let mut fresh = Box::pin(pool.connect(route)).await.map_err(Broken::Connect)?;
     fresh.watch(fate);
-    let response = fresh.sender().send_request(again).await.map_err(Broken::Exchange)?;
-    Ok((response, fresh, spare))
+    let response = fresh.sender().send_request(repeated).await.map_err(Broken::Exchange)?;
+    Ok((response, fresh))
 }
 
 fn is_idempotent(method: &Method) -> bool {
@@ -295,8 +310,7 @@ fn before_any_answer(error: &hyper::Error) -> bool {
 }
 
 /// The 101 for the client: the handshake's own headers, hop-by-hop ones included, for this hop is the one that upgrades.
-fn switching(from: &HeaderMap, our_cookies: &str, owner: &CookieOwner) -> Response<DownBody> {
-    let mut headers = from.clone();
+fn switching(mut headers: HeaderMap, our_cookies: &str, owner: &CookieOwner) -> Response<DownBody> {
     clean_response(&mut headers, our_cookies, owner);
     let mut response = Response::new(DownBody::ours(Bytes::new()));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

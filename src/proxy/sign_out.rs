@@ -8,13 +8,12 @@ use super::forward::{ForwardError, forward};
 use super::leash::Leash;
 use super::worker::Worker;
 use crate::login::{HostRole, OwnRequest};
-use crate::request::{Bearings, Limits, Route, UpstreamRequest};
+use crate::request::{Bearings, Errand, Limits, Route, UpstreamRequest};
 use bytes::Bytes;
 use http::header::{ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, Method, Response};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +34,12 @@ pub(super) async fn through_the_app(
     asked_for: bool,
     leash: &Rc<Leash>,
 ) -> Result<Response<DownBody>, ForwardError> {
-    let incident = upstream.incident();
-    let Some(session) = upstream.session().cloned() else { return forward(worker, limits, upstream, leash).await };
+    let incident = upstream.errand().bearings.incident;
+    let Some(session) = upstream.errand().session().cloned() else { return forward(worker, limits, upstream, leash).await };
     if !asked_for {
         return Ok(worker.shared.pages.see_other(ASK, incident).map(DownBody::ours));
     }
-    let (kind, request) = (upstream.kind(), own_request(&upstream));
+    let (kind, request) = (upstream.errand().bearings.kind, own_request(upstream.errand()));
     let answered = forward(worker, limits, upstream, leash).await;
     if let Ok(refused) = &answered
         && refused.status().is_client_error()
@@ -89,20 +88,19 @@ async fn read_whole(response: Response<DownBody>) -> Response<DownBody> {
 }
 
 /// As one of our own pages would be asked for.
-fn own_request(upstream: &UpstreamRequest<Incoming>) -> OwnRequest {
-    let language = upstream.accept_language().map(|value| (ACCEPT_LANGUAGE, value.clone()));
-    let client = upstream.headers().get("x-forwarded-for").and_then(|value: &HeaderValue| value.to_str().ok()?.parse().ok());
+fn own_request(errand: &Errand) -> OwnRequest {
+    let bearings = &errand.bearings;
+    let language = bearings.headers.get(ACCEPT_LANGUAGE).map(|value| (ACCEPT_LANGUAGE, value.clone()));
     OwnRequest {
-        incident: upstream.incident(),
-        kind: upstream.kind(),
-        role: HostRole::App(Arc::clone(&upstream.route().policy)),
+        incident: bearings.incident,
+        kind: bearings.kind,
+        role: HostRole::App(Arc::clone(&errand.route.policy)),
         method: Method::POST,
         path: ASK.to_owned(),
         query: String::new(),
         headers: language.into_iter().collect::<HeaderMap>(),
         body: Bytes::new(),
-        // Set by us, from an address.
-        peer: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        peer: bearings.client,
     }
 }
 

@@ -12,14 +12,14 @@ use std::sync::Arc;
 /// A request with its principal.
 #[derive(Debug)]
 pub struct Authenticated<B> {
-    bearings: Bearings,
+    bearings: Box<Bearings>,
     body: B,
     route: Arc<Route>,
     session: Option<Arc<AppSession>>,
 }
 
 impl<B> Authenticated<B> {
-    pub(super) const fn new(bearings: Bearings, body: B, route: Arc<Route>, session: Option<Arc<AppSession>>) -> Self {
+    pub(super) const fn new(bearings: Box<Bearings>, body: B, route: Arc<Route>, session: Option<Arc<AppSession>>) -> Self {
         Self { bearings, body, route, session }
     }
 

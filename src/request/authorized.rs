@@ -18,7 +18,7 @@ const HOLD_API_MS: u64 = 10_000;
 /// A request that the policy admits.
 #[derive(Debug)]
 pub struct Authorized<B> {
-    bearings: Bearings,
+    bearings: Box<Bearings>,
     body: B,
     route: Arc<Route>,
     session: Option<Arc<AppSession>>,
@@ -26,7 +26,7 @@ pub struct Authorized<B> {
 }
 
 impl<B> Authorized<B> {
-    pub(super) const fn new(bearings: Bearings, body: B, route: Arc<Route>, session: Option<Arc<AppSession>>, admitted: Admitted) -> Self {
+    pub(super) const fn new(bearings: Box<Bearings>, body: B, route: Arc<Route>, session: Option<Arc<AppSession>>, admitted: Admitted) -> Self {
         Self { bearings, body, route, session, admitted }
     }
 
@@ -87,7 +87,7 @@ fn landing(bearings: &Bearings, route: &Route, session: &AppSession, pass: &Pass
     (path != bearings.path.as_str() && route.policy.login.portal.as_deref() != Some(path)).then(|| landing.to_owned())
 }
 
-fn off_to(bearings: Bearings, route: Arc<Route>, session: &AppSession, stop: Stop) -> Box<Stopped> {
+fn off_to(bearings: Box<Bearings>, route: Arc<Route>, session: &AppSession, stop: Stop) -> Box<Stopped> {
     let person = Arc::clone(&session.sign_on.identity);
     Box::new(Stopped::new(bearings, Some(route), Some(person), stop))
 }

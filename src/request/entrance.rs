@@ -42,10 +42,10 @@ pub(crate) fn address(login: &str, page: &str) -> String {
     format!("{login}?{query}")
 }
 
-/// At the login address: the target without our parameter, and the page that it names.
-pub(super) fn way_back(target: PathAndQuery, sign_in: &SignIn) -> (PathAndQuery, Option<String>) {
+/// At the login address: takes our parameter out of the target, and says what page it names.
+pub(super) fn way_back(target: &mut PathAndQuery, sign_in: &SignIn) -> Option<String> {
     let here = sign_in.login_url.as_deref().is_some_and(|login| login == target.path());
-    let Some(query) = target.query().filter(|query| here && query.contains(BACK)) else { return (target, None) };
+    let query = target.query().filter(|query| here && query.contains(BACK))?;
     let named = |pair: &&str| pair.split('=').next() == Some(BACK);
     let back = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == BACK).map(|(_, value)| value.into_owned());
     let rest: Vec<&str> = query.split('&').filter(|pair| !named(pair)).collect();
@@ -53,10 +53,8 @@ pub(super) fn way_back(target: PathAndQuery, sign_in: &SignIn) -> (PathAndQuery,
     // Somebody else may have written the link: it leads to a page of this app or nowhere, and not in a circle.
     let back = back
         .filter(|back| back.len() <= BACK_BYTES_MAX && is_local(back) && !sign_in.announces_at(back.split(['?', '#']).next().unwrap_or_default()));
-    match without.parse() {
-        Ok(without) => (without, back),
-        Err(_) => (target, None),
-    }
+    *target = without.parse().ok()?;
+    back
 }
 
 /// `Authorization: Basic` (RFC 7617 2); `None` for a login that cannot be told from what follows it.
@@ -95,8 +93,9 @@ mod tests {
     fn the_way_back_leads_to_a_page_of_the_app_or_nowhere() {
         let sign_in = SignIn { login_url: Some("/hub/login".to_owned()), ..SignIn::default() };
         let check = |target: &str, expected: &str, back: Option<&str>| {
-            let (target, found) = way_back(target.parse().unwrap(), &sign_in);
-            assert_eq!((target.as_str(), found.as_deref()), (expected, back), "{target}");
+            let mut left = target.parse().unwrap();
+            let found = way_back(&mut left, &sign_in);
+            assert_eq!((left.as_str(), found.as_deref()), (expected, back), "{target}");
         };
         check(&address("/hub/login", "/a?b=c&d=%2F#"), "/hub/login", Some("/a?b=c&d=%2F#"));
         check(&format!("/hub/login?next=x&{BACK}=%2Fa&y"), "/hub/login?next=x&y", Some("/a"));

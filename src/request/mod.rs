@@ -40,7 +40,7 @@ pub use response::clean_response;
 pub use routed::{ForApp, Own, Routed};
 pub use routes::{AppCookies, Route, Routes, SharedSecrets};
 pub use stopped::{Stop, Stopped};
-pub use upstream::{Asked, Errand, Spare, UpstreamRequest, Wire};
+pub use upstream::{Asked, Errand, UpstreamRequest, Wire};
 
 use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};

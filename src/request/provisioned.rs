@@ -7,14 +7,14 @@ use std::sync::Arc;
 /// A request whose person has an account, or that needs none because its path is public.
 #[derive(Debug)]
 pub struct Provisioned<B> {
-    bearings: Bearings,
+    bearings: Box<Bearings>,
     body: B,
     route: Arc<Route>,
     whose: Whose,
 }
 
 impl<B> Provisioned<B> {
-    pub(super) const fn new(bearings: Bearings, body: B, route: Arc<Route>, whose: Whose) -> Self {
+    pub(super) const fn new(bearings: Box<Bearings>, body: B, route: Arc<Route>, whose: Whose) -> Self {
         Self { bearings, body, route, whose }
     }
 

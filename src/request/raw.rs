@@ -49,7 +49,7 @@ pub struct Arrival<B> {
     pub incident: Incident,
 }
 
-/// What later stages and pages need to know of a request; everything but its body.
+/// What later stages and pages need to know of a request; everything but its body. It goes from stage to stage in a box.
 #[derive(Debug)]
 pub struct Bearings {
     /// Names the request in page, log and audit.
@@ -95,7 +95,7 @@ impl Bearings {
 /// A request that is one request, for one host, at one path.
 #[derive(Debug)]
 pub struct RawRequest<B> {
-    bearings: Bearings,
+    bearings: Box<Bearings>,
     body: B,
     sni: Option<Arc<str>>,
 }
@@ -125,7 +125,7 @@ impl<B> RawRequest<B> {
             return stop(PublicMessage::BodyTooLarge);
         }
         let client = client_address(peer, &head.headers, &limits.trusted_proxies);
-        let bearings = Bearings {
+        let bearings = Box::new(Bearings {
             incident,
             kind,
             foreign_socket: kind == RequestKind::Socket && is_foreign(&head.headers, limits.scheme, &authority),
@@ -139,7 +139,7 @@ impl<B> RawRequest<B> {
             client_text: if client == peer { peer_text } else { address_text(client) },
             version: head.version,
             extensions: head.extensions,
-        };
+        });
         Ok(Self { bearings, body, sni })
     }
 

@@ -16,7 +16,7 @@ const OURS: &str = "/.vestibule";
 #[derive(Debug)]
 pub struct Own<B> {
     /// What is known of it.
-    pub bearings: Bearings,
+    pub bearings: Box<Bearings>,
     /// Its body.
     pub body: B,
     /// The app on whose host it arrived; `None` on the auth host.
@@ -26,7 +26,7 @@ pub struct Own<B> {
 /// A request for an app.
 #[derive(Debug)]
 pub struct ForApp<B> {
-    bearings: Bearings,
+    bearings: Box<Bearings>,
     body: B,
     route: Arc<Route>,
 }
@@ -42,7 +42,7 @@ pub enum Routed<B> {
 
 impl<B> Routed<B> {
     /// Looks the host up.
-    pub(super) fn find(bearings: Bearings, body: B, routes: &Routes) -> Result<Self, Box<Stopped>> {
+    pub(super) fn find(bearings: Box<Bearings>, body: B, routes: &Routes) -> Result<Self, Box<Stopped>> {
         let stop = |bearings, message| Err(Box::new(Stopped::new(bearings, None, None, Stop::Say(message))));
         // Only a policy can say that `%2F` is part of a name; none does for our own pages.
         let path = bearings.path.as_str();

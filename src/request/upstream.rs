@@ -9,14 +9,12 @@ use super::kind::is_websocket;
 use super::reserved::Reserved;
 use super::{Bearings, Limits, Route, entrance};
 use crate::clock::Timestamp;
-use crate::fault::Incident;
 use crate::identity::Way;
-use crate::pages::RequestKind;
 use crate::policy::CanonicalPath;
 use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate_by};
 use crate::policy::switches::WhenDisabled;
 use crate::session::{AppSession, Binding, Pass};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -83,23 +81,16 @@ pub struct Wire<B> {
     pub errand: Errand,
 }
 
-/// What is kept of a request while it is with its application.
+/// What stays here of a request while it is with its application. Should it have to be sent once more, its head is built once more.
 #[derive(Debug)]
 pub struct Errand {
+    /// As it came.
+    pub bearings: Box<Bearings>,
     /// Where to.
     pub route: Arc<Route>,
-    /// On whose session; `None` on public paths.
-    pub session: Option<Arc<AppSession>>,
-    /// Names the request.
-    pub incident: Incident,
-    /// What it was decided on.
-    pub asked: Asked,
-    /// Version the client spoke.
-    pub downstream: Version,
-    /// The client's side of an upgrade, where it asked for a WebSocket.
-    pub upgrade: Option<Extensions>,
-    /// What the requester can use, should the application not know the person.
-    pub kind: RequestKind,
+    whose: Whose,
+    /// Whether it asks for a WebSocket.
+    pub socket: bool,
     /// Whose the app's cookies are.
     pub owner: CookieOwner,
     /// What is known of the session's way into the app, where that matters.
@@ -110,46 +101,60 @@ pub struct Errand {
     pub signs_out: Option<bool>,
 }
 
-/// What it takes to send a request once more: everything but a body, which it must not have had.
-#[derive(Debug)]
-pub struct Spare(pub(crate) http::request::Parts);
-
-impl Spare {
-    /// As for the first time, but told by `pass`, and without the app's cookies: what they stood for is not known there any more.
-    pub fn anew(mut self, pass: &Pass, route: &Route, binding: Option<&Binding>) -> http::request::Parts {
-        self.0.headers.remove(header::COOKIE);
-        if let Some(got) = binding.and_then(app_cookies::got_alone) {
-            self.0.headers.insert(header::COOKIE, got);
-        }
-        if route.policy.sign_in.announces_at(self.0.uri.path()) {
-            announce(&mut self.0.headers, pass, route, binding);
-        }
-        self.0
-    }
-}
-
-impl<B> UpstreamRequest<B> {
-    pub(super) fn build(bearings: Bearings, body: B, route: Arc<Route>, whose: Whose, limits: &Limits) -> Self {
+impl Errand {
+    fn new(mut bearings: Box<Bearings>, route: Arc<Route>, whose: Whose) -> Self {
         // RFC 9113 8.6: a WebSocket over HTTP/1.1 only; h2c and every other upgrade is left behind with the `Upgrade` header (H9).
         let socket = bearings.version == Version::HTTP_11 && bearings.method == Method::GET && is_websocket(&bearings.headers);
-        let sign_in = &route.policy.sign_in;
         let (owner, binding) = owner(&whose, &route);
-        let cookie = app_cookies::to_app(&bearings.headers, &limits.cookie, &owner, &sign_in.script_cookies);
-        let identified = matches!(whose, Whose::Person(..));
-        let signs_out = identified.then(|| entrance::signs_out(&bearings, &route)).flatten();
+        let signs_out = matches!(whose, Whose::Person(..)).then(|| entrance::signs_out(&bearings, &route)).flatten();
+        let back = entrance::way_back(&mut bearings.target, &route.policy.sign_in);
+        Self { bearings, route, whose, socket, owner, binding, back, signs_out }
+    }
+
+    /// On whose session it is sent; `None` on public paths.
+    pub const fn session(&self) -> Option<&Arc<AppSession>> {
+        match &self.whose {
+            Whose::Person(session, _) => Some(session),
+            Whose::Visitor(_) => None,
+        }
+    }
+
+    /// Whether this is where the app learns who it is.
+    pub fn leads_in(&self) -> bool {
+        self.binding.is_some() && self.route.policy.sign_in.login_url.as_deref() == Some(self.bearings.path.as_str())
+    }
+
+    /// The head for the application.
+    pub(crate) fn head(&self, limits: &Limits) -> http::request::Parts {
+        let pass = match &self.whose {
+            Whose::Person(_, pass) => Some(pass.as_ref()),
+            Whose::Visitor(_) => None,
+        };
+        let cookie = app_cookies::to_app(&self.bearings.headers, &limits.cookie, &self.owner, &self.route.policy.sign_in.script_cookies);
+        self.build(limits, pass, cookie, self.binding.as_deref())
+    }
+
+    /// The same, but told by `pass`, and without the app's cookies: what they stood for is not known there any more.
+    pub(crate) fn head_anew(&self, limits: &Limits, pass: &Pass, binding: Option<&Binding>) -> http::request::Parts {
+        self.build(limits, Some(pass), binding.and_then(app_cookies::got_alone), binding)
+    }
+
+    fn build(&self, limits: &Limits, pass: Option<&Pass>, cookie: Option<HeaderValue>, binding: Option<&Binding>) -> http::request::Parts {
+        let Self { bearings, route, .. } = self;
+        let sign_in = &route.policy.sign_in;
         let mut headers = HeaderMap::with_capacity(bearings.headers.len() + 12);
         headers.insert(header::HOST, bearings.authority.clone());
-        headers.insert(FORWARDED_HOST, bearings.authority);
-        copy(&mut headers, &bearings.headers, &route.reserved, identified);
+        headers.insert(FORWARDED_HOST, bearings.authority.clone());
+        copy(&mut headers, &bearings.headers, &route.reserved, pass.is_some());
         if let Some(cookie) = cookie {
             headers.insert(header::COOKIE, cookie);
         }
-        headers.insert(FORWARDED_FOR, bearings.client_text);
+        headers.insert(FORWARDED_FOR, bearings.client_text.clone());
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(limits.scheme));
         if let Ok(id) = HeaderValue::from_bytes(&bearings.incident.ascii()) {
             headers.insert(REQUEST_ID, id);
         }
-        if socket {
+        if self.socket {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
@@ -160,69 +165,39 @@ impl<B> UpstreamRequest<B> {
         for (name, value) in &route.shared.everywhere {
             headers.insert(name.clone(), value.clone());
         }
-        let pass = match &whose {
-            Whose::Person(_, pass) if sign_in.announces_at(bearings.path.as_str()) => Some(pass.as_ref()),
-            Whose::Person(..) | Whose::Visitor(_) => None,
-        };
-        give(&mut headers, &bearings.path, &route, pass);
+        let pass = pass.filter(|_| sign_in.announces_at(bearings.path.as_str()));
+        give(&mut headers, &bearings.path, route, pass);
         if let Some(pass) = pass {
-            announce(&mut headers, pass, &route, binding.as_deref());
+            announce(&mut headers, pass, route, binding);
         }
-        let session = match whose {
+        let mut head = http::Request::new(()).into_parts().0;
+        head.method = bearings.method.clone();
+        head.version = Version::HTTP_11;
+        head.uri = Uri::from(bearings.target.clone());
+        head.headers = headers;
+        head
+    }
+
+    /// What remains to be known once the answer is on its way: where it came from, on whose session, and on what it was let through.
+    pub fn into_asked(self) -> (Arc<Route>, Option<Arc<AppSession>>, Asked) {
+        let session = match self.whose {
             Whose::Person(session, _) => Some(session),
             Whose::Visitor(_) => None,
         };
-        let (target, back) = entrance::way_back(bearings.target, sign_in);
-        let mut head = http::Request::new(()).into_parts().0;
-        head.method = bearings.method;
-        head.version = Version::HTTP_11;
-        head.uri = Uri::from(target);
-        head.headers = headers;
-        let upgrade = socket.then_some(bearings.extensions);
-        let asked = Asked { method: head.method.clone(), path: bearings.path, client: bearings.client };
-        let (incident, kind, downstream) = (bearings.incident, bearings.kind, bearings.version);
-        let errand = Errand { route, session, incident, asked, downstream, upgrade, kind, owner, binding, back, signs_out };
-        Self { head, body, errand }
+        let Bearings { method, path, client, .. } = *self.bearings;
+        (self.route, session, Asked { method, path, client })
+    }
+}
+
+impl<B> UpstreamRequest<B> {
+    pub(super) fn build(bearings: Box<Bearings>, body: B, route: Arc<Route>, whose: Whose, limits: &Limits) -> Self {
+        let errand = Errand::new(bearings, route, whose);
+        Self { head: errand.head(limits), body, errand }
     }
 
-    /// Whether the app signs the person out here; `Some(false)`: it would, but not because they asked for it.
-    pub const fn signs_out(&self) -> Option<bool> {
-        self.errand.signs_out
-    }
-
-    /// Names the request.
-    pub const fn incident(&self) -> Incident {
-        self.errand.incident
-    }
-
-    /// What the requester can use, should the application not answer.
-    pub const fn kind(&self) -> RequestKind {
-        self.errand.kind
-    }
-
-    /// What languages the requester wants to read, as sent, should the application not answer.
-    pub fn accept_language(&self) -> Option<&HeaderValue> {
-        self.head.headers.get(header::ACCEPT_LANGUAGE)
-    }
-
-    /// The app it goes to.
-    pub fn route(&self) -> Arc<Route> {
-        Arc::clone(&self.errand.route)
-    }
-
-    /// Whether it carries somebody's identity; otherwise its path is public.
-    pub const fn is_announced(&self) -> bool {
-        self.errand.session.is_some()
-    }
-
-    /// On whose session it is sent; `None` on public paths.
-    pub const fn session(&self) -> Option<&Arc<AppSession>> {
-        self.errand.session.as_ref()
-    }
-
-    /// The headers that will be sent.
-    pub const fn headers(&self) -> &HeaderMap {
-        &self.head.headers
+    /// What stays here of it.
+    pub const fn errand(&self) -> &Errand {
+        &self.errand
     }
 
     /// Takes it apart, to send it. Only the forwarder has a client to send it with.

@@ -11,11 +11,9 @@ use crate::policy::SignIn;
 use crate::provision::Looked;
 use crate::proxy::body::{UpBody, UpBodyFate};
 use crate::proxy::worker::Worker;
-use crate::request::{Doors as _, Errand, Route, Spare, entrance};
+use crate::request::{Bearings, Doors as _, Errand, Limits, Route, entrance};
 use crate::session::{AppSession, Pass};
 use bytes::Bytes;
-use http::request::Parts;
-use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -32,10 +30,8 @@ const BEGINNING_MS: u64 = 2_000;
 pub(super) struct Watched<'e> {
     errand: &'e Errand,
     person: &'e Arc<AppSession>,
-    /// The page that it is for, where it is for one.
-    page: Option<PathAndQuery>,
-    /// Whether it is for the address at which the application learns who it is.
-    leads_in: bool,
+    /// Whether it had no body, and may be sent once more.
+    is_repeatable: bool,
 }
 
 /// What becomes of an answer.
@@ -48,14 +44,19 @@ pub(super) enum Healed {
 
 impl<'e> Watched<'e> {
     /// `None` where no answer says so: on public paths, and where the policy has no signs for it.
-    pub(super) fn of(errand: &'e Errand, head: &Parts, leads_in: bool) -> Option<Self> {
+    pub(super) fn of(errand: &'e Errand, is_bodiless: bool) -> Option<Self> {
         // Signing out may well lead to where nobody is known.
-        if errand.route.policy.sign_in.rejected_when.is_empty() || errand.upgrade.is_some() || errand.signs_out.is_some() {
+        if errand.route.policy.sign_in.rejected_when.is_empty() || errand.socket || errand.signs_out.is_some() {
             return None;
         }
-        let person = errand.session.as_ref()?;
-        let page = (errand.kind == RequestKind::Page && head.method == Method::GET).then(|| head.uri.path_and_query().cloned()).flatten();
-        Some(Self { errand, person, page, leads_in })
+        let is_repeatable = is_bodiless && matches!(errand.bearings.method, Method::GET | Method::HEAD);
+        Some(Self { errand, person: errand.session()?, is_repeatable })
+    }
+
+    /// The page that it is for, where it is for one.
+    fn page(&self) -> Option<&'e str> {
+        let Bearings { kind, method, target, .. } = &*self.errand.bearings;
+        (*kind == RequestKind::Page && *method == Method::GET).then(|| target.as_str())
     }
 
     /// Whether `reply` has to be looked at more closely.
@@ -66,21 +67,21 @@ impl<'e> Watched<'e> {
 
     /// From its login address to the page, and from the page back to its login address: it does not know whom it was told of.
     fn is_turned_back(&self, reply: &Reply) -> bool {
-        let unproven = self.page.is_some() && self.errand.binding.as_ref().is_some_and(|binding| binding.is_unproven());
+        let unproven = self.page().is_some() && self.errand.binding.as_ref().is_some_and(|binding| binding.is_unproven());
         unproven && reply.head.status.is_redirection() && reply.place().is_some_and(|place| self.errand.route.policy.sign_in.leads_in(place))
     }
 }
 
 /// Passes `reply` on, unless it says that the application does not know the person: then their account is looked at, and when that is there, the application is asked once
 /// more.
-pub(super) async fn heal(worker: &Worker, watched: Watched<'_>, mut reply: Reply) -> Result<Healed, ForwardError> {
+pub(super) async fn heal(worker: &Worker, limits: &Limits, watched: Watched<'_>, mut reply: Reply) -> Result<Healed, ForwardError> {
     let Watched { errand, person, .. } = watched;
-    let Errand { route, incident, kind, .. } = errand;
+    let route = &errand.route;
     let turned_back = watched.is_turned_back(&reply);
     if !turned_back && !reply.is_rejection(&route.policy.sign_in).await {
         return Ok(Healed::Answer(reply));
     }
-    let seen = Rejection { incident: *incident, route, status: reply.head.status };
+    let seen = Rejection { incident: errand.bearings.incident, route, status: reply.head.status };
     let account = look_again(worker, person, &seen).await;
     // The next page leads by the login address once more: by then the application may know them.
     if let Some(binding) = errand.binding.as_ref().filter(|_| turned_back || matches!(account, Account::There(_))) {
@@ -88,38 +89,47 @@ pub(super) async fn heal(worker: &Worker, watched: Watched<'_>, mut reply: Reply
     }
     match account {
         Account::Refused(message) => Err(ForwardError::Refused { address: address(route), message }),
-        Account::There(pass) => ask_again(worker, watched, reply, &pass, &seen).await,
-        Account::SeenLately if kind.is_read_by_a_person() => Err(ForwardError::NotKnown { address: address(route) }),
+        Account::There(pass) => ask_again(worker, limits, watched, reply, &pass, &seen).await,
+        Account::SeenLately if errand.bearings.kind.is_read_by_a_person() => Err(ForwardError::NotKnown { address: address(route) }),
         // Its own answer is what an application's own scripts know to read.
         Account::SeenLately => Ok(Healed::Answer(reply)),
     }
 }
 
 /// The account is there: the application is asked once more, told by `pass`.
-async fn ask_again(worker: &Worker, watched: Watched<'_>, mut reply: Reply, pass: &Arc<Pass>, seen: &Rejection<'_>) -> Result<Healed, ForwardError> {
-    let Watched { errand, person, page, leads_in } = watched;
-    let Errand { route, incident, kind, binding, .. } = errand;
+async fn ask_again(
+    worker: &Worker,
+    limits: &Limits,
+    watched: Watched<'_>,
+    reply: Reply,
+    pass: &Arc<Pass>,
+    seen: &Rejection<'_>,
+) -> Result<Healed, ForwardError> {
+    let Watched { errand, person, is_repeatable } = watched;
+    let Errand { bearings, route, binding, .. } = errand;
     let sign_in = &route.policy.sign_in;
+    let not_known = || ForwardError::NotKnown { address: address(route) };
     // From the page to where the app learns who it is, and back to the page.
-    if let (Some(login), Some(page), false) = (sign_in.login_url.as_deref(), page, leads_in) {
-        return Ok(Healed::Elsewhere(entrance::address(login, page.as_str())));
+    if let (Some(login), Some(page), false) = (sign_in.login_url.as_deref(), watched.page(), errand.leads_in()) {
+        return Ok(Healed::Elsewhere(entrance::address(login, page)));
     }
     if sign_in.mode.enters()
-        && let Err(message) = worker.enter(person, route, pass, *incident).await
+        && let Err(message) = worker.enter(person, route, pass, bearings.incident).await
     {
         return Err(ForwardError::Refused { address: address(route), message });
     }
-    let Some(spare) = reply.spare.take() else {
-        return if kind.is_read_by_a_person() { Err(ForwardError::NotKnown { address: address(route) }) } else { Ok(Healed::Answer(reply)) };
-    };
+    if !is_repeatable {
+        return if bearings.kind.is_read_by_a_person() { Err(not_known()) } else { Ok(Healed::Answer(reply)) };
+    }
     drop(reply);
     let binding = route.shared.cookies.as_ref().filter(|_| binding.is_some()).map(|keys| person.binding(&keys.key, &pass.told));
     let (body, fate) = (UpBody::empty(), UpBodyFate::finished_at_once());
-    let mut reply = send(worker, route, Spare(spare).anew(pass, route, binding.as_deref()), body, fate, false).await?;
+    let head = || errand.head_anew(limits, pass, binding.as_deref());
+    let mut reply = send(worker, route, head(), head, body, fate).await?;
     let still = reply.is_rejection(sign_in).await;
     tell_again(worker, seen, !still);
-    if still && kind.is_read_by_a_person() {
-        return Err(ForwardError::NotKnown { address: address(route) });
+    if still && bearings.kind.is_read_by_a_person() {
+        return Err(not_known());
     }
     Ok(Healed::Answer(reply))
 }
