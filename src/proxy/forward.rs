@@ -100,14 +100,20 @@ pub(super) async fn forward(
     request: UpstreamRequest<Incoming>,
     leash: &Rc<Leash>,
 ) -> Result<Response<DownBody>, ForwardError> {
-    let Wire { mut head, body, errand } = request.into_wire();
-    if !http_body::Body::is_end_stream(&body) && http_body::Body::size_hint(&body).exact().is_none() {
-        // Otherwise hyper takes a GET to have no body, and the application would answer another question.
-        head.headers.insert(header::TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
-    }
-    let watched = Watched::of(&errand, http_body::Body::is_end_stream(&body));
+    let Wire { body, errand } = request.into_wire();
+    let is_bodiless = http_body::Body::is_end_stream(&body);
+    let is_chunked = !is_bodiless && http_body::Body::size_hint(&body).exact().is_none();
+    let head = || {
+        let mut head = errand.head(limits);
+        if is_chunked {
+            // Otherwise hyper takes a GET to have no body, and the application would answer another question.
+            head.headers.insert(header::TRANSFER_ENCODING, http::HeaderValue::from_static("chunked"));
+        }
+        head
+    };
+    let watched = Watched::of(&errand, is_bodiless);
     let (body, fate) = UpBody::new(body, limits.body_bytes_max);
-    let mut reply = send(worker, &errand.route, head, || errand.head(limits), body, fate.clone()).await?;
+    let mut reply = send(worker, &errand, head, body, fate.clone()).await?;
     if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
         return switch(worker, limits, errand, reply, leash);
     }
@@ -174,27 +180,22 @@ struct Reply {
     upgraded: Option<OnUpgrade>,
 }
 
-/// Sends a request and waits for the head of the answer; `again` builds the head once more, should it have to be sent twice.
-async fn send(
-    worker: &Worker,
-    route: &Arc<Route>,
-    mut head: Parts,
-    again: impl Fn() -> Parts,
-    body: UpBody,
-    fate: UpBodyFate,
-) -> Result<Reply, ForwardError> {
+/// Sends a request and waits for the head of the answer. `head` builds what is sent, once more if it has to be sent twice.
+async fn send(worker: &Worker, errand: &Errand, head: impl Fn() -> Parts, body: UpBody, fate: UpBodyFate) -> Result<Reply, ForwardError> {
+    let route = &errand.route;
     let mut span = worker.span("", Kind::Client);
     if let Some(span) = &mut span {
-        announce(span, &mut head, route);
+        announce(span, errand);
     }
     let timeout_ms = route.policy.upstream.response_timeout_ms;
     let answered = {
-        let again = || {
-            let mut head = again();
+        let head = || {
+            let mut head = head();
+            // It says where it belongs.
             head.headers.extend(span.as_ref().map(|span| (TRACEPARENT, span.context().header())));
             head
         };
-        let exchange = pin!(exchange(&worker.pool, route, head, again, body, fate.clone()));
+        let exchange = pin!(exchange(&worker.pool, route, head, body, fate.clone()));
         in_time(exchange, &fate, Duration::from_millis(timeout_ms)).await
     };
     if let Some(span) = span {
@@ -228,11 +229,11 @@ fn see_other(mut headers: HeaderMap, to: &str) -> Response<DownBody> {
     response
 }
 
-/// Says in the request where it belongs, and in the span what it is. No path: who asked for what is the access log's.
-fn announce(span: &mut Open, head: &mut Parts, route: &Route) {
-    head.headers.insert(TRACEPARENT, span.context().header());
-    span.rename(head.method.as_str().to_owned());
-    span.note("http.request.method", head.method.as_str().to_owned());
+/// Says in the span what the request is. No path: who asked for what is the access log's.
+fn announce(span: &mut Open, errand: &Errand) {
+    let (method, route) = (errand.bearings.method.as_str(), &errand.route);
+    span.rename(method.to_owned());
+    span.note("http.request.method", method.to_owned());
     span.note("server.address", route.policy.upstream.host.clone());
     span.note("server.port", route.policy.upstream.port);
     span.note("vestibule.app", route.policy.name.clone());
@@ -274,24 +275,18 @@ enum Broken {
 
 type Exchanged = (Response<Incoming>, Lease);
 
-async fn exchange(
-    pool: &Pool,
-    route: &Arc<Route>,
-    head: Parts,
-    again: impl Fn() -> Parts,
-    body: UpBody,
-    fate: UpBodyFate,
-) -> Result<Exchanged, Broken> {
+async fn exchange(pool: &Pool, route: &Arc<Route>, head: impl Fn() -> Parts, body: UpBody, fate: UpBodyFate) -> Result<Exchanged, Broken> {
     let mut lease = pool.lease(route).await.map_err(Broken::Connect)?;
     lease.watch(fate.clone());
-    let may_repeat = lease.used && fate.finished() && is_idempotent(&head.method);
-    let mut failed = match lease.sender().try_send_request(Request::from_parts(head, body)).await {
+    let first = head();
+    let may_repeat = lease.used && fate.finished() && is_idempotent(&first.method);
+    let mut failed = match lease.sender().try_send_request(Request::from_parts(first, body)).await {
         Ok(response) => return Ok((response, lease)),
         Err(failed) => failed,
     };
     let repeated = match failed.take_message() {
         Some(unsent) => unsent,
-        None if may_repeat && before_any_answer(failed.error()) => Request::from_parts(again(), UpBody::empty()),
+        None if may_repeat && before_any_answer(failed.error()) => Request::from_parts(head(), UpBody::empty()),
         None => return Err(Broken::Exchange(failed.into_error())),
     };
     let mut fresh = Box::pin(pool.connect(route)).await.map_err(Broken::Connect)?;

@@ -109,7 +109,7 @@ pub async fn walk<B, D: Doors>(arrival: Arrival<B>, routes: &Routes, limits: &Li
         Err(stopped) => Err(stopped),
     };
     match provisioned {
-        Ok(provisioned) => Walked::Forward(provisioned.into_upstream(limits)),
+        Ok(provisioned) => Walked::Forward(provisioned.into_upstream()),
         Err(stopped) => Walked::Stopped(stopped),
     }
 }

@@ -1,7 +1,7 @@
 //! Fifth stage: the account exists; what remains is to announce the person.
 
 use super::upstream::Whose;
-use super::{Bearings, Limits, Route, UpstreamRequest};
+use super::{Bearings, Route, UpstreamRequest};
 use std::sync::Arc;
 
 /// A request whose person has an account, or that needs none because its path is public.
@@ -19,7 +19,7 @@ impl<B> Provisioned<B> {
     }
 
     /// Builds the request that goes to the application.
-    pub fn into_upstream(self, limits: &Limits) -> UpstreamRequest<B> {
-        UpstreamRequest::build(self.bearings, self.body, self.route, self.whose, limits)
+    pub fn into_upstream(self) -> UpstreamRequest<B> {
+        UpstreamRequest::new(self.bearings, self.body, self.route, self.whose)
     }
 }

@@ -5,17 +5,16 @@
 //! client sends can delete or shadow it (CVE-2024-45410, GHSA-w9mr-28mw-j8hg).
 
 use super::app_cookies::{self, CookieOwner};
-use super::kind::is_websocket;
 use super::reserved::Reserved;
 use super::{Bearings, Limits, Route, entrance};
 use crate::clock::Timestamp;
 use crate::identity::Way;
+use crate::pages::RequestKind;
 use crate::policy::CanonicalPath;
 use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate_by};
 use crate::policy::switches::WhenDisabled;
 use crate::session::{AppSession, Binding, Pass};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -23,23 +22,20 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a decision rested on besides the person: kept while the answer is under way, so that it can be decided anew when the policy changes.
+/// What a decision rested on besides the person: kept while the answer is under way, so that it can be decided anew when the policy changes. A request without its headers.
 #[derive(Debug)]
-pub struct Asked {
-    method: Method,
-    path: CanonicalPath<'static>,
-    client: IpAddr,
-}
+pub struct Asked(Box<Bearings>);
 
 impl Asked {
     /// Whether the request would still be let through by the policy of `route`, on this session or, on public paths, on none. A sign-in that has become too old
     /// stays: it was not when the answer began, and pages ask for a new one.
     pub fn may_stay(&self, route: &Route, session: Option<&AppSession>, now: Timestamp) -> bool {
         let policy = &route.policy;
-        if !self.path.suits(policy.encoded_slashes) {
+        let Bearings { method, path, client, .. } = &*self.0;
+        if !path.suits(policy.encoded_slashes) {
             return false;
         }
-        let facts = Facts { method: self.method.as_str(), path: &self.path, peer: self.client, host: &policy.host };
+        let facts = Facts { method: method.as_str(), path, peer: *client, host: &policy.host };
         let signed_in = session.map(|session| SignedIn { identity: &session.sign_on.identity, auth_time: now });
         let way = session.map_or(Way::Session, |session| session.way);
         // An app that is closed to everybody is closed to whoever is in it.
@@ -65,7 +61,6 @@ pub(super) enum Whose {
 /// A request that may be sent to its application. The client that sends it is private to `proxy::forward`, and takes nothing else.
 #[derive(Debug)]
 pub struct UpstreamRequest<B> {
-    head: http::request::Parts,
     body: B,
     errand: Errand,
 }
@@ -73,15 +68,13 @@ pub struct UpstreamRequest<B> {
 /// An [`UpstreamRequest`] taken apart by the one that sends it.
 #[derive(Debug)]
 pub struct Wire<B> {
-    /// Origin-form request head for the application.
-    pub head: http::request::Parts,
     /// Body, as the client sends it.
     pub body: B,
-    /// What stays here.
+    /// Everything else.
     pub errand: Errand,
 }
 
-/// What stays here of a request while it is with its application. Should it have to be sent once more, its head is built once more.
+/// A request but for its body. It stays here while the request is with its application: should that have to be sent once more, its head is built once more.
 #[derive(Debug)]
 pub struct Errand {
     /// As it came.
@@ -104,7 +97,7 @@ pub struct Errand {
 impl Errand {
     fn new(mut bearings: Box<Bearings>, route: Arc<Route>, whose: Whose) -> Self {
         // RFC 9113 8.6: a WebSocket over HTTP/1.1 only; h2c and every other upgrade is left behind with the `Upgrade` header (H9).
-        let socket = bearings.version == Version::HTTP_11 && bearings.method == Method::GET && is_websocket(&bearings.headers);
+        let socket = bearings.kind == RequestKind::Socket && bearings.version == Version::HTTP_11 && bearings.method == Method::GET;
         let (owner, binding) = owner(&whose, &route);
         let signs_out = matches!(whose, Whose::Person(..)).then(|| entrance::signs_out(&bearings, &route)).flatten();
         let back = entrance::way_back(&mut bearings.target, &route.policy.sign_in);
@@ -124,8 +117,8 @@ impl Errand {
         self.binding.is_some() && self.route.policy.sign_in.login_url.as_deref() == Some(self.bearings.path.as_str())
     }
 
-    /// The head for the application.
-    pub(crate) fn head(&self, limits: &Limits) -> http::request::Parts {
+    /// The head for the application, in origin form.
+    pub fn head(&self, limits: &Limits) -> http::request::Parts {
         let pass = match &self.whose {
             Whose::Person(_, pass) => Some(pass.as_ref()),
             Whose::Visitor(_) => None,
@@ -184,26 +177,26 @@ impl Errand {
             Whose::Person(session, _) => Some(session),
             Whose::Visitor(_) => None,
         };
-        let Bearings { method, path, client, .. } = *self.bearings;
-        (self.route, session, Asked { method, path, client })
+        let mut bearings = self.bearings;
+        bearings.headers = HeaderMap::new();
+        (self.route, session, Asked(bearings))
     }
 }
 
 impl<B> UpstreamRequest<B> {
-    pub(super) fn build(bearings: Box<Bearings>, body: B, route: Arc<Route>, whose: Whose, limits: &Limits) -> Self {
-        let errand = Errand::new(bearings, route, whose);
-        Self { head: errand.head(limits), body, errand }
+    pub(super) fn new(bearings: Box<Bearings>, body: B, route: Arc<Route>, whose: Whose) -> Self {
+        Self { body, errand: Errand::new(bearings, route, whose) }
     }
 
-    /// What stays here of it.
+    /// All of it but its body.
     pub const fn errand(&self) -> &Errand {
         &self.errand
     }
 
     /// Takes it apart, to send it. Only the forwarder has a client to send it with.
     pub(crate) fn into_wire(self) -> Wire<B> {
-        let Self { head, body, errand } = self;
-        Wire { head, body, errand }
+        let Self { body, errand } = self;
+        Wire { body, errand }
     }
 }
 
@@ -283,10 +276,10 @@ fn copy(to: &mut HeaderMap, from: &HeaderMap, reserved: &Reserved, identified: b
 }
 
 /// Names in `Connection` (RFC 9110 7.6.1).
-struct Listed<'a>(Vec<&'a [u8]>);
+pub(super) struct Listed<'a>(Vec<&'a [u8]>);
 
 impl<'a> Listed<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
         let mut names = Vec::new();
         for value in headers.get_all(header::CONNECTION) {
             names.extend(value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|name| {
@@ -296,7 +289,7 @@ impl<'a> Listed<'a> {
         Self(names)
     }
 
-    fn names(&self, name: &HeaderName) -> bool {
+    pub(super) fn names(&self, name: &HeaderName) -> bool {
         self.0.iter().any(|listed| listed.eq_ignore_ascii_case(name.as_str().as_bytes()))
     }
 }

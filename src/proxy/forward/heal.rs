@@ -125,7 +125,7 @@ async fn ask_again(
     let binding = route.shared.cookies.as_ref().filter(|_| binding.is_some()).map(|keys| person.binding(&keys.key, &pass.told));
     let (body, fate) = (UpBody::empty(), UpBodyFate::finished_at_once());
     let head = || errand.head_anew(limits, pass, binding.as_deref());
-    let mut reply = send(worker, route, head(), head, body, fate).await?;
+    let mut reply = send(worker, errand, head, body, fate).await?;
     let still = reply.is_rejection(sign_in).await;
     tell_again(worker, seen, !still);
     if still && bearings.kind.is_read_by_a_person() {
