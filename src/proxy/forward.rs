@@ -148,7 +148,7 @@ pub(super) async fn forward(
 
 /// Joins the two sides of a `WebSocket`.
 fn switch(worker: &Rc<Worker>, limits: &Limits, mut errand: Errand, reply: Reply, leash: &Rc<Leash>) -> Result<Response<DownBody>, ForwardError> {
-    let client_side = errand.bearings.extensions.remove::<OnUpgrade>().filter(|_| errand.socket);
+    let client_side = errand.bearings.extensions.remove::<OnUpgrade>();
     let (Some(client_side), Some(upstream_side)) = (client_side, reply.upgraded) else {
         return Err(ForwardError::UnaskedUpgrade { address: address(&errand.route) });
     };
@@ -191,8 +191,10 @@ async fn send(worker: &Worker, errand: &Errand, head: impl Fn() -> Parts, body: 
     let answered = {
         let head = || {
             let mut head = head();
-            // It says where it belongs.
-            head.headers.extend(span.as_ref().map(|span| (TRACEPARENT, span.context().header())));
+            if let Some(span) = &span {
+                // It says where it belongs.
+                head.headers.insert(TRACEPARENT, span.context().header());
+            }
             head
         };
         let exchange = pin!(exchange(&worker.pool, route, head, body, fate.clone()));

@@ -7,6 +7,7 @@ use super::visitors::Seat;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// What is wanted of a connection; it only ever becomes more.
@@ -60,7 +61,7 @@ impl Leash {
     }
 
     /// Runs `connection` until it is over or cut; `finish` asks it to end with what is under way.
-    pub(super) async fn hold<C>(&self, mut connection: Pin<&mut C>, finish: impl Fn(Pin<&mut C>)) -> hyper::Result<()>
+    pub(super) async fn hold<C>(self: Rc<Self>, mut connection: Pin<Box<C>>, finish: impl Fn(Pin<&mut C>)) -> hyper::Result<()>
     where
         C: Future<Output = hyper::Result<()>>,
     {
@@ -89,6 +90,7 @@ mod tests {
     use crate::config::Bounds;
     use std::cell::Cell;
     use std::pin::{Pin, pin};
+    use std::rc::Rc;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Wake, Waker};
@@ -126,12 +128,12 @@ mod tests {
     #[test]
     fn a_connection_is_asked_once_to_finish_and_is_cut_whether_it_listens_or_not() {
         for (listens, before, expected) in [(true, true, 1), (true, false, 1), (false, false, 1)] {
-            let leash = leash();
+            let leash = Rc::new(leash());
             let woken = Arc::new(Woken::default());
             let waker = Waker::from(Arc::clone(&woken));
             let mut context = Context::from_waker(&waker);
-            let connection = pin!(Served { listens, asked: Cell::new(0) });
-            let mut held = pin!(leash.hold(connection, |connection| connection.asked.set(connection.asked.get() + 1)));
+            let connection = Box::pin(Served { listens, asked: Cell::new(0) });
+            let mut held = pin!(Rc::clone(&leash).hold(connection, |connection| connection.asked.set(connection.asked.get() + 1)));
             if before {
                 leash.finish();
             } else {

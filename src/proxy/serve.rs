@@ -11,7 +11,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpListener};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,24 +166,25 @@ async fn connection(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, acceptor: 
     }
     let served = match acceptor {
         None => one(worker, TokioIo::new(tcp), Connection::new(peer.to_canonical(), None, turned_away, leash)).await,
-        Some(acceptor) => match tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(tcp)).await {
-            Ok(Ok(stream)) => {
-                let (sni, h2) = tls::Acceptor::facts(&stream);
-                let facts = Connection::new(peer.to_canonical(), sni, turned_away, leash);
-                let io = TokioIo::new(stream);
-                if h2 { many(worker, io, facts).await } else { one(worker, io, facts).await }
-            }
-            Ok(Err(error)) => return tracing::debug!(%error, %peer, "TLS handshake failed"),
-            Err(_elapsed) => return tracing::debug!(%peer, "TLS handshake took too long"),
-        },
+        Some(acceptor) => {
+            // Boxed: a connection does not keep what its handshake needed.
+            let accepted = tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), Box::pin(acceptor.accept(tcp))).await;
+            let (stream, sni, h2) = match accepted {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(error)) => return tracing::debug!(%error, %peer, "TLS handshake failed"),
+                Err(_elapsed) => return tracing::debug!(%peer, "TLS handshake took too long"),
+            };
+            let facts = Connection::new(peer.to_canonical(), sni, turned_away, leash);
+            if h2 { many(worker, TokioIo::new(stream), facts).await } else { one(worker, TokioIo::new(stream), facts).await }
+        }
     };
     if let Err(error) = served {
         tracing::debug!(%error, %peer, "connection closed");
     }
 }
 
-/// HTTP/1.1.
-async fn one<I>(worker: Rc<Worker>, io: TokioIo<I>, facts: Connection) -> hyper::Result<()>
+/// HTTP/1.1. Not `async` itself, nor is [`many`]: what they are given would be kept beside the connection that is made of it.
+fn one<I>(worker: Rc<Worker>, io: TokioIo<I>, facts: Connection) -> impl Future<Output = hyper::Result<()>>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -198,12 +198,11 @@ where
         .max_headers(HEADERS_MAX)
         // A client that closes its sending half has gone: nothing is done for it any longer.
         .half_close(false);
-    let connection = pin!(http.serve_connection(io, service).with_upgrades());
-    leash.hold(connection, |connection| connection.graceful_shutdown()).await
+    leash.hold(Box::pin(http.serve_connection(io, service).with_upgrades()), |connection| connection.graceful_shutdown())
 }
 
 /// HTTP/2.
-async fn many<I>(worker: Rc<Worker>, io: TokioIo<I>, facts: Connection) -> hyper::Result<()>
+fn many<I>(worker: Rc<Worker>, io: TokioIo<I>, facts: Connection) -> impl Future<Output = hyper::Result<()>>
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -217,8 +216,7 @@ where
         .max_pending_accept_reset_streams(20)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
-    let connection = pin!(http.serve_connection(io, service));
-    leash.hold(connection, |connection| connection.graceful_shutdown()).await
+    leash.hold(Box::pin(http.serve_connection(io, service)), |connection| connection.graceful_shutdown())
 }
 
 /// Runs HTTP/2 streams on the core of their connection.

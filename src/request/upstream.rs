@@ -77,7 +77,7 @@ pub struct Wire<B> {
 /// A request but for its body. It stays here while the request is with its application: should that have to be sent once more, its head is built once more.
 #[derive(Debug)]
 pub struct Errand {
-    /// As it came.
+    /// As it came; the client's side of an upgrade only where it asked for a WebSocket.
     pub bearings: Box<Bearings>,
     /// Where to.
     pub route: Arc<Route>,
@@ -98,6 +98,9 @@ impl Errand {
     fn new(mut bearings: Box<Bearings>, route: Arc<Route>, whose: Whose) -> Self {
         // RFC 9113 8.6: a WebSocket over HTTP/1.1 only; h2c and every other upgrade is left behind with the `Upgrade` header (H9).
         let socket = bearings.kind == RequestKind::Socket && bearings.version == Version::HTTP_11 && bearings.method == Method::GET;
+        if !socket {
+            bearings.extensions.clear();
+        }
         let (owner, binding) = owner(&whose, &route);
         let signs_out = matches!(whose, Whose::Person(..)).then(|| entrance::signs_out(&bearings, &route)).flatten();
         let back = entrance::way_back(&mut bearings.target, &route.policy.sign_in);
