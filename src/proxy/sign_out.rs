@@ -109,5 +109,5 @@ fn own_request(upstream: &UpstreamRequest<Incoming>) -> OwnRequest {
 /// The app's front page instead of one that signs out: whoever has to sign in first does not want to be signed out by that.
 pub(super) fn never_back_to(route: &Route, bearings: &Bearings) -> Option<String> {
     let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
-    route.policy.sign_in.signs_out_at(&path).then(|| "/".to_owned())
+    route.policy.sign_in.signs_out_at(bearings.method.as_str(), &path).then(|| "/".to_owned())
 }

@@ -28,7 +28,7 @@ pub(super) fn way_in(bearings: &Bearings, route: &Route, session: &AppSession, p
     }
     // A page that signs out must not sign in first.
     let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
-    (!sign_in.signs_out_at(&path)).then(|| address(login, bearings.target.as_str()))
+    (!sign_in.signs_out_at(bearings.method.as_str(), &path)).then(|| address(login, bearings.target.as_str()))
 }
 
 /// Whether the gateway has to sign this session in at the app.
@@ -77,7 +77,7 @@ pub(super) fn signs_out(bearings: &Bearings, route: &Route) -> Option<bool> {
         return None;
     }
     let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
-    sign_in.signs_out_at(&path).then(|| is_asked_for(bearings))
+    sign_in.signs_out_at(bearings.method.as_str(), &path).then(|| is_asked_for(bearings))
 }
 
 /// Whether the person asked for it: a page of this app, or what they typed. Browsers say so in `Sec-Fetch-Site`, which no page can forge; older ones show where the

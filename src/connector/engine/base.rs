@@ -53,7 +53,7 @@ impl Engine {
             let Some(answer) = Box::pin(self.run("get", call, &mut own)).await? else { continue };
             let step = format!("get/{}", call.name);
             match classify::look(answer.outcome) {
-                classify::Look::Absent => return Ok(None),
+                classify::Look::Absent => continue,
                 classify::Look::Found => {}
                 classify::Look::Ambiguous | classify::Look::Unsupported | classify::Look::Trouble => return Err(answer.trouble(&step)),
             }
