@@ -115,6 +115,8 @@ pub(crate) struct Call {
     pub(crate) target: String,
     /// `Authorization`; empty when there was none.
     pub(crate) authorization: String,
+    /// What was answered at its end, or on the way.
+    pub(crate) status: u16,
 }
 
 impl Road {
@@ -184,9 +186,12 @@ async fn travel(request: Request<Incoming>, port: u16, state: &Mutex<State>) -> 
         let state = lock(state);
         (state.delay, state.closed)
     };
-    let note = || lock(state).calls.push(Call { line: line.clone(), target: target.clone(), authorization: authorization.clone() });
+    let note = |status: StatusCode| {
+        let (line, target, authorization) = (line.clone(), target.clone(), authorization.clone());
+        lock(state).calls.push(Call { line, target, authorization, status: status.as_u16() });
+    };
     if closed {
-        note();
+        note(StatusCode::SERVICE_UNAVAILABLE);
         return refusal(StatusCode::SERVICE_UNAVAILABLE);
     }
     tokio::time::sleep(delay).await;
@@ -198,7 +203,7 @@ async fn travel(request: Request<Incoming>, port: u16, state: &Mutex<State>) -> 
         }
     }
     let answer = pass_on(request, port).await;
-    note();
+    note(answer.as_ref().map_or(StatusCode::BAD_GATEWAY, Response::status));
     let cut = lock(state).cut_after.as_ref().is_some_and(|cut| line.starts_with(cut.as_str()));
     if cut {
         std::future::pending::<()>().await;
