@@ -168,10 +168,12 @@ impl Server {
                 }
                 None => (route.absent.clone(), Map::new()),
             },
-            Act::Group => match [route.group_named, true].iter().find_map(|named| table.group_like(&route.kind, &wanted(&route.group), *named, route.how)) {
-                Some(group) => (route.ok.clone(), one("group", self.group(&table, &route.kind, &group))),
-                None => (or_absent(&route.no_group), Map::new()),
-            },
+            Act::Group => {
+                match [route.group_named, true].iter().find_map(|named| table.group_like(&route.kind, &wanted(&route.group), *named, route.how)) {
+                    Some(group) => (route.ok.clone(), one("group", self.group(&table, &route.kind, &group))),
+                    None => (or_absent(&route.no_group), Map::new()),
+                }
+            }
             Act::Groups => {
                 let sought = wanted(&route.group).to_lowercase();
                 let all: Vec<Value> = table

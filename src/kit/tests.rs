@@ -141,9 +141,19 @@ fn a_connector_that_takes_an_app_for_another_fails() {
     check("mattermost", "(system_admin)", "(system_user)", "lookup, administrator");
     check("netbox", "admin    = [\"/is_superuser\", \"/is_staff\"]", "admin    = \"/is_active\"", "lookup, administrator");
     // A group that is found in any letters, and listed in its own, would never be taken back.
-    check("gitea", "where = { \"/name\" = \"{member.name}\" }", "where = { \"/name\" = \"{member.name}\" }, fold = \"ascii_lower\"", "membership, other letter case");
+    check(
+        "gitea",
+        "where = { \"/name\" = \"{member.name}\" }",
+        "where = { \"/name\" = \"{member.name}\" }, fold = \"ascii_lower\"",
+        "membership, other letter case",
+    );
     // Metabase shows by id only who is active.
-    check("metabase", "name     = \"among_all\"\neffect   = \"read\"", "name     = \"among_all\"\neffect   = \"read\"\nif       = \"false\"", "lookup, switched-off account");
+    check(
+        "metabase",
+        "name     = \"among_all\"\neffect   = \"read\"",
+        "name     = \"among_all\"\neffect   = \"read\"\nif       = \"false\"",
+        "lookup, switched-off account",
+    );
     // Grafana's list has a name of its own for its administrators.
     check("grafana", "[\"/isGrafanaAdmin\", \"/isAdmin\"]", "\"/isGrafanaAdmin\"", "lookup, administrator");
     // What an app keeps is refused, and not gone or in doubt.

@@ -3,7 +3,9 @@ use crate::clock::Timestamp;
 use crate::expr::FirstOf;
 use crate::fault::DenyReason;
 use crate::identity::{Groups, Identity, SubjectId};
-use crate::policy::{CanonicalPath, Gate, Glob, Login, OnCollision, OnSuspect, PathPattern, PathSection, Policy, RequestPattern, Upstream, UserMapping, Ways};
+use crate::policy::{
+    CanonicalPath, Gate, Glob, Login, OnCollision, OnSuspect, PathPattern, PathSection, Policy, RequestPattern, Upstream, UserMapping, Ways,
+};
 use serde_json::Map;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
