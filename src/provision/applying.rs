@@ -27,12 +27,14 @@ impl Work<'_> {
                 self.record.origin = Some(Origin::Preexisting);
             }
         }
+        let sync = self.join(mapped, account);
+        let sync = self.after_return(account, sync);
         let rules = DiffRules {
             manage: self.record.origin != Some(Origin::Preexisting) && self.provision.switches.mode.changes(),
             fresh: self.fresh,
             // Only what this gateway has switched off is it that switches it on again.
             enable: self.ledger.left.as_ref().is_some_and(Left::may_be_off),
-            sync_memberships: self.join(mapped, account),
+            sync_memberships: sync,
             role_order: self.provision.connector.role_order.clone(),
             drift: self.provision.drift,
             ..DiffRules::default()

@@ -5,6 +5,7 @@ mod apps;
 mod crowd;
 mod engines;
 mod faults;
+mod gone;
 mod half_made;
 mod killed;
 mod kills;
