@@ -344,3 +344,32 @@ async fn a_membership_that_is_required_is_required_of_who_comes_back() {
         assert_eq!(world.app.groups("ada"), ["devs"], "{way:?}");
     }
 }
+
+/// Half-way back, and gone again: what was granted meanwhile is taken away, and all of it comes with the next return.
+#[tokio::test]
+async fn who_leaves_again_half_way_back_keeps_nothing() {
+    for way in [SwitchedOff::MembersRemoved, SwitchedOff::Group] {
+        for when in [vestibule::policy::Sync::Login, vestibule::policy::Sync::Create] {
+            let change = |policy: &mut Policy| {
+                provision(policy).drift = Drift::Report;
+                let roles = policy.roles.as_mut().unwrap();
+                (roles.required, roles.sync) = (true, when);
+            };
+            let (world, policy) = house(way, change).await;
+            let both = person("ada", "ada", &["g-devs", "g-ops"]);
+            ready(&world.sign_in(&both, &policy).await);
+            leaves(&world, "ada", &policy).await;
+            for _ in 0..4 {
+                world.app.fault("add group ops", Fault::Answer(Outcome::Retry));
+            }
+            let came = comes_back(&world, &both, &policy).await;
+            assert!(!matches!(came, Ensured::Ready(_)), "{way:?}: {came:?}");
+            assert_eq!(world.app.groups("ada"), ["devs"], "{way:?}");
+            world.app.forget_faults();
+            assert_eq!(leaves(&world, "ada", &policy).await, Departure::Left);
+            assert!(!world.app.groups("ada").contains(&"devs".to_owned()), "{way:?}");
+            ready(&comes_back(&world, &both, &policy).await);
+            assert_eq!(world.app.groups("ada"), ["devs", "ops"], "{way:?} {when:?}");
+        }
+    }
+}
