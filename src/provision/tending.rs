@@ -27,7 +27,7 @@ impl Desk {
     pub async fn tend(&self, policies: &[Arc<Policy>], is_long_look: bool) {
         if let Err(error) = self.uses.write(self.parts.accounts.as_ref()).await {
             // Whoever was here must be known to have been before anybody is judged by it.
-            return tracing::warn!(%error, "that people came by token is not written down at this moment, and nobody is judged by it");
+            return tracing::warn!(%error, "that people came is not written down at this moment, and nobody is judged by it");
         }
         for policy in policies {
             let Some(leavers) = leavers(policy) else { continue };
