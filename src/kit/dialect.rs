@@ -399,6 +399,8 @@ pub(super) struct Route {
     pub(super) no_group: Option<Say>,
     pub(super) member: Option<Say>,
     pub(super) not_member: Option<Say>,
+    /// To a change of an account with the field `external`: one that the app takes for somebody else's to change.
+    pub(super) external: Option<Say>,
     /// The role in a group whose last holder `last_admin` is about; absent: administrators of the app.
     pub(super) admins: Option<String>,
     /// The app keeps its last administrator.

@@ -12,6 +12,8 @@ mod backstage;
 mod counter;
 mod dialect;
 mod jobs;
+#[cfg(test)]
+mod leavers;
 pub mod live;
 mod scenes;
 mod server;

@@ -614,7 +614,8 @@ async fn disable(stage: &Backstage, times: u32) -> Played {
     if stage.model.disable_by.iter().all(|way| matches!(way, DisableBy::Nothing)) {
         return no("the app cannot: the gateway keeps the person out");
     }
-    let may_delete = stage.model.disable_by.iter().all(|way| matches!(way, DisableBy::Delete | DisableBy::Nothing));
+    // As live traffic does it: `[provision.leavers] account` is "disable" where the app can, and only else "delete".
+    let may_delete = stage.model.can_only_remove();
     let set = stage.set();
     let (ann, id) = with_account(stage, &set)?;
     if let Some(step) = grant(stage, None) {
@@ -641,7 +642,10 @@ async fn disable(stage: &Backstage, times: u32) -> Played {
         Some(SwitchedOff::Gone | SwitchedOff::NotAtTheApp) | None => false,
     };
     drop(table);
-    let how = came.map(|came| format!("{came:?}")).unwrap_or_default().to_lowercase();
+    let how = match came {
+        Some(SwitchedOff::Deleted) => "deleted, where the policy says account = \"delete\"".to_owned(),
+        came => came.map(|came| format!("{came:?}")).unwrap_or_default().to_lowercase(),
+    };
     if is_off { held(how) } else { failed(format!("{how}, and then {}", seen(&shown))) }
 }
 

@@ -270,6 +270,9 @@ impl Server {
 
     fn change(&self, route: &Route, names: &Map<String, Value>, table: &mut Table, at: usize) -> (Say, Map<String, Value>) {
         let Some(mut user) = table.users.get(at).cloned() else { return (route.absent.clone(), Map::new()) };
+        if let (true, Some(say)) = (user.fields.get("external").is_some_and(is_true), &route.external) {
+            return (say.clone(), Map::new());
+        }
         let was_last = table.is_last_admin(&user);
         read(&mut user, route, names, &self.dialect);
         let is_parked = route.members.iter().filter_map(|whole| named(whole, names)).any(|(whole, ids)| {

@@ -60,7 +60,7 @@ connectors! {
     scim_as_okta_has_it "scim-okta" [ADDRESS, LAST];
     scim_without_filters "scim-nofilter" [ADDRESS, LAST];
     grafana "grafana" [SPELLING];
-    jupyterhub "jupyterhub" [HIDDEN, ADDRESS, "update", "disable", "disable, twice", LAST, "enable"];
+    jupyterhub "jupyterhub" [HIDDEN, ADDRESS, "update", LAST, "enable"];
     forgejo "forgejo" [];
     gitea "gitea" [];
     gitlab "gitlab" [LAST];

@@ -303,9 +303,13 @@ const LEAVERS: Section = Section {
     name: "provision.leavers",
     doc: "What becomes of the account of somebody whom [access] does not let in any more (asked at their requests and by `vestibule reconcile`), or who does not come any more. The gateway's own door is shut at once, whatever stands here.",
     keys: &[
-        Key::new("account", Kind::Enum(&["keep", "disable"]), "what is done at the application; whoever is let in again is switched on again")
-            .default("keep"),
-        Key::new("after", Kind::DurationOrZero, "how long after they left it is switched off").default("0s"),
+        Key::new(
+            "account",
+            Kind::Enum(&["keep", "disable", "delete"]),
+            "what is done at the application. disable: it is switched off, and on again for whoever is let in again; delete, where the application cannot switch anybody off: one that the gateway made is removed, and made anew for whoever is let in again",
+        )
+        .default("keep"),
+        Key::new("after", Kind::DurationOrZero, "how long after they left it is switched off, or with account = \"delete\" removed").default("0s"),
         Key::new("idle", Kind::Duration, "whoever has not come for so long has left, in a browser or by a token").default("never"),
         Key::new("delete_after", Kind::Duration, "an account that the gateway made is removed so long after it was switched off").default("never"),
         Key::new(

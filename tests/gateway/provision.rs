@@ -6,6 +6,7 @@ mod back_again;
 mod crowd;
 mod engines;
 mod faults;
+mod gone;
 mod half_made;
 mod killed;
 mod kills;

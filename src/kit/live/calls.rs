@@ -260,8 +260,11 @@ impl Scene<'_> {
     pub(super) async fn switch_off(&mut self, ann: &Person, id: &str) {
         const SCENARIOS: [&str; 3] = ["disable", "disable, twice", "lookup, switched-off account"];
         if self.engine.model().disable_by.iter().all(|way| matches!(way, DisableBy::Nothing | DisableBy::Delete)) {
+            let removes = self.engine.model().can_only_remove();
             for scenario in SCENARIOS {
-                self.none(scenario, "the app cannot: the gateway keeps the person out");
+                let why =
+                    if removes { "nobody is switched off there: accounts are removed" } else { "the app cannot: the gateway keeps the person out" };
+                self.none(scenario, why);
             }
             self.none("enable", "nobody was switched off");
             return;
