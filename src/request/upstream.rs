@@ -117,14 +117,19 @@ pub struct Wire<B> {
 pub struct Spare(pub(crate) http::request::Parts);
 
 impl Spare {
-    /// As for the first time, but told by `pass`, and without the app's cookies: what they stood for is not known there any more.
+    /// As for the first time, but told by `pass`, and without the app's cookies: what they stood for is not known there any more. Nothing of what the first time said
+    /// of the person stays, also where `pass` has nothing to put in its place.
     pub fn anew(mut self, pass: &Pass, route: &Route, binding: Option<&Binding>) -> http::request::Parts {
-        self.0.headers.remove(header::COOKIE);
+        let headers = &mut self.0.headers;
+        headers.remove(header::COOKIE);
         if let Some(got) = binding.and_then(app_cookies::got_alone) {
-            self.0.headers.insert(header::COOKIE, got);
+            headers.insert(header::COOKIE, got);
         }
-        if route.policy.sign_in.announces_at(self.0.uri.path()) {
-            announce(&mut self.0.headers, pass, route, binding);
+        let path = self.0.uri.path();
+        if route.policy.sign_in.announces_at(path) {
+            unsay(headers, route);
+            give(headers, path, route, Some(pass));
+            announce(headers, pass, route, binding);
         }
         self.0
     }
@@ -252,6 +257,23 @@ fn owner(whose: &Whose, route: &Route) -> (CookieOwner, Option<Arc<Binding>>) {
         None => CookieOwner::Unknown,
     };
     (owner, binding.filter(|_| matches!(whose, Whose::Person(..))))
+}
+
+/// Takes back whatever [`give`] and [`announce`] may have said of somebody. All these names are reserved: none of them is the client's own.
+fn unsay(headers: &mut HeaderMap, route: &Route) {
+    let policy = &route.policy;
+    let sections = policy.paths.iter().flat_map(|section| {
+        let secrets = section.secret_headers.iter().map(|header| &header.name);
+        section.headers.iter().map(|header| &header.name).chain(secrets)
+    });
+    for name in policy.headers.iter().map(|header| &header.name).chain(policy.jwt.iter().map(|jwt| &jwt.header)).chain(sections) {
+        headers.remove(name);
+    }
+    headers.remove(header::AUTHORIZATION);
+    // A secret that goes along everywhere may have the name of one that a section gives.
+    for (name, value) in &route.shared.everywhere {
+        headers.insert(name.clone(), value.clone());
+    }
 }
 
 /// Tells the app who it is.
