@@ -74,9 +74,14 @@ pub async fn run(
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        let Ok((tcp, peer)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+        let (tcp, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely (D8): let some close instead of spinning.
+                tracing::warn!(%error, edge = "admin edge", "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
         };
         drop(tokio::spawn(connection(tcp, peer.ip().to_canonical(), acceptor.clone(), Arc::clone(&admin), stop.clone())));
     }

@@ -270,7 +270,7 @@ const IDP: Section = Section {
 const GROUPS_LOOKUP: Section = Section {
     title: "[idp.groups_lookup]",
     name: "idp.groups_lookup",
-    doc: "The provider's directory, asked at sign-in when a token says that there are more groups than it lists. The address that a token names for them is never asked. It answers with object ids, in place of the first claim that groups are read from: policies must name groups by their object ids and tokens must carry those, or whoever is in too many groups is in none that a policy names.",
+    doc: "The provider's directory, asked at sign-in, and once for each access token, when a token says that there are more groups than it lists. The address that a token names for them is never asked. It answers with object ids, in place of the first claim that groups are read from: policies must name groups by their object ids and tokens must carry those, or whoever is in too many groups is in none that a policy names.",
     keys: &[
         Key::new(
             "preset",

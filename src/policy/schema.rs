@@ -198,7 +198,7 @@ const ROLES: Section = Section {
             "when roles are applied: login, at every sign-in, and what the gateway granted is taken back; create, once; never",
         )
         .default("login"),
-        Key::new("required", Kind::Bool, "whether nobody goes in whose role could not be given, but for accounts that are left as they are or wait to be joined; false: they go in without it, and it is tried again")
+        Key::new("required", Kind::Bool, "whether nobody goes in whose role could not be given, but for accounts that are left as they are or wait to be joined; false: they go in without it, and it is tried again; a name that the app does not have at all is a mistake of the policy, and lets nobody in either way")
             .default("false"),
     ],
 };
@@ -214,7 +214,7 @@ const ORG: Section = Section {
         Key::new(
             "required",
             Kind::Bool,
-            "whether nobody goes in who could not be made a member, but for accounts that are left as they are or wait to be joined; false: they go in without it, and it is tried again",
+            "whether nobody goes in who could not be made a member, but for accounts that are left as they are or wait to be joined; false: they go in without it, and it is tried again; a name that the app does not have at all is a mistake of the policy, and lets nobody in either way",
         )
         .default("false"),
     ],

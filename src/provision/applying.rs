@@ -110,6 +110,11 @@ impl Work<'_> {
     async fn step(&mut self, mapped: &Mapped, account: &Account, step: &Step) -> Result<Stepped, Stop> {
         self.record.desired_fp = None;
         self.record.in_doubt = Doubt::of(step, self.now()).write();
+        if let (Step::Enable, Some(left)) = (step, &mut self.ledger.left) {
+            // From here on they have not left, as far as the app is concerned: whatever becomes of this job, who leaves again is switched off again.
+            (left.off, left.sent) = (None, true);
+            self.record.state = AccountState::Provisioning;
+        }
         self.save().await?;
         self.renew().await?;
         let begun = self.now();
@@ -158,7 +163,10 @@ impl Work<'_> {
                 return Err(Stop::Again { why, retry_after_ms });
             }
             // The policy names something that the app does not have. It is told, never dropped in silence.
-            (Step::Add { .. }, Outcome::Absent) => return Err(Stop::failed(why)),
+            (Step::Add { .. }, Outcome::Absent) => {
+                self.record.in_doubt = None;
+                return Err(Stop::failed(why));
+            }
             // Less than wanted is safe. More than wanted (a removal that fails, a role that stays) is not, and ends below.
             (Step::Add { .. }, _) if !lowers => Stepped::Without(why),
             (Step::Update(_), _) if self.record.verified_at.is_some() => Stepped::Without(why),

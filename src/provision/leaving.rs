@@ -54,6 +54,8 @@ pub enum Off {
     Unsupported,
     /// The app will not: its last administrator, for one.
     Refused,
+    /// It was off before, and not by us: whoever switched it off may have had another reason.
+    Before,
 }
 
 /// Why somebody is taken to have left.
@@ -96,7 +98,7 @@ pub enum Departure {
     Nothing,
     /// The account is off, or will be when `after` is over.
     Left,
-    /// Too many at once: a human is asked.
+    /// Too many at once, or an account that is a conflict: a human is asked.
     Staged,
     /// A job is at the record, or the store is not there: to be said again.
     Later,
@@ -140,8 +142,6 @@ impl Desk {
     /// A person has left. The record says so from now on, and when nobody has to be asked and `after` is over, the account is switched off.
     pub async fn leaves(&self, key: &AccountKey, policy: &Policy, cause: Cause, incident: Option<Incident>) -> Departure {
         let Some(leavers) = leavers(policy) else { return Departure::Nothing };
-        // One at a time: the guard counts.
-        let _turn = self.leaving.lock().await;
         match self.depart(key, policy, leavers, cause, incident).await {
             Ok(departure) => departure,
             Err(error) => {
@@ -186,11 +186,17 @@ impl Desk {
         fence: Fence,
         record: &mut AccountRecord,
     ) -> Result<Departure, StoreError> {
+        // One at a time: the guard counts.
+        let _turn = self.leaving.lock().await;
         let now = self.parts.clock.now();
         let lately = self.left_lately(&record.key.upstream, now).await?;
         let allowed = leavers.guard(self.accounts_of(&record.key.upstream).await?);
-        let is_staged = lately >= allowed;
+        // What a human has to look at anyway may not be this person's at all: they say whether it is switched off.
+        let in_conflict = record.state == AccountState::Conflict;
+        let is_staged = lately >= allowed || in_conflict;
         let mut ledger = Ledger::of(record);
+        // Let in again, and gone again before that was done: the account may still be off, and by us.
+        let was_off = ledger.left.as_ref().is_some_and(Left::may_be_off);
         if let Cause::Access { as_of } = cause {
             // An older sign-in, still open in another browser, does not bring them back.
             ledger.as_of_ms = ledger.as_of_ms.max(as_of.millis());
@@ -201,7 +207,7 @@ impl Desk {
             at_ms: now.millis(),
             why: cause.word().to_owned(),
             off: None,
-            sent: false,
+            sent: was_off,
             next_ms: now.plus_ms(wait_ms).millis(),
             may_go: false,
         });
@@ -211,8 +217,16 @@ impl Desk {
         record.desired_fp = None;
         record.attempts = 0;
         self.parts.accounts.save(record, fence).await?;
+        if let Some(passes) = self.passes.get() {
+            // An older session of theirs, open in another browser, is not announced any longer.
+            passes.forget(&record.key);
+        }
         tell(policy, record, incident, "access.revoked", cause.word());
-        if is_staged {
+        if in_conflict {
+            let why = "the account is a conflict: a human says whether it is theirs, and is switched off";
+            tracing::warn!(app = %record.key.upstream, "somebody has left whose account is a conflict: nothing is done at the app before a human has said yes");
+            tell(policy, record, incident, "guard.tripped", why);
+        } else if is_staged {
             let why = format!("{lately} have left within the hour, and {allowed} may without a human");
             tracing::warn!(app = %record.key.upstream, lately, allowed, "more people leave at once than [provision.leavers] max allows: nothing is done at the app before a human has said yes");
             tell(policy, record, incident, "guard.tripped", &why);
@@ -303,8 +317,7 @@ pub(super) fn leavers(policy: &Policy) -> Option<Leavers> {
 /// yet, may be an administrator's.
 pub(super) fn may_leave(record: &AccountRecord) -> bool {
     let ours = matches!(record.origin, Some(Origin::Created | Origin::Adopted)) && record.login.is_some() && !Ledger::of(record).relinked;
-    let there = ours && record.account_id.is_some() || is_being_made(record);
-    there && !record.state.has_left() && record.state != AccountState::Conflict
+    (ours && record.account_id.is_some() || is_being_made(record)) && !record.state.has_left()
 }
 
 /// Whether a create was sent for the person, and nobody knows how it ended.

@@ -292,7 +292,7 @@ pub struct Desk {
     said: Said,
     /// Who was turned away lately.
     turned: Said,
-    /// People leave one at a time: a guard counts them.
+    /// People are written down as having left one at a time: a guard counts them.
     leaving: tokio::sync::Mutex<()>,
     looks: heal::Looks,
     entrances: entering::Entrances,
@@ -467,6 +467,9 @@ impl Desk {
         };
         match pass {
             Ok(Some(pass)) => {
+                if policy.provision.as_ref().is_some_and(|provision| provision.leavers.idle_ms.is_some()) {
+                    self.uses.note(&order.key, self.parts.clock.now());
+                }
                 let pass = Arc::new(pass);
                 session.pass.store(Some(Arc::clone(&pass)));
                 Ensured::Ready(pass)
@@ -630,7 +633,8 @@ impl Desk {
 
     /// The people with accounts, for operators.
     pub fn people(&self) -> People {
-        People::new(Arc::clone(&self.parts.accounts), Arc::clone(&self.parts.clock), &self.parts.owner, Arc::clone(&self.flights))
+        let (accounts, clock, passes) = (Arc::clone(&self.parts.accounts), Arc::clone(&self.parts.clock), self.passes.get().cloned());
+        People::new(accounts, clock, &self.parts.owner, Arc::clone(&self.flights), passes)
     }
 }
 
