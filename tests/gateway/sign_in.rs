@@ -499,10 +499,13 @@ async fn who_was_relinked_meanwhile_is_told_by_the_new_name_alone_when_a_page_is
     let before = world.keeper.seen().pop().unwrap();
     assert_eq!(names(&before), ["ada", "ada"]);
     let secret = before.get("x-api-key").unwrap();
-    // An operator links her to the account that she really has; the app knows the other one no more.
+    // An operator links her to the account that she really has, at another gateway on the store: this one is not told. The app knows the other account no more.
+    let url = format!("sqlite:{}", world.whole.folder.path().join("v.db").display());
+    let sign_in = policy(&world.keeper, "rejected_when = [{ status = 401 }]", "");
+    let elsewhere = Whole::loaded(|_| vec![compiled("app", &sign_in)], |gateway| gateway.state.url = url).await;
     admin.add_user(User { id: "42".into(), login: "lovelace".into(), ..User::default() });
     let key = AccountKey { upstream: "app".to_owned(), subject: SubjectId { issuer: world.whole.op.issuer.clone(), subject: "ada".to_owned() } };
-    world.whole.running.swap().people().relink(&key, "42", "root").await.unwrap();
+    elsewhere.running.swap().people().relink(&key, "42", "root").await.unwrap();
     world.keeper.forget("ada");
     let answer = world.page(&mut browser, "/api/notes").await;
     assert_eq!((answer.status(), answer.text()), (200, "you are lovelace".to_owned()));
