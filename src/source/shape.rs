@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 ///
 /// # Errors
 /// The first mistake, at its place; for a name that is not known, the nearest that is.
-pub fn shaped<T: DeserializeOwned>(file: &SourceFile) -> Result<T, Problem> {
-    toml::from_str(&file.text).map_err(|error| problem(file, error.message(), error.span()))
+pub fn shaped<T: DeserializeOwned>(file: &SourceFile) -> Result<T, Box<Problem>> {
+    toml::from_str(&file.text).map_err(|error| Box::new(problem(file, error.message(), error.span())))
 }
 
 fn problem(file: &SourceFile, message: &str, span: Option<super::Span>) -> Problem {
@@ -24,10 +24,8 @@ fn problem(file: &SourceFile, message: &str, span: Option<super::Span>) -> Probl
         (false, Some(unknown)) => ("unknown-value", format!("`{unknown}` is not known here")),
         (_, None) => ("wrong-type", message.trim_end().to_owned()),
     };
-    let mut problem = Problem::error(code, file, span.clone().unwrap_or_default(), first);
-    if span.is_none() {
-        problem.span = None;
-    }
+    let mut problem = Problem::error(code, file, 0..0, first);
+    problem.span = span;
     match (near, message.split_once("expected")) {
         (Some(near), _) => problem.help(format!("did you mean `{near}`?")),
         (None, Some((_, known))) if unknown.is_some() => problem.help(format!("expected{known}")),

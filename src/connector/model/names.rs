@@ -17,10 +17,7 @@ pub(super) struct Left {
 impl Left {
     /// Before the first step of `verb`: what looking for the id of a membership has saved.
     pub(super) fn before(table: &Table, verb: &Verb) -> Self {
-        let kind = match verb {
-            Verb::Members(kind, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set) => kind,
-            _ => return Self::default(),
-        };
+        let Verb::Members(kind, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Set) = verb else { return Self::default() };
         let resolve = table.get("resolve").and_then(|entry| entry.node.as_table()?.get(kind)).and_then(|entry| entry.node.as_list());
         Self { outcomes: Vec::new(), saved: resolve.into_iter().flatten().flat_map(saves).collect() }
     }
