@@ -301,7 +301,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
 fn turn_away(worker: &Rc<Worker>, stopped: &Stopped) {
     // A token says what its client asked for: less than a sign-in, and nothing of who has left.
     if let (Some(route), Some(person), Some(as_of), Way::Session) = (stopped.route(), stopped.person(), stopped.as_of(), stopped.way())
-        && route.policy.provision.as_ref().is_some_and(|provision| provision.leavers.disable)
+        && route.policy.provision.as_ref().is_some_and(|provision| provision.leavers.acts())
         && has_left(&route.policy, person).is_some()
     {
         let key = AccountKey { upstream: route.policy.name.clone(), subject: person.subject.clone() };

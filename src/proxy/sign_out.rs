@@ -106,5 +106,5 @@ fn own_request(errand: &Errand) -> OwnRequest {
 
 /// The app's front page instead of one that signs out: whoever has to sign in first does not want to be signed out by that.
 pub(super) fn never_back_to(route: &Route, bearings: &Bearings) -> Option<String> {
-    route.policy.sign_in.signs_out_at(&bearings.path).then(|| "/".to_owned())
+    route.policy.sign_in.signs_out_at(bearings.method.as_str(), &bearings.path).then(|| "/".to_owned())
 }

@@ -6,7 +6,7 @@
 
 use crate::config::Bounds;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Who are told that there are too many, at once.
@@ -45,7 +45,7 @@ pub(super) struct Seat {
 impl Visitors {
     /// Whether there is a place for one more; `limited`: whether the client has a limit of its own.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr, limited: bool, bounds: Bounds) -> Admitted {
-        let client = client(peer);
+        let client = Bounds::client(peer);
         let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let theirs = count.of_client.get(&client).copied().unwrap_or(0);
         let seat = |client| Seat { visitors: Arc::clone(self), client };
@@ -76,14 +76,6 @@ impl Drop for Seat {
                 count.of_client.remove(&client);
             }
         }
-    }
-}
-
-/// What counts as one client: of IPv6 the first 64 bits, for the others are the client's to choose.
-fn client(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn way_in(bearings: &Bearings, route: &Route, session: &AppSession, p
         return None;
     }
     // A page that signs out must not sign in first.
-    (!sign_in.signs_out_at(&bearings.path)).then(|| address(login, bearings.target.as_str()))
+    (!sign_in.signs_out_at(bearings.method.as_str(), &bearings.path)).then(|| address(login, bearings.target.as_str()))
 }
 
 /// Whether the gateway has to sign this session in at the app.
@@ -70,7 +70,7 @@ pub(super) fn basic(login: &str, password: &SecretString) -> Option<HeaderValue>
 /// Whether the app signs people out at this request; `Some(false)`: a page of another site may have sent the browser there, so that they are to be asked.
 pub(super) fn signs_out(bearings: &Bearings, route: &Route) -> Option<bool> {
     let sign_in = &route.policy.sign_in;
-    sign_in.signs_out_at(&bearings.path).then(|| is_asked_for(bearings))
+    sign_in.signs_out_at(bearings.method.as_str(), &bearings.path).then(|| is_asked_for(bearings))
 }
 
 /// Whether the person asked for it: a page of this app, or what they typed. Browsers say so in `Sec-Fetch-Site`, which no page can forge; older ones show where the

@@ -3,9 +3,11 @@
 
 mod apps;
 mod back_again;
+mod bridging;
 mod crowd;
 mod engines;
 mod faults;
+mod gone;
 mod half_made;
 mod killed;
 mod kills;
