@@ -355,7 +355,7 @@ pub(super) struct Route {
     pub(super) by: By,
     #[serde(default)]
     pub(super) how: How,
-    /// A list leaves out accounts that are switched off.
+    /// Accounts that are switched off are not there: a list leaves them out, and a path that names one is answered with `absent`.
     #[serde(default)]
     pub(super) hides_disabled: bool,
     /// Where a list is asked for those who are on (`true`) or those who are off (`false`).

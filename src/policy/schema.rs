@@ -91,14 +91,14 @@ const LOGIN: Section = Section {
         Key::new(
             "block_paths",
             Kind::TextList,
-            "the application's own sign-in, sign-up and password pages, * stands for anything: never forwarded; besides the connector's own list, which [] switches off",
+            "the application's own sign-in, sign-up and password pages, * stands for anything, and a method may stand before it (\"POST /session\"): never forwarded; besides the connector's own list, which [] switches off",
         )
         .default("the connector's"),
         Key::new("break_glass", Kind::TextList, "groups for which block_paths do not hold, * stands for anything"),
     ],
 };
 
-const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+pub(super) const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 const ACCESS: Section = Section {
     title: "[access]",
@@ -440,7 +440,7 @@ const SIGN_IN: Section = Section {
         Key::new(
             "logout_paths",
             Kind::TextList,
-            "where the application signs people out, * stands for anything: the gateway's session ends there as well; besides the connector's own list, which [] switches off",
+            "where the application signs people out, * stands for anything, and a method may stand before it (\"DELETE /session/*\"): the gateway's session ends there as well; besides the connector's own list, which [] switches off",
         )
         .default("the connector's"),
         Key::new(

@@ -3,6 +3,7 @@
 
 mod apps;
 mod back_again;
+mod bridging;
 mod crowd;
 mod engines;
 mod faults;

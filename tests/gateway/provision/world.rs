@@ -640,6 +640,15 @@ impl World {
         desk_on(runtime, owner, &self.store, &self.clock, &self.app, &self.signer, &self.slept_ms, &self.counted)
     }
 
+    /// As [`Self::another`], with a connector, a way to wait and dice of its own.
+    pub(crate) fn another_with(&self, owner: &str, dice: u64, connector: Arc<dyn Connector>, sleeper: Arc<dyn Sleeper>) -> Arc<Desk> {
+        let runtime = tokio::runtime::Handle::current();
+        let parts = parts(&runtime, owner, &self.store, &self.clock, &self.signer, &self.slept_ms, &self.counted);
+        let desk = Desk::new(Parts { entropy: Arc::new(SeededEntropy::new(dice)), sleeper, ..parts });
+        desk.install(HashMap::from([("wiki".to_owned(), connector)]));
+        desk
+    }
+
     pub(crate) async fn session(&self, identity: &Identity) -> Arc<AppSession> {
         let n = self.people.fetch_add(1, Ordering::SeqCst);
         let now = self.clock.now();
