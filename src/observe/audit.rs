@@ -85,16 +85,7 @@ impl AuditLayer {
         let (confessing, now) = (shape.clone(), Arc::clone(&clock));
         let confession = Box::new(move |lines| confessing.confession(lines, now.now()));
         let lines = Queue::confessing("audit", LINES_MAX, &metrics, Metrics::audit_dropped, write, confession)?;
-        let layer = Self {
-            lines,
-            shape,
-            pseudonyms,
-            log,
-            json,
-            throttle: Throttle::default(),
-            metrics,
-            clock,
-        };
+        let layer = Self { lines, shape, pseudonyms, log, json, throttle: Throttle::default(), metrics, clock };
         Ok((layer, found))
     }
 
@@ -315,7 +306,7 @@ mod tests {
         // A disk that takes nothing until the sender is gone.
         let (disk_is_full, gate) = std::sync::mpsc::channel::<()>();
         let write = move |line: &[u8]| {
-            drop(gate.recv());
+            let _open_by_now = gate.recv();
             file.write(line)
         };
         let shape = Shape { frame: Arc::new(Frame::Line), format: AuditFormat::Plain };
@@ -344,7 +335,11 @@ mod tests {
         let verdict = verification.end();
         let told = |action: &str| text.lines().filter(|line| line.contains(&format!("\"action\":\"{action}\""))).count();
         assert!(["admin.command", "role.granted", "session.revoked"].into_iter().all(|action| told(action) == 1), "{text}");
-        assert_eq!((verdict.findings.len(), told("audit.lost"), usize::try_from(verdict.lost).unwrap() + told("access.denied")), (0, 1, 100), "{text}");
+        assert_eq!(
+            (verdict.findings.len(), told("audit.lost"), usize::try_from(verdict.lost).unwrap() + told("access.denied")),
+            (0, 1, 100),
+            "{text}"
+        );
     }
 
     /// What a daemon at a socket hears of the two events.
