@@ -7,9 +7,7 @@
 use crate::config::Bounds;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
 
 /// Who are told that there are too many, at once.
 const TOLD_MAX: usize = 64;
@@ -61,27 +59,6 @@ impl Visitors {
             return Admitted::Told(seat(None));
         }
         Admitted::Out
-    }
-}
-
-/// What streams keep of the client's connection they came by: its place, which a `WebSocket` has for as long as it is open, and the way to close it.
-#[derive(Debug)]
-pub(super) struct Leash {
-    stalled: Notify,
-    _seat: Seat,
-}
-
-impl Leash {
-    pub(super) fn new(seat: Seat) -> Self {
-        Self { stalled: Notify::new(), _seat: seat }
-    }
-}
-
-impl Deref for Leash {
-    type Target = Notify;
-
-    fn deref(&self) -> &Notify {
-        &self.stalled
     }
 }
 

@@ -309,7 +309,7 @@ pub enum AccountState {
     AwaitingApproval,
     /// Needs a human.
     Conflict,
-    /// Whose it is may not come any more: the gateway's door is shut, and the account is to be switched off.
+    /// Whose it is may not come any more: the gateway's door is shut, and the account is to be switched off, or removed.
     Suspending,
     /// Switched off at the app, as far as the app can.
     Suspended,
@@ -332,7 +332,7 @@ pub enum Awaiting {
     Account,
     /// Memberships for an account that was there before; the person is let in meanwhile.
     Join,
-    /// The account is switched off: more people left at once than the policy allows without a human.
+    /// The account is switched off, or removed: more people left at once than the policy allows without a human.
     Leave,
 }
 

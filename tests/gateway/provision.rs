@@ -7,6 +7,7 @@ mod bridging;
 mod crowd;
 mod engines;
 mod faults;
+mod gone;
 mod half_made;
 mod killed;
 mod kills;

@@ -392,6 +392,38 @@ async fn another_site_signs_nobody_out_and_an_app_that_refuses_keeps_its_person(
     assert_eq!(world.whole.get(&before, APP, "/").await.status(), 401);
 }
 
+/// Discourse signs out by a DELETE below the path at which it signs in, Nexus and Metabase by one to that very path.
+#[tokio::test]
+async fn a_method_tells_a_sign_out_from_a_sign_in_at_the_same_path() {
+    let sign_in = "cookies = \"bound\"\nlogout_paths = [\"DELETE /session/*\", \"DELETE /api/session\"]";
+    let world = world_with(Manners::default(), sign_in, "[login]\nblock_paths = [\"POST /api/session\"]\n").await;
+    for path in ["/session/ada", "/api/session"] {
+        let mut browser = Person::default();
+        world.sign_in(&mut browser, "ada").await;
+        let ended = world.keeper.ended();
+        world.page(&mut browser, "/").await;
+        for (method, elsewhere) in [("GET", "/session/sso"), ("POST", "/session/ada"), ("GET", "/api/session"), ("DELETE", "/notes/1")] {
+            let answer = world.fetch(&mut browser, method, elsewhere, "Content-Length: 0\r\n").await;
+            assert_eq!((answer.status(), answer.text()), (200, "you are ada".to_owned()), "{method} {elsewhere}: {answer:?}");
+        }
+        let refused = world.fetch(&mut browser, "POST", "/api/session", "Content-Length: 0\r\n").await;
+        assert_eq!(refused.status(), 403, "the app's own sign-in: {refused:?}");
+        assert_eq!(world.whole.get(&browser, APP, "/").await.status(), 200, "still signed in");
+        let before = browser.clone();
+        let answer = world.fetch(&mut browser, "DELETE", path, "Content-Length: 0\r\n").await;
+        assert_eq!((answer.status(), answer.text()), (302, "signed out".to_owned()), "a script gets the answer that it knows: {answer:?}");
+        assert!(answer.all("set-cookie").iter().any(|line| line.starts_with(COOKIE) && line.contains("Max-Age=0")), "{answer:?}");
+        assert_eq!(world.keeper.ended(), ended + 1, "{path}");
+        assert_eq!(world.whole.get(&before, APP, "/").await.status(), 401, "{path}: here as well");
+    }
+    // Another site's page is asked about, whatever the method.
+    let mut browser = Person::default();
+    world.sign_in(&mut browser, "ada").await;
+    let request = format!("DELETE /session/ada HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Site: cross-site\r\n{}\r\n", browser.cookies(APP));
+    let answer = world.whole.ask(APP, request).await;
+    assert_eq!((answer.status(), answer.get("location").as_deref()), (303, Some("/.vestibule/logout")));
+}
+
 // --- self-heal --------------------------------------------------------------------------------------
 
 /// A keeper whose accounts are made over SCIM.
@@ -610,6 +642,14 @@ fn combinations_that_cannot_work_are_found_when_the_policy_is_read() {
     check(&format!("[sign_in]\nmode = \"session_bridge\"\n{redmine}"), &[]);
     check("[sign_in]\nscript_cookies = [\"theme\"]\n", &["sign_in.script_cookies has no effect"]);
     check("[sign_in]\nlogout_paths = [\"logout\"]\n", &["no request could match this"]);
+    check("[sign_in]\nlogout_paths = [\"DELTE /session\"]\n", &["no request could match this: `DELTE` is none of the methods GET HEAD POST"]);
+    let airflow = |settings: &str| {
+        let provision = "[provision]\nconnector = \"airflow\"\nurl = \"http://127.0.0.1:1\"\nusername = \"a\"\npassword = \"cred:p\"\n";
+        format!("[login]\nblock_paths = [\"/auth/login/\"]\n{provision}{settings}[headers]\nX-Remote-User = \"{{user.name}}\"\n")
+    };
+    // Airflow 3 reads there who it is; Airflow 2 elsewhere.
+    check(&airflow(""), &["nobody could get in at /auth/login/"]);
+    check(&airflow("settings = { version = \"2\" }\n"), &[]);
     check("[sign_in]\nrejected_when = [{ status = 401, redirect = \"^/login\" }]\n", &["this is no sign that an answer could show"]);
     check("[sign_in]\nrejected_when = [{ body = \"(\" }]\n", &["not a regular expression"]);
     check("[sign_in]\nrejected_when = [{ status = 4010 }]\n", &["an HTTP status is expected here"]);

@@ -52,7 +52,7 @@ impl Told {
     }
 
     /// The audit events since the last call: `action person reason`, or who did it.
-    fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<String> {
         events(&self.text()).iter().map(line).collect()
     }
 
