@@ -306,7 +306,7 @@ mod tests {
         // A disk that takes nothing until the sender is gone.
         let (disk_is_full, gate) = std::sync::mpsc::channel::<()>();
         let write = move |line: &[u8]| {
-            let _closed = gate.recv();
+            let _open_by_now = gate.recv();
             file.write(line)
         };
         let shape = Shape { frame: Arc::new(Frame::Line), format: AuditFormat::Plain };
