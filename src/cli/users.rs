@@ -29,7 +29,7 @@ pub(super) enum What {
     },
     /// Everything that is recorded of one person at one app.
     Show(One),
-    /// Say yes to what waits for it: an account, memberships, or that somebody who has left is switched off.
+    /// Say yes to what waits for it: an account, memberships, or that somebody who has left is switched off or removed.
     Approve {
         /// The policy's name.
         app: String,
@@ -336,7 +336,7 @@ fn approve_leavers(app: &str, as_json: bool, at: &Where) -> u8 {
         return print(&format!("{:#}\n", json!(users)));
     }
     let waiting = users.iter().filter(|user| user.awaiting.is_some()).count();
-    let said = format!("{app}: approved for {} people; they are switched off within a minute or two\n", users.len() - waiting);
+    let said = format!("{app}: approved for {} people; they are switched off, or removed, within a minute or two\n", users.len() - waiting);
     let busy = format!("{waiting} more are being worked on at this moment and wait on: say it once more\n");
     print(&if waiting > 0 { said + &busy } else { said })
 }

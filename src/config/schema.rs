@@ -148,7 +148,7 @@ const PROVISIONING: Section = Section {
 const AUDIT: Section = Section {
     title: "[audit]",
     name: "audit",
-    doc: "Where audit events go.",
+    doc: "Where audit events go: who came in, who was refused, what became of which account. That an account was looked at and is as wanted changes nothing, and is no event; metrics count it. Of refusals of one person, or of one address, ten a minute are written for each app and reason, and the next one says how many were left out (`left_out`); where lines are lost all the same (too many at once, a full disk), a line of its own says how many (`audit.lost`), and `vestibule audit verify` repeats it.",
     keys: &[
         Key::new(
             "file",

@@ -203,7 +203,7 @@ impl Gate {
     }
 
     /// Runs `ask`, which asks by a probe whether the credential is good, unless somebody else does so at this moment: then what they found counts. `None`: it does.
-    pub(super) async fn vet<T: Send>(&self, ask: impl Future<Output = T> + Send) -> Option<T> {
+    pub(super) async fn vet<T>(&self, ask: impl Future<Output = T>) -> Option<T> {
         let before = self.vetted.load(Ordering::Acquire);
         let _turn = self.vetting.lock().await;
         if self.vetted.load(Ordering::Acquire) != before {

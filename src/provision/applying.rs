@@ -27,12 +27,14 @@ impl Work<'_> {
                 self.record.origin = Some(Origin::Preexisting);
             }
         }
+        let sync = self.join(mapped, account);
+        let sync = self.after_return(account, sync);
         let rules = DiffRules {
             manage: self.record.origin != Some(Origin::Preexisting) && self.provision.switches.mode.changes(),
             fresh: self.fresh,
             // Only what this gateway has switched off is it that switches it on again.
             enable: self.ledger.left.as_ref().is_some_and(Left::may_be_off),
-            sync_memberships: self.join(mapped, account),
+            sync_memberships: sync,
             role_order: self.provision.connector.role_order.clone(),
             drift: self.provision.drift,
             ..DiffRules::default()
@@ -110,7 +112,8 @@ impl Work<'_> {
     async fn step(&mut self, mapped: &Mapped, account: &Account, step: &Step) -> Result<Stepped, Stop> {
         self.record.desired_fp = None;
         self.record.in_doubt = Doubt::of(step, self.now()).write();
-        if let (Step::Enable, Some(left)) = (step, &mut self.ledger.left) {
+        let is_back = |left: &&mut Left| matches!(step, Step::Enable) || matches!(step, Step::Add { .. }) && left.may_be_off();
+        if let Some(left) = self.ledger.left.as_mut().filter(is_back) {
             // From here on they have not left, as far as the app is concerned: whatever becomes of this job, who leaves again is switched off again.
             (left.off, left.sent) = (None, true);
             self.record.state = AccountState::Provisioning;

@@ -7,6 +7,7 @@
 use super::ledger::{Doubt, Ledger};
 use super::{Counter, Desk, seat};
 use crate::clock::Timestamp;
+use crate::connector::SwitchedOff;
 use crate::fault::Incident;
 use crate::policy::{Leavers, Policy};
 use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Census, Fence, Lease, Origin, StoreError};
@@ -37,9 +38,12 @@ pub struct Left {
     /// The app was told, and its answer is not known: the account may be off already, and by us.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sent: bool,
+    /// In which way the app did it, as far as it has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<SwitchedOff>,
     /// Not tried before this moment, milliseconds since the epoch.
     pub next_ms: i64,
-    /// A human has said that the account may be removed, however many are.
+    /// A human has said yes to what is due next at the app, however many it is due for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_go: bool,
 }
@@ -48,7 +52,7 @@ pub struct Left {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Off {
-    /// It is off, or gone.
+    /// It is off, or gone: [`Left::how`].
     Done,
     /// The app cannot: the gateway's door is all that keeps them out.
     Unsupported,
@@ -109,8 +113,7 @@ pub(super) fn release(record: &mut AccountRecord, now: Timestamp) {
     let mut ledger = Ledger::of(record);
     if let Some(left) = &mut ledger.left {
         left.next_ms = left.next_ms.min(now.millis());
-        // What is off already waits for its removal.
-        left.may_go |= record.state == AccountState::Suspended;
+        left.may_go = true;
     }
     record.applied = ledger.write();
 }
@@ -197,6 +200,7 @@ impl Desk {
         let mut ledger = Ledger::of(record);
         // Let in again, and gone again before that was done: the account may still be off, and by us.
         let was_off = ledger.left.as_ref().is_some_and(Left::may_be_off);
+        let how = ledger.left.as_ref().filter(|_| was_off).and_then(|left| left.how);
         if let Cause::Access { as_of } = cause {
             // An older sign-in, still open in another browser, does not bring them back.
             ledger.as_of_ms = ledger.as_of_ms.max(as_of.millis());
@@ -208,6 +212,7 @@ impl Desk {
             why: cause.word().to_owned(),
             off: None,
             sent: was_off,
+            how,
             next_ms: now.plus_ms(wait_ms).millis(),
             may_go: false,
         });
@@ -310,7 +315,7 @@ impl Desk {
 /// What becomes of leavers, where accounts are kept at all.
 pub(super) fn leavers(policy: &Policy) -> Option<Leavers> {
     let provision = policy.provision.as_ref().filter(|provision| provision.switches.enabled)?;
-    Some(provision.leavers).filter(|leavers| leavers.disable)
+    Some(provision.leavers).filter(|leavers| leavers.acts())
 }
 
 /// Whether there is an account that this gateway keeps, or may have made, and whose person has not left yet. One that an operator has named, and nobody has looked at

@@ -9,7 +9,7 @@
 //! may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens (`uses.rs`: that somebody came by
 //! one), `announce.rs` renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are
 //! switched off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header (`bridging.rs`: by a
-//! password), `leaving.rs` records who may not come any more, `tending.rs` does what is due of them at the app, `reconcile.rs` goes through all who have an account,
+//! password), `leaving.rs` records who may not come any more, `tending.rs` does what is due of them at the app (`removing.rs`: what cannot be taken back; `returning.rs`: what coming back makes of it), `reconcile.rs` goes through all who have an account,
 //! `stock.rs` through the accounts that an app has, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a
 //! request may do (`policy/evaluate.rs`).
 
@@ -30,7 +30,9 @@ mod meter;
 mod people;
 mod reconcile;
 mod recorded;
+mod removing;
 mod renaming;
+mod returning;
 mod stock;
 mod stop;
 mod switched_off;

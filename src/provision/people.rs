@@ -440,7 +440,7 @@ const fn asked_for(awaiting: Awaiting) -> &'static str {
     match awaiting {
         Awaiting::Account => "`account`, one beyond max_accounts",
         Awaiting::Join => "`join`, memberships for an account from before",
-        Awaiting::Leave => "`leave`, to be switched off at the app",
+        Awaiting::Leave => "`leave`, to be switched off or removed at the app",
     }
 }
 

@@ -1,17 +1,18 @@
 //! What is due of those who have left: accounts to be switched off, and to be removed later; and people who do not come any more.
 //!
-//! Lives here: [`Desk::tend`]. Apart from `leaving.rs`, which only records that somebody has left, because nobody waits for this and because it alone takes away at the app.
+//! Lives here: [`Desk::tend`]. Apart from `leaving.rs`, which only records that somebody has left, because nobody waits for this and because it alone takes away at the app;
+//! `removing.rs` is the part of it that cannot be taken back.
 
 use super::joining::protected;
 use super::leaving::{Cause, Left, Off, PAGE, is_being_made, leavers, may_leave, tell};
 use super::ledger::{Doubt, Ledger, external_id};
 use super::linking::{Claim, MARK, Making, Verdict, judge};
+use super::removing::{Removals, may_go};
 use super::{Counter, Desk};
 use crate::clock::Timestamp;
 use crate::connector::{Context, Observation, Outcome, SwitchedOff, Trouble};
-use crate::plan::{Account, Applied};
 use crate::policy::{Leavers, MatchBy, OnExisting, Policy};
-use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Fence, Origin, StoreError};
+use crate::state::{AccountKey, AccountRecord, AccountState, Fence, Origin, StoreError};
 use serde_json::Map;
 use std::sync::Arc;
 
@@ -129,6 +130,9 @@ impl Desk {
         if is_being_made(record) && !self.settle(policy, &counter, record, fence).await? {
             return Ok(());
         }
+        if leavers(policy).is_some_and(|leavers| leavers.delete) {
+            return self.remove(policy, &counter, record, fence).await;
+        }
         let mut ledger = Ledger::of(record);
         let (scope, mark) = (Map::new(), external_id(&record.key));
         let before = counter.quiet.get(of_record(record, &scope, &mark, ledger.email.as_deref())).await;
@@ -156,8 +160,13 @@ impl Desk {
         let (off, said) = match result {
             Ok(SwitchedOff::NotAtTheApp) => (Some(Off::Unsupported), Err("this app cannot switch an account off".to_owned())),
             Ok(SwitchedOff::Gone) => (Some(Off::Done), Ok("it is gone".to_owned())),
-            Ok(SwitchedOff::Flag | SwitchedOff::Group | SwitchedOff::MembersRemoved | SwitchedOff::Deleted) => {
-                (Some(Off::Done), Ok(left.why.clone()))
+            Ok(how @ (SwitchedOff::Flag | SwitchedOff::Group | SwitchedOff::MembersRemoved | SwitchedOff::Deleted)) => {
+                left.how = Some(how);
+                let why = left.why.clone();
+                if let Some(provision) = &policy.provision {
+                    ledger.forget_taken(&provision.connector, how);
+                }
+                (Some(Off::Done), Ok(why))
             }
             Err(trouble) => match come_to(&trouble) {
                 Some(Off::Done) => (Some(Off::Done), Ok("it is gone".to_owned())),
@@ -168,7 +177,7 @@ impl Desk {
     }
 
     /// Records what came of it (`None`: it is tried again, later each time), and tells why they left, or the trouble.
-    async fn note(
+    pub(super) async fn note(
         &self,
         policy: &Policy,
         record: &mut AccountRecord,
@@ -180,6 +189,8 @@ impl Desk {
         let Some(left) = &mut ledger.left else { return Ok(()) };
         left.off = off;
         if off.is_some() {
+            // A yes was one to this, and to nothing that is due later.
+            left.may_go = false;
             record.state = AccountState::Suspended;
             record.attempts = 0;
         } else {
@@ -259,63 +270,6 @@ impl Desk {
         let why = "a create was sent for them and never answered, and the account that is there now is not known to be theirs".to_owned();
         self.note(policy, record, fence, ledger, Some(Off::Refused), Err(why)).await.map(|()| false)
     }
-
-    /// Has the removal of an account wait for a human.
-    async fn stage_removal(&self, policy: &Policy, record: &mut AccountRecord, fence: Fence) -> Result<(), StoreError> {
-        record.awaiting = Some(Awaiting::Leave);
-        self.parts.accounts.save(record, fence).await?;
-        tracing::warn!(app = %record.key.upstream, "more accounts are to be removed at once than [provision.leavers] max allows: none further is before a human has said yes");
-        tell(policy, record, None, "guard.tripped", "to be removed: as many as may be without a human were within the hour");
-        Ok(())
-    }
-
-    /// Removes an account that this gateway made. Its login stays reserved for the person.
-    async fn delete(&self, policy: &Policy, record: &mut AccountRecord, fence: Fence) -> Result<(), StoreError> {
-        let Some(counter) = self.counter_of(policy).filter(|counter| !counter.closed()) else { return Ok(()) };
-        let Ok(_permit) = counter.background.acquire().await else { return Ok(()) };
-        let mut ledger = Ledger::of(record);
-        let (scope, mark) = (Map::new(), external_id(&record.key));
-        let context = of_record(record, &scope, &mark, ledger.email.as_deref());
-        let seen = counter.quiet.get(context).await;
-        if let Ok(Observation::Found(account, _)) = &seen
-            && !is_still_off(account, record, &mark)
-        {
-            // Whoever switched it on at the app had a reason: it is theirs now.
-            ledger.left = ledger.left.map(|left| Left { off: Some(Off::Refused), ..left });
-            record.last_error = Some("not removed: it is not switched off at the app any more, or not the account that it was".to_owned());
-            record.applied = ledger.write();
-            self.parts.accounts.save(record, fence).await?;
-            tell(policy, record, None, "drift.detected", "switched on at the app after its person had left");
-            return Ok(());
-        }
-        let result = match seen {
-            Ok(Observation::Found(..)) => counter.quiet.delete(context).await,
-            Ok(Observation::Absent) => Ok(Outcome::Gone),
-            Ok(Observation::Ambiguous) => Err(Trouble::unsupported("get", "several accounts answer to the recorded id")),
-            Err(trouble) => Err(trouble),
-        };
-        match result {
-            Err(trouble) if trouble.outcome != Outcome::Gone => {
-                let why = trouble.to_string();
-                let is_news = record.last_error.as_deref() != Some(&why);
-                record.last_error = Some(why.clone());
-                self.parts.accounts.save(record, fence).await?;
-                if is_news {
-                    tell(policy, record, None, "account.failed", &why);
-                }
-            }
-            Ok(_) | Err(_) => {
-                let before = record.clone();
-                record.state = AccountState::Deprovisioned;
-                (record.account_id, record.verified_at, record.last_error) = (None, None, None);
-                ledger.applied = Applied::default();
-                record.applied = ledger.write();
-                self.parts.accounts.save(record, fence).await?;
-                tell(policy, &before, None, "account.deleted", "delete_after is over");
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Why nothing is to be switched off, by a look at the account: what comes of it, and what is said. An app that cannot be looked at is told all the same.
@@ -341,7 +295,7 @@ fn needless(
 }
 
 /// What trouble with a leaver's account comes to; `None`: it is tried again.
-const fn come_to(trouble: &Trouble) -> Option<Off> {
+pub(super) const fn come_to(trouble: &Trouble) -> Option<Off> {
     match trouble.outcome {
         Outcome::Gone => Some(Off::Done),
         Outcome::Unsupported => Some(Off::Unsupported),
@@ -370,33 +324,12 @@ enum Task {
     StageRemoval,
 }
 
-/// How many accounts are removed within the hour without a human.
-struct Removals {
-    made: u64,
-    most: u64,
-}
-
-impl Removals {
-    /// Whether one more may be.
-    fn has_room(&mut self) -> bool {
-        let has_room = self.made < self.most;
-        self.made += u64::from(has_room);
-        has_room
-    }
-}
-
-/// Whether a human has said that it may be removed.
-fn may_go(record: &AccountRecord) -> bool {
-    Ledger::of(record).left.is_some_and(|left| left.may_go)
-}
-
-/// Whether an account that is to be removed is the one that was switched off, and is off.
-fn is_still_off(account: &Account, record: &AccountRecord, mark: &str) -> bool {
-    let same = Some(&account.id) == record.account_id.as_ref() && account.external_id.as_deref().is_none_or(|carried| carried == mark);
-    same && account.disabled && !account.admin
-}
-
 /// What a connector is told of somebody who is not here.
-fn of_record<'c>(record: &'c AccountRecord, scope: &'c Map<String, serde_json::Value>, mark: &'c str, email: Option<&'c str>) -> Context<'c> {
+pub(super) fn of_record<'c>(
+    record: &'c AccountRecord,
+    scope: &'c Map<String, serde_json::Value>,
+    mark: &'c str,
+    email: Option<&'c str>,
+) -> Context<'c> {
     Context { scope, external_id: mark, login: record.login.as_deref().unwrap_or_default(), email, account_id: record.account_id.as_deref() }
 }

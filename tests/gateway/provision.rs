@@ -3,10 +3,12 @@
 
 mod apps;
 mod back_again;
+mod bridging;
 mod crowd;
 mod doubts;
 mod engines;
 mod faults;
+mod gone;
 mod half_made;
 mod killed;
 mod kills;

@@ -29,7 +29,7 @@ async fn who_is_not_there_is_not_acted_upon_and_nothing_is_told_to_the_app() {
     // Nobody waits: that is no mistake.
     assert_eq!(
         process.tells(&["users", "approve", "wiki", "--leavers"]).await,
-        "wiki: approved for 0 people; they are switched off within a minute or two\n"
+        "wiki: approved for 0 people; they are switched off, or removed, within a minute or two\n"
     );
     assert!(process.admin.take_seen().is_empty(), "the app was asked nothing");
     process.kill();
@@ -164,7 +164,7 @@ async fn too_many_leavers_wait_for_a_yes_which_is_given_once_for_all() {
     assert!(code == Some(2) && said.contains("nothing is waiting for approval for `s-dora`"), "{said}");
     assert!(process.tells(&["users", "approve", "crm", "--leavers"]).await.starts_with("crm: approved for 0 people"));
     let said = process.tells(&["users", "approve", "wiki", "--leavers"]).await;
-    assert_eq!(said, "wiki: approved for 2 people; they are switched off within a minute or two\n");
+    assert_eq!(said, "wiki: approved for 2 people; they are switched off, or removed, within a minute or two\n");
     assert_eq!(process.audited("approval.granted").len(), 2);
     let again = process.tells(&["users", "approve", "wiki", "--leavers"]).await;
     assert!(again.starts_with("wiki: approved for 0 people"), "{again}");
