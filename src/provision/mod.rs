@@ -70,7 +70,6 @@ use ledger::{Ledger, fingerprint};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -78,6 +77,8 @@ use tokio::sync::Semaphore;
 const JOBS_MAX: usize = 64;
 /// Jobs at once for one app that nobody waits for.
 const BACKGROUND_MAX: usize = 2;
+/// Tokens given back to one app at once.
+const GIVING_BACK_MAX: usize = 2;
 /// How long a pass is good that rests on an earlier look.
 const STALE_MS: i64 = 60_000;
 /// How often an order whose identity differs from that of the job it waited for gets a job of its own.
@@ -197,15 +198,13 @@ pub struct Times {
     pub degraded_ttl_ms: i64,
     /// How long a lease on a record lasts; a crash holds a person up for at most so long.
     pub lease_ms: i64,
-    /// An admin API that refused our credential is left alone for so long.
-    pub quarantine_ms: i64,
     /// After a failure, asking again within so long gets the same answer without a call.
     pub failure_ms: i64,
 }
 
 impl Default for Times {
     fn default() -> Self {
-        Self { always_look: false, known_hold_ms: 0, degraded_ttl_ms: 300_000, lease_ms: 20_000, quarantine_ms: 30_000, failure_ms: 1_000 }
+        Self { always_look: false, known_hold_ms: 0, degraded_ttl_ms: 300_000, lease_ms: 20_000, failure_ms: 1_000 }
     }
 }
 
@@ -316,19 +315,15 @@ struct Counter {
     permits: Semaphore,
     /// For what nobody waits for: a lane of its own, so that it delays nobody.
     background: Semaphore,
-    /// No job before this moment (milliseconds since the epoch): the admin credential was refused. The engine's gate counts calls and lets a probe through at once,
-    /// or, at an app without a probe, the next call; this keeps everybody else's jobs from beginning, which would show the credential again for each of them and
-    /// write each of them down as failed.
-    closed_until_ms: AtomicI64,
+    /// For tokens that are given back: many sign-ons may end at once, and an app that hangs must not hold a connection for each, nor up whatever else nobody waits for.
+    giving_back: Semaphore,
 }
 
 impl Counter {
-    fn closed(&self, now: Timestamp) -> bool {
-        now.millis() < self.closed_until_ms.load(Ordering::Relaxed)
-    }
-
-    fn close_until(&self, at: Timestamp) {
-        self.closed_until_ms.store(at.millis(), Ordering::Relaxed);
+    /// Whether no job is to be begun: the admin credential was refused. The connector's gate says so, and nobody else: each further job would be told the same, and its
+    /// person written down as failed.
+    fn closed(&self) -> bool {
+        self.connector.is_shut()
     }
 }
 
@@ -405,7 +400,7 @@ impl Desk {
     }
 
     /// Replaces all connectors, by [`seat`], or by policy name for every revision of it. Jobs under way finish with the one they began with. A connector that is the very one that was there goes on
-    /// as it was: its jobs count, a credential that was refused stays refused; a new one begins anew.
+    /// as it was: its jobs count; a new one begins anew.
     pub fn install(&self, connectors: HashMap<String, Arc<dyn Connector>>) {
         let before = self.counters.load();
         let counter = |(app, connector): (String, Arc<dyn Connector>)| {
@@ -415,7 +410,7 @@ impl Desk {
                 connector,
                 permits: Semaphore::new(JOBS_MAX),
                 background: Semaphore::new(BACKGROUND_MAX),
-                closed_until_ms: AtomicI64::new(i64::MIN),
+                giving_back: Semaphore::new(GIVING_BACK_MAX),
             };
             (app, known.unwrap_or_else(|| Arc::new(new())))
         };

@@ -11,6 +11,7 @@ mod lists;
 mod members;
 mod off;
 mod session;
+mod xml;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
