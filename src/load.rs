@@ -333,6 +333,8 @@ struct Look {
     own_connectors: own::Connectors,
     /// Their texts; `None`: not to be read.
     connector_texts: HashMap<PathBuf, Option<Arc<str>>>,
+    /// Connector files that policies name and that cannot be read, and why.
+    unread_connectors: HashMap<PathBuf, io::ErrorKind>,
 }
 
 impl Look {
@@ -423,7 +425,11 @@ impl Look {
     fn compiled_of(&mut self, file: &SourceFile, parsed: (Table, Vec<Problem>), around: Surroundings<'_>) -> Option<Policy> {
         let own = self.own_connector(file, &parsed.0);
         let connectors: Vec<_> = around.connectors.iter().cloned().chain(own).collect();
-        let (policy, problems) = policy::compile_parsed(file, parsed, Surroundings { connectors: &connectors, ..around });
+        let unread = self.unread_connector(file, &parsed.0);
+        let (policy, mut problems) = policy::compile_parsed(file, parsed, Surroundings { connectors: &connectors, ..around });
+        if let Some(why) = unread {
+            own::at_its_line(&why, &mut problems);
+        }
         self.report.problems.extend(problems);
         policy
     }

@@ -11,7 +11,7 @@ use crate::rehearse::people::{Everybody, Known, People, Recorded};
 use crate::rehearse::perform::Real;
 use crate::rehearse::plan::{At, Outlook, Tally, look_ahead};
 use crate::rehearse::records::Records;
-use crate::rehearse::{person, show};
+use crate::rehearse::{Because, person, show};
 use crate::state::{AccountRecord, StoreError};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -104,8 +104,8 @@ fn answer(question: &Question) -> Result<(String, bool), String> {
     let everybody = with_records(Everybody { people: vec![somebody(question, &around)?], ..Everybody::default() }, others(&around));
     let Some(known) = everybody.people.first() else { return Err("error: nobody is meant\n".to_owned()) };
     let outlook = look(known, &Arc::new(Records::with(everybody.records)));
-    if let (Some((_, why)), true) = (outlook.failure().filter(|(because, _)| *because == "account"), question.online) {
-        return Err(format!("{}error: {why}\n", show::plan(&outlook, question.curl)));
+    if question.online && matches!(outlook.failure(), Some((Because::Account, _))) {
+        return Err(show::plan(&outlook, question.curl));
     }
     let quiet = outlook.count().is_nothing() && outlook.failure().is_none();
     let text = if question.json { format!("{:#}\n", show::plan_json(&outlook)) } else { show::plan(&outlook, question.curl) };

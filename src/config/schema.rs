@@ -104,7 +104,7 @@ const STATE: Section = Section {
     name: "state",
     doc: "Where sessions, accounts and keys are kept.",
     keys: &[
-        Key::new("url", Kind::Text, "sqlite:PATH").required(),
+        Key::new("url", Kind::Text, "the database: sqlite:PATH").required(),
         Key::new("key", Kind::Secret, "key that seals secrets at rest").required(),
         Key::new(
             "sign_ins_keep",

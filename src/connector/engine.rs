@@ -111,7 +111,7 @@ pub struct Engine {
 
 impl Engine {
     /// `base` is the admin base URL, the only place this engine ever reaches; `settings` come from [`Model::settings`].
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing, and `app/` is the only caller")]
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing and has a type of its own; none can be left out")]
     pub fn new(
         model: Arc<Model>,
         steps: Option<Steps>,
@@ -246,8 +246,8 @@ impl Connector for Engine {
         }
     }
 
-    fn can(&self, what: &str) -> bool {
-        self.model.supports(what)
+    fn can(&self, verb: &Verb) -> bool {
+        self.model.can(verb)
     }
 
     async fn change_members(&self, context: Context<'_>, kind: &str, add: &[(&str, Option<&str>)], remove: &[&str]) -> Result<Outcome, Trouble> {

@@ -12,6 +12,7 @@ pub mod model;
 pub use engine::{Engine, Limits, ResolvedCredential, Standing};
 pub use gate::{Bounds, BreakerState, Health, Lane};
 
+use self::model::Verb;
 use crate::plan::{Account, Step};
 use crate::policy::MatchBy;
 use async_trait::async_trait;
@@ -60,9 +61,65 @@ pub enum Outcome {
     Unsupported,
 }
 
+impl Outcome {
+    /// Every outcome with its [`Self::word`].
+    pub const WORDS: [(&'static str, Self); 16] = {
+        use Outcome::{
+            Absent, Ambiguous, Conflict, Created, Denied, Done, Exists, Found, Gone, InDoubt, Invalid, Reauth, Retry, Unchanged, Unsupported, Updated,
+        };
+        [
+            (Found.word(), Found),
+            (Absent.word(), Absent),
+            (Ambiguous.word(), Ambiguous),
+            (Created.word(), Created),
+            (Exists.word(), Exists),
+            (Updated.word(), Updated),
+            (Unchanged.word(), Unchanged),
+            (Done.word(), Done),
+            (Gone.word(), Gone),
+            (Conflict.word(), Conflict),
+            (Denied.word(), Denied),
+            (Invalid.word(), Invalid),
+            (Retry.word(), Retry),
+            (Reauth.word(), Reauth),
+            (InDoubt.word(), InDoubt),
+            (Unsupported.word(), Unsupported),
+        ]
+    };
+
+    /// As connector files write it, as their conditions read it (`outcome.STEP`), and as figures are labelled.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Absent => "absent",
+            Self::Ambiguous => "ambiguous",
+            Self::Created => "created",
+            Self::Exists => "exists",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+            Self::Done => "done",
+            Self::Gone => "gone",
+            Self::Conflict => "conflict",
+            Self::Denied => "denied",
+            Self::Invalid => "invalid",
+            Self::Retry => "retry",
+            Self::Reauth => "reauth",
+            Self::InDoubt => "in_doubt",
+            Self::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// For operators: the word, as one reads it aloud.
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if *self == Self::InDoubt { "in doubt" } else { self.word() })
+    }
+}
+
 /// Why a verb did not end well. `detail` is in our own words: never a body, a header or a credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{step}: {outcome:?}: {detail}")]
+#[error("{step}: {outcome}: {detail}")]
 pub struct Trouble {
     /// The step it was, e.g. `create/post`.
     pub step: String,
@@ -119,6 +176,20 @@ pub enum SwitchedOff {
     Gone,
     /// The app has no such thing: the gateway alone keeps the person out.
     NotAtTheApp,
+}
+
+/// For operators.
+impl std::fmt::Display for SwitchedOff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "flag",
+            Self::Group => "group",
+            Self::MembersRemoved => "memberships removed",
+            Self::Deleted => "deleted",
+            Self::Gone => "gone",
+            Self::NotAtTheApp => "not at the app",
+        })
+    }
 }
 
 /// A page of all accounts.
@@ -206,9 +277,8 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     fn may_retry(&self) -> bool {
         true
     }
-    /// Whether the app can do `what`: `rename`, `disable`, `delete`, `list`, `revoke_sessions`, `members.group.set`… as [`model::Model::capabilities`] has
-    /// it, or the first parts of one. A verb that an app does not have comes to [`Outcome::Unsupported`] when it is asked for all the same.
-    fn can(&self, _what: &str) -> bool {
+    /// Whether the app can do `verb`, as [`model::Model::can`]. One that it does not have comes to [`Outcome::Unsupported`] when it is asked for all the same.
+    fn can(&self, _verb: &Verb) -> bool {
         false
     }
     /// Grants and takes back several memberships of one kind at once, serialised per account. An app that replaces whole lists gets one list: what is there

@@ -14,6 +14,7 @@ mod defaults;
 mod disable;
 mod file;
 mod fold;
+mod names;
 mod own;
 mod paging;
 mod read;

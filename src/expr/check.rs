@@ -176,7 +176,9 @@ impl<'e> Checker<'e> {
 
     fn compare(&mut self, relation: Relation, left: &Node, right: &Node, node: &Node) -> Typed {
         let (one, another) = (self.expression(left), self.expression(right));
+        let network = self.network_for_address(left, right).or_else(|| self.network_for_address(right, left));
         let problem = match relation {
+            Relation::Equal | Relation::NotEqual if network.is_some() => network,
             Relation::Equal | Relation::NotEqual => self.never_equal(relation, (left, &one.of), (right, &another.of), node),
             Relation::Less | Relation::LessOrEqual | Relation::Greater | Relation::GreaterOrEqual => never_ordered(&one.of, &another.of, node),
         };
@@ -219,6 +221,15 @@ impl<'e> Checker<'e> {
         })
     }
 
+    /// `request.ip` beside a network: an address is text here, and equal to nothing but itself.
+    fn network_for_address(&self, asked: &Node, written: &Node) -> Option<ExprProblem> {
+        guards::path(asked, self.text).filter(|path| path == "request.ip")?;
+        let written = if let Shape::List(elements) = &written.kind { elements.as_slice() } else { std::slice::from_ref(written) };
+        let network = written.iter().find(|node| matches!(&node.kind, Shape::Text(text) if text.contains('/')))?;
+        let problem = ExprProblem::error("wrong-type", network.span.clone(), "an address is never equal to a network").label("a network");
+        Some(problem.help(format!("use `networks`, a key of the same section: networks = [{}]", self.written(&network.span).replace('\'', "\""))))
+    }
+
     fn is_in(&mut self, element: &Node, container: &Node, node: &Node) -> Typed {
         let (one, all) = (self.expression(element), self.expression(container));
         let written = self.written(&node.span);
@@ -235,7 +246,7 @@ impl<'e> Checker<'e> {
                 Some(if *other == Type::Text { problem.help(format!("for a part of text, write {whole}.contains({part})")) } else { problem })
             }
         };
-        if let Some(problem) = problem {
+        if let Some(problem) = problem.or_else(|| self.network_for_address(element, container)) {
             return self.report(problem);
         }
         let may_be_absent = one.may_be_absent || all.may_be_absent;

@@ -79,6 +79,7 @@ impl Type {
 #[derive(Debug, Clone, Default)]
 pub struct Env {
     names: Vec<(String, Type, bool)>,
+    elsewhere: Vec<(&'static str, &'static str)>,
 }
 
 impl Env {
@@ -112,22 +113,12 @@ impl Env {
         self
     }
 
-    /// With `user`, what `[user]` makes of a sign-in: `name email display` and `extra`, whose fields are not known here.
+    /// With `user`, what `[user]` makes of a sign-in: `name email display` and `extra`, whose fields are exactly `extra`: a misspelt one is found at load.
     #[must_use]
-    pub fn with_user(self) -> Self {
-        self.user_record(Type::Dynamic)
-    }
-
-    /// With `user`, where the fields of `user.extra` are exactly `extra`: a misspelt one is found at load.
-    #[must_use]
-    pub fn with_user_extra<'k>(self, extra: impl IntoIterator<Item = &'k str>) -> Self {
-        let fields = extra.into_iter().map(|key| (key.to_owned(), Type::Dynamic, true)).collect();
-        self.user_record(Type::Record(fields))
-    }
-
-    fn user_record(self, extra: Type) -> Self {
+    pub fn with_user<'k>(self, extra: impl IntoIterator<Item = (&'k str, Type)>) -> Self {
+        let extra = extra.into_iter().map(|(key, of)| (key.to_owned(), of, true)).collect();
         let text = |name: &str, may_be_absent| (name.to_owned(), Type::Text, may_be_absent);
-        let fields = vec![text("name", false), text("email", true), text("display", true), ("extra".to_owned(), extra, false)];
+        let fields = vec![text("name", false), text("email", true), text("display", true), ("extra".to_owned(), Type::Record(extra), false)];
         self.with("user", Type::Record(fields), false)
     }
 
@@ -150,15 +141,21 @@ impl Env {
         self.with("request", Type::Record(fields.into()), false)
     }
 
-    /// With `item` and `id`, as the steps of a connector see them: types known only at run time.
+    /// `names` are not here but elsewhere; `help` says where. Somebody who writes one has made no slip.
     #[must_use]
-    pub fn with_item_and_id(self) -> Self {
-        self.with("item", Type::Dynamic, true).with("id", Type::Dynamic, true)
+    pub fn but_not(mut self, names: &'static [&'static str], help: &'static str) -> Self {
+        self.elsewhere.extend(names.iter().map(|name| (*name, help)));
+        self
     }
 
     /// The names, in the order they were added.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(|(name, ..)| name.as_str())
+    }
+
+    /// Where `name` is known, when that is not here.
+    pub(super) fn elsewhere(&self, name: &str) -> Option<&'static str> {
+        self.elsewhere.iter().find(|(known, _)| *known == name).map(|(_, help)| *help)
     }
 
     /// Type of `name`, and whether it may be absent.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
 fn env() -> Env {
-    Env::sign_in().with("level", Type::Int, false).with_user().with_roles()
+    Env::sign_in().with("level", Type::Int, false).with("user", super::tests::any_user(), false).with_roles()
 }
 
 fn names() -> Map<String, Value> {

@@ -83,6 +83,10 @@ impl Checker<'_> {
         if let Some((of, may_be_absent)) = self.env.get(name) {
             return Typed::new(of.clone(), Code::Name(name.to_owned()), may_be_absent);
         }
+        if let Some(help) = self.env.elsewhere(name) {
+            let problem = ExprProblem::error("unknown-name", span.clone(), format!("there is no `{name}` here")).label("not known here");
+            return self.report(problem.help(help));
+        }
         let problem = ExprProblem::error("unknown-name", span.clone(), format!("there is no `{name}`")).label("unknown name");
         let names: Vec<&str> = self.env.names().collect();
         let problem = match nearest(name, names.iter().copied()) {

@@ -112,6 +112,11 @@ impl FirstOf {
         self.chosen(names).map(|(_, value)| value)
     }
 
+    /// The type that all candidates have, else [`Type::Dynamic`].
+    pub fn result_type(&self) -> Type {
+        Type::common(self.0.iter().map(|template| template.of.clone()))
+    }
+
     /// As [`Self::render`], with the candidate that it was.
     pub fn chosen(&self, names: &dyn Lookup) -> Option<(&Template, Value)> {
         self.0.iter().find_map(|template| Some((template, template.render(names).ok().filter(is_set)?)))

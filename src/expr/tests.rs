@@ -4,9 +4,19 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Map, json};
 
+/// What `[user]` makes of a sign-in, with any `extra`.
+pub(super) fn any_user() -> Type {
+    let text = |name: &str| (name.to_owned(), Type::Text, name != "name");
+    Type::Record(vec![text("name"), text("email"), text("display"), ("extra".to_owned(), Type::Dynamic, false)])
+}
+
 fn env() -> Env {
     let vars = object(json!({ "group_id": { "Manager": 12, "Developer": 14, "Reporter": 15 }, "mixed": { "a": 1, "b": "x" }, "limit": 3 }));
-    Env::sign_in().with_user().with_roles().with_vars(&vars).with_request().with_item_and_id()
+    Env::sign_in().with("user", any_user(), false).with_roles().with_vars(&vars).with_request().with("item", Type::Dynamic, true).with(
+        "id",
+        Type::Dynamic,
+        true,
+    )
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -517,7 +527,14 @@ fn a_narrow_env_knows_its_own_names_only() {
     assert_eq!(says("body.errors[0].code == 'taken' && status == '409'"), [""; 0]);
     let none = Condition::compile("x", &Env::new()).unwrap_err();
     assert_eq!(said("x", &none), ["unknown-name <x>: there is no `x` | unknown name | no names can be used here"]);
-    let user = Env::new().with_user_extra(["department"]);
+    let user = Env::new().with_user([("department", Type::Dynamic)]);
+    let when = Env::new().with("email", Type::Text, false).but_not(&["user"], "known in headers");
+    let elsewhere = Condition::compile("user.name == 'ada'", &when).expect_err("not here");
+    let [problem] = elsewhere.as_slice() else { panic!("{elsewhere:?}") };
+    assert_eq!(
+        (problem.code, problem.message.as_str(), problem.helps.as_slice()),
+        ("unknown-name", "there is no `user` here", ["known in headers".to_owned()].as_slice())
+    );
     let text = "{user.extra.deparment}";
     let problems = Template::compile(text, &user).unwrap_err();
     assert_eq!(

@@ -6,7 +6,7 @@ use super::table::User;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::connector::engine::{Engine, Limits, ResolvedCredential};
 use crate::connector::model::{InitialPassword, MemberVerb, Model, Verb};
-use crate::connector::{Context, Outcome, Trouble};
+use crate::connector::{Context, Trouble};
 use crate::entropy::SeededEntropy;
 use crate::identity::{Groups, Identity, SubjectId};
 use crate::outbound::Transport;
@@ -176,19 +176,8 @@ impl Set {
 
 /// What a call came to, in the words of the table.
 pub(super) fn words(trouble: &Trouble) -> String {
-    let outcome = outcome(trouble.outcome);
-    if trouble.detail.is_empty() { outcome } else { format!("{outcome}: {}", trouble.detail) }
-}
-
-pub(super) fn outcome(outcome: Outcome) -> String {
-    let mut out = String::new();
-    for c in format!("{outcome:?}").chars() {
-        if c.is_uppercase() && !out.is_empty() {
-            out.push(' ');
-        }
-        out.extend(c.to_lowercase());
-    }
-    out
+    let outcome = trouble.outcome;
+    if trouble.detail.is_empty() { outcome.to_string() } else { format!("{outcome}: {}", trouble.detail) }
 }
 
 /// An answer that is not the app's.

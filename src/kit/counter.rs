@@ -61,24 +61,31 @@ impl Counter {
             match self.desk.ensure(&session, &self.policy, Incident::from_bytes([0; 5]), Asking::page(20_000)).await {
                 Ensured::Ready(pass) => return Ok(pass.login.clone()),
                 Ensured::Working => "still working".clone_into(&mut why),
-                Ensured::Refused(message) => why = format!("{message:?}"),
+                Ensured::Refused(message) => why = message.words(),
             }
             self.clock.advance_ms(60_000);
         }
         Err(why)
     }
 
-    /// [`Self::enters`] several times, hours apart: let in without a membership or not, as it is worth, each look goes on with it. The last login told.
-    pub(super) async fn enters_again(&self, person: &Person) -> String {
-        let mut login = String::new();
+    /// [`Self::enters`] several times, hours apart: let in without a membership or not, as it is worth, each look goes on with it. The last login told, or why
+    /// there is none.
+    pub(super) async fn enters_again(&self, person: &Person) -> Result<String, String> {
+        let mut last = Err("nobody has tried".to_owned());
         for _ in 0..3 {
-            if let Ok(told) = self.enters(person).await {
-                login = told;
+            let came = self.enters(person).await;
+            if came.is_ok() || last.is_err() {
+                last = came;
             }
             self.clock.advance_ms(400_000);
         }
-        login
+        last
     }
+}
+
+/// Under which login somebody was told to the app, or why under none.
+pub(super) fn announced(told: &Result<String, String>) -> String {
+    told.as_ref().map_or_else(|why| format!("not let in: {why}"), |login| format!("announced as {login}"))
 }
 
 /// Moves the clock instead of waiting.

@@ -2,7 +2,7 @@
 //!
 //! Apart because this is what somebody writes who has an app's documents and no app: shapes and answers, no logic. It never knows what the requests come from.
 
-use crate::source::{self, Node, SourceFile, Written};
+use crate::source::{self, SourceFile, shaped};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -415,24 +415,37 @@ impl Dialect {
     /// Reads a dialect file.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// What is wrong with it, at its line.
     pub fn parse(file: &SourceFile) -> Result<Self, String> {
-        let (table, problems) = source::parse(file);
+        let (_, problems) = source::parse(file);
         if let Some(problem) = problems.first() {
             return Err(problem.render());
         }
-        let value = Value::Object(table.entries.iter().map(|entry| (entry.key.clone(), plain(&entry.node))).collect());
-        serde_json::from_value(value).map_err(|error| format!("{}: {error}", file.name))
+        shaped(file).map_err(|problem| problem.render())
     }
 }
 
-fn plain(node: &Node) -> Value {
-    match &node.value {
-        Written::Text(text) | Written::Date(text) => Value::from(text.clone()),
-        Written::Integer(number) => Value::from(*number),
-        Written::Float(number) => Value::from(*number),
-        Written::Bool(yes) => Value::from(*yes),
-        Written::List(list) => Value::Array(list.iter().map(plain).collect()),
-        Written::Table(table) => Value::Object(table.entries.iter().map(|entry| (entry.key.clone(), plain(&entry.node))).collect()),
+#[cfg(test)]
+mod tests {
+    use super::Dialect;
+    use crate::source::SourceFile;
+
+    #[test]
+    fn a_mistake_is_told_at_its_line_with_the_nearest_name() {
+        let good = include_str!("dialects/jupyterhub.toml");
+        let check = |text: &str, said: &[&str]| {
+            let told = Dialect::parse(&SourceFile::new("d.toml", text)).expect_err("a mistake");
+            assert!(said.iter().all(|said| told.contains(said)), "{told}");
+        };
+        let line = good.lines().count() + 3;
+        check(
+            &format!("{good}\n[[route]]\nonn = \"GET /x\"\ndo = \"say\"\n"),
+            &["unknown key `onn`", "did you mean `on`?", &format!("d.toml:{line}")],
+        );
+        check(
+            &format!("{good}\n[[route]]\ndo = \"sya\"\non = \"GET /x\"\n"),
+            &["`sya` is not known here", "did you mean `say`?", &format!("d.toml:{line}")],
+        );
+        assert!(Dialect::parse(&SourceFile::new("d.toml", good)).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Verdict::{Failed, Held, NotApplicable};
 use super::backstage::{Backstage, html};
-use super::counter::Counter;
+use super::counter::{Counter, announced};
 use super::server::{When, Wrong};
 use super::table::text;
 use super::{Row, Verdict};
@@ -28,7 +28,7 @@ async fn reply_lost(stage: &Backstage) -> Result<Verdict, String> {
     if set.app.is_spent() && login == ann.login() && logins == [ann.login()] {
         Ok(Held("found again, one account".to_owned()))
     } else {
-        Ok(Failed(format!("announced as {login}; accounts: {logins:?}")))
+        Ok(Failed(format!("announced as {login}; accounts: {}", if logins.is_empty() { "none".to_owned() } else { logins.join(", ") })))
     }
 }
 
@@ -49,9 +49,9 @@ async fn half_made(stage: &Backstage) -> Result<Verdict, String> {
     let joined = table.members.iter().filter(|one| one.kind == member.kind && !one.is_over && is_it(&one.group)).count();
     let users = table.users.len();
     drop(table);
-    if users != 1 || joined != 1 || login != ann.login() {
+    if users != 1 || joined != 1 || login.as_deref() != Ok(ann.login()) {
         let seen = set.app.take_seen();
-        return Ok(Failed(format!("announced as {login}; {users} accounts, {joined} memberships; {}", seen.join("; "))));
+        return Ok(Failed(format!("{}; {users} accounts, {joined} memberships; {}", announced(&login), seen.join("; "))));
     }
     Ok(if set.app.is_spent() {
         Held("gone on with, one account".to_owned())

@@ -8,13 +8,13 @@ mod calls;
 mod road;
 
 use super::Verdict::{Failed, Held, NotApplicable};
-use super::backstage::{Person, outcome, words};
+use super::backstage::{Person, words};
 use super::scenes::seen;
 use super::{ORDER, Row, Verdict};
 use crate::clock::Clock;
 use crate::connector::engine::{Engine, Limits, ResolvedCredential};
 use crate::connector::model::{InitialPassword, Verb};
-use crate::connector::{Connector as _, Observation, Outcome, Standing, Trouble};
+use crate::connector::{Connector as _, Observation, Outcome, Standing, SwitchedOff, Trouble};
 use crate::entropy::Entropy;
 use crate::identity::{Groups, Identity, SubjectId};
 use crate::outbound::Transport;
@@ -215,7 +215,7 @@ impl Scene<'_> {
 
     /// Whether the app answers, and takes this credential and no other.
     async fn admitted(&mut self) -> bool {
-        if self.engine.can("probe") {
+        if self.engine.can(&Verb::Probe) {
             let probed = self.engine.probe().await;
             let said = probed.as_ref().map_or_else(words, |()| "answers".to_owned());
             self.held("probe", probed.is_ok(), said);
@@ -275,7 +275,7 @@ impl Scene<'_> {
         let (came, account) = match self.engine.apply(person.context(None), &Step::Create(person.desired().clone())).await {
             Ok((came, Some(account))) => (came, account),
             Ok((came, None)) => {
-                self.row("create", Failed(format!("{} without an account", outcome(came))));
+                self.row("create", Failed(format!("{came} without an account")));
                 return None;
             }
             Err(trouble) => {
@@ -287,7 +287,7 @@ impl Scene<'_> {
         let read = self.engine.get(person.context(Some(&id))).await;
         let is_so = matches!(&read, Ok(Observation::Found(read, _))
             if read.id == id && !read.disabled && !read.admin && (read.email.is_none() || read.email.as_deref().map(str::to_lowercase) == person.mapped.email.as_deref().map(str::to_lowercase)));
-        let said = if is_so { outcome(came) } else { format!("made, and then {}", seen(&read)) };
+        let said = if is_so { came.to_string() } else { format!("made, and then {}", seen(&read)) };
         self.made.push((person, id.clone()));
         self.held("create", is_so, said);
         Some(id)
@@ -316,13 +316,37 @@ impl Scene<'_> {
                     Err(trouble) if trouble.outcome == Outcome::Conflict => Some("removed; the app keeps the name"),
                     Ok(Observation::Found(..) | Observation::Ambiguous) | Err(_) => Some("not seen to be gone"),
                 }
-            } else if self.engine.disable(context, false).await.is_ok() {
-                Some("switched off")
             } else {
-                Some("as it was")
+                Some(stays_as(&self.engine.disable(context, false).await))
             };
             left.extend(stays.map(|how| format!("{} ({how})", person.login())));
         }
         left
+    }
+}
+
+/// How an account stays that cannot be removed, by what switching it off came to.
+const fn stays_as(off: &Result<SwitchedOff, Trouble>) -> &'static str {
+    match off {
+        Ok(SwitchedOff::Flag | SwitchedOff::Group) => "switched off",
+        Ok(SwitchedOff::MembersRemoved) => "still active, without memberships",
+        Ok(SwitchedOff::Deleted | SwitchedOff::Gone) => "not seen to be gone",
+        Ok(SwitchedOff::NotAtTheApp) | Err(_) => "as it was: still active",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stays_as;
+    use crate::connector::{SwitchedOff, Trouble};
+
+    #[test]
+    fn an_account_that_the_app_still_lets_in_is_not_said_to_be_switched_off() {
+        let check = |off: Result<SwitchedOff, Trouble>, expected: &str| assert_eq!(stays_as(&off), expected, "{off:?}");
+        check(Ok(SwitchedOff::NotAtTheApp), "as it was: still active");
+        check(Err(Trouble::unsupported("disable", "no")), "as it was: still active");
+        check(Ok(SwitchedOff::MembersRemoved), "still active, without memberships");
+        check(Ok(SwitchedOff::Flag), "switched off");
+        check(Ok(SwitchedOff::Group), "switched off");
     }
 }

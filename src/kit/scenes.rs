@@ -1,7 +1,7 @@
 //! The scenarios about one call: looking, making, granting, switching off, and what an app may answer instead.
 
 use super::Verdict::{Failed, Held, NotApplicable};
-use super::backstage::{Backstage, Person, Set, html, outcome, words};
+use super::backstage::{Backstage, Person, Set, html, words};
 use super::dialect::{Act, Route, Say};
 use super::server::{When, Wrong};
 use super::table::{User, text};
@@ -74,7 +74,7 @@ fn makes(stage: &Backstage) -> bool {
 /// Whether and how somebody is found.
 pub(super) fn seen(observed: &Result<Observation, Trouble>) -> String {
     match observed {
-        Ok(Observation::Found(account, by)) => format!("found {} by {by:?}", account.login),
+        Ok(Observation::Found(account, by)) => format!("found {} by {}", account.login, by.word()),
         Ok(Observation::Absent) => "absent".to_owned(),
         Ok(Observation::Ambiguous) => "ambiguous".to_owned(),
         Err(trouble) => words(trouble),
@@ -127,7 +127,7 @@ async fn exact(stage: &Backstage) -> Played {
                 MatchBy::Login => "login",
                 MatchBy::Email => "e-mail",
             }),
-            _ => return failed(format!("{by:?}: {}", seen(&observed))),
+            _ => return failed(format!("{}: {}", by.word(), seen(&observed))),
         }
     }
     if found.is_empty() { no("the connector cannot look for anybody") } else { held(format!("by {}", found.join(", "))) }
@@ -196,7 +196,7 @@ async fn administrator(stage: &Backstage) -> Played {
     for (person, id, is_admin) in [(&ann, &id, true), (&bob, &other, false)] {
         let mut looks = vec![("read".to_owned(), set.engine.get(person.context(Some(id))).await)];
         for by in set.engine.ways() {
-            looks.push((format!("{by:?}"), set.engine.find(person.context(None), &[by]).await));
+            looks.push((by.word().to_owned(), set.engine.find(person.context(None), &[by]).await));
         }
         for (how, observed) in looks {
             match &observed {
@@ -310,7 +310,7 @@ async fn create(stage: &Backstage) -> Played {
     let (set, ann) = (stage.set(), stage.person("ann", &[])?);
     let (came, account) = match made(&set, &ann).await {
         Ok((came, Some(account))) => (came, account),
-        Ok((came, None)) => return failed(format!("{} without an account", outcome(came))),
+        Ok((came, None)) => return failed(format!("{came} without an account")),
         Err(trouble) => return failed(words(&trouble)),
     };
     let there = set.app.table().users.clone();
@@ -323,7 +323,7 @@ async fn create(stage: &Backstage) -> Played {
         other => return failed(format!("made, and then {}", seen(&other))),
     }
     match look(&set, &ann).await {
-        Ok(Observation::Found(read, _)) if read.id == account.id => held(outcome(came)),
+        Ok(Observation::Found(read, _)) if read.id == account.id => held(came.to_string()),
         other => failed(format!("made, and then {}", seen(&other))),
     }
 }
@@ -337,9 +337,9 @@ async fn refused(stage: &Backstage, person: &Person, taken: Option<User>, allowe
     let before = set.count();
     let came = made(&set, person).await;
     match (&came, set.count() == before) {
-        (Err(trouble), true) if allowed.contains(&trouble.outcome) => held(outcome(trouble.outcome)),
+        (Err(trouble), true) if allowed.contains(&trouble.outcome) => held(trouble.outcome.to_string()),
         (Err(trouble), _) => failed(words(trouble)),
-        (Ok((came, _)), _) => failed(format!("{}, {} accounts", outcome(*came), set.count())),
+        (Ok((came, _)), _) => failed(format!("{came}, {} accounts", set.count())),
     }
 }
 
@@ -427,7 +427,7 @@ async fn granted_twice(stage: &Backstage) -> Played {
     let mut came = Vec::new();
     for _ in 0..2 {
         match set.engine.apply(ann.context(Some(&id)), &step).await {
-            Ok((is, _)) => came.push(outcome(is)),
+            Ok((is, _)) => came.push(is.to_string()),
             Err(trouble) => return failed(format!("{} then {}", came.join(", "), words(&trouble))),
         }
     }
@@ -447,7 +447,7 @@ async fn taken_back_twice(stage: &Backstage) -> Played {
     let mut came = Vec::new();
     for _ in 0..2 {
         match set.engine.apply(ann.context(Some(&id)), &back).await {
-            Ok((is, _)) => came.push(outcome(is)),
+            Ok((is, _)) => came.push(is.to_string()),
             Err(trouble) => return failed(format!("{} then {}", came.join(", "), words(&trouble))),
         }
     }
@@ -466,7 +466,7 @@ async fn unknown_group(stage: &Backstage) -> Played {
         Err(trouble) if !matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt | Outcome::Reauth) => held(words(&trouble)),
         Err(trouble) => failed(words(&trouble)),
         Ok(_) if !groups(stage, &set, &id).is_empty() => no("a group that is missing is made"),
-        Ok((came, _)) => failed(format!("{}, and is in no group", outcome(came))),
+        Ok((came, _)) => failed(format!("{came}, and is in no group")),
     }
 }
 
@@ -555,7 +555,7 @@ async fn update(stage: &Backstage) -> Played {
         return failed("nothing differs from what the account shows: there is nothing to change");
     }
     let came = match set.engine.apply(ann.context(Some(&id)), &Step::Update(changes.clone())).await {
-        Ok((came, _)) => outcome(came),
+        Ok((came, _)) => came.to_string(),
         Err(trouble) => return failed(format!("{:?}: {}", changes.keys(), words(&trouble))),
     };
     let shown = match set.engine.get(ann.context(Some(&id))).await {
@@ -600,7 +600,7 @@ async fn enable(stage: &Backstage) -> Played {
     let mut came = Vec::new();
     for _ in 0..2 {
         match set.engine.apply(ann.context(Some(&id)), &Step::Enable).await {
-            Ok((is, _)) => came.push(outcome(is)),
+            Ok((is, _)) => came.push(is.to_string()),
             Err(trouble) => return failed(format!("{} then {}", came.join(", "), words(&trouble))),
         }
     }
@@ -644,7 +644,7 @@ async fn disable(stage: &Backstage, times: u32) -> Played {
     drop(table);
     let how = match came {
         Some(SwitchedOff::Deleted) => "deleted, where the policy says account = \"delete\"".to_owned(),
-        came => came.map(|came| format!("{came:?}")).unwrap_or_default().to_lowercase(),
+        came => came.map(|came| came.to_string()).unwrap_or_default(),
     };
     if is_off { held(how) } else { failed(format!("{how}, and then {}", seen(&shown))) }
 }
@@ -666,14 +666,12 @@ async fn last_admin(stage: &Backstage) -> Played {
                     group
                 };
                 let back = Step::Remove { kind: member.kind.clone(), member: member.name.clone() };
-                let came = set.engine.apply(ann.context(Some(&id)), &back).await.map(|(came, _)| outcome(came));
+                let came = set.engine.apply(ann.context(Some(&id)), &back).await.map(|(came, _)| came.to_string());
                 let stays = set.app.table().is_member(&member.kind, &text(&group), &id);
                 (if stays { "a membership" } else { "a membership, which is gone" }, came)
             }
-            (Act::Delete, _) => ("removed", set.engine.delete(ann.context(Some(&id))).await.map(outcome)),
-            (Act::Update | Act::Upsert, _) => {
-                ("switched off", set.engine.disable(ann.context(Some(&id)), false).await.map(|off| format!("{off:?}").to_lowercase()))
-            }
+            (Act::Delete, _) => ("removed", set.engine.delete(ann.context(Some(&id))).await.map(|came| came.to_string())),
+            (Act::Update | Act::Upsert, _) => ("switched off", set.engine.disable(ann.context(Some(&id)), false).await.map(|came| came.to_string())),
             _ => return failed(format!("`last_admin` says nothing of {}", route.on)),
         };
         let is_on = {
@@ -702,10 +700,10 @@ async fn gone(stage: &Backstage) -> Played {
     let Some(step) = grant(stage, None) else { return held("absent") };
     match set.engine.apply(ann.context(Some(&id)), &step).await {
         Err(trouble) if !matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt | Outcome::Reauth) => {
-            held(format!("absent; a membership: {}", outcome(trouble.outcome)))
+            held(format!("absent; a membership: {}", trouble.outcome))
         }
         Err(trouble) => failed(format!("a membership: {}", words(&trouble))),
-        Ok((came, _)) => failed(format!("a membership: {}", outcome(came))),
+        Ok((came, _)) => failed(format!("a membership: {came}")),
     }
 }
 
@@ -717,7 +715,7 @@ async fn instead(stage: &Backstage, say: &Say, after_ms: Option<u64>) -> Played 
     set.app.fail(When::Next, Wrong::Says(say.clone()));
     let looked = set.engine.find(ann.context(None), way.as_slice()).await;
     let read = match &looked {
-        Err(trouble) if trouble.outcome == Outcome::Retry && trouble.retry_after_ms == after_ms => outcome(trouble.outcome),
+        Err(trouble) if trouble.outcome == Outcome::Retry && trouble.retry_after_ms == after_ms => trouble.outcome.to_string(),
         other => return failed(format!("lookup: {}", seen(other))),
     };
     if !makes(stage) {
@@ -728,10 +726,10 @@ async fn instead(stage: &Backstage, say: &Say, after_ms: Option<u64>) -> Played 
     match made(&set, &ann).await {
         // RFC 6585 §4: nothing was served; anything else leaves doubt.
         Err(trouble) if say.status == 429 && trouble.is_unsent() && trouble.retry_after_ms == after_ms => {
-            held(format!("lookup: {read}; create: {}", outcome(trouble.outcome)))
+            held(format!("lookup: {read}; create: {}", trouble.outcome))
         }
         Err(trouble) if say.status != 429 && trouble.outcome == Outcome::InDoubt => held(format!("lookup: {read}; create: in doubt")),
         Err(trouble) => failed(format!("create: {}", words(&trouble))),
-        Ok((came, _)) => failed(format!("create: {}", outcome(came))),
+        Ok((came, _)) => failed(format!("create: {came}")),
     }
 }

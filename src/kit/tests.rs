@@ -92,6 +92,13 @@ fn spoiled(name: &str, good: &str, bad: &str, scenario: &str) -> Verdict {
 }
 
 #[test]
+fn the_readme_counts_the_scenarios() {
+    let readme = std::fs::read_to_string("README.md").expect("README.md");
+    let said = format!("plays {} scenarios with a connector", ORDER.len());
+    assert!(readme.contains(&said), "README.md should say: {said}");
+}
+
+#[test]
 fn a_connector_that_is_wrong_fails() {
     let check = |good: &str, bad: &str, scenario: &str| {
         let verdict = spoiled("jupyterhub", good, bad, scenario);
@@ -229,7 +236,7 @@ fn a_dialect_that_does_not_read_is_refused_in_words() {
         assert!(said.contains(expected), "{said}");
     };
     check("user = 1", "missing field `route`");
-    check("user = {}\nroute = []\nrout = []", "unknown field `rout`");
-    check("user = {}\n[[route]]\non = \"GET /x\"\ndo = \"dance\"", "unknown variant `dance`");
+    check("user = {}\nroute = []\nrout = []", "did you mean `route`?");
+    check("user = {}\n[[route]]\non = \"GET /x\"\ndo = \"dance\"", "`dance` is not known here");
     check("user = {", "mine.toml");
 }

@@ -6,10 +6,11 @@
 use super::Look;
 use crate::connector::model::Model;
 use crate::policy::{connector_file, revision};
-use crate::source::{SourceFile, Table};
+use crate::source::{Problem, SourceFile, Table};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::{fs, io};
 
 /// Files that were read; `None`: of no use.
 pub(super) type Connectors = HashMap<PathBuf, Option<Arc<Model>>>;
@@ -26,9 +27,24 @@ impl Look {
         if let Some(known) = self.own_connectors.get(&path) {
             return known.clone();
         }
-        let model = self.read(&path).and_then(|file| self.parse_connector(&file));
+        self.files();
+        let model = match fs::read_to_string(&path) {
+            Ok(text) => self.parse_connector(&SourceFile::new(path.display().to_string(), text)),
+            Err(error) => {
+                self.unread_connectors.insert(path.clone(), error.kind());
+                None
+            }
+        };
         self.own_connectors.insert(path, model.clone());
         model
+    }
+
+    /// Why the connector file that a policy names cannot be read.
+    pub(super) fn unread_connector(&self, policy: &SourceFile, tree: &Table) -> Option<String> {
+        let path = connector_in(policy, tree)?;
+        let kind = *self.unread_connectors.get(&path)?;
+        let missing = kind == io::ErrorKind::NotFound;
+        Some(if missing { format!("there is no {}", path.display()) } else { format!("{} cannot be read: {kind}", path.display()) })
     }
 
     /// Whether a file among the policies is a connector's; then its problems go into the report, unless a policy that names it was here before.
@@ -48,5 +64,13 @@ impl Look {
         let (model, problems) = Model::parse(file);
         self.report.problems.extend(problems);
         model.map(|model| Arc::new(Model { file: Some(Arc::clone(&file.name)), revision: revision(&file.text), ..model }))
+    }
+}
+
+/// Says at the policy's own line that its connector cannot be read: there is no other file where that could be said.
+pub(super) fn at_its_line(why: &str, problems: &mut [Problem]) {
+    for problem in problems.iter_mut().filter(|problem| problem.code == "connector-file") {
+        why.clone_into(&mut problem.message);
+        problem.helps = vec!["a relative path begins beside this policy".to_owned()];
     }
 }

@@ -143,7 +143,12 @@ fn inner_of(kind: Kind) -> Option<&'static Section> {
     if let Kind::Map(of) = kind { inner(*of) } else { inner(kind) }
 }
 
+/// With a capital, unless it begins with a name of something: of a file or a setting, whose case counts.
 pub(super) fn capital(text: &str) -> String {
+    let first = text.split_whitespace().next().unwrap_or_default().trim_end_matches([',', ';', ':', '.']);
+    if first.contains(['_', '.', '/', ':', '=', '…']) || first.chars().skip(1).any(char::is_uppercase) {
+        return text.to_owned();
+    }
     let mut characters = text.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
@@ -181,6 +186,31 @@ mod tests {
         // In both files, or in several sections: all of them.
         let groups = help("groups").expect("known");
         assert!(groups.contains("gateway file, [[idp]]") && groups.contains("policy file, [access]"), "{groups}");
+    }
+
+    #[test]
+    fn what_has_a_case_of_its_own_keeps_it() {
+        let check = |text: &str, expected: &str| assert_eq!(super::sentence(text), expected, "{text}");
+        check("webserver_config.py has it", "webserver_config.py has it.");
+        check("sonar.web… must be on", "sonar.web… must be on.");
+        check("omniauth_enabled = false", "omniauth_enabled = false.");
+        check("sqlite:PATH", "sqlite:PATH.");
+        check("OAuth is off", "OAuth is off.");
+        check("`aud`", "`aud`.");
+        check("how long, e.g. 5m", "How long, e.g. 5m.");
+        check("files: all of them", "Files: all of them.");
+    }
+
+    #[test]
+    fn prose_is_no_default() {
+        for (key, expected) in [
+            ("jwt.prefix", "Default: no prefix."),
+            ("idp.groups_lookup.token_url", "Default: the provider's token endpoint."),
+            ("state.url", "The database: sqlite:PATH."),
+        ] {
+            let text = help(key).expect("known");
+            assert!(text.contains(expected), "{text}");
+        }
     }
 
     #[test]

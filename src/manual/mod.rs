@@ -61,9 +61,12 @@ mod tests {
         let names = crate::expr::function_names().chain(["has"]);
         let missing: Vec<&str> = names.filter(|name| !chapter.contains(&format!("{name}("))).collect();
         assert!(missing.is_empty(), "{missing:?}");
-        let env = crate::expr::Env::sign_in().with_user().with_roles().with_request().with_vars(&serde_json::Map::new()).with_item_and_id();
-        let missing: Vec<&str> =
-            env.names().filter(|name| !chapter.contains(&format!("`{name}`")) && !chapter.contains(&format!("`{name}."))).collect();
+        let env = crate::expr::Env::sign_in().with_user([]).with_roles().with_request().with_vars(&serde_json::Map::new());
+        let missing: Vec<&str> = env
+            .names()
+            .chain(["item", "id"])
+            .filter(|name| !chapter.contains(&format!("`{name}`")) && !chapter.contains(&format!("`{name}.")))
+            .collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
 

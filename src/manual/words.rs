@@ -67,11 +67,13 @@ pub fn written_default(key: &Key) -> Option<serde_json::Value> {
         Kind::Duration | Kind::DurationOrZero => crate::source::value::duration_ms(text).map(|_| text.into()),
         Kind::Size => crate::source::value::size_bytes(text).map(|_| text.into()),
         // One word or path is a value; a phrase with spaces is prose.
-        Kind::Text if !text.contains(' ') => Some(text.into()),
+        Kind::Text | Kind::Addresses | Kind::Url | Kind::Host if !text.contains(' ') => Some(text.into()),
         Kind::Secret if ["cred:", "file:", "env:"].iter().any(|kind| text.starts_with(kind)) => Some(text.into()),
-        Kind::Addresses | Kind::Url | Kind::Host => Some(text.into()),
         Kind::Text
         | Kind::Secret
+        | Kind::Addresses
+        | Kind::Url
+        | Kind::Host
         | Kind::TextOrList
         | Kind::Templates
         | Kind::Expression
@@ -107,7 +109,22 @@ mod tests {
         check(Key::new("d", Kind::Text, "").required(), Some("required"), None);
         check(Key::new("e", Kind::Duration, "").default("5s"), Some("default: `\"5s\"`"), Some("5s".into()));
         check(Key::new("f", Kind::Bool, "").default("false"), Some("default: `false`"), Some(false.into()));
+        check(Key::new("h", Kind::Url, "").default("the provider's token endpoint"), Some("default: the provider's token endpoint"), None);
+        check(Key::new("i", Kind::Url, "").default("http://a"), Some("default: `\"http://a\"`"), Some("http://a".into()));
         check(Key::new("g", Kind::EnumList(&["x"]), "").default("[\"x\"]"), Some("default: `[\"x\"]`"), Some(serde_json::json!(["x"])));
+    }
+
+    #[test]
+    fn no_word_for_nothing_is_printed_as_a_value() {
+        for (file, root) in super::super::help::FILES {
+            for section in std::iter::once(root).chain(super::super::help::sections(root)) {
+                let in_words = |key: &&Key| {
+                    !matches!(key.kind, Kind::Enum(_)) && matches!(key.default, "nothing" | "none" | "no" | "all" | "any" | "never" | "unlimited")
+                };
+                let said: Vec<_> = section.keys.iter().filter(in_words).filter_map(|key| Some((key.name, written_default(key)?))).collect();
+                assert!(said.iter().all(|(_, value)| value.is_null()), "{file} {}: {said:?}", section.title);
+            }
+        }
     }
 
     #[test]

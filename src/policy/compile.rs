@@ -22,7 +22,7 @@ use super::messages::Messages;
 use super::schema::POLICY;
 use super::{CanonicalPath, EncodedSlashes, Login, PathProblem, Policy, PolicyTest, TestSpans, Upstream};
 use crate::connector::model::Model;
-use crate::expr::{Env, Type};
+use crate::expr::Env;
 use crate::source::value::nearest;
 use crate::source::{Node, Problem, Reader, Severity, SourceFile, Span, Table, in_order, in_words_of_the_file, parse, schema};
 use serde_json::Map;
@@ -197,20 +197,11 @@ fn on_trust(tree: &Table) -> Vec<String> {
 
 /// The names of headers, JWT claims, organisation roles and steps: the sign-in, and what the policy made of it.
 fn outgoing(extra: &[(String, crate::expr::FirstOf)], vars: &Map<String, serde_json::Value>) -> Env {
-    let extra = extra.iter().map(|(name, _)| (name.clone(), Type::Text, true)).collect();
-    let user = vec![
-        ("name".to_owned(), Type::Text, false),
-        ("email".to_owned(), Type::Text, true),
-        ("display".to_owned(), Type::Text, true),
-        ("extra".to_owned(), Type::Record(extra), false),
-    ];
-    let vars = vars.keys().map(|name| (name.clone(), Type::Dynamic, false)).collect();
     Env::sign_in()
-        .with("user", Type::Record(user), false)
-        .with("role", Type::Text, true)
-        .with("roles", Type::List(Box::new(Type::Text)), false)
-        .with("orgs", Type::List(Box::new(Type::Dynamic)), false)
-        .with("vars", Type::Record(vars), false)
+        .with_user(extra.iter().map(|(name, value)| (name.as_str(), value.result_type())))
+        .with_roles()
+        .with_vars(vars)
+        .but_not(&["request"], "the request is known in `when` of [access] and [[path]], not here")
 }
 
 fn tests(reader: &mut Reader<'_>, tree: &Table, slashes: EncodedSlashes, idps: Option<&[String]>) -> Vec<PolicyTest> {

@@ -117,7 +117,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     fn place(text: &str) -> Option<Place> {
-        Place::of(Template::compile(text, &Env::sign_in().with_user().with_roles()).unwrap().0)
+        Place::of(Template::compile(text, &Env::sign_in().with_user([]).with_roles()).unwrap().0)
     }
 
     fn landing(texts: &[&str]) -> Landing {

@@ -471,6 +471,17 @@ pub enum MatchBy {
     Email,
 }
 
+impl MatchBy {
+    /// As `match` has it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ExternalId => "external_id",
+            Self::Login => "login",
+            Self::Email => "email",
+        }
+    }
+}
+
 /// A header to inject.
 #[derive(Debug)]
 pub struct Header {

@@ -391,7 +391,7 @@ const JWT: Section = Section {
     doc: "A signed token to inject.",
     keys: &[
         Key::new("header", Kind::Text, "header that carries it").default("X-JWT-Assertion"),
-        Key::new("prefix", Kind::Text, "what stands before it there, such as \"Bearer \" for the header Authorization").default("nothing"),
+        Key::new("prefix", Kind::Text, "what stands before it there, such as \"Bearer \" for the header Authorization").default("no prefix"),
         Key::new(
             "secret",
             Kind::Secret,

@@ -130,7 +130,7 @@ impl Work<'_> {
         if trouble.is_some() {
             self.failed(kind(step), outcome);
         }
-        let why = trouble.as_ref().map_or_else(|| format!("{}: {outcome:?}", step.label()), |trouble| format!("{}: {trouble}", step.label()));
+        let why = trouble.as_ref().map_or_else(|| format!("{}: {outcome}", step.label()), |trouble| format!("{}: {trouble}", step.label()));
         let retry_after_ms = trouble.and_then(|trouble| trouble.retry_after_ms);
         let lowers = self.may_lower(account, step);
         let stepped = match (step, outcome) {

@@ -152,7 +152,7 @@ async fn set_at_the_app(counter: &Counter, context: Context<'_>, secret: &Person
     if matches!(outcome, Outcome::Updated | Outcome::Done | Outcome::Unchanged) {
         return Ok(());
     }
-    Err((PublicMessage::AccountFailed, format!("set_password: {outcome:?}")))
+    Err((PublicMessage::AccountFailed, format!("set_password: {outcome}")))
 }
 
 /// Whether the app says that it does not let this person in by this.

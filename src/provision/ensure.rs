@@ -10,7 +10,7 @@ use super::events::Event;
 use super::joining::Joined;
 use super::leaving::Left;
 use super::ledger::{Doubt, Ledger, external_id};
-use super::meter::{Timings, code};
+use super::meter::Timings;
 use super::stop::Stop;
 use super::{Counter, Order, Parts, Standing};
 use crate::clock::Timestamp;
@@ -374,7 +374,7 @@ impl Work<'_> {
 
     /// Counts a step that did not go well.
     pub(super) fn failed(&self, step: &'static str, outcome: Outcome) {
-        self.job.parts.meter.step_failed(&self.record.key.upstream, step, code(outcome));
+        self.job.parts.meter.step_failed(&self.record.key.upstream, step, outcome.word());
     }
 
     /// How long it all took; a first sign-in that had to wait too long is told with its steps.

@@ -8,6 +8,7 @@
 
 use super::ledger::external_id;
 use super::{Counter, Desk, Order, bridging, seat};
+use crate::connector::model::Verb;
 use crate::connector::{Context, DoorKey, Entered};
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::Way;
@@ -205,7 +206,7 @@ impl Desk {
         let is_another = |key: &str| key.strip_prefix(&*held.key.upstream).is_some_and(|rest| rest.is_empty() || rest.starts_with('@'));
         let other = || counters.iter().find(|(key, _)| is_another(key)).map(|(_, counter)| counter);
         let counter = counters.get(&seat(&held.policy)).or_else(other).cloned();
-        let Some(counter) = counter.filter(|counter| counter.connector.can("leave")) else { return };
+        let Some(counter) = counter.filter(|counter| counter.connector.can(&Verb::Leave)) else { return };
         let Ok(at) = address(&held.policy) else { return };
         let (scope, external_id) = (Map::new(), external_id(&held.key));
         let context = Context { scope: &scope, external_id: &external_id, login: &held.login, email: None, account_id: held.account_id.as_deref() };

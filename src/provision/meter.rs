@@ -2,7 +2,6 @@
 //!
 //! Lives here: [`Meter`], the port, and [`Timings`] of the steps of one job. Apart because jobs must not know how counters are kept (`observe/`).
 
-use crate::connector::Outcome;
 use crate::plan::Step;
 
 /// Steps remembered of one job; a person in hundreds of groups is told by the first of them.
@@ -12,7 +11,7 @@ const STEPS_MAX: usize = 40;
 pub trait Meter: Send + Sync + std::fmt::Debug {
     /// A job has ended, well or not, after `elapsed_ms` milliseconds, waiting included.
     fn ended(&self, app: &str, action: &'static str, elapsed_ms: i64);
-    /// A step did not go well: `find`, `get`, `create`, `update`, `enable`, `add`, `remove`; `code` is the [`Outcome`] in lower case.
+    /// A step did not go well: `find`, `get`, `create`, `update`, `enable`, `add`, `remove`; `code` is the [word](crate::connector::Outcome::word) of the outcome.
     fn step_failed(&self, app: &str, step: &'static str, code: &'static str);
     /// A first sign-in got its account later than `[provision] slo`.
     fn slo_missed(&self, app: &str);
@@ -54,27 +53,5 @@ pub(super) const fn kind(step: &Step) -> &'static str {
         Step::Enable => "enable",
         Step::Add { .. } => "add",
         Step::Remove { .. } => "remove",
-    }
-}
-
-/// An outcome as a label.
-pub(super) const fn code(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Found => "found",
-        Outcome::Absent => "absent",
-        Outcome::Ambiguous => "ambiguous",
-        Outcome::Created => "created",
-        Outcome::Exists => "exists",
-        Outcome::Updated => "updated",
-        Outcome::Unchanged => "unchanged",
-        Outcome::Done => "done",
-        Outcome::Gone => "gone",
-        Outcome::Conflict => "conflict",
-        Outcome::Denied => "denied",
-        Outcome::Invalid => "invalid",
-        Outcome::Retry => "retry",
-        Outcome::Reauth => "reauth",
-        Outcome::InDoubt => "in_doubt",
-        Outcome::Unsupported => "unsupported",
     }
 }

@@ -8,6 +8,7 @@ use super::ensure::Work;
 use super::ledger::Doubt;
 use super::linking::{Claim, Making, Verdict, judge};
 use super::stop::Stop;
+use crate::connector::model::Verb;
 use crate::connector::{Observation, Outcome};
 use crate::plan::Account;
 use crate::policy::mapping::{Mapped, desire};
@@ -61,7 +62,7 @@ impl Work<'_> {
         let follows = switches.rename == Rename::Follow && switches.mode.changes() && ours && self.ledger.named && !self.fresh;
         // A session that was begun under the old name knows nothing of the new one.
         let newest = self.job.order.as_of.millis() >= self.ledger.as_of_ms;
-        if !follows || !newest || account.disabled || account.login.is_empty() || !self.connector.can("rename") {
+        if !follows || !newest || account.disabled || account.login.is_empty() || !self.connector.can(&Verb::Rename) {
             return None;
         }
         let to = match desire(self.policy, &self.job.order.identity, None) {

@@ -7,7 +7,7 @@ use super::ledger::{Doubt, external_id};
 use super::linking::MARK;
 use super::{Counter, Desk};
 use crate::clock::Timestamp;
-use crate::connector::model::Fold;
+use crate::connector::model::{Fold, Verb};
 use crate::connector::{Outcome, PageMark, Trouble};
 use crate::plan::Account;
 use crate::policy::Policy;
@@ -74,7 +74,7 @@ impl Desk {
     /// [`StockError`]: half a list says nothing.
     pub async fn take_stock(&self, policy: &Policy) -> Result<Option<Stock>, StockError> {
         let Some(provision) = &policy.provision else { return Ok(None) };
-        let Some(counter) = self.counter_of(policy).filter(|counter| counter.quiet.can("list") && !counter.closed()) else {
+        let Some(counter) = self.counter_of(policy).filter(|counter| counter.quiet.can(&Verb::List) && !counter.closed()) else {
             return Ok(None);
         };
         // The list first: whoever is given an account while it is read has a record by then.

@@ -9,6 +9,7 @@
 
 mod answer;
 pub mod app;
+mod because;
 pub mod coverage;
 mod expect;
 pub mod people;
@@ -20,6 +21,7 @@ mod sent;
 pub mod show;
 pub mod test;
 
+pub use because::Because;
 pub use test::{gate, run};
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::app::{App, Call};
 use super::records::Records;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::connector::engine::{Engine, Limits, ResolvedCredential};
-use crate::connector::model::InitialPassword;
+use crate::connector::model::{InitialPassword, Verb};
 use crate::connector::{Connector, Context, Observation, Outcome, Trouble};
 use crate::entropy::{Entropy, SeededEntropy};
 use crate::fault::{Incident, PublicMessage};
@@ -227,8 +227,8 @@ impl Connector for Witness {
         self.engine.ways()
     }
 
-    fn can(&self, what: &str) -> bool {
-        self.engine.can(what)
+    fn can(&self, verb: &Verb) -> bool {
+        self.engine.can(verb)
     }
 
     async fn probe(&self) -> Result<(), Trouble> {

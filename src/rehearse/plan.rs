@@ -4,11 +4,11 @@
 //! here: they are read off what the desk of live traffic did while it was played ([`perform`](super::perform)).
 
 use super::app::{App, Call};
+use super::because::Because;
 use super::people::Known;
 use super::perform::{Performance, Real, Scene, perform};
 use super::records::Records;
 use super::sent::Sent;
-use super::test::because;
 use crate::clock::Timestamp;
 use crate::identity::{Identity, Way};
 use crate::plan::{Step, Wanted};
@@ -107,11 +107,11 @@ fn refused(policy: &Policy, identity: &Identity) -> Option<(&'static str, String
 }
 
 impl Outlook {
-    /// Why the person would not get an account, or not the one they should have: `because` of a test, and words.
-    pub fn failure(&self) -> Option<(&'static str, String)> {
+    /// Why the person would not get an account, or not the one they should have: `because` of a test, and what exactly.
+    pub fn failure(&self) -> Option<(Because, String)> {
         let performance = self.performance.as_ref()?;
         let message = *performance.ensured.as_ref().err()?;
-        Some((because(message), performance.why().unwrap_or_default()))
+        Some((Because::of(message), performance.why().unwrap_or_default()))
     }
 
     /// What would change, line by line.
@@ -124,7 +124,7 @@ impl Outlook {
         }
         Self::kept(performance, &mut lines);
         if let Some((because, why)) = self.failure() {
-            lines.push(Line { sign: '!', inner: false, what: because.to_owned(), value: String::new(), why });
+            lines.push(Line { sign: '!', inner: false, what: because.word().to_owned(), value: String::new(), why });
         }
         lines
     }
@@ -330,7 +330,7 @@ impl Tally {
         self.people += 1;
         self.refused += usize::from(outlook.refused.is_some());
         match outlook.failure() {
-            Some(("conflict", _)) => self.conflicts += 1,
+            Some((Because::Conflict, _)) => self.conflicts += 1,
             Some(_) => self.failed += 1,
             None => {}
         }

@@ -63,7 +63,7 @@ fn closing(outlook: &Outlook) -> String {
     let count = outlook.count();
     let roles = |number: usize| if number == 1 { "1 membership".to_owned() } else { format!("{number} memberships") };
     let mut out = match outlook.failure() {
-        Some((because, _)) => format!("Plan: not possible: {because}.\n"),
+        Some((because, _)) => format!("Plan: not possible: {}.\n", because.words()),
         None if count.is_nothing() => "Plan: no changes.\n".to_owned(),
         None => format!(
             "Plan: {} to create, {} to change, {} to add, {} to remove.   + create   ~ change   - remove\n",
@@ -171,7 +171,7 @@ pub fn plan_json(outlook: &Outlook) -> Value {
         "policy": outlook.policy.file,
         "person": { "email": outlook.identity.email, "idp": outlook.identity.idp, "issuer": outlook.identity.subject.issuer, "subject": outlook.identity.subject.subject },
         "refused": outlook.refused.as_ref().map(|(because, place)| json!({ "because": because, "place": place })),
-        "failure": outlook.failure().map(|(because, why)| json!({ "because": because, "why": why })),
+        "failure": outlook.failure().map(|(because, why)| json!({ "because": because.word(), "why": why })),
         "reads": outlook.reads().map(call).collect::<Vec<_>>(),
         "changes": lines,
         "calls": outlook.writes().map(call).collect::<Vec<_>>(),

@@ -5,12 +5,12 @@
 //! the file that expects otherwise, and says what decided. `expect.rs` compares; this file finds out what came.
 
 use super::app::App;
+use super::because::Because;
 use super::expect;
 use super::perform::{Performance, Scene, perform};
 use super::person::of_test_user;
 use super::records::Records;
 use crate::clock::Timestamp;
-use crate::fault::PublicMessage;
 use crate::identity::Identity;
 use crate::policy::evaluate::{Facts, Refusal, Rule, SignedIn, evaluate};
 use crate::policy::mapping::{Mapped, MappingError, desire};
@@ -173,11 +173,7 @@ fn unmapped(error: &MappingError) -> Verdict {
 /// Whether the test asks about what only the account, or what the app is told, can answer.
 fn asks(policy: &Policy, test: &PolicyTest, came: &Came) -> bool {
     let told = ["landing", "headers", "jwt"].iter().any(|key| test.expect.contains_key(*key));
-    let because_of_it = test
-        .expect
-        .get("because")
-        .and_then(Value::as_str)
-        .is_some_and(|because| matches!(because, "conflict" | "account" | "enabled" | "max_accounts" | "approval"));
+    let because_of_it = test.expect.get("because").and_then(Value::as_str).is_some_and(Because::asks_the_account);
     // Where accounts are switched off, or not made, entering hangs on the account.
     let may_refuse = policy.provision.as_ref().is_some_and(|provision| !provision.switches.enabled || !provision.switches.mode.creates());
     matches!(came.verdict, Verdict::Allow(_)) && (test.calls.is_some() || test.existing.is_some() || told || because_of_it || may_refuse)
@@ -205,30 +201,9 @@ fn settle(came: &mut Came, performance: Performance) {
         (Ok(_), Ok(mapped)) => came.mapped = Some(mapped.clone()),
         (Ok(_), Err(error)) => came.verdict = unmapped(error),
         (Err(message), _) => {
-            came.verdict = Verdict::Deny { because: because(*message), rule: None, why: performance.why() };
+            came.verdict = Verdict::Deny { because: Because::of(*message).word(), rule: None, why: performance.why() };
             came.mapped = None;
         }
     }
     came.performance = Some(performance);
-}
-
-/// What a person without an account meets, as `expect.because` has it.
-pub(super) fn because(message: PublicMessage) -> &'static str {
-    if let PublicMessage::Denied(reason) = message {
-        reason.key()
-    } else if message == PublicMessage::AccountExists {
-        "conflict"
-    } else if message == PublicMessage::IncompleteSignIn {
-        "required"
-    } else if message == PublicMessage::UnusableSignIn {
-        "unusable"
-    } else if matches!(message, PublicMessage::AccountsOff | PublicMessage::AppClosed) {
-        "enabled"
-    } else if message == PublicMessage::AccountsFull {
-        "max_accounts"
-    } else if message == PublicMessage::AwaitingApproval {
-        "approval"
-    } else {
-        "account"
-    }
 }

@@ -11,12 +11,14 @@ mod json;
 pub mod problem;
 pub mod read;
 pub mod schema;
+mod shape;
 pub mod tidy;
 pub mod value;
 mod wording;
 
 pub use problem::{Problem, Report, Severity, in_order};
 pub use read::Reader;
+pub use shape::shaped;
 pub use tidy::tidy;
 pub(crate) use wording::in_words_of_the_file;
 

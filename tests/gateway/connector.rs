@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vestibule::clock::{ManualClock, Timestamp};
 use vestibule::connector::model::{Model, Steps};
 use vestibule::connector::{Connector, Context, Engine, Limits, Observation, Outcome, ResolvedCredential, Trouble, builtin};
-use vestibule::expr::Env;
+use vestibule::expr::{Env, Type};
 use vestibule::outbound::HyperTransport;
 use vestibule::plan::{Account, Desired, Step};
 use vestibule::policy::MatchBy;
@@ -68,7 +68,7 @@ pub(crate) fn own_steps(text: &str) -> (Option<Steps>, Vec<Problem>) {
     let file = SourceFile { name: "policies/app.toml".into(), text: text.into() };
     let (table, problems) = source::parse(&file);
     assert!(problems.is_empty(), "{problems:?}");
-    let env = Env::sign_in().with_user().with_roles().with_vars(&vars());
+    let env = Env::sign_in().with_user([("employee_id", Type::Text), ("department", Type::Text)]).with_roles().with_vars(&vars());
     let steps = table.get("step").and_then(|entry| entry.node.as_list()).unwrap_or_default();
     Steps::parse(&file, table.get("find").map(|entry| &entry.node), steps, &env)
 }

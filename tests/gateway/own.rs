@@ -1,7 +1,7 @@
 //! Whole policies in live traffic, from the file on disk to the application and its admin API: the shipped Grafana policy, two instances of one app, a connector of
 //! one's own.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use crate::fake_admin::{FakeAdmin, Flavour, User};
 use crate::fake_op::CLIENT_SECRET;
@@ -246,4 +246,27 @@ async fn row_47_a_connector_of_one_s_own_makes_accounts_like_a_built_in_one() {
     assert_eq!(enters(&whole, APP).await.1, 200);
     assert_eq!(whole.app.one().get("x-user").as_deref(), Some("ada"));
     assert_eq!((fake.users()[0].login.as_str(), fake.groups()[0].members.len()), ("ada", 1));
+}
+
+#[test]
+fn a_connector_file_that_is_not_there_is_missed_at_the_policys_own_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("tracker.toml");
+    let text = "host = \"a.example.com\"\nupstream = \"http://127.0.0.1:1\"\n[access]\neveryone = true\n[provision]\nconnector = \"./mine.toml\"\nurl = \"http://127.0.0.1:1\"\n";
+    fs::write(&policy, text).unwrap();
+    let said = check_files(std::slice::from_ref(&policy)).problems;
+    let [problem] = said.as_slice() else { panic!("{said:?}") };
+    let mine = folder.path().join("mine.toml");
+    assert_eq!((problem.code, problem.line_column(), &*problem.file.name), ("connector-file", (6, 13), &*policy.display().to_string()));
+    assert_eq!(
+        (problem.message.clone(), problem.helps.clone()),
+        (format!("there is no {}", mine.display()), vec!["a relative path begins beside this policy".to_owned()])
+    );
+    // One that is there and wrong is told where it is wrong.
+    fs::write(&mine, "connector = \"mine\"\nverson = 1\n").unwrap();
+    let said = check_files(std::slice::from_ref(&policy)).problems;
+    assert!(
+        said.iter().any(|problem| problem.file.name.ends_with("mine.toml")) && said.iter().all(|problem| !problem.message.contains("there is no /")),
+        "{said:?}"
+    );
 }

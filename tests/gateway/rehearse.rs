@@ -212,6 +212,14 @@ fn what_cannot_be_planned_says_why() {
     check(&["redmine", "--user", "ada.json", "--policy", "policies/jupyterhub.toml"], "is the policy of jupyter.example.com, not of redmine");
     let (code, ..) = run(made.path(), &["plan", "redmine"]);
     assert_eq!(code, 2, "somebody, or everybody");
+    // An admin API that does not answer: what it came to is said once, in the words of the manual.
+    let hub = fs::read_to_string(made.path().join("policies/jupyterhub.toml")).unwrap();
+    let hub = hub.replace("http://127.0.0.1:8081", "http://127.0.0.1:9").replace("cred:jupyterhub-token", "env:CARGO_MANIFEST_DIR");
+    fs::write(made.path().join("new.toml"), hub).unwrap();
+    let words = ["plan", "jup", "--config", "vestibule.toml", "--policy", "new.toml", "--user", "bob.json", "--online"];
+    let (code, out, err) = run(made.path(), &words);
+    assert!(code == 2 && out.is_empty() && err.contains("Plan: not possible: the admin API does not do what it takes.\n"), "{out}{err}");
+    assert!(err.matches(": retry: ").count() == 1 && !err.contains("error: ") && !err.contains("Retry"), "{err}");
 }
 
 /// An account record of the hub, its sign-in beside it when `groups` are given.

@@ -257,6 +257,10 @@ fn connectors_test_plays_the_scenarios_and_says_what_failed() {
     assert!(code == 1 && failed.len() == 1 && failed[0].contains("create, exists"), "{out}{said}");
     let (code, _, said) = vestibule(&["connectors", "test", mine]);
     assert!(code == 2 && said.contains("no scripted app for connector `mine`") && said.contains("--dialect"), "{said}");
+    let wrong = fs::read_to_string(dialect).unwrap().replace("\ndo ", "\ndoo ").replace("\ndo=", "\ndoo=");
+    fs::write(dialect, format!("ids_ = 1\n{wrong}")).unwrap();
+    let (code, _, said) = vestibule(&["connectors", "test", mine, "--dialect", dialect]);
+    assert!(code == 2 && said.contains(&format!("{dialect}:1:1")) && said.contains("did you mean `ids`?"), "{said}");
     fs::write(dialect, "user = {").unwrap();
     assert_eq!(vestibule(&["connectors", "test", mine, "--dialect", dialect]).0, 2);
 }

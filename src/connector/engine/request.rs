@@ -60,7 +60,7 @@ pub(super) struct Authority<'a> {
 }
 
 /// A request for `call`, `extra` parameters (paging) included: in the query, or in the body where the call says so. `in_body` are the names of the body: those of the rest, and perhaps a password.
-#[expect(clippy::too_many_arguments, reason = "each is a different thing, and run.rs is the only caller")]
+#[expect(clippy::too_many_arguments, reason = "each is a different thing: a step, its names, and what of the engine it takes")]
 pub(super) fn build(
     step: &str,
     call: &Call,

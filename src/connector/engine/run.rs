@@ -48,7 +48,7 @@ impl Answer {
 
     /// Leaves its outcome where later steps ask for it.
     pub(super) fn note(&self, call: &Call, names: &mut Names<'_>) {
-        names.set("outcome", &call.name, Value::from(format!("{:?}", self.outcome).to_ascii_lowercase()));
+        names.set("outcome", &call.name, Value::from(self.outcome.word()));
     }
 
     /// As trouble, for an outcome that ends the verb badly.
@@ -370,4 +370,38 @@ fn list_at(pointer: &Pointer, whole: &Value) -> Option<Vec<Value>> {
 
 fn total_of(paginate: &Paginate, whole: &Value) -> Option<u64> {
     paginate.total.as_ref().and_then(|total| total.first(whole)).and_then(classify::number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Names};
+    use crate::connector::Outcome;
+    use crate::connector::model::{Model, Verb};
+    use crate::expr::Lookup as _;
+    use crate::source::SourceFile;
+    use http::HeaderMap;
+    use serde_json::{Map, Value, json};
+
+    #[test]
+    fn every_outcome_is_noted_by_the_word_that_files_write() {
+        let text = "connector = \"a\"\nversion = 1\n[account]\nid = \"/id\"\nlogin = \"/login\"\n[[probe]]\nname = \"ask\"\neffect = \"read\"\nget = \"/\"\nclassify = [{ status = 200, outcome = \"found\" }]";
+        let (model, problems) = Model::parse(&SourceFile::new("a.toml", text));
+        let model = model.unwrap_or_else(|| panic!("{problems:?}"));
+        let [call] = model.verbs[&Verb::Probe].as_slice() else { panic!("one step") };
+        for (word, outcome) in Outcome::WORDS {
+            let answer = Answer {
+                outcome,
+                element: Value::Null,
+                elements: Vec::new(),
+                headers: HeaderMap::new(),
+                status: 200,
+                reason: String::new(),
+                retry_after_ms: None,
+            };
+            let mut names = Names { scope: None, own: Map::new() };
+            answer.note(call, &mut names);
+            assert_eq!(names.name("outcome"), Some(&json!({ "ask": word })), "{outcome:?}");
+            assert_eq!(outcome.to_string(), word.replace('_', " "));
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::defaults::Defaults;
 use super::read::{Reader, literal};
 use super::{Base, Body, Call, Each, Effect, Filter, Fold, Place, Pointer, Rule, SameAs, Select, Test, Tree};
-use super::{body, paging};
+use super::{body, names, paging};
 use crate::connector::Outcome;
 use crate::expr::{Env, Template, Type};
 use crate::identity::text::clean;
@@ -24,24 +24,7 @@ const CALL_KEYS: [&str; 19] = [
 const CACHE_MS: u64 = 600_000;
 
 /// Outcomes as written.
-pub(super) const OUTCOMES: [(&str, Outcome); 16] = [
-    ("found", Outcome::Found),
-    ("absent", Outcome::Absent),
-    ("ambiguous", Outcome::Ambiguous),
-    ("created", Outcome::Created),
-    ("exists", Outcome::Exists),
-    ("updated", Outcome::Updated),
-    ("unchanged", Outcome::Unchanged),
-    ("done", Outcome::Done),
-    ("gone", Outcome::Gone),
-    ("conflict", Outcome::Conflict),
-    ("denied", Outcome::Denied),
-    ("invalid", Outcome::Invalid),
-    ("retry", Outcome::Retry),
-    ("reauth", Outcome::Reauth),
-    ("in_doubt", Outcome::InDoubt),
-    ("unsupported", Outcome::Unsupported),
-];
+const OUTCOMES: [(&str, Outcome); 16] = Outcome::WORDS;
 
 /// What is expected of a step where it stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,6 +52,9 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
     // What was read just before (`base`), for values that have to be sent along.
     let over_base = env.clone().with("base", Type::Dynamic, false);
     let env = if table.get("base").is_some() { &over_base } else { env };
+    let each = table.get("each").map(|entry| each(reader, &entry.node, env));
+    let over_item = each.as_ref().map(|each| with_item(env, each.as_ref()));
+    let env = over_item.as_ref().unwrap_or(env);
     let name = reader.text_at(table, "name").unwrap_or_default();
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') {
         reader.error("missing-key", &node.span, "a step needs a `name` of lower-case letters, digits and _");
@@ -102,7 +88,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         name,
         effect,
         condition: table.get("if").and_then(|entry| reader.condition(&entry.node, env)),
-        each: table.get("each").and_then(|entry| each(reader, &entry.node, env)),
+        each: each.flatten(),
         method,
         path,
         query,
@@ -110,8 +96,8 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         random: body.reads(body::RANDOM),
         base: base(reader, table, &body),
         body,
+        go_on: go_on(reader, table, effect, &classify, select.is_some()),
         classify,
-        go_on: table.get("continue").map(|entry| reader.texts(&entry.node)).unwrap_or_default().iter().filter_map(|text| outcome(text)).collect(),
         select,
         at: reader.pointer_at(table, "at").unwrap_or(Pointer(Vec::new())),
         save,
@@ -170,8 +156,32 @@ fn of_a_page(extract: &super::Extract) -> bool {
     extract.from.iter().any(|place| matches!(place, Place::Html(_) | Place::Cookie(_)))
 }
 
-fn outcome(text: &str) -> Option<Outcome> {
-    OUTCOMES.iter().find(|(name, _)| *name == text).map(|(_, outcome)| *outcome)
+/// `continue`: outcomes after which the verb goes on. One that the step never comes to would be waited for in vain.
+fn go_on(reader: &mut Reader<'_>, table: &Table, effect: Effect, classify: &[Rule], selects: bool) -> Vec<Outcome> {
+    let Some(entry) = table.get("continue") else { return Vec::new() };
+    let nodes = entry.node.as_list().unwrap_or(std::slice::from_ref(&entry.node));
+    let mut out = Vec::new();
+    for node in nodes {
+        let Some(outcome) = reader.choice(node, &OUTCOMES) else { continue };
+        if !names::may_come_to(outcome, effect, classify, selects) {
+            let known: Vec<&str> =
+                OUTCOMES.iter().filter(|(_, known)| classify.iter().any(|rule| rule.outcome == *known)).map(|(word, _)| *word).collect();
+            let help = format!("its lines of `classify` come to: {}", known.join(", "));
+            reader.error_help("unknown-value", &node.span, format!("this step never comes to `{}`", outcome.word()), help);
+        }
+        out.push(outcome);
+    }
+    out
+}
+
+/// `env` with `item`, for a step with `each`.
+pub(super) fn with_item(env: &Env, each: Option<&Each>) -> Env {
+    let item = match each {
+        Some(Each::Added(kind) | Each::Removed(kind)) => names::item_of_kind(kind),
+        Some(Each::List(list)) => names::item(list.result_type()),
+        None => Type::Dynamic,
+    };
+    env.clone().with("item", item, false)
 }
 
 pub(super) fn any_body(reader: &mut Reader<'_>, table: &Table) -> bool {

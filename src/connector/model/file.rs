@@ -6,7 +6,7 @@ use super::{
     AccountShape, Attribute, Auth, AuthMember, Body, Call, Fold, Http, IdentityFacts, InitialPassword, MemberShape, MemberVerb, Model, NativeJit,
     Pointer, Presented, Rejected, Setting, SignIn, Verb, Way,
 };
-use super::{defaults, disable};
+use super::{defaults, disable, names};
 use crate::config::SecretRef;
 use crate::expr::{Env, FirstOf, Template, Type};
 use crate::policy::CanonicalPath;
@@ -84,7 +84,7 @@ fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
     roles(reader, table, &mut model);
     passwords(reader, table, &mut model);
     if let Some(given) = section(reader, table, "http") {
-        model.http = http(reader, given, &settings_env(&model));
+        model.http = http(reader, given, &settings_env(&model, table));
     }
     if let Some(given) = section(reader, table, "identity") {
         model.identity = identity(reader, given);
@@ -98,7 +98,7 @@ fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
         model.sign_in = sign_in(reader, given, &model.settings, settings_type(&model));
     }
     verbs(reader, table, &mut model);
-    let shared = settings_env(&model);
+    let shared = settings_env(&model, table);
     disable::parse(reader, table, &mut model, &shared);
     check_keys_of_signatures(reader, &model);
     check_reads(reader, &model);
@@ -267,8 +267,8 @@ fn setting(reader: &mut Reader<'_>, entry: &Entry) -> Option<Setting> {
 }
 
 /// `settings` and `session`, for what every request has.
-fn settings_env(model: &Model) -> Env {
-    Env::new().with("settings", settings_type(model), false).with("session", Type::Dynamic, false)
+fn settings_env(model: &Model, table: &Table) -> Env {
+    Env::new().with("settings", settings_type(model), false).with("session", names::session(table), false)
 }
 
 fn settings_type(model: &Model) -> Type {
@@ -508,17 +508,12 @@ fn native_jit(reader: &mut Reader<'_>, node: &Node) -> Option<NativeJit> {
 }
 
 /// Names that the steps of a verb may use; `kinds` are the kinds of membership.
-fn env(model: &Model, verb: &Verb, kinds: &[String]) -> Env {
+fn env(model: &Model, verb: &Verb, kinds: &[String], session: &Type) -> Env {
     let field = |name: &str, of: Type, may_be_absent: bool| (name.to_owned(), of, may_be_absent);
     let mut want = vec![field("login", Type::Text, false), field("external_id", Type::Text, false), field("email", Type::Text, true)];
     want.extend(model.attributes.iter().filter(|attribute| attribute.name != "email").map(|attribute| field(&attribute.name, Type::Dynamic, true)));
-    let mut env = Env::new()
-        .with("want", Type::Record(want), false)
-        .with("settings", settings_type(model), false)
-        .with("saved", Type::Dynamic, false)
-        .with("session", Type::Dynamic, false)
-        .with("outcome", Type::Dynamic, false)
-        .with("item", Type::Dynamic, true);
+    let mut env =
+        Env::new().with("want", Type::Record(want), false).with("settings", settings_type(model), false).with("session", session.clone(), false);
     // What a name resolves to is the same for everybody: it is remembered.
     let by_name = matches!(verb, Verb::Resolve(_) | Verb::Members(_, MemberVerb::Name));
     if by_name {
@@ -527,14 +522,13 @@ fn env(model: &Model, verb: &Verb, kinds: &[String]) -> Env {
         let account = vec![field("id", Type::Text, true), field("login", Type::Text, false), field("etag", Type::Text, true)];
         env = env.with("account", Type::Record(account), false);
     }
-    let members = Type::Record(kinds.iter().map(|kind| field(kind, Type::List(Box::new(Type::Dynamic)), false)).collect());
+    let member = Type::Record(vec![field("name", Type::Text, true), field("id", Type::Text, true), field("role", Type::Text, true)]);
+    let change = Type::Record(vec![field("name", Type::Text, false), field("path", Type::Text, false), field("value", Type::Dynamic, false)]);
+    let members = Type::Record(kinds.iter().map(|kind| field(kind, Type::List(Box::new(member.clone())), false)).collect());
     match verb {
-        Verb::Update => env.with("changes", Type::List(Box::new(Type::Dynamic)), false),
+        Verb::Update => env.with("changes", Type::List(Box::new(change)), false),
         Verb::Create => env.with("members", members, false),
-        Verb::Members(_, MemberVerb::Set) => {
-            let member = vec![field("name", Type::Text, true), field("id", Type::Text, true), field("role", Type::Text, true)];
-            env.with("member", Type::Record(member), false).with("members", members, false)
-        }
+        Verb::Members(_, MemberVerb::Set) => env.with("member", member, false).with("members", members, false),
         Verb::Members(_, MemberVerb::Add | MemberVerb::Remove | MemberVerb::Name) | Verb::Resolve(_) => {
             let member = vec![field("name", Type::Text, false), field("id", Type::Text, true), field("role", Type::Text, true)];
             env.with("member", Type::Record(member), false)
@@ -573,15 +567,21 @@ fn verbs(reader: &mut Reader<'_>, table: &Table, model: &mut Model) {
     let members = section(reader, table, "members").map(|given| given.entries.as_slice()).unwrap_or_default();
     let mut kinds = vec![model.roles_as.clone(), model.orgs_as.clone()];
     kinds.extend(members.iter().map(|entry| entry.key.clone()));
-    model.single = disable::single(reader, table, &settings_env(model));
+    model.single = disable::single(reader, table, &settings_env(model, table));
+    let session = names::session(table);
     let add = |reader: &mut Reader<'_>, model: &mut Model, verb: Verb, node: &Node| {
-        let env = env(model, &verb, &kinds);
+        let env = env(model, &verb, &kinds, &session);
+        let mut left = names::Left::before(table, &verb);
         let expect = expected(&verb);
         let nodes = reader.list(node);
         if nodes.is_empty() {
             reader.error("missing-key", &node.span, "a verb needs at least one step");
         }
-        let calls: Vec<Call> = nodes.iter().filter_map(|one| call::parse(reader, one, &env, expect, &defaults)).collect();
+        let mut calls: Vec<Call> = Vec::new();
+        for one in nodes {
+            calls.extend(call::parse(reader, one, &left.over(&env), expect, &defaults));
+            left.note(one);
+        }
         model.verbs.insert(verb, calls);
     };
     let simple = [

@@ -107,8 +107,10 @@ fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> 
     if on.is_empty() {
         reader.error_help("missing-key", &node.span, "a step needs `on`", "on = \"create\", or [\"create\", \"update\"]");
     }
-    let item = env.clone().with("item", Type::Dynamic, false);
-    let env = if table.get("each").is_some() { &item } else { env };
+    let each = table.get("each").map(|entry| call::each(reader, &entry.node, env));
+    let over_item = each.as_ref().map(|each| call::with_item(env, each.as_ref()));
+    let each = each.flatten();
+    let env = over_item.as_ref().unwrap_or(env);
     let (method, path, mut query) = call::request(reader, table, node, env)?;
     query.extend(call::pairs(reader, table, "query", env));
     let effect = match METHODS.iter().find(|(_, known)| *known == method) {
@@ -116,7 +118,6 @@ fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> 
         Some(("delete", _)) => Effect::Destroy,
         _ => Effect::Write,
     };
-    let each = table.get("each").and_then(|entry| call::each(reader, &entry.node, env));
     let (on_create, on_update) = (on.iter().any(|one| one == "create"), on.iter().any(|one| one == "update"));
     match &each {
         Some(Each::Added(kind)) if !(on_create && on_update) => {

@@ -3,6 +3,7 @@
 //! Apart because this is where data could become structure, and does not: a value replaces a leaf and nothing else. Where an app insists on a
 //! text language of its own (SCIM filters), the tree says so with a key that begins with `$`, and every value in that text is escaped for it.
 
+use super::names;
 use super::read::{Reader, literal};
 use crate::expr::{Env, EvalError, Lookup, Template};
 use crate::source::{Entry, Node, Table, Written};
@@ -71,6 +72,8 @@ fn compile_table(reader: &mut Reader<'_>, table: &Table, env: &Env) -> Option<Tr
         }
         None => None,
     };
+    let over_item = over.as_ref().map(|over| env.clone().with("item", names::item(over.result_type()), false));
+    let env = over_item.as_ref().unwrap_or(env);
     if let (Some(over), Some(value), 2) = (&over, table.get("$item"), table.entries.len()) {
         return compile(reader, &value.node, env).map(|tree| Tree::EachValue(over.clone(), Box::new(tree)));
     }

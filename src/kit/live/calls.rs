@@ -1,6 +1,6 @@
 //! The scenarios about one call, with a running app: looking, what must not work, granting, switching off.
 
-use super::super::backstage::{Person, outcome, words};
+use super::super::backstage::{Person, words};
 use super::super::scenes::{OPERATORS, in_other_case, is_for_good, is_nobody, listed, seen, unlike};
 use super::Scene;
 use crate::connector::model::{DisableBy, Verb};
@@ -99,7 +99,7 @@ impl Scene<'_> {
         let came = self.engine.apply(ann.context(Some(id)), &Step::Update(changes.clone())).await;
         let shown = self.engine.get(ann.context(Some(id))).await;
         let unlike = if let Ok(Observation::Found(account, _)) = &shown { unlike(account, wanted) } else { vec![seen(&shown)] };
-        let said = came.as_ref().map_or_else(words, |(came, _)| outcome(*came));
+        let said = came.as_ref().map_or_else(words, |(came, _)| came.to_string());
         let names = changes.into_keys().collect::<Vec<_>>().join(", ");
         let is_so = came.is_ok() && unlike.is_empty();
         self.held(SCENARIO, is_so, if is_so { format!("{said}: {names}") } else { format!("{said}: {names}; {}", unlike.join(", ")) });
@@ -109,13 +109,13 @@ impl Scene<'_> {
     /// Creates that must not work.
     pub(super) async fn refuse(&mut self, ann: &Person) -> Result<(), String> {
         let came = self.engine.apply(ann.context(None), &Step::Create(ann.desired().clone())).await;
-        let said = came.as_ref().map_or_else(words, |(came, _)| outcome(*came));
+        let said = came.as_ref().map_or_else(words, |(came, _)| came.to_string());
         let is_so = matches!(&came, Err(trouble) if matches!(trouble.outcome, Outcome::Exists | Outcome::InDoubt));
         self.held("create, exists", is_so, said);
         self.email_taken(ann).await?;
         let person = self.called("no good\u{1}name")?;
         let came = self.engine.apply(person.context(None), &Step::Create(person.desired().clone())).await;
-        let said = came.as_ref().map_or_else(words, |(came, _)| outcome(*came));
+        let said = came.as_ref().map_or_else(words, |(came, _)| came.to_string());
         self.held("create, invalid name", matches!(&came, Err(trouble) if trouble.outcome == Outcome::Invalid), said);
         if let Ok((_, Some(account))) = came {
             self.made.push((person, account.id));
@@ -199,7 +199,7 @@ impl Scene<'_> {
                 } else if is_so {
                     "stays".to_owned()
                 } else {
-                    format!("{came:?}; in `{other}`: {stays:?}, in `{member}`: {is_back:?}")
+                    format!("{}; {}, {}", came.as_ref().map_or_else(words, |()| "answers".to_owned()), is_in(&other, stays), is_in(&member, is_back))
                 };
                 self.held(by_hand, is_so, said);
             }
@@ -212,7 +212,7 @@ impl Scene<'_> {
         for _ in 0..2 {
             let applied = self.engine.apply(ann.context(Some(id)), step).await;
             is_so &= applied.is_ok();
-            came.push(applied.map_or_else(|trouble| words(&trouble), |(came, _)| outcome(came)));
+            came.push(applied.map_or_else(|trouble| words(&trouble), |(came, _)| came.to_string()));
         }
         let shown = self.is_in(ann, id, kind, member).await;
         let mut said = came.join(", then ");
@@ -231,7 +231,7 @@ impl Scene<'_> {
         }
         let unknown = Step::Add { kind: kind.to_owned(), member: name, role };
         let came = self.engine.apply(ann.context(Some(id)), &unknown).await;
-        let said = came.as_ref().map_or_else(words, |(came, _)| outcome(*came));
+        let said = came.as_ref().map_or_else(words, |(came, _)| came.to_string());
         let is_so = matches!(came, Err(trouble) if !matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt | Outcome::Reauth));
         self.held(scenario, is_so, said);
     }
@@ -282,7 +282,7 @@ impl Scene<'_> {
                 (Ok(SwitchedOff::MembersRemoved), Ok(Observation::Found(account, _))) => account.memberships.values().all(BTreeMap::is_empty),
                 _ => false,
             };
-            let said = came.as_ref().map_or_else(words, |off| format!("{off:?}").to_lowercase());
+            let said = came.as_ref().map_or_else(words, ToString::to_string);
             self.held(scenario, is_off, if is_off { said } else { format!("{said}, and then {}", seen(&observed)) });
             how = came.ok();
         }
@@ -297,7 +297,7 @@ impl Scene<'_> {
         let again = self.engine.get(ann.context(Some(id))).await;
         let is_on = matches!((&on, &again), (Ok(_), Ok(Observation::Found(account, _))) if !account.disabled);
         self.held("lookup, switched-off account", is_so, if is_so { "found, and seen to be switched off".to_owned() } else { seen(&observed) });
-        let said = on.as_ref().map_or_else(words, |(came, _)| outcome(*came));
+        let said = on.as_ref().map_or_else(words, |(came, _)| came.to_string());
         self.held("enable", is_on, if is_on { said } else { format!("{said}, and then {}", seen(&again)) });
     }
 
@@ -330,8 +330,17 @@ impl Scene<'_> {
             }
             Err(trouble) => {
                 let is_so = !matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt | Outcome::Reauth);
-                self.held(SCENARIO, is_so, format!("{}; a membership: {}", seen(&observed), outcome(trouble.outcome)));
+                self.held(SCENARIO, is_so, format!("{}; a membership: {}", seen(&observed), trouble.outcome));
             }
         }
+    }
+}
+
+/// Whether somebody is in a group or has a role, as far as the app shows it.
+pub(super) fn is_in(member: &str, shown: Option<bool>) -> String {
+    match shown {
+        Some(true) => format!("in `{member}`"),
+        Some(false) => format!("not in `{member}`"),
+        None => format!("in `{member}` or not: the app does not show it"),
     }
 }

@@ -3,8 +3,9 @@
 //! Apart because the app itself need not fail for them: what befalls a request stands between the engine and the app, which is asked afterwards what it has.
 
 use super::super::Verdict::NotApplicable;
-use super::super::backstage::{html, outcome, words};
+use super::super::backstage::{html, words};
 use super::super::counter::Counter;
+use super::super::counter::announced;
 use super::super::dialect::Say;
 use super::super::scenes::seen;
 use super::super::server::{When, Wrong, said};
@@ -82,7 +83,7 @@ impl Scene<'_> {
             Err(trouble) => trouble.outcome == Outcome::InDoubt,
             Ok(_) => false,
         };
-        let came = made.as_ref().map_or_else(|trouble| outcome(trouble.outcome), |(came, _)| outcome(*came));
+        let came = made.as_ref().map_or_else(|trouble| trouble.outcome.to_string(), |(came, _)| came.to_string());
         let there = self.note(odd).await;
         let is_absent = matches!(there, Ok(Observation::Absent));
         let said = if is_absent { format!("lookup: retry; create: {came}") } else { format!("create: {came}; and then {}", seen(&there)) };
@@ -105,7 +106,7 @@ impl Scene<'_> {
         let there = self.note(lost).await;
         let is_one = matches!(&there, Ok(Observation::Found(account, _)) if self.engine.model().identity.fold.same(&account.login, &login));
         let is_so = is_one && road.is_spent() && told.as_ref() == Ok(&login);
-        let said = if is_so { "found again, one account".to_owned() } else { format!("announced as {told:?}; {}", seen(&there)) };
+        let said = if is_so { "found again, one account".to_owned() } else { format!("{}; {}", announced(&told), seen(&there)) };
         self.held("create, reply lost after commit", is_so, said);
         self.half_made().await
     }
@@ -126,8 +127,8 @@ impl Scene<'_> {
             Ok(Observation::Absent | Observation::Ambiguous) => Some(false),
             Err(trouble) => return Err(words(trouble)),
         };
-        if told != login || is_in == Some(false) {
-            self.held(SCENARIO, false, format!("announced as {told}; {}, in `{member}`: {is_in:?}", seen(&there)));
+        if told.as_ref() != Ok(&login) || is_in == Some(false) {
+            self.held(SCENARIO, false, format!("{}; {}, {}", announced(&told), seen(&there), super::calls::is_in(&member, is_in)));
         } else if road.is_spent() {
             self.held(SCENARIO, true, "gone on with, one account".to_owned());
         } else {

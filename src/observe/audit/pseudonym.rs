@@ -183,7 +183,7 @@ mod tests {
         let h = |value: &str| made.of(value);
         check("groups", "groups");
         check("enabled = false, when_disabled = \"deny_all\"", "enabled = false, when_disabled = \"deny_all\"");
-        check("create/post: Conflict: taken (status 409)", "create/post: Conflict: taken (status 409)");
+        check("create/post: conflict: taken (status 409)", "create/post: conflict: taken (status 409)");
         check("the login `adal` is taken", &format!("the login `{}` is taken", h("adal")));
         check("ADAL2: taken", &format!("{}: taken", h("ADAL2")));
         check("mail to somebody.else@example.org failed", &format!("mail to {} failed", h("somebody.else@example.org")));

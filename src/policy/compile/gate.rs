@@ -1,6 +1,6 @@
 //! `[access]` and `[[path]]`: who may pass.
 
-use crate::expr::{Env, Type};
+use crate::expr::Env;
 use crate::policy::{EncodedSlashes, Gate, Glob, PathPattern, PathProblem, PathSection, Ways, domains};
 use crate::source::{Reader, Span, Table};
 use ipnet::IpNet;
@@ -180,6 +180,8 @@ pub(crate) fn parse_network(written: &str) -> Option<IpNet> {
 
 /// The names of `when`: the sign-in and the request. What the policy makes of the person comes later.
 fn deciding() -> Env {
-    let text = |name: &str| (name.to_owned(), Type::Text, false);
-    Env::sign_in().with("request", Type::Record(vec![text("method"), text("path"), text("host"), text("ip")]), false)
+    Env::sign_in().with_request().but_not(
+        &["user", "role", "roles", "orgs", "vars"],
+        "it is known in headers, jwt and provisioning, not in `when`: what the policy makes of a person comes after it has let them in",
+    )
 }

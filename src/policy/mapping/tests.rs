@@ -6,7 +6,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 fn first(texts: &[&str]) -> FirstOf {
-    let env = Env::sign_in().with_user().with_roles();
+    let env = Env::sign_in().with_user([]).with_roles();
     FirstOf(texts.iter().map(|text| Template::compile(text, &env).unwrap().0).collect())
 }
 

@@ -4,11 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
-use vestibule::expr::{Condition, Env, Template};
+use vestibule::expr::{Condition, Env, Template, Type};
 
 fuzz_target!(|text: &str| {
     let vars: Map<String, Value> = json!({ "ids": { "a": 1, "b": 2 }, "list": ["x", "y"] }).as_object().cloned().unwrap_or_default();
-    let env = Env::sign_in().with_user().with_roles().with_vars(&vars).with_request().with_item_and_id();
+    let env = Env::sign_in().with_user([("office", Type::Dynamic)]).with_roles().with_vars(&vars).with_request();
+    let env = env.with("item", Type::Dynamic, true).with("id", Type::Dynamic, true);
     let full = json!({
         "email": "Ada@Example.com", "email_verified": true, "given_name": "Ada", "family_name": "Brontë-Núñez", "name": "Ada B", "username": "ada",
         "groups": ["staff", "dev"], "claims": { "n": 1, "s": "x", "l": [1, "a", null], "o": { "k": true } }, "idp": "corp",

@@ -9,6 +9,7 @@ mod bounds;
 mod gate;
 mod lists;
 mod members;
+mod names;
 mod off;
 mod session;
 mod xml;

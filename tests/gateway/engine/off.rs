@@ -3,6 +3,7 @@
 use super::{ACCOUNT, answer, house, outcome, parse};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
+use vestibule::connector::model::{MemberVerb, Verb};
 use vestibule::connector::{Connector as _, Observation, Outcome, SwitchedOff, Trouble};
 use vestibule::plan::Step;
 
@@ -104,9 +105,9 @@ async fn what_an_app_cannot_do_is_unsupported_and_what_it_can_is_told() {
     assert_eq!(outcome(bare.engine.revoke_sessions(ann).await), Outcome::Unsupported);
     assert_eq!(outcome(bare.engine.list(None).await), Outcome::Unsupported);
     assert!(bare.wire.take().is_empty());
-    assert!(!bare.engine.can("delete") && bare.engine.can("get"));
+    assert!(!bare.engine.can(&Verb::Delete) && bare.engine.can(&Verb::Get));
     let house = house(ALL, |sent, _| if sent.line.ends_with("rename") { super::with_headers(204, &[], "") } else { answer(200, &json!({})) });
-    assert!(house.engine.can("members.org.remove") && house.engine.can("rename"));
+    assert!(house.engine.can(&Verb::Members("org".to_owned(), MemberVerb::Remove)) && house.engine.can(&Verb::Rename));
     assert_eq!(outcome(house.engine.rename(ann, "admin").await), Outcome::Invalid, "a reserved name");
     assert_eq!(house.engine.rename(ann, "anna").await, Ok(Outcome::Updated));
     assert_eq!(house.engine.revoke_sessions(ann).await, Ok(Outcome::Done));

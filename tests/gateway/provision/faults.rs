@@ -172,9 +172,9 @@ async fn j4_every_bad_answer_is_a_clean_refusal_and_the_next_try_recovers() {
 #[tokio::test]
 async fn j4_what_a_failed_create_came_to_is_what_operators_read() {
     for (outcome, tries, expected) in [
-        (Outcome::InDoubt, 3, "create: InDoubt: as the test says; looked for afterwards, and not there"),
-        (Outcome::Retry, 3, "create: Retry: as the test says"),
-        (Outcome::Denied, 1, "create: Denied: as the test says"),
+        (Outcome::InDoubt, 3, "create: in doubt: as the test says; looked for afterwards, and not there"),
+        (Outcome::Retry, 3, "create: retry: as the test says"),
+        (Outcome::Denied, 1, "create: denied: as the test says"),
     ] {
         let world = World::new().await;
         for _ in 0..3 {
@@ -230,7 +230,7 @@ async fn j11_a_refusal_carries_a_fixed_message_and_the_record_our_own_words() {
     world.app.fault("find", Fault::Answer(Outcome::Denied));
     let ended = world.sign_in(&person("ada", "ada", &[]), &policy(|_| {})).await;
     assert_eq!(format!("{ended:?}"), "Refused(AccountFailed)");
-    assert_eq!(world.record("ada").await.unwrap().last_error.as_deref(), Some("find: Denied: as the test says"));
+    assert_eq!(world.record("ada").await.unwrap().last_error.as_deref(), Some("find: denied: as the test says"));
 }
 
 #[tokio::test]

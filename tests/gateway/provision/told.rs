@@ -209,9 +209,9 @@ async fn who_does_not_come_any_more_is_told_as_idle_and_what_is_removed_as_remov
     // An app that is down is told later; the reason why not is the step's and its outcome.
     for (days, fault, expected) in [
         (89, None, vec![]),
-        (2, Some("disable"), vec!["access.revoked ada idle", "account.failed ada disable: Retry: as the test says"]),
+        (2, Some("disable"), vec!["access.revoked ada idle", "account.failed ada disable: retry: as the test says"]),
         (1, None, vec!["account.disabled ada idle"]),
-        (181, Some("delete"), vec!["account.failed ada delete: Retry: as the test says"]),
+        (181, Some("delete"), vec!["account.failed ada delete: retry: as the test says"]),
         (1, None, vec!["account.deleted ada delete_after is over"]),
         (1, None, vec![]),
     ] {
@@ -292,7 +292,7 @@ async fn what_an_app_takes_back_and_what_it_does_not_is_told_when_a_session_ends
         let header = http::HeaderName::from_static("authorization");
         policy.jwt = Some(Jwt { header, prefix: String::new(), secret: None, audience: "wiki".into(), ttl_ms: 300_000, claims: Vec::new() });
     });
-    for (refusals, left) in [(0, "signout.bridged ada "), (3, "signout.bridged ada "), (4, "signout.failed ada leave: Denied: as the test says")] {
+    for (refusals, left) in [(0, "signout.bridged ada "), (3, "signout.bridged ada "), (4, "signout.failed ada leave: denied: as the test says")] {
         let session = world.session(&ada()).await;
         let pass = ready(&world.ensure(&session, &policy).await);
         let before = world.app.count("leave");

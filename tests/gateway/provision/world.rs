@@ -278,8 +278,8 @@ impl Connector for App {
         self.switch("revoke_sessions", context, |_, _| {}).await
     }
 
-    fn can(&self, what: &str) -> bool {
-        matches!(what, "rename" | "list" | "leave")
+    fn can(&self, verb: &Verb) -> bool {
+        matches!(verb, Verb::Rename | Verb::List | Verb::Leave)
     }
 
     async fn enter(&self, _: Context<'_>, _: &url::Url, _: DoorKey<'_>) -> Result<Entered, Trouble> {
@@ -482,7 +482,7 @@ impl TokenSigner for Says {
 }
 
 pub(crate) fn first(texts: &[&str]) -> FirstOf {
-    let env = Env::sign_in().with_user().with_roles();
+    let env = Env::sign_in().with_user([]).with_roles();
     FirstOf(texts.iter().map(|text| Template::compile(text, &env).unwrap().0).collect())
 }
 
