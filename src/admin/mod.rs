@@ -74,9 +74,14 @@ pub async fn run(
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        let Ok((tcp, peer)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+        let (tcp, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely (D8): let some close instead of spinning.
+                tracing::warn!(%error, edge = "admin edge", "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
         };
         drop(tokio::spawn(connection(tcp, peer.ip().to_canonical(), acceptor.clone(), Arc::clone(&admin), stop.clone())));
     }
@@ -85,10 +90,7 @@ pub async fn run(
 async fn connection(tcp: TcpStream, peer: IpAddr, acceptor: Option<Arc<Acceptor>>, admin: Arc<Admin>, stop: watch::Receiver<bool>) {
     let Some(acceptor) = acceptor else { return serve(tcp, Caller { peer, sni: None }, admin, stop).await };
     match tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(tcp)).await {
-        Ok(Ok(stream)) => {
-            let (sni, _) = Acceptor::facts(&stream);
-            serve(stream, Caller { peer, sni }, admin, stop).await;
-        }
+        Ok(Ok((stream, sni, _))) => serve(stream, Caller { peer, sni }, admin, stop).await,
         Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake of the admin listener failed"),
         Err(_elapsed) => tracing::debug!(%peer, "TLS handshake of the admin listener took too long"),
     }

@@ -224,9 +224,14 @@ pub async fn run(listener: UnixListener, peers: Peers, commands: Commands, mut s
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+        let (stream, _) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely (D8): let some close instead of spinning.
+                tracing::warn!(%error, edge = "admin socket", "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
         };
         drop(tokio::spawn(connection(stream, Arc::clone(&desk))));
     }

@@ -6,6 +6,7 @@
 use super::StartError;
 use super::force::Swap;
 use super::lines;
+use super::rounds::again;
 use crate::admin::Gauges;
 use crate::admin::commands::Statuses;
 use crate::admin::console::{APP, Console, InForce, Looking, Parts, Served};
@@ -172,11 +173,7 @@ impl Gauges for Swap {
 impl Swap {
     /// Asks the providers once a minute whether they answer, until told to stop.
     pub(super) async fn look_at_providers(self: Arc<Self>, stop: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(PROVIDERS_EVERY) => {}
-            }
+        while again(PROVIDERS_EVERY, &stop).await {
             self.ask_providers().await;
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`start`] opens the store, makes the desks and starts the cores; [`Running`] stops it all again. No decision is made in here. What files refer to is read in
 //! `build.rs`, as often as wanted: `force.rs` has what is in force ([`Swap`]) and puts something else into force while the gateway runs. `wiring.rs` fits ports
-//! that do not fit by themselves, `connectors.rs` makes an engine for every policy that provisions, `sockets.rs` binds, `lines.rs` says what was loaded,
+//! that do not fit by themselves, `rounds.rs` does what is due now and then, `connectors.rs` makes an engine for every policy that provisions, `sockets.rs` binds, `lines.rs` says what was loaded,
 //! `status.rs` how it is, `console.rs` builds the operators' console, `online.rs` looks at everything that a start would need without starting.
 
 mod build;
@@ -14,6 +14,7 @@ mod lines;
 pub mod look;
 pub mod online;
 mod reconcile;
+mod rounds;
 mod secret;
 mod sockets;
 mod status;
@@ -42,11 +43,12 @@ use crate::session::operators::Sessions;
 use crate::session::{LiveSessions, TokenSessions};
 use crate::signer::{KeyRing, Signer};
 use crate::state::seal::Sealer;
-use crate::state::{LoginStore, Store, sqlite};
+use crate::state::{Store, sqlite};
 use crate::trace::Recorder;
 use arc_swap::ArcSwap;
 use build::Builder;
 use force::{First, Handles};
+use rounds::{Rounds, SWEEP_EVERY};
 use sockets::Sockets;
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -62,18 +64,6 @@ use wiring::{AppsByName, DeskAdmission};
 
 /// Sign-ins under way at once, at most (D9).
 const PENDING_MAX: u64 = 100_000;
-/// How often sessions are flushed and what is over is swept.
-const SWEEP_EVERY: Duration = Duration::from_secs(15);
-
-/// How often the store's log is folded into its file: what a loss of power can cost.
-const FOLD_EVERY: Duration = Duration::from_secs(1);
-
-/// How often it is asked whether today's backup is there.
-const BACKUP_EVERY: Duration = Duration::from_mins(10);
-
-/// How often signing keys that nobody needs any more are removed.
-const TIDY_EVERY: Duration = Duration::from_mins(10);
-
 /// How often it is asked who has left.
 const TEND_EVERY: Duration = Duration::from_mins(1);
 
@@ -397,16 +387,20 @@ pub async fn start(plan: Plan) -> Result<Running, StartError> {
     let keep = observe::Keep { incidents_ms: gateway.state.incidents_keep_ms, sign_ins_ms: gateway.state.sign_ins_keep_ms };
     let keeper = tokio::spawn(keeping.run(Arc::clone(&shared_store), Arc::clone(&clock), keep, background.clone()));
     let exporter = otlp.map(|exporter| tokio::spawn(exporter.run(background.clone())));
-    drop(tokio::spawn(wiring::sweep_logins(Arc::new(store.clone()) as Arc<dyn LoginStore>, Arc::clone(&clock), SWEEP_EVERY, background.clone())));
-    drop(tokio::spawn(wiring::give_back(Arc::clone(&provision), Arc::clone(&live), SWEEP_EVERY, background.clone())));
     let tending = reconcile::tend(Arc::clone(&provision), Arc::clone(&routes), TEND_EVERY, background.clone());
-    drop(tokio::spawn(wiring::back_up(store.clone(), gateway.state.backup_keep, Arc::clone(&clock), BACKUP_EVERY, background.clone())));
-    drop(tokio::spawn(wiring::fold(store.clone(), FOLD_EVERY, background.clone())));
     for listener in sockets.redirect {
         drop(tokio::spawn(redirect::run(listener, Arc::clone(&routes), gateway.server.public_port, stopping.clone())));
     }
     let keys = KeyRing { signer: Arc::clone(&signer), store: Arc::new(store.clone()), clock: Arc::clone(&clock) };
-    drop(tokio::spawn(wiring::tidy_keys(keys.clone(), TIDY_EVERY, background.clone())));
+    let rounds = Rounds {
+        store: store.clone(),
+        provision: Arc::clone(&provision),
+        live: Arc::clone(&live),
+        keys: keys.clone(),
+        clock: Arc::clone(&clock),
+        backup_keep: gateway.state.backup_keep,
+    };
+    rounds.begin(&background);
     let sessions = Sessions::new(Arc::clone(&live), Arc::new(store.clone()), Arc::clone(&clock));
     let show_metrics = gateway.telemetry.metrics;
     let handles = Handles {

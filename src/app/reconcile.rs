@@ -1,5 +1,6 @@
 //! Going through everybody who has an account, for operators; and looking after who has left, once a minute.
 
+use super::rounds::again;
 use crate::admin::commands::{OfApp, Progress, Reconcile, Reconciles};
 use crate::policy::Policy;
 use crate::provision::Desk;
@@ -116,9 +117,8 @@ pub(super) async fn tend(desk: Arc<Desk>, routes: Arc<ArcSwap<Routes>>, every: D
     loop {
         desk.tend(&served(&routes), round % LONG_LOOK_EVERY == 1).await;
         round = round.wrapping_add(1);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(every) => {}
+        if !again(every, &stop).await {
+            return;
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the last minute. Nothing is asked of an application or a provider for it.
 
 use super::force::Swap;
+use super::rounds::again;
 use crate::admin::commands::{AppStatus, Overview, PolicyState, ProviderStatus, Status, Statuses, UpstreamState};
 use crate::clock::Timestamp;
 use crate::connector::BreakerState;
@@ -53,9 +54,8 @@ impl Swap {
         loop {
             self.recent.note(self.handles.metrics.by_app());
             self.note_admin_apis();
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(SAMPLE_EVERY) => {}
+            if !again(SAMPLE_EVERY, &stop).await {
+                return;
             }
         }
     }

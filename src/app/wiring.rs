@@ -9,14 +9,10 @@ use crate::policy::path::CanonicalPath;
 use crate::provision::{Desk, Ensured, Passes};
 use crate::request::{Denied, Routes};
 use crate::session::LiveSessions;
-use crate::signer::KeyRing;
-use crate::state::{AccountKey, LoginStore, sqlite};
+use crate::state::AccountKey;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::broadcast::error::RecvError;
-use tokio_util::sync::CancellationToken;
 
 /// The routes, as the login desk asks for them; and the console, which has no route.
 #[derive(Debug)]
@@ -87,77 +83,5 @@ impl Admission for DeskAdmission {
             Err(Refusal::TokenRequired) => Ensured::Refused(PublicMessage::TokenRequired),
             Err(Refusal::FreshLogin { .. }) => Ensured::Refused(PublicMessage::Denied(DenyReason::MaxAge)),
         })
-    }
-}
-
-/// Waits for the next round of work that nobody waits for; false when the gateway stops.
-async fn again(every: Duration, stop: &CancellationToken) -> bool {
-    tokio::select! {
-        () = stop.cancelled() => false,
-        () = tokio::time::sleep(every) => true,
-    }
-}
-
-/// Deletes sign-ins that were never finished.
-pub(super) async fn sweep_logins(logins: Arc<dyn LoginStore>, clock: Arc<dyn Clock>, every: Duration, stop: CancellationToken) {
-    while again(every, &stop).await {
-        if let Err(error) = logins.sweep_logins(clock.now()).await {
-            tracing::warn!(%error, "sign-ins that were never finished could not be swept");
-        }
-    }
-}
-
-/// Removes signing keys that are published no longer.
-pub(super) async fn tidy_keys(keys: KeyRing, every: Duration, stop: CancellationToken) {
-    loop {
-        if let Err(error) = keys.tidy().await {
-            tracing::warn!(%error, "signing keys that nobody needs any more could not be removed; trying again");
-        }
-        if !again(every, &stop).await {
-            return;
-        }
-    }
-}
-
-/// Has the desk give back what ended sign-ons got at apps. When more have ended at once than it could hear of, it looks at each that got something; what all that missed is
-/// given back when no sign-on is as old any more.
-pub(super) async fn give_back(desk: Arc<Desk>, live: Arc<LiveSessions>, every: Duration, stop: CancellationToken) {
-    let (mut endings, mut ticks) = (live.endings(), tokio::time::interval(every));
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            ended = endings.recv() => match ended {
-                Ok(id) => desk.leave_ended(id),
-                Err(RecvError::Lagged(_)) => desk.leave_all_ended(),
-                Err(RecvError::Closed) => return,
-            },
-            _ = ticks.tick() => desk.leave_older(live.max_ms()),
-        }
-    }
-}
-
-/// Folds the store's log into its file, so that nobody's sign-in has to.
-pub(super) async fn fold(store: sqlite::Store, every: Duration, stop: CancellationToken) {
-    while again(every, &stop).await {
-        if let Err(error) = store.fold().await {
-            tracing::warn!(%error, "the store's log could not be folded into its file; trying again");
-        }
-    }
-}
-
-/// Keeps `keep` daily backups of the store; none are made for 0.
-pub(super) async fn back_up(store: sqlite::Store, keep: usize, clock: Arc<dyn Clock>, every: Duration, stop: CancellationToken) {
-    if keep == 0 {
-        return;
-    }
-    loop {
-        match store.back_up(clock.now(), keep).await {
-            Ok(Some(path)) => tracing::info!(path = %path.display(), "the store is backed up"),
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "the store could not be backed up; trying again"),
-        }
-        if !again(every, &stop).await {
-            return;
-        }
     }
 }

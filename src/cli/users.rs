@@ -30,7 +30,7 @@ pub(super) enum What {
     },
     /// Everything that is recorded of one person at one app.
     Show(One),
-    /// Say yes to what waits for it: an account, memberships, or that somebody who has left is switched off.
+    /// Say yes to what waits for it: an account, memberships, or that somebody who has left is switched off or removed.
     Approve {
         /// The policy's name.
         app: String,
@@ -362,10 +362,11 @@ fn plain(value: &Value) -> Option<String> {
 /// When and why somebody left, and what came of it at the app.
 fn departure(left: &Left, now: Timestamp) -> String {
     let off = match left.off {
-        Some(Off::Done) => "switched off at the app",
-        Some(Off::Unsupported) => "the app cannot switch accounts off: the gateway lets them in no more",
-        Some(Off::Refused) => "the app refuses to switch the account off",
-        None => "not switched off at the app yet",
+        Some(Off::Done) => "the account is off, or gone",
+        Some(Off::Unsupported) => "this app cannot switch it off: only the gateway's door is shut",
+        Some(Off::Before) => "it was off already, and not by this gateway",
+        Some(Off::Refused) => "it was not switched off or removed: only the gateway's door is shut",
+        None => "nothing yet at the app",
     };
     format!("{}, {}; {off}", moment(&rfc3339(Timestamp::from_millis(left.at_ms)), now), left.why)
 }
@@ -382,7 +383,7 @@ fn approve_leavers(app: &str, as_json: bool, at: &Where) -> u8 {
         return print(&format!("{app}: nobody waits\n"));
     }
     let waiting = users.iter().filter(|user| user.awaiting.is_some()).count();
-    let said = format!("{app}: approved for {} people; they are switched off within a minute or two\n", users.len() - waiting);
+    let said = format!("{app}: approved for {} people; they are switched off, or removed, within a minute or two\n", users.len() - waiting);
     let busy = format!("{waiting} more are being worked on at this moment and wait on: say it once more\n");
     print(&if waiting > 0 { said + &busy } else { said })
 }
@@ -446,7 +447,7 @@ mod tests {
     fn gone(now: Timestamp) -> Listed {
         let subject = SubjectId { issuer: "https://a.example".to_owned(), subject: "ada".to_owned() };
         let key = AccountKey { upstream: "wiki".to_owned(), subject };
-        let left = Left { at_ms: now.plus_ms(-3_600_000).millis(), why: "idle".to_owned(), off: Some(Off::Done), sent: false, next_ms: 0, may_go: false };
+        let left = Left { at_ms: now.plus_ms(-3_600_000).millis(), why: "idle".to_owned(), off: Some(Off::Done), sent: false, how: None, next_ms: 0, may_go: false };
         Listed {
             drift: vec!["email".to_owned()],
             left: Some(left),
@@ -485,7 +486,7 @@ mod tests {
         for line in [
             "last error       somebody else's \"id\" \u{fffd}[2J",
             "granted          group: Developers, Ops; org: 1",
-            "left             09:35 UTC, idle; switched off at the app",
+            "left             09:35 UTC, idle; the account is off, or gone",
             "verified at      2026-11-21 10:35 UTC",
             "failed at        10:35 UTC",
             "state            suspended",

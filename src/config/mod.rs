@@ -19,7 +19,7 @@ pub use provisioning::Provisioning;
 pub use saml::{MetadataPlace, Saml, SamlSubject};
 
 use ipnet::IpNet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The gateway file.
@@ -85,6 +85,16 @@ pub struct Bounds {
     pub response_idle_ms: u64,
     /// As long may an event stream or a WebSocket be silent (`stream_idle`).
     pub stream_idle_ms: u64,
+}
+
+impl Bounds {
+    /// What counts as one client: of IPv6 the first 64 bits, for the others are the client's to choose.
+    pub fn client(peer: IpAddr) -> IpAddr {
+        match peer.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+            address @ IpAddr::V4(_) => address,
+        }
+    }
 }
 
 impl Default for Bounds {

@@ -148,7 +148,7 @@ const PROVISIONING: Section = Section {
 const AUDIT: Section = Section {
     title: "[audit]",
     name: "audit",
-    doc: "Where audit events go.",
+    doc: "Where audit events go: who came in, who was refused, what became of which account. That an account was looked at and is as wanted changes nothing, and is no event; metrics count it. Of refusals of one person, or of one address, ten a minute are written for each app and reason, and the next one says how many were left out (`left_out`); where lines are lost all the same (too many at once, a full disk), a line of its own says how many (`audit.lost`), and `vestibule audit verify` repeats it.",
     keys: &[
         Key::new(
             "file",
@@ -270,7 +270,7 @@ const IDP: Section = Section {
 const GROUPS_LOOKUP: Section = Section {
     title: "[idp.groups_lookup]",
     name: "idp.groups_lookup",
-    doc: "The provider's directory, asked at sign-in when a token says that there are more groups than it lists. The address that a token names for them is never asked. It answers with object ids, in place of the first claim that groups are read from: policies must name groups by their object ids and tokens must carry those, or whoever is in too many groups is in none that a policy names.",
+    doc: "The provider's directory, asked at sign-in, and once for each access token, when a token says that there are more groups than it lists. The address that a token names for them is never asked. It answers with object ids, in place of the first claim that groups are read from: policies must name groups by their object ids and tokens must carry those, or whoever is in too many groups is in none that a policy names.",
     keys: &[
         Key::new(
             "preset",

@@ -60,6 +60,9 @@ fn parse_all() -> Vec<(Option<Model>, Vec<Problem>)> {
 }
 
 #[cfg(test)]
+mod doors;
+
+#[cfg(test)]
 mod tests {
     use super::{FILES, TWINS, builtin, parse_all};
 

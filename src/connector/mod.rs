@@ -17,6 +17,7 @@ use crate::policy::MatchBy;
 use async_trait::async_trait;
 use http::HeaderValue;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use url::Url;
@@ -103,7 +104,8 @@ pub struct Context<'a> {
 }
 
 /// How an account was switched off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SwitchedOff {
     /// A flag of the account.
     Flag,

@@ -677,22 +677,30 @@ pub struct SignIn {
     pub header: Option<String>,
     /// The ways in which the app can be told who it is, the usual first; empty: nothing is known.
     pub modes: Vec<Mode>,
-    /// The one path at which the app reads who it is, canonical.
-    pub login_url: Option<String>,
+    /// The one path at which the app reads who it is, over `settings`: it may differ from one version of the app to another.
+    pub login_url: Option<Template>,
     /// Whether the app keeps a session of its own, in a cookie, that outlives what it is told.
     pub own_session: bool,
-    /// Where the app signs people out.
+    /// Where the app signs people out: paths, or a method and a path (`DELETE /session/*`).
     pub logout_paths: Vec<String>,
     /// A password for `Authorization: Basic` that the app does not look at.
     pub basic_password: Option<String>,
     /// What a rejected identity looks like.
     pub rejected_when: Vec<Rejected>,
-    /// The app's own sign-in and sign-up pages.
+    /// The app's own sign-in and sign-up pages, and what they call: as `logout_paths`.
     pub block_paths: Vec<String>,
     /// What to do about the app making accounts by itself.
     pub native_jit: Option<NativeJit>,
     /// Further advice.
     pub advice: Vec<String>,
+}
+
+impl SignIn {
+    /// The one path at which the app reads who it is, with the settings of a policy; `None`: it reads that on every request, or settings are missing.
+    pub fn login_url(&self, settings: &Map<String, Value>) -> Option<String> {
+        let names = Map::from_iter([("settings".to_owned(), Value::Object(settings.clone()))]);
+        plain(&self.login_url.as_ref()?.render(&names).ok()?).ok()
+    }
 }
 
 /// `native_jit`: the app can make accounts by itself, which would make them twice, and not as the policy says.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// A desk without a memory of anybody.
 pub(super) struct Counter {
     policy: Arc<Policy>,
-    desk: Arc<Desk>,
+    pub(super) desk: Arc<Desk>,
     clock: Arc<ManualClock>,
     began: Timestamp,
 }
@@ -48,10 +48,15 @@ impl Counter {
 
     /// Somebody signs in and asks for a page, again after a while when that comes to nothing; the login that the app is told.
     pub(super) async fn enters(&self, person: &Person) -> Result<String, String> {
+        self.enters_by(person, self.began).await
+    }
+
+    /// [`Self::enters`] by a sign-in of `began`.
+    pub(super) async fn enters_by(&self, person: &Person, began: Timestamp) -> Result<String, String> {
         let mut why = String::new();
         for _ in 0..3 {
             let identity = Arc::new(person.identity.clone());
-            let sign_on = LiveSignOn::passing(SignOnId([0; 16]), identity, self.began, self.began, self.began.plus_ms(86_400_000), self.began);
+            let sign_on = LiveSignOn::passing(SignOnId([0; 16]), identity, began, began, began.plus_ms(86_400_000), began);
             let session = Arc::new(AppSession::of(&self.policy.name, Arc::new(sign_on), Way::Session));
             match self.desk.ensure(&session, &self.policy, Incident::from_bytes([0; 5]), Asking::page(20_000)).await {
                 Ensured::Ready(pass) => return Ok(pass.login.clone()),

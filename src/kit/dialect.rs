@@ -355,7 +355,7 @@ pub(super) struct Route {
     pub(super) by: By,
     #[serde(default)]
     pub(super) how: How,
-    /// A list leaves out accounts that are switched off.
+    /// Accounts that are switched off are not there: a list leaves them out, and a path that names one is answered with `absent`.
     #[serde(default)]
     pub(super) hides_disabled: bool,
     /// Where a list is asked for those who are on (`true`) or those who are off (`false`).
@@ -399,6 +399,8 @@ pub(super) struct Route {
     pub(super) no_group: Option<Say>,
     pub(super) member: Option<Say>,
     pub(super) not_member: Option<Say>,
+    /// To a change of an account with the field `external`: one that the app takes for somebody else's to change.
+    pub(super) external: Option<Say>,
     /// The role in a group whose last holder `last_admin` is about; absent: administrators of the app.
     pub(super) admins: Option<String>,
     /// The app keeps its last administrator.

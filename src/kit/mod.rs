@@ -12,6 +12,8 @@ mod backstage;
 mod counter;
 mod dialect;
 mod jobs;
+#[cfg(test)]
+mod leavers;
 pub mod live;
 mod scenes;
 mod server;
@@ -68,7 +70,7 @@ async fn all(stage: &Backstage) -> Vec<Row> {
 }
 
 /// The scenarios, in the order in which they are shown.
-pub const ORDER: [&str; 30] = [
+pub const ORDER: [&str; 31] = [
     "probe",
     "probe, bad credential",
     "lookup, absent",
@@ -90,6 +92,7 @@ pub const ORDER: [&str; 30] = [
     "membership, granted twice",
     "membership, taken back twice",
     "membership, unknown group",
+    "membership, other letter case",
     "membership, given by hand",
     "disable",
     "disable, twice",

@@ -38,6 +38,7 @@ pub(super) async fn play(stage: &Backstage) -> Vec<Row> {
     add("membership, granted twice", granted_twice(stage).await);
     add("membership, taken back twice", taken_back_twice(stage).await);
     add("membership, unknown group", unknown_group(stage).await);
+    add("membership, other letter case", other_case(stage).await);
     add("membership, given by hand", by_hand(stage).await);
     add("disable", disable(stage, 1).await);
     add("disable, twice", disable(stage, 2).await);
@@ -204,6 +205,13 @@ async fn administrator(stage: &Backstage) -> Played {
             }
         }
     }
+    if stage.model.can(&Verb::List) {
+        let all = accounts(&set.engine).await.map_err(|trouble| words(&trouble))?;
+        let admins: Vec<&String> = all.iter().filter(|account| account.admin).map(|account| &account.id).collect();
+        if admins != [&id] {
+            return failed(format!("listed as administrators: {admins:?}, and it is {id}"));
+        }
+    }
     held("told from somebody who is none")
 }
 
@@ -253,18 +261,23 @@ async fn operators(stage: &Backstage) -> Played {
     held(format!("{} of them find nobody", OPERATORS.len()))
 }
 
-/// Ids of every account that the app lists, page by page.
-pub(super) async fn listed(engine: &Engine) -> Result<Vec<String>, Trouble> {
-    let mut ids = Vec::new();
+/// Every account that the app lists, page by page.
+async fn accounts(engine: &Engine) -> Result<Vec<Account>, Trouble> {
+    let mut all = Vec::new();
     let mut at = None;
     loop {
         let page = engine.list(at.as_ref()).await?;
-        ids.extend(page.accounts.into_iter().map(|account| account.id));
+        all.extend(page.accounts);
         match page.next {
             Some(next) => at = Some(next),
-            None => return Ok(ids),
+            None => return Ok(all),
         }
     }
+}
+
+/// Their ids.
+pub(super) async fn listed(engine: &Engine) -> Result<Vec<String>, Trouble> {
+    Ok(accounts(engine).await?.into_iter().map(|account| account.id).collect())
 }
 
 async fn list(stage: &Backstage) -> Played {
@@ -457,6 +470,36 @@ async fn unknown_group(stage: &Backstage) -> Played {
     }
 }
 
+/// A name in other letters: capitals for small ones and small ones for capitals.
+pub(super) fn in_other_case(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_uppercase() { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() }).collect()
+}
+
+/// Whether asking again would come to the same.
+pub(super) fn is_for_good(trouble: &Trouble) -> bool {
+    !matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt | Outcome::Reauth)
+}
+
+/// What is granted under one name and shown under another would never be taken back: either there is no such group, or it is shown as it was asked for.
+async fn other_case(stage: &Backstage) -> Played {
+    let Some(member) = stage.member() else { return no(NO_MEMBERS) };
+    let other = in_other_case(&member.name);
+    let Some(step) = grant(stage, Some(&other)).filter(|_| other != member.name) else { return no("groups are numbers there") };
+    let set = stage.set();
+    let (ann, id) = with_account(stage, &set)?;
+    match set.engine.apply(ann.context(Some(&id)), &step).await {
+        Err(trouble) if is_for_good(&trouble) && groups(stage, &set, &id).is_empty() => return held(words(&trouble)),
+        Err(trouble) => return failed(format!("{}, and is in {:?}", words(&trouble), groups(stage, &set, &id))),
+        Ok(_) => {}
+    }
+    let shown = match set.engine.get(ann.context(Some(&id))).await {
+        Ok(Observation::Found(account, _)) => account.memberships.get(&member.kind).cloned().unwrap_or_default(),
+        observed => return failed(seen(&observed)),
+    };
+    let names: Vec<&String> = shown.keys().collect();
+    if shown.contains_key(&other) { held(format!("`{other}` is another one")) } else { failed(format!("asked for `{other}`, is in {names:?}")) }
+}
+
 async fn by_hand(stage: &Backstage) -> Played {
     let (Some(step), Some(member)) = (grant(stage, None), stage.member()) else { return no(NO_MEMBERS) };
     if stage.model.single.iter().any(|(kind, _)| *kind == member.kind) {
@@ -571,7 +614,8 @@ async fn disable(stage: &Backstage, times: u32) -> Played {
     if stage.model.disable_by.iter().all(|way| matches!(way, DisableBy::Nothing)) {
         return no("the app cannot: the gateway keeps the person out");
     }
-    let may_delete = stage.model.disable_by.iter().all(|way| matches!(way, DisableBy::Delete | DisableBy::Nothing));
+    // As live traffic does it: `[provision.leavers] account` is "disable" where the app can, and only else "delete".
+    let may_delete = stage.model.can_only_remove();
     let set = stage.set();
     let (ann, id) = with_account(stage, &set)?;
     if let Some(step) = grant(stage, None) {
@@ -598,7 +642,10 @@ async fn disable(stage: &Backstage, times: u32) -> Played {
         Some(SwitchedOff::Gone | SwitchedOff::NotAtTheApp) | None => false,
     };
     drop(table);
-    let how = came.map(|came| format!("{came:?}")).unwrap_or_default().to_lowercase();
+    let how = match came {
+        Some(SwitchedOff::Deleted) => "deleted, where the policy says account = \"delete\"".to_owned(),
+        came => came.map(|came| format!("{came:?}")).unwrap_or_default().to_lowercase(),
+    };
     if is_off { held(how) } else { failed(format!("{how}, and then {}", seen(&shown))) }
 }
 

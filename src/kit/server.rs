@@ -126,7 +126,8 @@ impl Server {
         let mut table = self.table();
         let wanted = |name: &str| at(names, name).map(text).unwrap_or_default();
         let or_absent = |say: &Option<Say>| say.clone().unwrap_or_else(|| route.absent.clone());
-        let user = || table_user(&table, &self.dialect, route, &wanted(&route.who));
+        let is_hidden = |at: &usize| route.hides_disabled && table.users.get(*at).is_some_and(|user| table.is_off(user));
+        let user = || table_user(&table, &self.dialect, route, &wanted(&route.who)).filter(|at| !is_hidden(at));
         match route.act {
             Act::Say => (route.ok.clone(), Map::new()),
             Act::User => match user() {
@@ -167,10 +168,12 @@ impl Server {
                 }
                 None => (route.absent.clone(), Map::new()),
             },
-            Act::Group => match [route.group_named, true].iter().find_map(|named| table.group(&route.kind, &wanted(&route.group), *named)) {
-                Some(group) => (route.ok.clone(), one("group", self.group(&table, &route.kind, &group))),
-                None => (or_absent(&route.no_group), Map::new()),
-            },
+            Act::Group => {
+                match [route.group_named, true].iter().find_map(|named| table.group_like(&route.kind, &wanted(&route.group), *named, route.how)) {
+                    Some(group) => (route.ok.clone(), one("group", self.group(&table, &route.kind, &group))),
+                    None => (or_absent(&route.no_group), Map::new()),
+                }
+            }
             Act::Groups => {
                 let sought = wanted(&route.group).to_lowercase();
                 let all: Vec<Value> = table
@@ -267,6 +270,9 @@ impl Server {
 
     fn change(&self, route: &Route, names: &Map<String, Value>, table: &mut Table, at: usize) -> (Say, Map<String, Value>) {
         let Some(mut user) = table.users.get(at).cloned() else { return (route.absent.clone(), Map::new()) };
+        if let (true, Some(say)) = (user.fields.get("external").is_some_and(is_true), &route.external) {
+            return (say.clone(), Map::new());
+        }
         let was_last = table.is_last_admin(&user);
         read(&mut user, route, names, &self.dialect);
         let is_parked = route.members.iter().filter_map(|whole| named(whole, names)).any(|(whole, ids)| {

@@ -152,6 +152,12 @@ impl Table {
         self.groups.get(kind)?.iter().find(is_it).cloned()
     }
 
+    /// As [`Self::group`], by an app that may not look at letter case.
+    pub(super) fn group_like(&self, kind: &str, wanted: &str, named: bool, how: How) -> Option<Group> {
+        let like = |group: &&Group| named && how == How::Fold && group.1.to_lowercase() == wanted.to_lowercase();
+        self.group(kind, wanted, named).or_else(|| self.groups.get(kind)?.iter().find(like).cloned())
+    }
+
     pub(super) fn is_member(&self, kind: &str, group: &str, user: &str) -> bool {
         self.members.iter().any(|one| one.kind == kind && one.group == group && one.user == user && !one.is_over)
     }

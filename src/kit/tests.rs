@@ -30,6 +30,8 @@ const LAST: &str = "disable, last administrator";
 const LIST: &str = "list";
 /// Accounts there show no such thing.
 const HIDDEN: &str = "lookup, switched-off account";
+/// Groups there are numbers.
+const SPELLING: &str = "membership, other letter case";
 /// Accounts there do not show who is an administrator.
 const ADMIN: &str = "lookup, administrator";
 
@@ -57,8 +59,8 @@ connectors! {
     scim_as_entra_id_has_it "scim-entra" [ADDRESS, LAST];
     scim_as_okta_has_it "scim-okta" [ADDRESS, LAST];
     scim_without_filters "scim-nofilter" [ADDRESS, LAST];
-    grafana "grafana" [];
-    jupyterhub "jupyterhub" [HIDDEN, ADDRESS, "update", "disable", "disable, twice", LAST, "enable"];
+    grafana "grafana" [SPELLING];
+    jupyterhub "jupyterhub" [HIDDEN, ADDRESS, "update", LAST, "enable"];
     forgejo "forgejo" [];
     gitea "gitea" [];
     gitlab "gitlab" [LAST];
@@ -74,7 +76,7 @@ connectors! {
     airflow "airflow" [HIDDEN, WHOLE, LAST, "enable"];
     redmine "redmine" [LAST];
     zabbix "zabbix" [ADDRESS, WHOLE, LAST];
-    synapse "synapse" [ADDRESS, WHOLE, "membership, granted twice", "membership, taken back twice", "membership, unknown group", "membership, given by hand", LAST];
+    synapse "synapse" [ADDRESS, WHOLE, "membership, granted twice", "membership, taken back twice", "membership, unknown group", SPELLING, "membership, given by hand", LAST];
     influxdb "influxdb" [HIDDEN, ADDRESS, "update", LAST, "enable"];
     superset "superset" [WHOLE, LAST];
 }
@@ -138,6 +140,22 @@ fn a_connector_that_takes_an_app_for_another_fails() {
     check("nextcloud", "\"/groups/*\", map", "\"/groups/0/name\", map", "lookup, administrator");
     check("mattermost", "(system_admin)", "(system_user)", "lookup, administrator");
     check("netbox", "admin    = [\"/is_superuser\", \"/is_staff\"]", "admin    = \"/is_active\"", "lookup, administrator");
+    // A group that is found in any letters, and listed in its own, would never be taken back.
+    check(
+        "gitea",
+        "where = { \"/name\" = \"{member.name}\" }",
+        "where = { \"/name\" = \"{member.name}\" }, fold = \"ascii_lower\"",
+        "membership, other letter case",
+    );
+    // Metabase shows by id only who is active.
+    check(
+        "metabase",
+        "name     = \"among_all\"\neffect   = \"read\"",
+        "name     = \"among_all\"\neffect   = \"read\"\nif       = \"false\"",
+        "lookup, switched-off account",
+    );
+    // Grafana's list has a name of its own for its administrators.
+    check("grafana", "[\"/isGrafanaAdmin\", \"/isAdmin\"]", "\"/isGrafanaAdmin\"", "lookup, administrator");
     // What an app keeps is refused, and not gone or in doubt.
     check("metabase", "(?i)last admin", "(?i)the very last", "disable, last administrator");
     check(
@@ -157,6 +175,30 @@ fn an_administrator_is_told_by_any_of_several_places() {
     assert!(matches!(verdict, Verdict::Held(_)), "{verdict:?}");
     let verdict = spoiled("discourse", "[\"/admin\", \"/moderator\"]", "\"/moderator\"", "lookup, administrator");
     assert!(matches!(verdict, Verdict::Failed(_)), "{verdict:?}");
+}
+
+/// The subgroup `/Archive/Developers` is called as the group is that the policy means, and is none of the gateway's business.
+#[tokio::test]
+async fn a_subgroup_is_not_the_group_of_the_same_name() {
+    use super::backstage::Backstage;
+    use super::table::User;
+    use crate::connector::{Connector as _, Observation};
+    use crate::plan::Step;
+    let stage = Backstage::new(&named("keycloak").unwrap(), &scripted("keycloak").unwrap().unwrap()).unwrap();
+    let (set, ann) = (stage.set(), stage.person("ann", &[]).unwrap());
+    let id = set.put(&stage.dialect, User { external_id: Some(ann.external_id.clone()), ..ann.user() });
+    set.app.table().join("group", "g-4", &id, None);
+    let seen = async || match set.engine.get(ann.context(Some(&id))).await {
+        Ok(Observation::Found(account, _)) => account.memberships["group"].keys().cloned().collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let is_in = |group: &str| set.app.table().is_member("group", group, &id);
+    assert_eq!(seen().await, Vec::<String>::new());
+    let (kind, member) = ("group".to_owned(), "Developers".to_owned());
+    set.engine.apply(ann.context(Some(&id)), &Step::Add { kind: kind.clone(), member: member.clone(), role: None }).await.unwrap();
+    assert_eq!((seen().await, is_in("g-1"), is_in("g-4")), (vec![member.clone()], true, true));
+    set.engine.apply(ann.context(Some(&id)), &Step::Remove { kind, member }).await.unwrap();
+    assert_eq!((seen().await, is_in("g-1"), is_in("g-4")), (Vec::new(), false, true), "that one stays");
 }
 
 /// Whoever answers in one way to two things is known for it.

@@ -4,12 +4,13 @@ use super::cookies::{Kind, is_token};
 use super::respond::{context, with_cookie};
 use super::{Desk, OwnRequest, Purpose, ReturnTo, has_parameter, key, parameter};
 use crate::clock::Timestamp;
+use crate::config::Bounds;
 use crate::fault::PublicMessage;
 use crate::pages::Choice;
 use crate::policy::Policy;
 use crate::session::LiveSignOn;
 use crate::sso::{Begin, Departure};
-use crate::state::{PendingLogin, StoreError};
+use crate::state::{PendingLogin, PendingRoom, SecretHash, StoreError};
 use bytes::Bytes;
 use http::Response;
 use std::sync::Arc;
@@ -22,6 +23,14 @@ const STATE_MS: i64 = 30 * 60 * 1000;
 const LAST_IDP_S: i64 = 30 * 24 * 60 * 60;
 /// Sign-ins under way are counted once more than this part of what may be there is known of.
 const UNCOUNTED: u64 = 8;
+/// Ways to a provider that one ticket leads at a time; the oldest is forgotten for a new one. Each tab has a ticket of its own: these are for whoever goes back and tries again.
+const STATES_OF_TICKET_MAX: u32 = 16;
+/// Once that is [`UNCOUNTED`] of what may be there, a client has so small a part of what is still free…
+const SHARE: u64 = 8;
+/// …but never less than this.
+const SHARE_MIN: u64 = 64;
+/// That some client has more than its share is said again after so long, milliseconds.
+const SAID_AGAIN_MS: u64 = 60_000;
 /// Marks tickets, states and codes of a sign-in that was begun again: it is not begun a third time.
 const AGAIN: char = '.';
 
@@ -87,6 +96,8 @@ pub(super) struct Way<'a> {
     /// A path of the auth host that tries this again.
     pub(super) retry: String,
     pub(super) again: bool,
+    /// Key of the ticket that led here.
+    pub(super) ticket: Option<SecretHash>,
     /// Whether there was a choice, which is remembered then.
     pub(super) several: bool,
 }
@@ -124,7 +135,7 @@ impl Desk {
             reread: start.ask == Ask::Reread,
             lands,
         };
-        self.keep(Purpose::Ticket, &ticket, &pending, TICKET_MS).await?;
+        self.keep(request, (key(Purpose::Ticket, &ticket), None), &pending, TICKET_MS).await?;
         let to = format!("{}{}", self.parts.addresses.auth_origin(), login_path(&app.host, &ticket, None));
         Ok(self.with_binding(self.redirect(&to), &binding))
     }
@@ -160,13 +171,14 @@ impl Desk {
             idp: &chosen,
             retry: login_path(&app.host, &ticket, Some(&chosen)),
             again: is_again(&ticket),
+            ticket: Some(key(Purpose::Ticket, &ticket)),
             several: app.login.idp.len() > 1,
         };
         self.send_to_provider(request, way, pending).await
     }
 
     pub(super) async fn send_to_provider(&self, request: &OwnRequest, way: Way<'_>, begun: PendingLogin) -> Result<Response<Bytes>, StoreError> {
-        let Way { app, idp, retry, again, several } = way;
+        let Way { app, idp, retry, again, ticket, several } = way;
         let Some(provider) = self.provider(idp) else {
             tracing::error!(incident = %request.incident, idp, app = app.map(|app| app.name.as_str()), "the policy names a provider that is not configured");
             return Ok(self.message_about(request, PublicMessage::Internal, app, None));
@@ -191,7 +203,7 @@ impl Desk {
             begun_at_ms: self.parts.clock.now().millis(),
             ..begun
         };
-        self.keep(Purpose::State, &state, &pending, STATE_MS).await?;
+        self.keep(request, (key(Purpose::State, &state), ticket), &pending, STATE_MS).await?;
         let leaving = match &departure {
             Departure::Redirect(url) => self.redirect(url.as_str()),
             Departure::Post { to, fields } => self.parts.pages.post_onward(context(request, app, None), to, fields),
@@ -242,9 +254,31 @@ impl Desk {
         Ok(full)
     }
 
-    pub(super) async fn keep(&self, purpose: Purpose, token: &str, pending: &PendingLogin, life_ms: i64) -> Result<(), StoreError> {
-        self.kept.fetch_add(1, Ordering::Relaxed);
-        self.parts.logins.put_pending(key(purpose, token), pending, self.parts.clock.now().plus_ms(life_ms)).await
+    /// Keeps a sign-in under way, which came by `ticket`, under `key`.
+    async fn keep(
+        &self,
+        request: &OwnRequest,
+        (key, ticket): (SecretHash, Option<SecretHash>),
+        pending: &PendingLogin,
+        life_ms: i64,
+    ) -> Result<(), StoreError> {
+        let (now, most) = (self.parts.clock.now(), self.parts.pending_max);
+        let kept = self.kept.fetch_add(1, Ordering::Relaxed);
+        // Nobody is turned away for being one of many behind one address: their oldest, which nobody may be waiting for any more, make way. A share of what is free is one
+        // that a few clients cannot fill the store with, and a whole office has room in it.
+        let share = (kept >= most / UNCOUNTED).then(|| (most.saturating_sub(kept) / SHARE).max(SHARE_MIN));
+        let room = PendingRoom {
+            ticket: ticket.map(|ticket| (ticket, STATES_OF_TICKET_MAX)),
+            client: Bounds::client(request.peer),
+            of_client: share.map(|share| u32::try_from(share).unwrap_or(u32::MAX)),
+        };
+        let made_way = self.parts.logins.put_pending_within(key, pending, now.plus_ms(life_ms), room, now).await?;
+        if made_way > 0 && now.millis().abs_diff(self.said_at_ms.load(Ordering::Relaxed)) >= SAID_AGAIN_MS {
+            self.said_at_ms.store(now.millis(), Ordering::Relaxed);
+            let (incident, client) = (request.incident, room.client);
+            tracing::warn!(%incident, %client, "too many sign-ins under way from one client: its oldest make way");
+        }
+        Ok(())
     }
 
     pub(super) fn redirect_uri(&self) -> String {

@@ -73,7 +73,7 @@ impl Desk {
             reread: false,
             lands: false,
         };
-        let way = Way { app: None, idp: &chosen, retry: link(&chosen), again: false, several: all.len() > 1 };
+        let way = Way { app: None, idp: &chosen, retry: link(&chosen), again: false, ticket: None, several: all.len() > 1 };
         self.send_to_provider(request, way, pending).await
     }
 

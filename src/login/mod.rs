@@ -48,7 +48,7 @@ use http::{HeaderMap, Method, Response};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 /// Which of our hosts a request is for.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ pub struct DeskParts {
     pub admission: Arc<dyn Admission>,
     /// The JWK set that apps verify with, as JSON; asked for at every request, so that a rotation shows at once.
     pub jwks: Arc<dyn Fn() -> Bytes + Send + Sync>,
-    /// Most sign-ins under way at once; above it new ones are told to come back (attacks.md D9).
+    /// Most sign-ins under way at once; above it new ones are told to come back, and long before that a client's own make way for each other (attacks.md D9).
     pub pending_max: u64,
 }
 
@@ -133,6 +133,8 @@ pub struct Desk {
     cookies: Cookies,
     /// Sign-ins under way when they were last counted, and those begun since.
     kept: AtomicU64,
+    /// When it was last said that some client has more of them than its share, in milliseconds since the epoch.
+    said_at_ms: AtomicI64,
 }
 
 impl fmt::Debug for Desk {
@@ -168,7 +170,7 @@ impl Desk {
         let cookies = Cookies::new(&parts.session.cookie, parts.session.same_site, secure);
         let providers = ArcSwap::from_pointee(parts.providers.clone());
         // Not counted yet: more than any limit.
-        Self { parts, providers, cookies, kept: AtomicU64::new(u64::MAX / 2) }
+        Self { parts, providers, cookies, kept: AtomicU64::new(u64::MAX / 2), said_at_ms: AtomicI64::new(0) }
     }
 
     /// Answers.

@@ -3,7 +3,7 @@
 //! An event is `tracing::info!(target: "audit", action = "access.denied", app = …, user.sub = …)`; a dot in a field's name nests. Never in an event: tokens,
 //! assertions, cookies, bodies, secrets. Control characters cannot forge a line: JSON escapes them (CWE-117).
 //!
-//! On its way an event may be one too many of its kind (`throttle.rs`), loses who it was, where that is wanted (`pseudonym.rs`), gets the names of a schema (`ocsf.rs`, `ecs.rs`, by the table in `meaning.rs`),
+//! On its way an event may be one too many of its kind (`throttle.rs`), may find no room (refusals have half of it: `lines.rs`), which is said in a line of its own, loses who it was, where that is wanted (`pseudonym.rs`), gets the names of a schema (`ocsf.rs`, `ecs.rs`, by the table in `meaning.rs`),
 //! and is wrapped as its sink takes it (`sink.rs`); in a file it
 //! becomes a link of a chain (`chain.rs`), the end of which is written down elsewhere (`end.rs`).
 
@@ -25,7 +25,7 @@ pub use pseudonym::Pseudonyms;
 pub use verify::{Finding, Problem, Verdict, Verification};
 
 use super::Metrics;
-use super::lines::{LINES_MAX, Queue};
+use super::lines::{LINES_MAX, Pushed, Queue};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Audit, AuditFormat, AuditSink};
 use crate::state::seal::Sealer;
@@ -35,10 +35,12 @@ use serde_json::{Map, Value, json};
 use sink::{Frame, Label};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use throttle::{Admitted, Throttle};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
+
+/// Says how many lines were lost before it. As no other event, it comes from the thread that writes them.
+const LOST: &str = "audit.lost";
 
 /// Target of audit events.
 pub const TARGET: &str = "audit";
@@ -47,15 +49,12 @@ pub const TARGET: &str = "audit";
 #[derive(Debug)]
 pub struct AuditLayer {
     lines: Queue,
-    frame: Frame,
-    format: AuditFormat,
+    shape: Shape,
     /// `pii = "hash"`.
     pseudonyms: Option<Pseudonyms>,
     /// Where it is said that lines are being dropped; `json` is how.
     log: Queue,
     json: bool,
-    /// Whether the last line was dropped.
-    dropping: AtomicBool,
     throttle: Throttle,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -82,15 +81,16 @@ impl AuditLayer {
         };
         let (write, frame, found) = sink::open(&audit.sink, &key, record.as_ref())?;
         let pseudonyms = audit.hash.then(|| Pseudonyms::new(sealer.clone()));
-        let lines = Queue::open("audit", LINES_MAX, &metrics, Metrics::audit_dropped, write)?;
+        let shape = Shape { frame: Arc::new(frame), format: audit.format };
+        let (confessing, now) = (shape.clone(), Arc::clone(&clock));
+        let confession = Box::new(move |lines| confessing.confession(lines, now.now()));
+        let lines = Queue::confessing("audit", LINES_MAX, &metrics, Metrics::audit_dropped, write, confession)?;
         let layer = Self {
             lines,
-            frame,
-            format: audit.format,
+            shape,
             pseudonyms,
             log,
             json,
-            dropping: AtomicBool::new(false),
             throttle: Throttle::default(),
             metrics,
             clock,
@@ -103,11 +103,28 @@ impl AuditLayer {
         &self.lines
     }
 
+    /// Said once, until it is said in a line of its own how many there were. Written by hand: an event from within the subscriber would go nowhere.
+    fn complain(&self) {
+        let (time, message) = (rfc3339(self.clock.now()), "audit lines are being dropped: their sink takes none");
+        let line = if self.json {
+            json!({ "timestamp": time, "level": "ERROR", "message": message, "target": module_path!() }).to_string()
+        } else {
+            format!("{time} ERROR {}: {message}", module_path!())
+        };
+        let _counted: Pushed = self.log.push(format!("{line}\n").into_bytes());
+    }
+}
+
+/// What an event becomes.
+#[derive(Debug, Clone)]
+struct Shape {
+    frame: Arc<Frame>,
+    format: AuditFormat,
+}
+
+impl Shape {
     /// The event as its sink takes it.
-    fn written(&self, mut event: Fields, meaning: Meaning, at: Timestamp) -> Vec<u8> {
-        if let Some(pseudonyms) = &self.pseudonyms {
-            pseudonyms.hide(&mut event);
-        }
+    fn written(&self, event: Fields, meaning: Meaning, at: Timestamp) -> Vec<u8> {
         let text = |name: &str| event.text(name).to_owned();
         let (action, incident, app) = (text("action"), text("incident"), text("app"));
         let shaped = match self.format {
@@ -119,16 +136,21 @@ impl AuditLayer {
         self.frame.wrap(label, &shaped.to_string())
     }
 
-    /// Said once, until a line finds room again. Written by hand: an event from within the subscriber would go nowhere.
-    fn complain(&self) {
-        let (time, message) = (rfc3339(self.clock.now()), "audit lines are being dropped: their sink takes none");
-        let line = if self.json {
-            json!({ "timestamp": time, "level": "ERROR", "message": message, "target": module_path!() }).to_string()
-        } else {
-            format!("{time} ERROR {}: {message}", module_path!())
-        };
-        self.log.push(format!("{line}\n").into_bytes());
+    /// That `lines` were lost.
+    fn confession(&self, lines: u64, at: Timestamp) -> Vec<u8> {
+        let reason = "no room, or they could not be written";
+        let event = Map::from_iter([("action".to_owned(), LOST.into()), ("lines".to_owned(), lines.into()), ("reason".to_owned(), reason.into())]);
+        self.written(Fields(event), meaning(LOST, "").unwrap_or(UNKNOWN), at)
     }
+}
+
+/// How many lines were lost before this one, in whatever format; `None` for any other event. Lines that do not so much as name it cost no parsing.
+fn confessed(line: &str) -> Option<u64> {
+    let event: Value = line.contains("\"audit.lost\"").then(|| serde_json::from_str(line).ok()).flatten()?;
+    let at = |path: &str| event.pointer(path).filter(|value| !value.is_null());
+    let is_it = ["/action", "/event/action", "/metadata/event_code"].into_iter().filter_map(at).any(|action| action == LOST);
+    let lines = ["/lines", "/labels/lines", "/unmapped/lines"].into_iter().find_map(at)?;
+    is_it.then(|| lines.as_u64().or_else(|| lines.as_str()?.parse().ok())).flatten()
 }
 
 impl<S: Subscriber> Layer<S> for AuditLayer {
@@ -137,16 +159,20 @@ impl<S: Subscriber> Layer<S> for AuditLayer {
         event.record(&mut fields);
         self.metrics.audited(&fields.0);
         let (meaning, now) = (meaning(fields.text("action"), fields.text("attempt")).unwrap_or(UNKNOWN), self.clock.now());
+        let lesser = throttle::is_refusal(&fields, &meaning);
         match self.throttle.admit(&fields, &meaning, now) {
             Admitted::Written { left_out: 0 } => {}
             Admitted::Written { left_out } => drop(fields.0.insert("left_out".to_owned(), left_out.into())),
             Admitted::LeftOut => return self.metrics.audit_left_out(),
         }
-        let dropped = !self.lines.push(self.written(fields, meaning, now));
-        if dropped && !self.dropping.load(Ordering::Relaxed) {
+        if let Some(pseudonyms) = &self.pseudonyms {
+            pseudonyms.hide(&mut fields);
+        }
+        let line = self.shape.written(fields, meaning, now);
+        let pushed = if lesser { self.lines.push_lesser(line) } else { self.lines.push(line) };
+        if pushed == (Pushed::Lost { first: true }) {
             self.complain();
         }
-        self.dropping.store(dropped, Ordering::Relaxed);
     }
 }
 
@@ -177,7 +203,7 @@ pub fn rfc3339(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{AuditLayer, NotOpened, TARGET, rfc3339};
+    use super::{AuditLayer, ChainKey, Frame, NotOpened, Shape, TARGET, UNKNOWN, Verification, confessed, fields, rfc3339};
     use crate::clock::{ManualClock, Timestamp};
     use crate::config::{Audit, AuditFormat, AuditSink};
     use crate::entropy::OsEntropy;
@@ -251,6 +277,20 @@ mod tests {
     }
 
     #[test]
+    fn how_many_lines_were_lost_is_read_in_every_format_and_nobody_else_can_say_so() {
+        let at = Timestamp::from_millis(1_795_299_617_123);
+        for format in [AuditFormat::Plain, AuditFormat::Ocsf, AuditFormat::Ecs] {
+            let shape = Shape { frame: Arc::new(Frame::Line), format };
+            let line = String::from_utf8(shape.confession(17, at)).unwrap();
+            assert_eq!(confessed(&line), Some(17), "{line}");
+            let told = |pairs: &[(&str, &str)]| String::from_utf8(shape.written(fields::fields(pairs), UNKNOWN, at)).unwrap();
+            let sly = told(&[("action", "access.denied"), ("user.sub", "audit.lost"), ("reason", "audit.lost"), ("lines", "9")]);
+            assert_eq!(confessed(&sly), None, "{sly}");
+        }
+        assert_eq!(confessed("\"audit.lost\""), None);
+    }
+
+    #[test]
     fn nobody_is_named_in_any_format_where_that_is_not_wanted() {
         for format in [AuditFormat::Plain, AuditFormat::Ocsf, AuditFormat::Ecs] {
             let (text, events) = lines(format, true);
@@ -262,6 +302,49 @@ mod tests {
         }
         let (_, again) = lines(AuditFormat::Plain, true);
         assert_eq!(lines(AuditFormat::Plain, true).1[1]["user"], again[1]["user"], "the same after a restart");
+    }
+
+    #[test]
+    fn a_flood_of_refusals_pushes_nobody_elses_line_out_and_the_chain_itself_says_what_was_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let metrics = Arc::new(Metrics::default());
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_795_299_617_123)));
+        let key = || ChainKey::new(Sealer::new(&SecretString::from(KEY), Arc::new(OsEntropy::default())).unwrap());
+        let mut file = super::chain::Chained::open(&path, key(), None).unwrap().0;
+        // A disk that takes nothing until the sender is gone.
+        let (disk_is_full, gate) = std::sync::mpsc::channel::<()>();
+        let write = move |line: &[u8]| {
+            drop(gate.recv());
+            file.write(line)
+        };
+        let shape = Shape { frame: Arc::new(Frame::Line), format: AuditFormat::Plain };
+        let confessing = shape.clone();
+        let confession = Box::new(move |lines| confessing.confession(lines, Timestamp::from_millis(0)));
+        let lines = Queue::confessing("audit", 16, &metrics, Metrics::audit_dropped, write, confession).unwrap();
+        let (flush, throttle) = (Flush(vec![lines.clone()]), super::Throttle::default());
+        let log = Queue::open("log", 8, &metrics, Metrics::log_dropped, |_| Ok(())).unwrap();
+        let layer = AuditLayer { lines, shape, pseudonyms: None, log, json: true, throttle, metrics, clock };
+        let _another = tracing::Dispatch::new(tracing_subscriber::registry());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            // Many of them, so that ten lines of each are too many as well.
+            for n in 0..100 {
+                tracing::info!(target: TARGET, action = "access.denied", app = "wiki", user.sub = format!("p-{n}"), reason = "groups");
+            }
+            tracing::info!(target: TARGET, action = "admin.command", operator = "root");
+            tracing::info!(target: TARGET, action = "role.granted", app = "wiki", user.sub = "ada");
+            tracing::info!(target: TARGET, action = "session.revoked", user.sub = "bob");
+        });
+        drop(disk_is_full);
+        drop(flush);
+        let mut verification = Verification::new(key());
+        verification.file("audit.jsonl");
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().for_each(|line| verification.line(line.as_bytes()));
+        let verdict = verification.end();
+        let told = |action: &str| text.lines().filter(|line| line.contains(&format!("\"action\":\"{action}\""))).count();
+        assert!(["admin.command", "role.granted", "session.revoked"].into_iter().all(|action| told(action) == 1), "{text}");
+        assert_eq!((verdict.findings.len(), told("audit.lost"), usize::try_from(verdict.lost).unwrap() + told("access.denied")), (0, 1, 100), "{text}");
     }
 
     /// What a daemon at a socket hears of the two events.

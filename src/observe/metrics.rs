@@ -315,7 +315,7 @@ impl Default for Metrics {
         let audit_left_out = Counter::default();
         registry.register(
             "vestibule_audit_left_out",
-            "Audit lines that strangers caused beyond ten a minute of a kind and address",
+            "Audit lines of refusals beyond ten a minute of a kind and address or person",
             audit_left_out.clone(),
         );
         let turned_away = Counter::default();

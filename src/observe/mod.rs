@@ -25,6 +25,7 @@ use audit::{AuditLayer, NotOpened};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -109,7 +110,8 @@ pub fn install(
     } else {
         tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(std::io::stderr().is_terminal()).boxed()
     };
-    let only_audit = tracing_subscriber::filter::filter_fn(|event| event.target() == audit::TARGET);
+    // Without the hint everything that may be logged would be put to this filter, trace lines of libraries too.
+    let only_audit = tracing_subscriber::filter::filter_fn(|event| event.target() == audit::TARGET).with_max_level_hint(LevelFilter::INFO);
     tracing_subscriber::registry()
         .with(lines.with_filter(not_audit).with_filter(level.clone()))
         .with(layer.with_filter(only_audit))

@@ -103,7 +103,7 @@ pub fn evaluate(policy: &Policy, signed_in: Option<SignedIn<'_>>, facts: &Facts<
 /// # Errors
 /// As [`evaluate`]; [`Refusal::LoginRequired`] also for a token where none is accepted.
 pub fn evaluate_by(policy: &Policy, signed_in: Option<SignedIn<'_>>, way: Way, facts: &Facts<'_>, now: Timestamp) -> Result<Admitted, Refusal> {
-    if is_blocked(policy, facts.path) && !may_break_glass(policy, signed_in, way) {
+    if is_blocked(policy, facts) && !may_break_glass(policy, signed_in, way) {
         return Err(Refusal::Denied { reason: DenyReason::LocalSignIn, rule: Rule::Login });
     }
     decide(policy, &Matches::of(policy, facts.path), signed_in, way, facts, now)
@@ -165,8 +165,8 @@ pub fn ways(policy: &Policy, path: &CanonicalPath<'_>) -> Ways {
 }
 
 /// `[login] block_paths`: generously, like everything that restricts, and before anything that opens.
-pub(super) fn is_blocked(policy: &Policy, path: &CanonicalPath<'_>) -> bool {
-    policy.login.block_paths.iter().any(|pattern| pattern.restricts(path))
+pub(super) fn is_blocked(policy: &Policy, facts: &Facts<'_>) -> bool {
+    policy.login.block_paths.iter().any(|pattern| pattern.restricts(facts.method, facts.path))
 }
 
 /// `[login] break_glass`: of a sign-in in a browser that counts here, and only by groups that the provider listed.
@@ -225,7 +225,7 @@ impl<'a> Matches<'a> {
 
     /// In the order of the file.
     pub(super) fn sections(&self) -> impl Iterator<Item = (usize, &'a PathSection)> {
-        let marked = self.marks.iter().filter_map(|index| Some((index, self.policy.paths.get(index)?)));
+        let marked = self.marks.iter(self.policy.paths.len()).filter_map(|index| Some((index, self.policy.paths.get(index)?)));
         let further = self.policy.paths.iter().enumerate().skip(MARKED_MAX).filter(|(_, section)| section.applies(self.path));
         marked.chain(further)
     }

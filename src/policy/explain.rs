@@ -127,7 +127,7 @@ impl Asked<'_> {
 
     /// Said only where it matters: a line about every path that is not blocked would be noise.
     fn block_paths(&mut self, policy: &Policy, way: Way) {
-        if !is_blocked(policy, self.facts.path) {
+        if !is_blocked(policy, self.facts) {
             return;
         }
         let exempt = may_break_glass(policy, self.signed_in, way);

@@ -12,9 +12,11 @@ use core::net::{IpAddr, Ipv4Addr};
 /// `[provision.leavers]`: the accounts of people whom `[access]` does not let in any more, and of those who do not come any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leavers {
-    /// `account = "disable"`: the account is switched off at the app. Else only the gateway's own door is shut.
+    /// `account = "disable"`: the account is switched off at the app.
     pub disable: bool,
-    /// Milliseconds between leaving and being switched off at the app. The door is shut at once.
+    /// `account = "delete"`, for an app that cannot switch an account off: one that the gateway made is removed there. With neither, only the gateway's own door is shut.
+    pub delete: bool,
+    /// Milliseconds between leaving and being switched off, or removed, at the app. The door is shut at once.
     pub after_ms: i64,
     /// Whoever has not come for so many milliseconds has left.
     pub idle_ms: Option<i64>,
@@ -28,7 +30,7 @@ pub struct Leavers {
 
 impl Default for Leavers {
     fn default() -> Self {
-        Self { disable: false, after_ms: 0, idle_ms: None, delete_after_ms: None, max: 5, percent_max: 10 }
+        Self { disable: false, delete: false, after_ms: 0, idle_ms: None, delete_after_ms: None, max: 5, percent_max: 10 }
     }
 }
 
@@ -36,6 +38,11 @@ impl Default for Leavers {
 const HANDFUL: u64 = 2;
 
 impl Leavers {
+    /// Whether anything is done at the app about who has left.
+    pub const fn acts(&self) -> bool {
+        self.disable || self.delete
+    }
+
     /// How many may leave within an hour without a human, of `accounts` that there are.
     pub fn guard(&self, accounts: u64) -> u64 {
         self.max.min((accounts.saturating_mul(self.percent_max) / 100).max(HANDFUL))

@@ -15,6 +15,7 @@ pub mod mapping;
 pub mod messages;
 pub mod path;
 mod reads;
+pub mod request_pattern;
 pub mod schema;
 pub mod sections;
 pub mod sign_in;
@@ -27,6 +28,7 @@ pub use glob::Glob;
 pub use landing::{Arrival, Landing};
 pub use leavers::{Drift, Freshness, Leavers};
 pub use path::{CanonicalPath, EncodedSlashes, PathPattern, PathProblem};
+pub use request_pattern::{RequestPattern, RequestProblem};
 pub use sections::PathSections;
 pub use sign_in::SignIn;
 pub use switches::Switches;
@@ -203,7 +205,7 @@ pub struct Login {
     /// A path of the app, canonical, at which anybody may begin a sign-in; never forwarded.
     pub portal: Option<String>,
     /// The app's own sign-in: refused at the door, the connector's list included.
-    pub block_paths: Vec<PathPattern>,
+    pub block_paths: Vec<RequestPattern>,
     /// Group patterns of people who may use the app's own sign-in all the same.
     pub break_glass: Vec<Glob>,
 }

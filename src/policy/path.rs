@@ -84,12 +84,19 @@ pub enum PathProblem {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CanonicalPath<'r> {
     bytes: Cow<'r, str>,
-    /// What a lenient app may make of it; `None` when that is the same but for letter case.
-    folded: Option<Folded>,
-    /// The readings of a path that holds `%2F`.
-    split: Option<Split>,
+    /// What else may be read in it; `None` when that is the same but for letter case. In a box: nearly every path is plain, and every request carries one.
+    other: Option<Box<Other>>,
     /// Whether a public section may match.
     may_open: bool,
+}
+
+/// What apps may read in a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Other {
+    /// What a lenient app may make of it.
+    folded: Folded,
+    /// The readings of a path that holds `%2F`.
+    split: Option<Split>,
 }
 
 /// What `%2F` makes of a path besides its bytes and the folded form, which reads it as a slash.
@@ -130,13 +137,13 @@ impl<'r> CanonicalPath<'r> {
             return Err(PathProblem::NotAbsolute);
         }
         if is_plain(raw) {
-            return Ok(Self { bytes: Cow::Borrowed(raw), folded: None, split: None, may_open: true });
+            return Ok(Self { bytes: Cow::Borrowed(raw), other: None, may_open: true });
         }
         let encoded = encode(raw, slashes)?;
         let bytes = if encoded == raw { Cow::Borrowed(raw) } else { Cow::Owned(encoded) };
         if is_plain(&bytes) {
             // `%30` was a long way to write `0`: the path is what it would be without it.
-            return Ok(Self { bytes, folded: None, split: None, may_open: true });
+            return Ok(Self { bytes, other: None, may_open: true });
         }
         segments_hold(&bytes)?;
         let folded = fold(&bytes)?;
@@ -145,7 +152,7 @@ impl<'r> CanonicalPath<'r> {
         let slashes = bytes.matches('/').count() + bytes.matches(ENCODED_SLASH).count();
         let may_open = !ambiguous && folded.text.matches('/').count() == slashes;
         let split = bytes.contains(ENCODED_SLASH).then(|| Split::of(&bytes)).transpose()?;
-        Ok(Self { bytes, folded: Some(folded), split, may_open })
+        Ok(Self { bytes, other: Some(Box::new(Other { folded, split })), may_open })
     }
 
     /// The bytes that go upstream.
@@ -159,20 +166,29 @@ impl<'r> CanonicalPath<'r> {
     }
 
     /// Whether it holds `%2F`.
-    pub const fn has_encoded_slash(&self) -> bool {
-        self.split.is_some()
+    pub fn has_encoded_slash(&self) -> bool {
+        self.split().is_some()
+    }
+
+    /// Whether a policy that says this of `%2F` takes it.
+    pub fn suits(&self, slashes: EncodedSlashes) -> bool {
+        slashes == EncodedSlashes::Keep || !self.has_encoded_slash()
+    }
+
+    fn split(&self) -> Option<&Split> {
+        self.other.as_ref()?.split.as_ref()
     }
 
     /// Every text that a pattern may be held against; those of [`PathPattern::restricts`], slashes at the end apart.
     pub(super) fn readings(&self) -> impl Iterator<Item = &str> {
-        let folded = self.folded.iter().flat_map(Folded::texts);
-        let split = self.split.iter().flat_map(|split| std::iter::once(Some(split.slashed.as_str())).chain(split.within.texts()));
+        let folded = self.other.iter().flat_map(|other| other.folded.texts());
+        let split = self.split().into_iter().flat_map(|split| std::iter::once(Some(split.slashed.as_str())).chain(split.within.texts()));
         std::iter::once(&*self.bytes).chain(folded.chain(split).flatten())
     }
 
     /// The same path, borrowing nothing.
     pub fn into_owned(self) -> CanonicalPath<'static> {
-        CanonicalPath { bytes: Cow::Owned(self.bytes.into_owned()), folded: self.folded, split: self.split, may_open: self.may_open }
+        CanonicalPath { bytes: Cow::Owned(self.bytes.into_owned()), other: self.other, may_open: self.may_open }
     }
 }
 
@@ -222,7 +238,7 @@ impl PathPattern {
 
     /// Whether a section that opens applies: exact bytes, nothing ambiguous in the path.
     pub fn opens(&self, path: &CanonicalPath<'_>) -> bool {
-        path.may_open && self.exact.fits(&path.bytes) && path.split.as_ref().is_none_or(|split| self.exact.fits(&split.slashed))
+        path.may_open && self.exact.fits(&path.bytes) && path.split().is_none_or(|split| self.exact.fits(&split.slashed))
     }
 
     /// Whether a section that restricts applies: exact bytes or folded form, with or without a slash at the end.
@@ -233,9 +249,11 @@ impl PathPattern {
         };
         let as_folded = |folded: &Folded| folded.texts().into_iter().flatten().any(loose);
         let as_split = |split: &Split| self.exact.fits(&split.slashed) || loose(&split.slashed) || as_folded(&split.within);
-        match &path.folded {
+        match &path.other {
             None => loose(&path.bytes),
-            Some(folded) => self.exact.fits(&path.bytes) || loose(&path.bytes) || as_folded(folded) || path.split.as_ref().is_some_and(as_split),
+            Some(other) => {
+                self.exact.fits(&path.bytes) || loose(&path.bytes) || as_folded(&other.folded) || other.split.as_ref().is_some_and(as_split)
+            }
         }
     }
 

@@ -91,14 +91,14 @@ const LOGIN: Section = Section {
         Key::new(
             "block_paths",
             Kind::TextList,
-            "the application's own sign-in, sign-up and password pages, * stands for anything: never forwarded; besides the connector's own list, which [] switches off",
+            "the application's own sign-in, sign-up and password pages, * stands for anything, and a method may stand before it (\"POST /session\"): never forwarded; besides the connector's own list, which [] switches off",
         )
         .default("the connector's"),
         Key::new("break_glass", Kind::TextList, "groups for which block_paths do not hold, * stands for anything"),
     ],
 };
 
-const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+pub(super) const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 const ACCESS: Section = Section {
     title: "[access]",
@@ -198,7 +198,7 @@ const ROLES: Section = Section {
             "when roles are applied: login, at every sign-in, and what the gateway granted is taken back; create, once; never",
         )
         .default("login"),
-        Key::new("required", Kind::Bool, "whether nobody goes in whose role could not be given, but for accounts that are left as they are or wait to be joined; false: they go in without it, and it is tried again")
+        Key::new("required", Kind::Bool, "whether nobody goes in whose role could not be given, but for accounts that are left as they are or wait to be joined; false: they go in without it, and it is tried again; a name that the app does not have at all is a mistake of the policy, and lets nobody in either way")
             .default("false"),
     ],
 };
@@ -214,7 +214,7 @@ const ORG: Section = Section {
         Key::new(
             "required",
             Kind::Bool,
-            "whether nobody goes in who could not be made a member, but for accounts that are left as they are or wait to be joined; false: they go in without it, and it is tried again",
+            "whether nobody goes in who could not be made a member, but for accounts that are left as they are or wait to be joined; false: they go in without it, and it is tried again; a name that the app does not have at all is a mistake of the policy, and lets nobody in either way",
         )
         .default("false"),
     ],
@@ -303,9 +303,13 @@ const LEAVERS: Section = Section {
     name: "provision.leavers",
     doc: "What becomes of the account of somebody whom [access] does not let in any more (asked at their requests and by `vestibule reconcile`), or who does not come any more. The gateway's own door is shut at once, whatever stands here.",
     keys: &[
-        Key::new("account", Kind::Enum(&["keep", "disable"]), "what is done at the application; whoever is let in again is switched on again")
-            .default("keep"),
-        Key::new("after", Kind::DurationOrZero, "how long after they left it is switched off").default("0s"),
+        Key::new(
+            "account",
+            Kind::Enum(&["keep", "disable", "delete"]),
+            "what is done at the application. disable: it is switched off, and on again for whoever is let in again; delete, where the application cannot switch anybody off: one that the gateway made is removed, and made anew for whoever is let in again",
+        )
+        .default("keep"),
+        Key::new("after", Kind::DurationOrZero, "how long after they left it is switched off, or with account = \"delete\" removed").default("0s"),
         Key::new("idle", Kind::Duration, "whoever has not come for so long has left, in a browser or by a token").default("never"),
         Key::new("delete_after", Kind::Duration, "an account that the gateway made is removed so long after it was switched off").default("never"),
         Key::new(
@@ -436,7 +440,7 @@ const SIGN_IN: Section = Section {
         Key::new(
             "logout_paths",
             Kind::TextList,
-            "where the application signs people out, * stands for anything: the gateway's session ends there as well; besides the connector's own list, which [] switches off",
+            "where the application signs people out, * stands for anything, and a method may stand before it (\"DELETE /session/*\"): the gateway's session ends there as well; besides the connector's own list, which [] switches off",
         )
         .default("the connector's"),
         Key::new(

@@ -55,9 +55,9 @@ impl Marks {
         self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
 
-    /// The sections that are marked, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().enumerate().flat_map(|(number, word)| {
+    /// The sections that are marked, of the first `sections`, in order.
+    pub(super) fn iter(&self, sections: usize) -> impl Iterator<Item = usize> {
+        self.0.iter().take(sections.div_ceil(64)).enumerate().flat_map(|(number, word)| {
             let mut rest = *word;
             std::iter::from_fn(move || {
                 let bit = usize::try_from(rest.trailing_zeros()).ok().filter(|_| rest != 0)?;

@@ -3,7 +3,7 @@
 //! Lives here: [`SignIn`], compiled from the policy's section and what the connector knows of its app. Apart from `[login]`, which is about people signing in to the
 //! gateway. Pure; nothing here knows what a request or an answer looks like on the wire beyond status, place and text.
 
-use super::{CanonicalPath, Glob, PathPattern};
+use super::{CanonicalPath, Glob, RequestPattern};
 use crate::config::SecretRef;
 use crate::connector::model::Rejected;
 
@@ -53,7 +53,7 @@ pub struct SignIn {
     /// Names of cookies that scripts in the browser set and that pass all the same.
     pub script_cookies: Vec<Glob>,
     /// Where the app signs people out.
-    pub logout_paths: Vec<PathPattern>,
+    pub logout_paths: Vec<RequestPattern>,
     /// What the app answers to somebody it does not know.
     pub rejected_when: Vec<Rejected>,
 }
@@ -76,9 +76,9 @@ impl SignIn {
         self.login_url.as_deref().is_none_or(|login| login == path)
     }
 
-    /// Whether the app signs people out at `path`.
-    pub fn signs_out_at(&self, path: &CanonicalPath<'_>) -> bool {
-        self.logout_paths.iter().any(|pattern| pattern.restricts(path))
+    /// Whether the app signs people out by a request with this method at `path`.
+    pub fn signs_out_at(&self, method: &str, path: &CanonicalPath<'_>) -> bool {
+        self.logout_paths.iter().any(|pattern| pattern.restricts(method, path))
     }
 
     /// Whether anything is to be remembered of how a session got into the app.

@@ -27,12 +27,14 @@ impl Work<'_> {
                 self.record.origin = Some(Origin::Preexisting);
             }
         }
+        let sync = self.join(mapped, account);
+        let sync = self.after_return(account, sync);
         let rules = DiffRules {
             manage: self.record.origin != Some(Origin::Preexisting) && self.provision.switches.mode.changes(),
             fresh: self.fresh,
             // Only what this gateway has switched off is it that switches it on again.
             enable: self.ledger.left.as_ref().is_some_and(Left::may_be_off),
-            sync_memberships: self.join(mapped, account),
+            sync_memberships: sync,
             role_order: self.provision.connector.role_order.clone(),
             drift: self.provision.drift,
             ..DiffRules::default()
@@ -110,6 +112,12 @@ impl Work<'_> {
     async fn step(&mut self, mapped: &Mapped, account: &Account, step: &Step) -> Result<Stepped, Stop> {
         self.record.desired_fp = None;
         self.record.in_doubt = Doubt::of(step, self.now()).write();
+        let is_back = |left: &&mut Left| matches!(step, Step::Enable) || matches!(step, Step::Add { .. }) && left.may_be_off();
+        if let Some(left) = self.ledger.left.as_mut().filter(is_back) {
+            // From here on they have not left, as far as the app is concerned: whatever becomes of this job, who leaves again is switched off again.
+            (left.off, left.sent) = (None, true);
+            self.record.state = AccountState::Provisioning;
+        }
         self.save().await?;
         self.renew().await?;
         let begun = self.now();
@@ -158,7 +166,10 @@ impl Work<'_> {
                 return Err(Stop::Again { why, retry_after_ms });
             }
             // The policy names something that the app does not have. It is told, never dropped in silence.
-            (Step::Add { .. }, Outcome::Absent) => return Err(Stop::failed(why)),
+            (Step::Add { .. }, Outcome::Absent) => {
+                self.record.in_doubt = None;
+                return Err(Stop::failed(why));
+            }
             // Less than wanted is safe. More than wanted (a removal that fails, a role that stays) is not, and ends below.
             (Step::Add { .. }, _) if !lowers => Stepped::Without(why),
             (Step::Update(_), _) if self.record.verified_at.is_some() => Stepped::Without(why),

@@ -4,18 +4,22 @@
 //! to people about every new password seldom does. Apart from `entering.rs`, which knows when somebody is to be signed in; this knows by what. A new one is made where there
 //! is none, after `[sign_in] rotate`, for another account than the one it was made for, and once when the app rejects it, for the person may have changed it there.
 //!
-//! It is in the store before the app hears of it: of several gateways that make one at once, the first to write it down decides, and the others set the very same.
-//! Whoever is killed between the two leaves one that has never let anybody in; it is set again, not replaced.
+//! It is in the store before the app hears of it: of several gateways that make one at once, the first to write it down decides, and the others wait until it has let
+//! the person in there. They do not try it before, which would be a wrong password to the app, nor set it as well: many an app ends all sessions of whoever gets a
+//! password, be it the one they have. Whoever is killed between the two leaves one that has never let anybody in; after a while it is set again, not replaced.
 
 use super::{Counter, Desk, Order};
 use crate::connector::{Context, DoorKey, Entered, Outcome, Trouble};
 use crate::fault::PublicMessage;
-use crate::state::{PersonSecret, StoreError};
+use crate::state::{PersonSecret, SecretHash, StoreError};
 use secrecy::SecretString;
 use url::Url;
 
-/// One that another gateway has made so lately may be on its way to the app, milliseconds: it is tried before it is set.
+/// One that another gateway has made so lately may be on its way to the app, milliseconds: it is waited for, and then tried before it is set.
 const ON_ITS_WAY_MS: i64 = 30_000;
+/// How often it is asked for, milliseconds, and how many times: longer than any call that sets a password should take.
+const WAIT_MS: u64 = 250;
+const WAITS_MAX: u32 = 40;
 /// Ways to the form for one sign-in: what is known, what another gateway has set meanwhile, a new one, and one more of another gateway's.
 const TRIES_MAX: usize = 4;
 
@@ -33,8 +37,10 @@ impl Desk {
         let (mut set, mut is_set) = (is_ours, false);
         let mut last = None;
         for _ in 0..TRIES_MAX {
-            let age_ms = self.parts.clock.now().since_ms(secret.made_at);
-            set |= secret.proven_at.is_none() && !is_ours && !(0..ON_ITS_WAY_MS).contains(&age_ms);
+            if !is_ours && !set {
+                secret = self.awaited(order, secret, account_id).await?;
+                set = secret.proven_at.is_none() && !self.is_on_its_way(&secret);
+            }
             if std::mem::take(&mut set) {
                 set_at_the_app(counter, context, &secret).await?;
                 is_set = true;
@@ -59,6 +65,8 @@ impl Desk {
             match there.filter(|there| self.is_good(order, there, account_id)) {
                 // Another gateway has made another one meanwhile.
                 Some(there) if there.tag != secret.tag => (secret, is_ours, is_set) = (there, false, false),
+                // It was on its way, and has arrived since we were refused: it is as good as any.
+                Some(there) if secret.proven_at.is_none() && there.proven_at.is_some() => (secret, is_ours, is_set) = (there, false, false),
                 // It was set just now, and the app does not take it: it takes none.
                 Some(_) if is_set => return Err(refused(&trouble)),
                 // It never got there.
@@ -77,6 +85,32 @@ impl Desk {
         self.parts.secrets.person_secret(&order.key).await.map_err(|error| self.lost(order, &error))
     }
 
+    /// Another gateway's, once it has let the person in; or as it is when that takes too long, or nobody is at it.
+    async fn awaited(&self, order: &Order, mut secret: PersonSecret, account_id: &str) -> Result<PersonSecret, Refused> {
+        for _ in 0..WAITS_MAX {
+            if secret.proven_at.is_some() || !self.is_on_its_way(&secret) {
+                break;
+            }
+            self.parts.sleeper.sleep_ms(WAIT_MS).await;
+            match self.known_secret(order).await?.filter(|there| self.is_good(order, there, account_id)) {
+                Some(there) => secret = there,
+                None => break,
+            }
+        }
+        Ok(secret)
+    }
+
+    /// Whether another gateway, which has made it, may be about to set it. One that this gateway has made has come to nothing: a person is signed in once at a time.
+    fn is_on_its_way(&self, secret: &PersonSecret) -> bool {
+        !secret.tag.starts_with(&self.own_mark()) && (0..ON_ITS_WAY_MS).contains(&self.parts.clock.now().since_ms(secret.made_at))
+    }
+
+    /// What tags of this gateway's begin with.
+    fn own_mark(&self) -> [u8; 8] {
+        let SecretHash([a, b, c, d, e, f, g, h, ..]) = SecretHash::of(self.parts.owner.as_bytes());
+        [a, b, c, d, e, f, g, h]
+    }
+
     fn is_good(&self, order: &Order, secret: &PersonSecret, account_id: &str) -> bool {
         let age_ms = self.parts.clock.now().since_ms(secret.made_at);
         secret.account_id == account_id && age_ms < order.policy.sign_in.rotate_ms
@@ -84,8 +118,12 @@ impl Desk {
 
     /// A new one instead of `before`, and whether it is this gateway's: when another was faster, it is theirs.
     async fn renewed(&self, order: &Order, before: Option<&PersonSecret>, account_id: &str) -> Result<(PersonSecret, bool), Refused> {
+        let mut tag: [u8; 16] = self.parts.entropy.as_ref().bytes();
+        for (to, from) in tag.iter_mut().zip(self.own_mark()) {
+            *to = from;
+        }
         let made = PersonSecret {
-            tag: self.parts.entropy.as_ref().bytes(),
+            tag,
             // Apps ask for letters of several kinds; what is random has them, and these make sure. 47 characters: bcrypt reads 72.
             secret: SecretString::from(format!("{}-aA1", self.parts.entropy.as_ref().token())),
             account_id: account_id.to_owned(),

@@ -8,6 +8,7 @@
 
 use super::events::Event;
 use super::joining::Joined;
+use super::leaving::Left;
 use super::ledger::{Doubt, Ledger, external_id};
 use super::meter::{Timings, code};
 use super::stop::Stop;
@@ -226,9 +227,15 @@ impl Work<'_> {
         let known = self.record.verified_at.is_some() && self.record.account_id.is_some();
         self.record.state = match stop {
             Stop::Human { .. } | Stop::Refused { .. } | Stop::Mapping(_) | Stop::Store(StoreError::OwnedByAnother) => AccountState::Conflict,
-            Stop::Again { .. } | Stop::Closed(_) | Stop::Store(_) if known => was,
+            // Switched on again by this job, and no further: not off any more, whatever it was.
+            Stop::Again { .. } | Stop::Closed(_) | Stop::Store(_) if known && self.record.state.has_left() == was.has_left() => was,
             Stop::Again { .. } | Stop::Closed(_) | Stop::Store(_) => AccountState::Pending,
         };
+        if self.record.state == AccountState::Conflict && self.record.awaiting == Some(Awaiting::Leave) {
+            // They may come again: that they had left is nothing to say yes to any more.
+            self.record.awaiting = None;
+            self.ledger.left = self.ledger.left.take().filter(Left::may_be_off);
+        }
         if let Stop::Closed(_) = stop {
             self.job.counter.close_until(self.now().plus_ms(self.job.parts.times.quarantine_ms));
         }

@@ -54,11 +54,16 @@ impl Looks {
         looks.insert(key.clone(), now);
         true
     }
+
+    /// The look has come to nothing yet: whoever asks next waits for the same one.
+    fn goes_on(&self, key: &AccountKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
 }
 
 impl Desk {
     /// A fresh pass for a person whom the app does not seem to know: the one there was is dropped, and the account looked at however lately that was done; at most
-    /// once a minute for a person and an app.
+    /// once a minute for a person and an app, unless it is still being looked at.
     pub async fn look_again(self: &Arc<Self>, session: &Arc<AppSession>, policy: &Arc<Policy>, incident: Incident) -> Looked {
         let key = AccountKey { upstream: policy.name.clone(), subject: session.sign_on.identity.subject.clone() };
         if !self.looks.may(&key, self.parts.clock.now()) {
@@ -67,7 +72,11 @@ impl Desk {
         session.pass.store(None);
         match self.ensure_by(session, policy, incident, Asking::page(HOLD_MS), true).await {
             Ensured::Ready(pass) => Looked::Ready(pass),
-            Ensured::Working => Looked::Working,
+            Ensured::Working => {
+                // Else nobody would let them in again for the rest of the minute, although their account is there by then.
+                self.looks.goes_on(&key);
+                Looked::Working
+            }
             Ensured::Refused(message) => Looked::Refused(message),
         }
     }
@@ -92,5 +101,8 @@ mod tests {
         assert!(looks.may(&key("bob"), now));
         assert!(looks.may(&key("ada"), now.plus_ms(EVERY_MS)));
         assert!(looks.may(&key("bob"), now.plus_ms(-EVERY_MS)), "a clock that was set back holds nobody up for long");
+        assert!(looks.may(&key("cy"), now));
+        looks.goes_on(&key("cy"));
+        assert!(looks.may(&key("cy"), now), "a look that has come to nothing yet is nobody's last word");
     }
 }

@@ -7,6 +7,7 @@
 use super::ledger::{Doubt, Ledger};
 use super::{Counter, Desk, seat};
 use crate::clock::Timestamp;
+use crate::connector::SwitchedOff;
 use crate::fault::Incident;
 use crate::policy::{Leavers, Policy};
 use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Census, Fence, Lease, Origin, StoreError};
@@ -37,9 +38,12 @@ pub struct Left {
     /// The app was told, and its answer is not known: the account may be off already, and by us.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sent: bool,
+    /// In which way the app did it, as far as it has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<SwitchedOff>,
     /// Not tried before this moment, milliseconds since the epoch.
     pub next_ms: i64,
-    /// A human has said that the account may be removed, however many are.
+    /// A human has said yes to what is due next at the app, however many it is due for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_go: bool,
 }
@@ -48,12 +52,14 @@ pub struct Left {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Off {
-    /// It is off, or gone.
+    /// It is off, or gone: [`Left::how`].
     Done,
     /// The app cannot: the gateway's door is all that keeps them out.
     Unsupported,
     /// The app will not: its last administrator, for one.
     Refused,
+    /// It was off before, and not by us: whoever switched it off may have had another reason.
+    Before,
 }
 
 /// Why somebody is taken to have left.
@@ -96,7 +102,7 @@ pub enum Departure {
     Nothing,
     /// The account is off, or will be when `after` is over.
     Left,
-    /// Too many at once: a human is asked.
+    /// Too many at once, or an account that is a conflict: a human is asked.
     Staged,
     /// A job is at the record, or the store is not there: to be said again.
     Later,
@@ -107,8 +113,7 @@ pub(super) fn release(record: &mut AccountRecord, now: Timestamp) {
     let mut ledger = Ledger::of(record);
     if let Some(left) = &mut ledger.left {
         left.next_ms = left.next_ms.min(now.millis());
-        // What is off already waits for its removal.
-        left.may_go |= record.state == AccountState::Suspended;
+        left.may_go = true;
     }
     record.applied = ledger.write();
 }
@@ -140,8 +145,6 @@ impl Desk {
     /// A person has left. The record says so from now on, and when nobody has to be asked and `after` is over, the account is switched off.
     pub async fn leaves(&self, key: &AccountKey, policy: &Policy, cause: Cause, incident: Option<Incident>) -> Departure {
         let Some(leavers) = leavers(policy) else { return Departure::Nothing };
-        // One at a time: the guard counts.
-        let _turn = self.leaving.lock().await;
         match self.depart(key, policy, leavers, cause, incident).await {
             Ok(departure) => departure,
             Err(error) => {
@@ -186,11 +189,18 @@ impl Desk {
         fence: Fence,
         record: &mut AccountRecord,
     ) -> Result<Departure, StoreError> {
+        // One at a time: the guard counts.
+        let _turn = self.leaving.lock().await;
         let now = self.parts.clock.now();
         let lately = self.left_lately(&record.key.upstream, now).await?;
         let allowed = leavers.guard(self.accounts_of(&record.key.upstream).await?);
-        let is_staged = lately >= allowed;
+        // What a human has to look at anyway may not be this person's at all: they say whether it is switched off.
+        let in_conflict = record.state == AccountState::Conflict;
+        let is_staged = lately >= allowed || in_conflict;
         let mut ledger = Ledger::of(record);
+        // Let in again, and gone again before that was done: the account may still be off, and by us.
+        let was_off = ledger.left.as_ref().is_some_and(Left::may_be_off);
+        let how = ledger.left.as_ref().filter(|_| was_off).and_then(|left| left.how);
         if let Cause::Access { as_of } = cause {
             // An older sign-in, still open in another browser, does not bring them back.
             ledger.as_of_ms = ledger.as_of_ms.max(as_of.millis());
@@ -201,7 +211,8 @@ impl Desk {
             at_ms: now.millis(),
             why: cause.word().to_owned(),
             off: None,
-            sent: false,
+            sent: was_off,
+            how,
             next_ms: now.plus_ms(wait_ms).millis(),
             may_go: false,
         });
@@ -211,8 +222,16 @@ impl Desk {
         record.desired_fp = None;
         record.attempts = 0;
         self.parts.accounts.save(record, fence).await?;
+        if let Some(passes) = self.passes.get() {
+            // An older session of theirs, open in another browser, is not announced any longer.
+            passes.forget(&record.key);
+        }
         tell(policy, record, incident, "access.revoked", cause.word());
-        if is_staged {
+        if in_conflict {
+            let why = "the account is a conflict: a human says whether it is theirs, and is switched off";
+            tracing::warn!(app = %record.key.upstream, "somebody has left whose account is a conflict: nothing is done at the app before a human has said yes");
+            tell(policy, record, incident, "guard.tripped", why);
+        } else if is_staged {
             let why = format!("{lately} have left within the hour, and {allowed} may without a human");
             tracing::warn!(app = %record.key.upstream, lately, allowed, "more people leave at once than [provision.leavers] max allows: nothing is done at the app before a human has said yes");
             tell(policy, record, incident, "guard.tripped", &why);
@@ -296,15 +315,14 @@ impl Desk {
 /// What becomes of leavers, where accounts are kept at all.
 pub(super) fn leavers(policy: &Policy) -> Option<Leavers> {
     let provision = policy.provision.as_ref().filter(|provision| provision.switches.enabled)?;
-    Some(provision.leavers).filter(|leavers| leavers.disable)
+    Some(provision.leavers).filter(|leavers| leavers.acts())
 }
 
 /// Whether there is an account that this gateway keeps, or may have made, and whose person has not left yet. One that an operator has named, and nobody has looked at
 /// yet, may be an administrator's.
 pub(super) fn may_leave(record: &AccountRecord) -> bool {
     let ours = matches!(record.origin, Some(Origin::Created | Origin::Adopted)) && record.login.is_some() && !Ledger::of(record).relinked;
-    let there = ours && record.account_id.is_some() || is_being_made(record);
-    there && !record.state.has_left() && record.state != AccountState::Conflict
+    (ours && record.account_id.is_some() || is_being_made(record)) && !record.state.has_left()
 }
 
 /// Whether a create was sent for the person, and nobody knows how it ended.

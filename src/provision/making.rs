@@ -302,7 +302,8 @@ impl Work<'_> {
             self.audit("create.reconciled", "an interrupted create had come through");
             self.audit("account.created", "found again after an interrupted create");
         } else {
-            self.audit("account.adopted", if origin == Origin::Preexisting { "left as it is" } else { "recognised" });
+            let marked = account.external_id.as_deref() == Some(&self.external_id);
+            self.audit("account.adopted", recognised(if marked { MatchBy::ExternalId } else { by }, origin == Origin::Preexisting));
         }
         Ok(Made::Here(Box::new(account)))
     }
@@ -425,6 +426,19 @@ impl Work<'_> {
 /// The login at the app, which may be spelt otherwise than we asked; ours where the app does not show one.
 fn shown_login(mapped: &Mapped, account: &Account) -> String {
     if account.login.is_empty() { mapped.desired.login.clone() } else { account.login.clone() }
+}
+
+/// By what an account was taken for this person's, for the audit log; `left`: it is left as it is.
+const fn recognised(by: MatchBy, left: bool) -> &'static str {
+    match (by, left) {
+        (MatchBy::ExternalId, false) => "recognised by its external id",
+        (MatchBy::Login, false) => "recognised by its login",
+        // No other address is evidence (`linking.rs`).
+        (MatchBy::Email, false) => "recognised by a verified e-mail address",
+        (MatchBy::ExternalId, true) => "recognised by its external id, and left as it is",
+        (MatchBy::Login, true) => "recognised by its login, and left as it is",
+        (MatchBy::Email, true) => "recognised by a verified e-mail address, and left as it is",
+    }
 }
 
 /// An outcome as trouble, should it turn out to be one.

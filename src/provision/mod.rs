@@ -9,7 +9,7 @@
 //! may be taken for whose, `joining.rs` which accounts a policy joins and protects, `recorded.rs` is the short way for access tokens (`uses.rs`: that somebody came by
 //! one), `announce.rs` renders what the app is told, `events.rs` what auditors are told, `meter.rs` what is counted. `switched_off.rs` says who gets in while accounts are
 //! switched off, `heal.rs` looks at an account that the app does not seem to know, `entering.rs` signs people in at apps that read no header (`bridging.rs`: by a
-//! password), `leaving.rs` records who may not come any more, `tending.rs` does what is due of them at the app, `reconcile.rs` goes through all who have an account,
+//! password), `leaving.rs` records who may not come any more, `tending.rs` does what is due of them at the app (`removing.rs`: what cannot be taken back; `returning.rs`: what coming back makes of it), `reconcile.rs` goes through all who have an account,
 //! `stock.rs` through the accounts that an app has, `people.rs` is for operators: who waits, and for what. It never knows how a session came about (`login/`) or what a
 //! request may do (`policy/evaluate.rs`).
 
@@ -30,7 +30,9 @@ mod meter;
 mod people;
 mod reconcile;
 mod recorded;
+mod removing;
 mod renaming;
+mod returning;
 mod stock;
 mod stop;
 mod switched_off;
@@ -293,7 +295,7 @@ pub struct Desk {
     said: Said,
     /// Who was turned away lately.
     turned: Said,
-    /// People leave one at a time: a guard counts them.
+    /// People are written down as having left one at a time: a guard counts them.
     leaving: tokio::sync::Mutex<()>,
     looks: heal::Looks,
     entrances: entering::Entrances,
@@ -468,6 +470,9 @@ impl Desk {
         };
         match pass {
             Ok(Some(pass)) => {
+                if policy.provision.as_ref().is_some_and(|provision| provision.leavers.idle_ms.is_some()) {
+                    self.uses.note(&order.key, self.parts.clock.now());
+                }
                 let pass = Arc::new(pass);
                 session.pass.store(Some(Arc::clone(&pass)));
                 Ensured::Ready(pass)
@@ -637,7 +642,8 @@ impl Desk {
 
     /// The people with accounts, for operators.
     pub fn people(&self) -> People {
-        People::new(Arc::clone(&self.parts.accounts), Arc::clone(&self.parts.clock), &self.parts.owner, Arc::clone(&self.flights))
+        let (accounts, clock, passes) = (Arc::clone(&self.parts.accounts), Arc::clone(&self.parts.clock), self.passes.get().cloned());
+        People::new(accounts, clock, &self.parts.owner, Arc::clone(&self.flights), passes)
     }
 }
 

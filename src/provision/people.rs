@@ -6,6 +6,7 @@
 //! Looking for somebody and doing something about them are two things: words may fit several people ([`People::called`]), an act takes the key of one record and
 //! touches no other.
 
+use super::Passes;
 use super::flights::Flights;
 use super::leaving::{self, Left};
 use super::ledger::{Doubt, Ledger};
@@ -31,6 +32,7 @@ pub struct People {
     /// Not the name that jobs of this gateway lease under: theirs must not be taken from them.
     owner: String,
     flights: Arc<Flights>,
+    passes: Option<Arc<dyn Passes>>,
 }
 
 /// Which people to list.
@@ -171,8 +173,14 @@ pub enum PeopleError {
 }
 
 impl People {
-    pub(super) fn new(accounts: Arc<dyn AccountStore>, clock: Arc<dyn Clock>, owner: &str, flights: Arc<Flights>) -> Self {
-        Self { accounts, clock, owner: format!("{owner}/people"), flights }
+    pub(super) fn new(
+        accounts: Arc<dyn AccountStore>,
+        clock: Arc<dyn Clock>,
+        owner: &str,
+        flights: Arc<Flights>,
+        passes: Option<Arc<dyn Passes>>,
+    ) -> Self {
+        Self { accounts, clock, owner: format!("{owner}/people"), flights, passes }
     }
 
     /// The people of `app`, or of all apps, in the order of their keys.
@@ -393,6 +401,10 @@ impl People {
         changed?;
         tell(&record, action, by);
         self.flights.forgive(key);
+        if let Some(passes) = &self.passes {
+            // Nobody is announced any longer by what the record said before.
+            passes.forget(key);
+        }
         Ok(Listed::of(&record))
     }
 
@@ -436,7 +448,7 @@ const fn asked_for(awaiting: Awaiting) -> &'static str {
     match awaiting {
         Awaiting::Account => "`account`, one beyond max_accounts",
         Awaiting::Join => "`join`, memberships for an account from before",
-        Awaiting::Leave => "`leave`, to be switched off at the app",
+        Awaiting::Leave => "`leave`, to be switched off or removed at the app",
     }
 }
 

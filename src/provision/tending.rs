@@ -1,17 +1,18 @@
 //! What is due of those who have left: accounts to be switched off, and to be removed later; and people who do not come any more.
 //!
-//! Lives here: [`Desk::tend`]. Apart from `leaving.rs`, which only records that somebody has left, because nobody waits for this and because it alone takes away at the app.
+//! Lives here: [`Desk::tend`]. Apart from `leaving.rs`, which only records that somebody has left, because nobody waits for this and because it alone takes away at the app;
+//! `removing.rs` is the part of it that cannot be taken back.
 
 use super::joining::protected;
 use super::leaving::{Cause, Left, Off, PAGE, is_being_made, leavers, may_leave, tell};
 use super::ledger::{Doubt, Ledger, external_id};
-use super::linking::{Claim, Making, Verdict, judge};
+use super::linking::{Claim, MARK, Making, Verdict, judge};
+use super::removing::{Removals, may_go};
 use super::{Counter, Desk};
 use crate::clock::Timestamp;
 use crate::connector::{Context, Observation, Outcome, SwitchedOff, Trouble};
-use crate::plan::{Account, Applied};
 use crate::policy::{Leavers, MatchBy, OnExisting, Policy};
-use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Fence, Origin, StoreError};
+use crate::state::{AccountKey, AccountRecord, AccountState, Fence, Origin, StoreError};
 use serde_json::Map;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ impl Desk {
     pub async fn tend(&self, policies: &[Arc<Policy>], is_long_look: bool) {
         if let Err(error) = self.uses.write(self.parts.accounts.as_ref()).await {
             // Whoever was here must be known to have been before anybody is judged by it.
-            return tracing::warn!(%error, "that people came by token is not written down at this moment, and nobody is judged by it");
+            return tracing::warn!(%error, "that people came is not written down at this moment, and nobody is judged by it");
         }
         for policy in policies {
             let Some(leavers) = leavers(policy) else { continue };
@@ -43,6 +44,10 @@ impl Desk {
         if !is_long_look || (leavers.idle_ms.is_none() && leavers.delete_after_ms.is_none()) {
             return Ok(());
         }
+        if leavers.idle_ms.is_some() {
+            // Whoever comes from now on is written down.
+            let _since = self.parts.accounts.uses_since(&policy.name, self.parts.clock.now()).await?;
+        }
         let mut removals = match leavers.delete_after_ms {
             Some(_) => Removals { made: self.removed_lately(&policy.name).await?, most: leavers.guard(self.accounts_of(&policy.name).await?) },
             // Nobody's is ever to be removed: nothing needs counting.
@@ -54,7 +59,7 @@ impl Desk {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.key.clone());
             for record in &page {
-                if self.is_idle(record, leavers) && !self.comes_by_token(policy, record, leavers).await? {
+                if self.is_idle(policy, record, leavers).await? {
                     let _departure = self.leaves(&record.key, policy, Cause::Idle, None).await;
                 } else if self.is_to_go(record, leavers) {
                     let task = if may_go(record) || removals.has_room() { Task::Delete } else { Task::StageRemoval };
@@ -69,25 +74,28 @@ impl Desk {
         record.awaiting.is_none() && Ledger::of(record).left.is_some_and(|left| left.off.is_none() && left.next_ms <= now)
     }
 
-    /// A record is looked at whenever its person comes after an hour or so: what was not looked at for longer than `idle`, nobody came for. So it is with one for whom
-    /// a create was sent so long ago.
-    fn is_idle(&self, record: &AccountRecord, leavers: Leavers) -> bool {
+    /// Whether nobody has come for longer than `idle`, be it in a browser or by token, which is written down apart from the record ([`super::uses`]): a look of
+    /// `reconcile` at the account is no visit. Who comes by token may have come before that was written down; in a browser, every visit before that looked at the account
+    /// sooner or later.
+    async fn is_idle(&self, policy: &Policy, record: &AccountRecord, leavers: Leavers) -> Result<bool, StoreError> {
+        let Some(idle_ms) = leavers.idle_ms.filter(|_| may_leave(record)) else { return Ok(false) };
         let now = self.parts.clock.now();
-        let is_long_ago = |at: Timestamp| leavers.idle_ms.is_some_and(|idle_ms| now.since_ms(at) > idle_ms);
+        let is_long_ago = |at: Timestamp| now.since_ms(at) > idle_ms;
+        if !is_long_ago(Timestamp::from_millis(Ledger::of(record).as_of_ms)) {
+            return Ok(false);
+        }
+        let since = self.parts.accounts.uses_since(&policy.name, now).await?;
         let begun = match Doubt::read(record) {
             Some(Doubt::Create { at_ms, .. }) => Some(Timestamp::from_millis(at_ms)),
             _ => None,
         };
-        may_leave(record) && record.verified_at.or(begun).is_some_and(is_long_ago)
-    }
-
-    /// Whether somebody who is not seen in a browser comes by token, or may have come before that was written down.
-    async fn comes_by_token(&self, policy: &Policy, record: &AccountRecord, leavers: Leavers) -> Result<bool, StoreError> {
-        let (Some(_), Some(idle_ms)) = (&policy.bearer, leavers.idle_ms) else { return Ok(false) };
-        let now = self.parts.clock.now();
-        let since = self.parts.accounts.uses_since(&policy.name, now).await?;
-        let last = self.parts.accounts.last_use(&record.key).await?.map_or(since, |used| used.max(since));
-        Ok(now.since_ms(last) <= idle_ms)
+        let last = match (self.parts.accounts.last_use(&record.key).await?, &policy.bearer) {
+            (Some(used), None) => used,
+            (Some(used), Some(_)) => used.max(since),
+            (None, None) => record.verified_at.or(begun).map_or(since, |looked| looked.min(since)),
+            (None, Some(_)) => since,
+        };
+        Ok(is_long_ago(last))
     }
 
     fn is_to_go(&self, record: &AccountRecord, leavers: Leavers) -> bool {
@@ -123,14 +131,21 @@ impl Desk {
         if is_being_made(record) && !self.settle(policy, &counter, record, fence).await? {
             return Ok(());
         }
+        if leavers(policy).is_some_and(|leavers| leavers.delete) {
+            return self.remove(policy, &counter, record, fence).await;
+        }
         let mut ledger = Ledger::of(record);
+        let (scope, mark) = (Map::new(), external_id(&record.key));
+        let before = counter.quiet.get(of_record(record, &scope, &mark, ledger.email.as_deref())).await;
+        if let Some((off, said)) = self.needless(&counter, record, &ledger, &mark, before) {
+            return self.note(policy, record, fence, ledger, off, said).await;
+        }
         let Some(left) = &mut ledger.left else { return Ok(()) };
         // Recorded before it is sent: killed now, the next one knows by whom the account was switched off.
         let was_sent = std::mem::replace(&mut left.sent, true);
         record.applied = ledger.write();
         self.parts.accounts.save(record, fence).await?;
         let Some(left) = &mut ledger.left else { return Ok(()) };
-        let (scope, mark) = (Map::new(), external_id(&record.key));
         let context = of_record(record, &scope, &mark, ledger.email.as_deref());
         let result = counter.quiet.disable(context, false).await;
         // A call that did not come through says nothing of one before it.
@@ -146,8 +161,13 @@ impl Desk {
         let (off, said) = match result {
             Ok(SwitchedOff::NotAtTheApp) => (Some(Off::Unsupported), Err("this app cannot switch an account off".to_owned())),
             Ok(SwitchedOff::Gone) => (Some(Off::Done), Ok("it is gone".to_owned())),
-            Ok(SwitchedOff::Flag | SwitchedOff::Group | SwitchedOff::MembersRemoved | SwitchedOff::Deleted) => {
-                (Some(Off::Done), Ok(left.why.clone()))
+            Ok(how @ (SwitchedOff::Flag | SwitchedOff::Group | SwitchedOff::MembersRemoved | SwitchedOff::Deleted)) => {
+                left.how = Some(how);
+                let why = left.why.clone();
+                if let Some(provision) = &policy.provision {
+                    ledger.forget_taken(&provision.connector, how);
+                }
+                (Some(Off::Done), Ok(why))
             }
             Err(trouble) => match self.come_to(&counter, &trouble) {
                 Some(Off::Done) => (Some(Off::Done), Ok("it is gone".to_owned())),
@@ -157,8 +177,32 @@ impl Desk {
         self.note(policy, record, fence, ledger, off, said).await
     }
 
+    /// Why nothing is to be switched off, by a look at the account: what comes of it, and what is said. An app that cannot be looked at is told all the same.
+    fn needless(
+        &self,
+        counter: &Counter,
+        record: &AccountRecord,
+        ledger: &Ledger,
+        mark: &str,
+        seen: Result<Observation, Trouble>,
+    ) -> Option<(Option<Off>, Result<String, String>)> {
+        let account = match seen {
+            Ok(Observation::Found(account, _)) => account,
+            Ok(Observation::Absent) => return Some((Some(Off::Done), Ok("it is gone".to_owned()))),
+            Ok(Observation::Ambiguous) => return Some((Some(Off::Refused), Err("several accounts answer to the recorded id".to_owned()))),
+            Err(trouble) if trouble.outcome == Outcome::Unsupported => return None,
+            Err(trouble) => return Some((self.come_to(counter, &trouble), Err(trouble.to_string()))),
+        };
+        let is_anothers = account.external_id.as_deref().is_some_and(|carried| carried.starts_with(MARK) && carried != mark);
+        if is_anothers || record.account_id.as_ref() != Some(&account.id) {
+            return Some((Some(Off::Refused), Err("the account is another person's by now, or not the one that was asked for".to_owned())));
+        }
+        let by_us = ledger.left.as_ref().is_some_and(Left::may_be_off);
+        (account.disabled && !by_us).then(|| (Some(Off::Before), Ok("it was off before, and not by this gateway".to_owned())))
+    }
+
     /// What trouble with a leaver's account comes to; `None`: it is tried again. A refused credential shuts the admin API for everybody.
-    fn come_to(&self, counter: &Counter, trouble: &Trouble) -> Option<Off> {
+    pub(super) fn come_to(&self, counter: &Counter, trouble: &Trouble) -> Option<Off> {
         match trouble.outcome {
             Outcome::Gone => Some(Off::Done),
             Outcome::Unsupported => Some(Off::Unsupported),
@@ -182,7 +226,7 @@ impl Desk {
     }
 
     /// Records what came of it (`None`: it is tried again, later each time), and tells why they left, or the trouble.
-    async fn note(
+    pub(super) async fn note(
         &self,
         policy: &Policy,
         record: &mut AccountRecord,
@@ -194,6 +238,8 @@ impl Desk {
         let Some(left) = &mut ledger.left else { return Ok(()) };
         left.off = off;
         if off.is_some() {
+            // A yes was one to this, and to nothing that is due later.
+            left.may_go = false;
             record.state = AccountState::Suspended;
             record.attempts = 0;
         } else {
@@ -273,63 +319,6 @@ impl Desk {
         let why = "a create was sent for them and never answered, and the account that is there now is not known to be theirs".to_owned();
         self.note(policy, record, fence, ledger, Some(Off::Refused), Err(why)).await.map(|()| false)
     }
-
-    /// Has the removal of an account wait for a human.
-    async fn stage_removal(&self, policy: &Policy, record: &mut AccountRecord, fence: Fence) -> Result<(), StoreError> {
-        record.awaiting = Some(Awaiting::Leave);
-        self.parts.accounts.save(record, fence).await?;
-        tracing::warn!(app = %record.key.upstream, "more accounts are to be removed at once than [provision.leavers] max allows: none further is before a human has said yes");
-        tell(policy, record, None, "guard.tripped", "to be removed: as many as may be without a human were within the hour");
-        Ok(())
-    }
-
-    /// Removes an account that this gateway made. Its login stays reserved for the person.
-    async fn delete(&self, policy: &Policy, record: &mut AccountRecord, fence: Fence) -> Result<(), StoreError> {
-        let Some(counter) = self.counter_of(policy).filter(|counter| !counter.closed(self.parts.clock.now())) else { return Ok(()) };
-        let Ok(_permit) = counter.background.acquire().await else { return Ok(()) };
-        let mut ledger = Ledger::of(record);
-        let (scope, mark) = (Map::new(), external_id(&record.key));
-        let context = of_record(record, &scope, &mark, ledger.email.as_deref());
-        let seen = counter.quiet.get(context).await;
-        if let Ok(Observation::Found(account, _)) = &seen
-            && !is_still_off(account, record, &mark)
-        {
-            // Whoever switched it on at the app had a reason: it is theirs now.
-            ledger.left = ledger.left.map(|left| Left { off: Some(Off::Refused), ..left });
-            record.last_error = Some("not removed: it is not switched off at the app any more, or not the account that it was".to_owned());
-            record.applied = ledger.write();
-            self.parts.accounts.save(record, fence).await?;
-            tell(policy, record, None, "drift.detected", "switched on at the app after its person had left");
-            return Ok(());
-        }
-        let result = match seen {
-            Ok(Observation::Found(..)) => counter.quiet.delete(context).await,
-            Ok(Observation::Absent) => Ok(Outcome::Gone),
-            Ok(Observation::Ambiguous) => Err(Trouble::unsupported("get", "several accounts answer to the recorded id")),
-            Err(trouble) => Err(trouble),
-        };
-        match result {
-            Err(trouble) if trouble.outcome != Outcome::Gone => {
-                let why = trouble.to_string();
-                let is_news = record.last_error.as_deref() != Some(&why);
-                record.last_error = Some(why.clone());
-                self.parts.accounts.save(record, fence).await?;
-                if is_news {
-                    tell(policy, record, None, "account.failed", &why);
-                }
-            }
-            Ok(_) | Err(_) => {
-                let before = record.clone();
-                record.state = AccountState::Deprovisioned;
-                (record.account_id, record.verified_at, record.last_error) = (None, None, None);
-                ledger.applied = Applied::default();
-                record.applied = ledger.write();
-                self.parts.accounts.save(record, fence).await?;
-                tell(policy, &before, None, "account.deleted", "delete_after is over");
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What is done when it is due.
@@ -341,33 +330,12 @@ enum Task {
     StageRemoval,
 }
 
-/// How many accounts are removed within the hour without a human.
-struct Removals {
-    made: u64,
-    most: u64,
-}
-
-impl Removals {
-    /// Whether one more may be.
-    fn has_room(&mut self) -> bool {
-        let has_room = self.made < self.most;
-        self.made += u64::from(has_room);
-        has_room
-    }
-}
-
-/// Whether a human has said that it may be removed.
-fn may_go(record: &AccountRecord) -> bool {
-    Ledger::of(record).left.is_some_and(|left| left.may_go)
-}
-
-/// Whether an account that is to be removed is the one that was switched off, and is off.
-fn is_still_off(account: &Account, record: &AccountRecord, mark: &str) -> bool {
-    let same = Some(&account.id) == record.account_id.as_ref() && account.external_id.as_deref().is_none_or(|carried| carried == mark);
-    same && account.disabled && !account.admin
-}
-
 /// What a connector is told of somebody who is not here.
-fn of_record<'c>(record: &'c AccountRecord, scope: &'c Map<String, serde_json::Value>, mark: &'c str, email: Option<&'c str>) -> Context<'c> {
+pub(super) fn of_record<'c>(
+    record: &'c AccountRecord,
+    scope: &'c Map<String, serde_json::Value>,
+    mark: &'c str,
+    email: Option<&'c str>,
+) -> Context<'c> {
     Context { scope, external_id: mark, login: record.login.as_deref().unwrap_or_default(), email, account_id: record.account_id.as_deref() }
 }

@@ -1,7 +1,7 @@
-//! That people come by token, which changes no record: written down now and then.
+//! That people come, by token or in a browser, which need not change their record: written down now and then.
 //!
-//! Lives here: [`Uses`]. Apart from `recorded.rs`, which lets them in, because nobody waits for it: a use is noted in memory, and goes to the store with the next look
-//! after leavers, once in an hour for each person. What a crash loses is a minute.
+//! Lives here: [`Uses`]. Apart from who lets them in because nobody waits for it: a use is noted in memory, and goes to the store with the next look after leavers, once
+//! in an hour for each person. What a crash loses is a minute.
 
 use crate::clock::Timestamp;
 use crate::state::{AccountKey, AccountStore, StoreError};
@@ -13,7 +13,7 @@ const EVERY_MS: i64 = 3_600_000;
 /// People remembered; beyond that those whose last use is written down are forgotten, and then all are: then somebody is written down twice in an hour.
 const REMEMBERED_MAX: usize = 65_536;
 
-/// Who was here by token lately.
+/// Who was here lately.
 #[derive(Debug, Default)]
 pub(super) struct Uses(Mutex<HashMap<AccountKey, Use>>);
 

@@ -2,9 +2,9 @@
 
 use super::body::DownBody;
 use super::forward::forward;
+use super::leash::Leash;
 use super::seen::Seen;
 use super::sign_out;
-use super::visitors::{Leash, Seat};
 use super::worker::Worker;
 use crate::fault::{Incident, PublicMessage};
 use crate::identity::Way;
@@ -15,12 +15,15 @@ use crate::request::{Arrival, Bearings, Denied, Own, Route, Stop, Stopped, Walke
 use crate::state::AccountKey;
 use crate::trace::{self, Kind, Open, Parent, TRACESTATE};
 use bytes::Bytes;
+use http::header::ACCEPT_LANGUAGE;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use ipnet::IpNet;
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,12 +47,12 @@ pub(super) struct Connection {
     /// Whether it is one too many: then that is all it is told.
     pub(super) turned_away: bool,
     /// Told when it takes nothing of an answer any more: it is closed then.
-    pub(super) stalled: Rc<Leash>,
+    pub(super) leash: Rc<Leash>,
 }
 
 impl Connection {
-    pub(super) fn new(peer: IpAddr, sni: Option<Arc<str>>, turned_away: bool, seat: Seat) -> Self {
-        Self { peer, peer_text: address_text(peer), sni, turned_away, stalled: Rc::new(Leash::new(seat)) }
+    pub(super) fn new(peer: IpAddr, sni: Option<Arc<str>>, turned_away: bool, leash: Rc<Leash>) -> Self {
+        Self { peer, peer_text: address_text(peer), sni, turned_away, leash }
     }
 }
 
@@ -60,21 +63,29 @@ struct Ending {
     reason: &'static str,
 }
 
+/// An answer that is being made. In a box of its own: a connection that waits for its next request does not keep the room for it.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<DownBody>, Infallible>>>>;
+
 /// Answers a request.
-pub(super) async fn answer(worker: &Rc<Worker>, connection: &Connection, request: Request<Incoming>) -> Response<DownBody> {
+pub(super) fn answer(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Answering {
+    if worker.shared.traces.is_some() {
+        return Box::pin(async move { Ok(traced(&worker, &connection, request).await) });
+    }
+    Box::pin(async move { Ok(answered(&worker, &connection, request).await.0) })
+}
+
+async fn traced(worker: &Rc<Worker>, connection: &Connection, mut request: Request<Incoming>) -> Response<DownBody> {
     let Some(recorder) = &worker.shared.traces else { return answered(worker, connection, request).await.0 };
     // Who is not trusted to say who a client is, is not trusted to say what a request belongs to either.
-    let trusted = worker.shared.limits.load().trusted_proxies.iter().any(|net| net.contains(&connection.peer));
+    let trusted = worker.limits.get().trusted_proxies.iter().any(|net| net.contains(&connection.peer));
     let parent = if trusted { Parent::read(request.headers()) } else { None };
     let mut span = recorder.begin(parent);
     let context = span.context().clone();
-    let mut request = request;
     if parent.is_none() {
         // The state of somebody else's trace.
         request.headers_mut().remove(TRACESTATE);
     }
-    // Boxed: a request that nobody traces is not to carry the room for it.
-    let (response, ended) = Box::pin(trace::under(Some(context), answered(worker, connection, request))).await;
+    let (response, ended) = trace::under(Some(context), answered(worker, connection, request)).await;
     ended.tell(&mut span, response.status());
     response
 }
@@ -116,40 +127,40 @@ async fn answered(worker: &Rc<Worker>, connection: &Connection, request: Request
         let ending = Ending { app: None, decision: "refused", reason: "too_many_connections" };
         return (too_many(worker, incident, &request), Ended { method: known(request.method()), incident, ending });
     }
+    let limits = worker.limits.get();
     let (head, body) = request.into_parts();
-    let line = Line::of(&head, connection.peer, &worker.shared.limits.load().trusted_proxies);
+    let line = Line::of(&head, connection.peer, &limits.trusted_proxies);
     let body_bytes = http_body::Body::size_hint(&body).exact();
     let arrival =
         Arrival { head, body, body_bytes, sni: connection.sni.clone(), peer: connection.peer, peer_text: connection.peer_text.clone(), incident };
-    let (routes, limits) = (worker.shared.routes.load(), worker.shared.limits.load());
-    let walked = walk(arrival, &routes, &limits, worker.as_ref(), worker.shared.clock.now()).await;
-    drop((routes, limits));
+    let walked = walk(arrival, &worker.routes.get(), &limits, worker.as_ref(), worker.shared.clock.now()).await;
     let (mut response, ending, seen) = match walked {
         Walked::Forward(upstream) => {
-            let (app, kind) = (Some(upstream.route()), upstream.kind());
+            let errand = upstream.errand();
+            let (app, kind) = (Some(Arc::clone(&errand.route)), errand.bearings.kind);
             // Shared bytes: nothing is copied.
-            let language = upstream.accept_language().cloned();
-            let decision = if upstream.is_announced() { "allowed" } else { "public" };
-            let forwarded = match upstream.signs_out() {
-                None => forward(worker, upstream, &connection.stalled).await,
-                Some(asked_for) => sign_out::through_the_app(worker, upstream, asked_for, &connection.stalled).await,
+            let language = errand.bearings.headers.get(ACCEPT_LANGUAGE).cloned();
+            let decision = if errand.session().is_some() { "allowed" } else { "public" };
+            let forwarded = match errand.signs_out {
+                None => forward(worker, &limits, upstream, &connection.leash).await,
+                Some(asked_for) => Box::pin(sign_out::through_the_app(worker, &limits, upstream, asked_for, &connection.leash)).await,
             };
             match forwarded {
                 Ok(response) => (response, Ending { app, decision, reason: "" }, None),
                 Err(error) => {
                     tracing::warn!(%incident, %error, app = app.as_ref().map(|route| route.policy.name.as_str()), "the application did not answer");
                     let page = page(worker, error.public(), incident, kind, app.as_deref(), language.as_ref());
-                    (page, Ending { app, decision, reason: "upstream" }, Some(Seen::unanswered(&line, &error)))
+                    (page, Ending { app, decision, reason: "upstream" }, Some(Box::new(Seen::unanswered(&line, &error))))
                 }
             }
         }
         Walked::Own(own) => {
-            let (app, seen) = (own.route.clone(), Seen::of(&own.bearings));
+            let (app, seen) = (own.route.clone(), Box::new(Seen::of(&own.bearings)));
             (Box::pin(ours(worker, own)).await, Ending { app, decision: "own", reason: "" }, Some(seen))
         }
         Walked::Stopped(stopped) => {
             let ending = Ending { app: stopped.route().cloned(), decision: decision(stopped.stop()), reason: reason(stopped.stop()) };
-            let seen = Seen::stopped(&stopped);
+            let seen = Box::new(Seen::stopped(&stopped));
             (Box::pin(stop(worker, *stopped)).await, ending, Some(seen))
         }
     };
@@ -167,7 +178,7 @@ async fn answered(worker: &Rc<Worker>, connection: &Connection, request: Request
 fn too_many(worker: &Worker, incident: Incident, request: &Request<Incoming>) -> Response<DownBody> {
     let is_h1 = request.version() < http::Version::HTTP_2;
     let kind = kind_of(request.method(), request.headers());
-    let mut response = page(worker, PublicMessage::TooManyConnections, incident, kind, None, request.headers().get(http::header::ACCEPT_LANGUAGE));
+    let mut response = page(worker, PublicMessage::TooManyConnections, incident, kind, None, request.headers().get(ACCEPT_LANGUAGE));
     drop(response.extensions_mut().remove::<Told>());
     if is_h1 {
         response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
@@ -290,7 +301,7 @@ async fn stop(worker: &Rc<Worker>, stopped: Stopped) -> Response<DownBody> {
 fn turn_away(worker: &Rc<Worker>, stopped: &Stopped) {
     // A token says what its client asked for: less than a sign-in, and nothing of who has left.
     if let (Some(route), Some(person), Some(as_of), Way::Session) = (stopped.route(), stopped.person(), stopped.as_of(), stopped.way())
-        && route.policy.provision.as_ref().is_some_and(|provision| provision.leavers.disable)
+        && route.policy.provision.as_ref().is_some_and(|provision| provision.leavers.acts())
         && has_left(&route.policy, person).is_some()
     {
         let key = AccountKey { upstream: route.policy.name.clone(), subject: person.subject.clone() };
@@ -317,8 +328,8 @@ fn audit_denied(stopped: &Stopped, reason: &'static str) {
 async fn ours(worker: &Rc<Worker>, own: Own<Incoming>) -> Response<DownBody> {
     let Own { bearings, body, route } = own;
     let (incident, kind) = (bearings.incident, bearings.kind);
-    let language = bearings.headers.get(http::header::ACCEPT_LANGUAGE).cloned();
-    let bytes_max = if route.is_none() && bearings.path == SAML_ACS { SAML_BODY_BYTES_MAX } else { OWN_BODY_BYTES_MAX };
+    let language = bearings.headers.get(ACCEPT_LANGUAGE).cloned();
+    let bytes_max = if route.is_none() && bearings.path.as_str() == SAML_ACS { SAML_BODY_BYTES_MAX } else { OWN_BODY_BYTES_MAX };
     let read = tokio::time::timeout(Duration::from_millis(OWN_BODY_MS), Limited::new(body, bytes_max).collect()).await;
     let body = match read {
         Ok(Ok(collected)) => collected.to_bytes(),
@@ -345,14 +356,15 @@ fn page_name(path: &str) -> Option<&'static str> {
     })
 }
 
-fn own_request(bearings: Bearings, role: HostRole, body: Bytes) -> OwnRequest {
+fn own_request(bearings: Box<Bearings>, role: HostRole, body: Bytes) -> OwnRequest {
     let query = bearings.query().unwrap_or_default().to_owned();
+    let bearings = *bearings;
     OwnRequest {
         incident: bearings.incident,
         kind: bearings.kind,
         role,
         method: bearings.method,
-        path: bearings.path,
+        path: bearings.path.as_str().to_owned(),
         query,
         headers: bearings.headers,
         body,

@@ -24,8 +24,8 @@ const IDLE_MAX: usize = 64;
 /// Idle connections are not used again after this: applications close theirs (gunicorn after 2 s, Node and Apache after 5 s), and a
 /// request that meets the closing is lost.
 const IDLE_FOR: Duration = Duration::from_millis(1_800);
-/// Headers in a response, at most.
-const HEADERS_MAX: usize = 200;
+/// Headers in a response, at most. For more, hyper would take its tables from the heap, every time.
+const HEADERS_MAX: usize = 100;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +50,10 @@ type IdleByUpstream = HashMap<Upstream, Vec<Idle>, foldhash::fast::FixedState>;
 
 /// The pool of one core.
 #[derive(Clone)]
-pub(super) struct Pool {
-    idle: Rc<RefCell<IdleByUpstream>>,
+pub(super) struct Pool(Rc<Inner>);
+
+struct Inner {
+    idle: RefCell<IdleByUpstream>,
     tls: Arc<ClientConfig>,
 }
 
@@ -68,7 +70,7 @@ pub(super) struct Lease {
 impl Pool {
     /// An empty pool that trusts what `tls` trusts.
     pub(super) fn new(tls: Arc<ClientConfig>) -> Self {
-        Self { idle: Rc::default(), tls }
+        Self(Rc::new(Inner { idle: RefCell::default(), tls }))
     }
 
     /// An idle connection, else a new one.
@@ -93,7 +95,7 @@ impl Pool {
     }
 
     fn pop(&self, upstream: &Upstream) -> Option<Idle> {
-        self.idle.borrow_mut().get_mut(upstream).and_then(Vec::pop)
+        self.0.idle.borrow_mut().get_mut(upstream).and_then(Vec::pop)
     }
 
     fn lend(&self, sender: SendRequest<UpBody>, route: &Arc<Route>, used: bool) -> Lease {
@@ -108,7 +110,7 @@ impl Pool {
         http.title_case_headers(true).max_headers(HEADERS_MAX);
         if upstream.tls {
             let name = ServerName::try_from(upstream.host.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-            let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await?;
+            let tls = TlsConnector::from(Arc::clone(&self.0.tls)).connect(name, tcp).await?;
             let (sender, connection) = http.handshake(TokioIo::new(tls)).await?;
             run(connection.with_upgrades());
             Ok(sender)
@@ -145,7 +147,7 @@ impl Lease {
         if self.sender.is_closed() || self.fate.as_ref().is_some_and(|fate| !fate.finished()) {
             return;
         }
-        let mut idle = self.pool.idle.borrow_mut();
+        let mut idle = self.pool.0.idle.borrow_mut();
         let entry = Idle { sender: self.sender, since: Instant::now() };
         let upstream = &self.route.policy.upstream;
         if let Some(stack) = idle.get_mut(upstream) {

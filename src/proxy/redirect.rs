@@ -30,9 +30,14 @@ pub async fn run(
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
         };
-        let Ok((tcp, _)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+        let (tcp, _) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely (D8): let some close instead of spinning.
+                tracing::warn!(%error, edge = "redirects", "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
         };
         let routes = Arc::clone(&routes);
         drop(tokio::spawn(async move {

@@ -38,7 +38,7 @@ impl Seen {
     pub(super) fn of(bearings: &Bearings) -> Self {
         Self {
             method: Some(bearings.method.as_str().to_owned()),
-            path: Some(bearings.path.clone()),
+            path: Some(bearings.path.as_str().to_owned()),
             host: Some(bearings.host.clone()),
             peer: Some(bearings.client),
             rule: None,

@@ -1,16 +1,16 @@
 //! Accepting and running connections.
 
 use super::answer::{self, Connection};
+use super::leash::Leash;
 use super::visitors::{Admitted, Seat};
 use super::worker::Worker;
 use super::{streams, tls};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::cell::Cell;
-use std::convert::Infallible;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::net::{IpAddr, TcpListener};
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +24,8 @@ const HANDSHAKE_MS: u64 = 10_000;
 const HEAD_MS: u64 = 30_000;
 /// Bytes of a request head, at most.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Header lines, at most; then 431.
-const HEADERS_MAX: usize = 128;
+/// Header lines, at most; then 431. For more, hyper would take its tables from the heap, every time.
+const HEADERS_MAX: usize = 100;
 /// Whoever is one too many is told so within this time, handshake included.
 const TOLD_MS: u64 = 5_000;
 /// Concurrent HTTP/2 streams on a connection.
@@ -46,6 +46,7 @@ pub(super) async fn serve(
     drop(tokio::task::spawn_local(streams::look_after(Rc::clone(worker))));
     // An error means that the sender is gone, which is a stop as well.
     drop(stop.wait_for(|stop| *stop).await);
+    open.finish();
     drop(tokio::time::timeout(Duration::from_millis(worker.shared.drain_ms), open.closed()).await);
     worker.flush_tally();
     Ok(())
@@ -62,32 +63,48 @@ async fn flush_tally(worker: Rc<Worker>) {
 /// Connections that are open.
 #[derive(Default)]
 struct Open {
-    count: Cell<usize>,
+    leashes: RefCell<HashMap<u64, Rc<Leash>, foldhash::fast::FixedState>>,
+    next: Cell<u64>,
+    finishing: Cell<bool>,
     changed: Notify,
 }
 
 impl Open {
+    /// From now on every connection ends with the request that is under way.
+    fn finish(&self) {
+        self.finishing.set(true);
+        self.leashes.borrow().values().for_each(|leash| leash.finish());
+    }
+
     async fn closed(&self) {
-        while self.count.get() > 0 {
+        while !self.leashes.borrow().is_empty() {
             self.changed.notified().await;
         }
     }
 }
 
-/// One open connection; counts itself out when it goes, however it goes.
-struct Counted(Rc<Open>);
+/// One open connection; takes itself off the list when it goes, however it goes.
+struct Listed {
+    open: Rc<Open>,
+    number: u64,
+}
 
-impl Counted {
-    fn new(open: &Rc<Open>) -> Self {
-        open.count.set(open.count.get() + 1);
-        Self(Rc::clone(open))
+impl Listed {
+    fn new(open: &Rc<Open>, leash: &Rc<Leash>) -> Self {
+        let number = open.next.get();
+        open.next.set(number.wrapping_add(1));
+        open.leashes.borrow_mut().insert(number, Rc::clone(leash));
+        if open.finishing.get() {
+            leash.finish();
+        }
+        Self { open: Rc::clone(open), number }
     }
 }
 
-impl Drop for Counted {
+impl Drop for Listed {
     fn drop(&mut self) {
-        self.0.count.set(self.0.count.get().saturating_sub(1));
-        self.0.changed.notify_one();
+        self.open.leashes.borrow_mut().remove(&self.number);
+        self.open.changed.notify_one();
     }
 }
 
@@ -106,15 +123,16 @@ async fn accept(
         match accepted {
             Ok((tcp, peer)) => {
                 let Some((seat, turned_away)) = seat(&worker, peer.ip()) else { continue };
-                let held = Counted::new(&open);
-                let visit = connection(Rc::clone(&worker), tcp, peer.ip(), acceptor.clone(), stop.clone(), (seat, turned_away));
+                let leash = Rc::new(Leash::new(seat));
+                let listed = Listed::new(&open, &leash);
+                let visit = connection(Rc::clone(&worker), tcp, peer.ip(), acceptor.clone(), leash, turned_away);
                 drop(tokio::task::spawn_local(async move {
                     if turned_away {
                         drop(tokio::time::timeout(Duration::from_millis(TOLD_MS), visit).await);
                     } else {
                         visit.await;
                     }
-                    drop(held);
+                    drop(listed);
                 }));
             }
             Err(error) => {
@@ -128,7 +146,7 @@ async fn accept(
 
 /// A place for a connection, and whether it is one too many; `None`: it is closed at once.
 fn seat(worker: &Worker, peer: IpAddr) -> Option<(Seat, bool)> {
-    let limits = worker.shared.limits.load();
+    let limits = worker.limits.get();
     let limited = !limits.trusted_proxies.iter().any(|network| network.contains(&peer.to_canonical()));
     let admitted = worker.shared.visitors.admit(peer, limited, limits.bounds);
     if !matches!(admitted, Admitted::In(_)) {
@@ -142,46 +160,37 @@ fn seat(worker: &Worker, peer: IpAddr) -> Option<(Seat, bool)> {
     }
 }
 
-async fn connection(
-    worker: Rc<Worker>,
-    tcp: TcpStream,
-    peer: IpAddr,
-    acceptor: Option<Arc<tls::Acceptor>>,
-    stop: watch::Receiver<bool>,
-    (seat, turned_away): (Seat, bool),
-) {
+async fn connection(worker: Rc<Worker>, tcp: TcpStream, peer: IpAddr, acceptor: Option<Arc<tls::Acceptor>>, leash: Rc<Leash>, turned_away: bool) {
     if let Err(error) = tcp.set_nodelay(true) {
         return tracing::debug!(%error, "connection closed at once");
     }
     let served = match acceptor {
-        None => one(worker, TokioIo::new(tcp), Connection::new(peer.to_canonical(), None, turned_away, seat), stop).await,
-        Some(acceptor) => match tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), acceptor.accept(tcp)).await {
-            Ok(Ok(stream)) => {
-                let (sni, h2) = tls::Acceptor::facts(&stream);
-                let facts = Connection::new(peer.to_canonical(), sni, turned_away, seat);
-                let io = TokioIo::new(stream);
-                if h2 { many(worker, io, facts, stop).await } else { one(worker, io, facts, stop).await }
-            }
-            Ok(Err(error)) => return tracing::debug!(%error, %peer, "TLS handshake failed"),
-            Err(_elapsed) => return tracing::debug!(%peer, "TLS handshake took too long"),
-        },
+        None => one(worker, TokioIo::new(tcp), Connection::new(peer.to_canonical(), None, turned_away, leash)).await,
+        Some(acceptor) => {
+            // Boxed: a connection does not keep what its handshake needed.
+            let accepted = tokio::time::timeout(Duration::from_millis(HANDSHAKE_MS), Box::pin(acceptor.accept(tcp))).await;
+            let (stream, sni, h2) = match accepted {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(error)) => return tracing::debug!(%error, %peer, "TLS handshake failed"),
+                Err(_elapsed) => return tracing::debug!(%peer, "TLS handshake took too long"),
+            };
+            let facts = Connection::new(peer.to_canonical(), sni, turned_away, leash);
+            if h2 { many(worker, TokioIo::new(stream), facts).await } else { one(worker, TokioIo::new(stream), facts).await }
+        }
     };
     if let Err(error) = served {
         tracing::debug!(%error, %peer, "connection closed");
     }
 }
 
-/// HTTP/1.1.
-async fn one<I>(worker: Rc<Worker>, io: TokioIo<I>, facts: Connection, mut stop: watch::Receiver<bool>) -> hyper::Result<()>
+/// HTTP/1.1. Not `async` itself, nor is [`many`]: what they are given would be kept beside the connection that is made of it.
+fn one<I>(worker: Rc<Worker>, io: TokioIo<I>, facts: Connection) -> impl Future<Output = hyper::Result<()>>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let facts = Rc::new(facts);
-    let stalled = Rc::clone(&facts.stalled);
-    let service = service_fn(move |request| {
-        let (worker, facts) = (Rc::clone(&worker), Rc::clone(&facts));
-        async move { Ok::<_, Infallible>(answer::answer(&worker, &facts, request).await) }
-    });
+    let leash = Rc::clone(&facts.leash);
+    let service = service_fn(move |request| answer::answer(Rc::clone(&worker), Rc::clone(&facts), request));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_MS))
@@ -189,29 +198,17 @@ where
         .max_headers(HEADERS_MAX)
         // A client that closes its sending half has gone: nothing is done for it any longer.
         .half_close(false);
-    let mut connection = pin!(http.serve_connection(io, service).with_upgrades());
-    tokio::select! {
-        served = connection.as_mut() => return served,
-        () = stalled.notified() => return Ok(()),
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-    }
-    tokio::select! {
-        served = connection => served,
-        () = stalled.notified() => Ok(()),
-    }
+    leash.hold(Box::pin(http.serve_connection(io, service).with_upgrades()), |connection| connection.graceful_shutdown())
 }
 
 /// HTTP/2.
-async fn many<I>(worker: Rc<Worker>, io: TokioIo<I>, facts: Connection, mut stop: watch::Receiver<bool>) -> hyper::Result<()>
+fn many<I>(worker: Rc<Worker>, io: TokioIo<I>, facts: Connection) -> impl Future<Output = hyper::Result<()>>
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let facts = Rc::new(facts);
-    let stalled = Rc::clone(&facts.stalled);
-    let service = service_fn(move |request| {
-        let (worker, facts) = (Rc::clone(&worker), Rc::clone(&facts));
-        async move { Ok::<_, Infallible>(answer::answer(&worker, &facts, request).await) }
-    });
+    let leash = Rc::clone(&facts.leash);
+    let service = service_fn(move |request| answer::answer(Rc::clone(&worker), Rc::clone(&facts), request));
     let mut http = http2::Builder::new(OnThisCore);
     http.timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
@@ -219,16 +216,7 @@ where
         .max_pending_accept_reset_streams(20)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
-    let mut connection = pin!(http.serve_connection(io, service));
-    tokio::select! {
-        served = connection.as_mut() => return served,
-        () = stalled.notified() => return Ok(()),
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
-    }
-    tokio::select! {
-        served = connection => served,
-        () = stalled.notified() => Ok(()),
-    }
+    leash.hold(Box::pin(http.serve_connection(io, service)), |connection| connection.graceful_shutdown())
 }
 
 /// Runs HTTP/2 streams on the core of their connection.

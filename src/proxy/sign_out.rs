@@ -5,17 +5,15 @@
 
 use super::body::DownBody;
 use super::forward::{ForwardError, forward};
-use super::visitors::Leash;
+use super::leash::Leash;
 use super::worker::Worker;
 use crate::login::{HostRole, OwnRequest};
-use crate::policy::CanonicalPath;
-use crate::request::{Bearings, Route, UpstreamRequest};
+use crate::request::{Bearings, Errand, Limits, Route, UpstreamRequest};
 use bytes::Bytes;
 use http::header::{ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, Method, Response};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,17 +29,18 @@ const ANSWER_MS: u64 = 10_000;
 /// not sent: the person is asked. An application that refuses, because its own check against forgeries failed, keeps the session alive, and its answer counts.
 pub(super) async fn through_the_app(
     worker: &Rc<Worker>,
+    limits: &Limits,
     upstream: UpstreamRequest<Incoming>,
     asked_for: bool,
-    stalled: &Rc<Leash>,
+    leash: &Rc<Leash>,
 ) -> Result<Response<DownBody>, ForwardError> {
-    let incident = upstream.incident();
-    let Some(session) = upstream.session().cloned() else { return forward(worker, upstream, stalled).await };
+    let incident = upstream.errand().bearings.incident;
+    let Some(session) = upstream.errand().session().cloned() else { return forward(worker, limits, upstream, leash).await };
     if !asked_for {
         return Ok(worker.shared.pages.see_other(ASK, incident).map(DownBody::ours));
     }
-    let (kind, request) = (upstream.kind(), own_request(&upstream));
-    let answered = forward(worker, upstream, stalled).await;
+    let (kind, request) = (upstream.errand().bearings.kind, own_request(upstream.errand()));
+    let answered = forward(worker, limits, upstream, leash).await;
     if let Ok(refused) = &answered
         && refused.status().is_client_error()
     {
@@ -89,25 +88,23 @@ async fn read_whole(response: Response<DownBody>) -> Response<DownBody> {
 }
 
 /// As one of our own pages would be asked for.
-fn own_request(upstream: &UpstreamRequest<Incoming>) -> OwnRequest {
-    let language = upstream.accept_language().map(|value| (ACCEPT_LANGUAGE, value.clone()));
-    let client = upstream.headers().get("x-forwarded-for").and_then(|value: &HeaderValue| value.to_str().ok()?.parse().ok());
+fn own_request(errand: &Errand) -> OwnRequest {
+    let bearings = &errand.bearings;
+    let language = bearings.headers.get(ACCEPT_LANGUAGE).map(|value| (ACCEPT_LANGUAGE, value.clone()));
     OwnRequest {
-        incident: upstream.incident(),
-        kind: upstream.kind(),
-        role: HostRole::App(Arc::clone(&upstream.route().policy)),
+        incident: bearings.incident,
+        kind: bearings.kind,
+        role: HostRole::App(Arc::clone(&errand.route.policy)),
         method: Method::POST,
         path: ASK.to_owned(),
         query: String::new(),
         headers: language.into_iter().collect::<HeaderMap>(),
         body: Bytes::new(),
-        // Set by us, from an address.
-        peer: client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        peer: bearings.client,
     }
 }
 
 /// The app's front page instead of one that signs out: whoever has to sign in first does not want to be signed out by that.
 pub(super) fn never_back_to(route: &Route, bearings: &Bearings) -> Option<String> {
-    let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
-    route.policy.sign_in.signs_out_at(&path).then(|| "/".to_owned())
+    route.policy.sign_in.signs_out_at(bearings.method.as_str(), &bearings.path).then(|| "/".to_owned())
 }

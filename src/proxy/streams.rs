@@ -8,7 +8,7 @@
 //! A body also gets onto the list with its second piece, so that a client that takes one and never another is seen.
 
 use super::body::UpBodyFate;
-use super::visitors::Leash;
+use super::leash::Leash;
 use super::worker::Worker;
 use crate::config::Bounds;
 use crate::request::{Asked, Route};
@@ -62,7 +62,7 @@ pub(super) struct Stream {
     /// Whether the application may be silent for long: an event stream, a `WebSocket`.
     pub(super) may_be_silent: bool,
     /// Closes the client's connection, when it takes nothing any more.
-    pub(super) stalled: Rc<Leash>,
+    pub(super) leash: Rc<Leash>,
 }
 
 /// A place on the list; dropped, it is given up.
@@ -107,7 +107,7 @@ impl Streams {
             let moved = up.map_or(open.motion.at.get(), |up| up.max(open.motion.at.get()));
             if moved.elapsed() >= Duration::from_millis(idle_ms) {
                 open.ended.set(true);
-                stalled.push((of_client.then(|| Rc::clone(&open.stream.stalled)), open.stream.route.policy.name.clone()));
+                stalled.push((of_client.then(|| Rc::clone(&open.stream.leash)), open.stream.route.policy.name.clone()));
             }
         }
         if stalled.is_empty() {
@@ -116,7 +116,7 @@ impl Streams {
         for (connection, app) in stalled {
             tracing::debug!(app, by_client = connection.is_some(), "an answer of which nothing moves is cut off");
             if let Some(connection) = connection {
-                connection.notify_one();
+                connection.cut();
             }
         }
         let wakers: Vec<Waker> = self.open.borrow_mut().values_mut().filter(|open| open.ended.get()).filter_map(|open| open.waker.take()).collect();

@@ -148,19 +148,16 @@ impl Acceptor {
         Ok(Self(TlsAcceptor::from(Arc::new(config))))
     }
 
-    /// Does the handshake.
+    /// Does the handshake: the stream, the name it was opened for, and whether HTTP/2 was agreed on.
     ///
     /// # Errors
     /// The client's or the network's.
-    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.0.accept(tcp).await
-    }
-
-    /// The name the connection was opened for, and whether HTTP/2 was agreed on.
-    pub(crate) fn facts(stream: &TlsStream<TcpStream>) -> (Option<Arc<str>>, bool) {
+    pub(crate) async fn accept(&self, tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<Arc<str>>, bool)> {
+        let stream = self.0.accept(tcp).await?;
         let (_, connection) = stream.get_ref();
         let sni = connection.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase().into());
-        (sni, connection.alpn_protocol() == Some(b"h2"))
+        let h2 = connection.alpn_protocol() == Some(b"h2");
+        Ok((stream, sni, h2))
     }
 }
 

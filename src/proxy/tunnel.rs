@@ -55,7 +55,7 @@ impl AsyncRead for Noted {
             let shared = &self.worker.shared;
             let now = shared.clock.now();
             // What comes after the session has run out does not bring it back.
-            if session.sign_on.alive(now, shared.limits.load().idle_ms) {
+            if session.sign_on.alive(now, self.worker.limits.get().idle_ms) {
                 session.sign_on.seen(now);
             }
         }

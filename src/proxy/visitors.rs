@@ -6,10 +6,8 @@
 
 use crate::config::Bounds;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
-use std::ops::Deref;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
 
 /// Who are told that there are too many, at once.
 const TOLD_MAX: usize = 64;
@@ -47,7 +45,7 @@ pub(super) struct Seat {
 impl Visitors {
     /// Whether there is a place for one more; `limited`: whether the client has a limit of its own.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr, limited: bool, bounds: Bounds) -> Admitted {
-        let client = client(peer);
+        let client = Bounds::client(peer);
         let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let theirs = count.of_client.get(&client).copied().unwrap_or(0);
         let seat = |client| Seat { visitors: Arc::clone(self), client };
@@ -61,27 +59,6 @@ impl Visitors {
             return Admitted::Told(seat(None));
         }
         Admitted::Out
-    }
-}
-
-/// What streams keep of the client's connection they came by: its place, which a `WebSocket` has for as long as it is open, and the way to close it.
-#[derive(Debug)]
-pub(super) struct Leash {
-    stalled: Notify,
-    _seat: Seat,
-}
-
-impl Leash {
-    pub(super) fn new(seat: Seat) -> Self {
-        Self { stalled: Notify::new(), _seat: seat }
-    }
-}
-
-impl Deref for Leash {
-    type Target = Notify;
-
-    fn deref(&self) -> &Notify {
-        &self.stalled
     }
 }
 
@@ -99,14 +76,6 @@ impl Drop for Seat {
                 count.of_client.remove(&client);
             }
         }
-    }
-}
-
-/// What counts as one client: of IPv6 the first 64 bits, for the others are the client's to choose.
-fn client(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

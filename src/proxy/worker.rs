@@ -3,11 +3,12 @@
 //! [`Shared`] is what all cores have in common, read-only or behind atomics; [`Worker`] is what one core has to itself: its pool, its view of the sessions, its
 //! store of random bytes. The hot path touches only these two; what memory cannot answer is asked of the control runtime.
 
+use super::local::Local;
 use super::pool::Pool;
 use super::streams::Streams;
 use super::visitors::Visitors;
 use super::{serve, tls};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::entropy::Entropy;
 use crate::fault::{Incident, PublicMessage};
 use crate::login;
@@ -79,6 +80,10 @@ pub struct Worker {
     pub(super) pool: Pool,
     /// Its streams that must not outlive their session.
     pub(super) streams: Rc<Streams>,
+    /// Its view of the hosts and policies.
+    pub(super) routes: Local<Routes>,
+    /// Its view of the bounds.
+    pub(super) limits: Local<Limits>,
     sessions: RefCell<LocalSessions>,
     tokens: RefCell<LocalSessions>,
     random: RefCell<RandomStock>,
@@ -96,6 +101,8 @@ impl Worker {
         Self {
             pool,
             streams: Rc::default(),
+            routes: Local::new(&shared.routes),
+            limits: Local::new(&shared.limits),
             sessions: RefCell::new(LocalSessions::new(SESSIONS_MAX)),
             tokens: RefCell::new(LocalSessions::new(TOKENS_MAX)),
             random: RefCell::new(RandomStock { bytes: Vec::new() }),
@@ -159,11 +166,11 @@ impl Worker {
 }
 
 impl Doors for Worker {
-    async fn session(&self, cookie: SecretHash) -> Result<Option<Arc<AppSession>>, StoreError> {
+    async fn session(&self, cookie: SecretHash, now: Timestamp) -> Result<Option<Arc<AppSession>>, StoreError> {
         let _span = self.span("vestibule.session", Kind::Internal);
         let generation = self.shared.live.generation();
         // One that has run out is asked about once more, so that it is ended for good: a clock set back must not revive it (C9).
-        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.load().idle_ms);
+        let alive = |known: &Arc<AppSession>| known.sign_on.alive(now, self.limits.get().idle_ms);
         if let Some(known) = self.sessions.borrow_mut().get(&cookie, generation).filter(alive) {
             return Ok(Some(known));
         }
@@ -180,7 +187,7 @@ impl Doors for Worker {
         let _span = self.span("vestibule.session", Kind::Internal);
         let policy = &route.policy;
         let key = TokenSessions::key(&policy.name, &policy.revision, token);
-        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.shared.limits.load().idle_ms);
+        let alive = |known: &Arc<AppSession>| known.sign_on.alive(self.shared.clock.now(), self.limits.get().idle_ms);
         let generation = self.shared.tokens.generation();
         if let Some(known) = self.tokens.borrow_mut().get(&key, generation).filter(alive) {
             return Ok(known);

@@ -6,21 +6,20 @@ use crate::fault::{DenyReason, PublicMessage};
 use crate::identity::Way;
 use crate::pages::RequestKind;
 use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate_by, ways};
-use crate::policy::path::CanonicalPath;
 use crate::session::AppSession;
 use std::sync::Arc;
 
 /// A request with its principal.
 #[derive(Debug)]
 pub struct Authenticated<B> {
-    bearings: Bearings,
+    bearings: Box<Bearings>,
     body: B,
     route: Arc<Route>,
     session: Option<Arc<AppSession>>,
 }
 
 impl<B> Authenticated<B> {
-    pub(super) const fn new(bearings: Bearings, body: B, route: Arc<Route>, session: Option<Arc<AppSession>>) -> Self {
+    pub(super) const fn new(bearings: Box<Bearings>, body: B, route: Arc<Route>, session: Option<Arc<AppSession>>) -> Self {
         Self { bearings, body, route, session }
     }
 
@@ -33,18 +32,8 @@ impl<B> Authenticated<B> {
         let Self { bearings, body, route, session } = self;
         let signed_in = session.as_ref().map(|session| SignedIn { identity: &session.sign_on.identity, auth_time: session.sign_on.auth_time });
         let way = session.as_ref().map_or(Way::Session, |session| session.way);
-        let mut takes_tokens = false;
-        let decision = match CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes) {
-            Ok(path) => {
-                let facts = Facts { method: bearings.method.as_str(), path: &path, peer: bearings.client, host: &bearings.host };
-                let decision = evaluate_by(&route.policy, signed_in, way, &facts, now);
-                takes_tokens = decision == Err(Refusal::LoginRequired) && ways(&route.policy, &path).bearer;
-                decision
-            }
-            // Canonicalising twice is the identity (property test in policy/path.rs); were it not, the answer is no.
-            Err(_) => Err(Refusal::LoginRequired),
-        };
-        match decision {
+        let facts = Facts { method: bearings.method.as_str(), path: &bearings.path, peer: bearings.client, host: &bearings.host };
+        match evaluate_by(&route.policy, signed_in, way, &facts, now) {
             // A public path is open to pages of other sites as well: nobody is announced there. Nor can a page make a browser send a token.
             Ok(admitted) if bearings.foreign_socket && !admitted.public && way == Way::Session => {
                 let person = session.map(|session| Arc::clone(&session.sign_on.identity));
@@ -52,6 +41,7 @@ impl<B> Authenticated<B> {
             }
             Ok(admitted) => Ok(Authorized::new(bearings, body, route, session, admitted)),
             Err(refusal) => {
+                let takes_tokens = refusal == Refusal::LoginRequired && ways(&route.policy, &bearings.path).bearer;
                 let auth_time = session.as_ref().map(|session| session.sign_on.auth_time);
                 let as_of = session.as_ref().map(|session| session.sign_on.created_at);
                 let place = if let Refusal::Denied { rule, .. } = refusal { Some(route.policy.place(rule).to_owned()) } else { None };

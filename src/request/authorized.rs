@@ -18,7 +18,7 @@ const HOLD_API_MS: u64 = 10_000;
 /// A request that the policy admits.
 #[derive(Debug)]
 pub struct Authorized<B> {
-    bearings: Bearings,
+    bearings: Box<Bearings>,
     body: B,
     route: Arc<Route>,
     session: Option<Arc<AppSession>>,
@@ -26,7 +26,7 @@ pub struct Authorized<B> {
 }
 
 impl<B> Authorized<B> {
-    pub(super) const fn new(bearings: Bearings, body: B, route: Arc<Route>, session: Option<Arc<AppSession>>, admitted: Admitted) -> Self {
+    pub(super) const fn new(bearings: Box<Bearings>, body: B, route: Arc<Route>, session: Option<Arc<AppSession>>, admitted: Admitted) -> Self {
         Self { bearings, body, route, session, admitted }
     }
 
@@ -43,29 +43,20 @@ impl<B> Authorized<B> {
             // `evaluate` admits nobody without a session but on public paths; were it to, nothing is forwarded.
             return Err(Box::new(Stopped::new(bearings, Some(route), None, Stop::Say(PublicMessage::Internal))));
         };
-        if let Some(pass) = session.pass.load_full().filter(|pass| is_good(pass, &route, now)) {
-            return Self::go_on(bearings, body, route, session, pass, doors).await;
-        }
-        let interactive = bearings.kind.is_read_by_a_person();
-        let asking = Asking { hold_ms: if interactive { HOLD_PAGE_MS } else { HOLD_API_MS }, interactive };
-        let stop = match doors.ensure(&session, &route, bearings.incident, asking).await {
-            Ensured::Ready(pass) => return Self::go_on(bearings, body, route, session, pass, doors).await,
-            Ensured::Working => Stop::Say(PublicMessage::Waiting),
-            Ensured::Refused(message) => Stop::Say(message),
+        let ensured = match session.pass.load_full().filter(|pass| is_good(pass, &route, now)) {
+            Some(pass) => Ensured::Ready(pass),
+            None => {
+                let interactive = bearings.kind.is_read_by_a_person();
+                let asking = Asking { hold_ms: if interactive { HOLD_PAGE_MS } else { HOLD_API_MS }, interactive };
+                doors.ensure(&session, &route, bearings.incident, asking).await
+            }
         };
-        let person = Arc::clone(&session.sign_on.identity);
-        Err(Box::new(Stopped::new(bearings, Some(route), Some(person), stop)))
-    }
-
-    /// The account is there: on to the app, perhaps by another page first, and signed in there where that is the gateway's to do.
-    async fn go_on<D: Doors>(
-        bearings: Bearings,
-        body: B,
-        route: Arc<Route>,
-        session: Arc<AppSession>,
-        pass: Arc<Pass>,
-        doors: &D,
-    ) -> Result<Provisioned<B>, Box<Stopped>> {
+        let pass = match ensured {
+            Ensured::Ready(pass) => pass,
+            Ensured::Working => return Err(off_to(bearings, route, &session, Stop::Say(PublicMessage::Waiting))),
+            Ensured::Refused(message) => return Err(off_to(bearings, route, &session, Stop::Say(message))),
+        };
+        // The account is there: on to the app, perhaps by another page first, and signed in there where that is the gateway's to do.
         if let Some(stop) = elsewhere(&bearings, &route, &session, &pass) {
             return Err(off_to(bearings, route, &session, stop));
         }
@@ -93,10 +84,10 @@ fn landing(bearings: &Bearings, route: &Route, session: &AppSession, pass: &Pass
     }
     let landing = pass.landing.as_deref()?;
     let path = landing.split(['?', '#']).next().unwrap_or_default();
-    (path != bearings.path && route.policy.login.portal.as_deref() != Some(path)).then(|| landing.to_owned())
+    (path != bearings.path.as_str() && route.policy.login.portal.as_deref() != Some(path)).then(|| landing.to_owned())
 }
 
-fn off_to(bearings: Bearings, route: Arc<Route>, session: &AppSession, stop: Stop) -> Box<Stopped> {
+fn off_to(bearings: Box<Bearings>, route: Arc<Route>, session: &AppSession, stop: Stop) -> Box<Stopped> {
     let person = Arc::clone(&session.sign_on.identity);
     Box::new(Stopped::new(bearings, Some(route), Some(person), stop))
 }

@@ -1,7 +1,7 @@
 //! The access token of a request (RFC 6750 2.1), where its path takes one.
 
 use super::{Bearings, Route};
-use crate::policy::{CanonicalPath, ways};
+use crate::policy::ways;
 use http::{HeaderMap, header};
 
 /// What `Authorization` holds.
@@ -19,8 +19,7 @@ pub(super) fn shown<'a>(bearings: &'a Bearings, route: &Route) -> Option<Shown<'
     // Most policies have no [bearer], and are done here.
     policy.bearer.as_ref()?;
     let shown = token(&bearings.headers)?;
-    let path = CanonicalPath::parse_as(&bearings.path, policy.encoded_slashes).ok()?;
-    ways(policy, &path).bearer.then_some(shown)
+    ways(policy, &bearings.path).bearer.then_some(shown)
 }
 
 /// RFC 6750 2.1: one header, `Bearer`, blanks, a `b64token`. Other schemes are not ours.

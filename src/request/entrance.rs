@@ -4,8 +4,8 @@
 //! to the login address travels in the address, in [`BACK`], and not in the session: two tabs have two. It is taken out before the app sees it.
 
 use super::{Bearings, Route};
+use crate::policy::SignIn;
 use crate::policy::landing::is_local;
-use crate::policy::{CanonicalPath, SignIn};
 use crate::session::{AppSession, Pass};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,14 +21,13 @@ const BACK_BYTES_MAX: usize = 4096;
 /// Where a page leads first: to the login address, once, when the app has not signed this session in yet.
 pub(super) fn way_in(bearings: &Bearings, route: &Route, session: &AppSession, pass: &Pass) -> Option<String> {
     let sign_in = &route.policy.sign_in;
-    let login = sign_in.login_url.as_deref().filter(|login| *login != bearings.path && !sign_in.mode.enters())?;
+    let login = sign_in.login_url.as_deref().filter(|login| *login != bearings.path.as_str() && !sign_in.mode.enters())?;
     let keys = route.shared.cookies.as_ref()?;
     if bearings.method != Method::GET || session.binding(&keys.key, &pass.told).has_entered() {
         return None;
     }
     // A page that signs out must not sign in first.
-    let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
-    (!sign_in.signs_out_at(&path)).then(|| address(login, bearings.target.as_str()))
+    (!sign_in.signs_out_at(bearings.method.as_str(), &bearings.path)).then(|| address(login, bearings.target.as_str()))
 }
 
 /// Whether the gateway has to sign this session in at the app.
@@ -43,10 +42,10 @@ pub(crate) fn address(login: &str, page: &str) -> String {
     format!("{login}?{query}")
 }
 
-/// At the login address: the target without our parameter, and the page that it names.
-pub(super) fn way_back(target: PathAndQuery, sign_in: &SignIn) -> (PathAndQuery, Option<String>) {
+/// At the login address: takes our parameter out of the target, and says what page it names.
+pub(super) fn way_back(target: &mut PathAndQuery, sign_in: &SignIn) -> Option<String> {
     let here = sign_in.login_url.as_deref().is_some_and(|login| login == target.path());
-    let Some(query) = target.query().filter(|query| here && query.contains(BACK)) else { return (target, None) };
+    let query = target.query().filter(|query| here && query.contains(BACK))?;
     let named = |pair: &&str| pair.split('=').next() == Some(BACK);
     let back = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == BACK).map(|(_, value)| value.into_owned());
     let rest: Vec<&str> = query.split('&').filter(|pair| !named(pair)).collect();
@@ -54,10 +53,8 @@ pub(super) fn way_back(target: PathAndQuery, sign_in: &SignIn) -> (PathAndQuery,
     // Somebody else may have written the link: it leads to a page of this app or nowhere, and not in a circle.
     let back = back
         .filter(|back| back.len() <= BACK_BYTES_MAX && is_local(back) && !sign_in.announces_at(back.split(['?', '#']).next().unwrap_or_default()));
-    match without.parse() {
-        Ok(without) => (without, back),
-        Err(_) => (target, None),
-    }
+    *target = without.parse().ok()?;
+    back
 }
 
 /// `Authorization: Basic` (RFC 7617 2); `None` for a login that cannot be told from what follows it.
@@ -73,11 +70,7 @@ pub(super) fn basic(login: &str, password: &SecretString) -> Option<HeaderValue>
 /// Whether the app signs people out at this request; `Some(false)`: a page of another site may have sent the browser there, so that they are to be asked.
 pub(super) fn signs_out(bearings: &Bearings, route: &Route) -> Option<bool> {
     let sign_in = &route.policy.sign_in;
-    if sign_in.logout_paths.is_empty() {
-        return None;
-    }
-    let path = CanonicalPath::parse_as(&bearings.path, route.policy.encoded_slashes).ok()?;
-    sign_in.signs_out_at(&path).then(|| is_asked_for(bearings))
+    sign_in.signs_out_at(bearings.method.as_str(), &bearings.path).then(|| is_asked_for(bearings))
 }
 
 /// Whether the person asked for it: a page of this app, or what they typed. Browsers say so in `Sec-Fetch-Site`, which no page can forge; older ones show where the
@@ -100,8 +93,9 @@ mod tests {
     fn the_way_back_leads_to_a_page_of_the_app_or_nowhere() {
         let sign_in = SignIn { login_url: Some("/hub/login".to_owned()), ..SignIn::default() };
         let check = |target: &str, expected: &str, back: Option<&str>| {
-            let (target, found) = way_back(target.parse().unwrap(), &sign_in);
-            assert_eq!((target.as_str(), found.as_deref()), (expected, back), "{target}");
+            let mut left = target.parse().unwrap();
+            let found = way_back(&mut left, &sign_in);
+            assert_eq!((left.as_str(), found.as_deref()), (expected, back), "{target}");
         };
         check(&address("/hub/login", "/a?b=c&d=%2F#"), "/hub/login", Some("/a?b=c&d=%2F#"));
         check(&format!("/hub/login?next=x&{BACK}=%2Fa&y"), "/hub/login?next=x&y", Some("/a"));

@@ -25,7 +25,7 @@ pub fn kind_of(method: &Method, headers: &HeaderMap) -> RequestKind {
 }
 
 /// Whether this is a WebSocket handshake (RFC 6455 4.1: `Upgrade: websocket`, any case).
-pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
+fn is_websocket(headers: &HeaderMap) -> bool {
     headers.get(header::UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 

@@ -42,7 +42,7 @@ pub use response::clean_response;
 pub use routed::{ForApp, Own, Routed};
 pub use routes::{AppCookies, Route, Routes, SharedSecrets};
 pub use stopped::{Stop, Stopped};
-pub use upstream::{Asked, Spare, UpstreamRequest, Wire};
+pub use upstream::{Asked, Errand, UpstreamRequest, Wire};
 
 use crate::clock::Timestamp;
 use crate::fault::{Incident, PublicMessage};
@@ -55,7 +55,7 @@ use std::sync::Arc;
 /// What a request may ask for on its way. The hot path answers from memory; only when memory has no answer does it leave the core.
 pub trait Doors {
     /// The live app session behind a cookie.
-    fn session(&self, cookie: SecretHash) -> impl Future<Output = Result<Option<Arc<AppSession>>, StoreError>>;
+    fn session(&self, cookie: SecretHash, now: Timestamp) -> impl Future<Output = Result<Option<Arc<AppSession>>, StoreError>>;
 
     /// The session that an access token of `client` stands for, by the `[bearer]` of the route's policy. The message says why there is none.
     fn token(
@@ -111,7 +111,7 @@ pub async fn walk<B, D: Doors>(arrival: Arrival<B>, routes: &Routes, limits: &Li
         Err(stopped) => Err(stopped),
     };
     match provisioned {
-        Ok(provisioned) => Walked::Forward(provisioned.into_upstream(limits)),
+        Ok(provisioned) => Walked::Forward(provisioned.into_upstream()),
         Err(stopped) => Walked::Stopped(stopped),
     }
 }

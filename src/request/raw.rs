@@ -49,7 +49,7 @@ pub struct Arrival<B> {
     pub incident: Incident,
 }
 
-/// What later stages and pages need to know of a request; everything but its body.
+/// What later stages and pages need to know of a request; everything but its body. It goes from stage to stage in a box.
 #[derive(Debug)]
 pub struct Bearings {
     /// Names the request in page, log and audit.
@@ -64,10 +64,8 @@ pub struct Bearings {
     pub host: String,
     /// Host with port as the client wrote it, for `Host` and `X-Forwarded-Host`.
     pub authority: HeaderValue,
-    /// Canonical path: these bytes are matched, and these bytes go upstream.
-    pub path: String,
-    /// Whether it holds `%2F`: routed only where the policy keeps that.
-    pub encoded_slash: bool,
+    /// Canonical path: these bytes are matched, and these bytes go upstream. It may hold `%2F`: routed only where the policy keeps that.
+    pub path: CanonicalPath<'static>,
     /// Canonical path and query as a request target in origin form: what goes upstream.
     pub target: PathAndQuery,
     /// Headers as they came.
@@ -97,7 +95,7 @@ impl Bearings {
 /// A request that is one request, for one host, at one path.
 #[derive(Debug)]
 pub struct RawRequest<B> {
-    bearings: Bearings,
+    bearings: Box<Bearings>,
     body: B,
     sni: Option<Arc<str>>,
 }
@@ -123,27 +121,25 @@ impl<B> RawRequest<B> {
         // Whose policy it is, and what that says of `%2F`, is the next stage's affair.
         let Ok(path) = CanonicalPath::parse_as(raw_path, EncodedSlashes::Keep) else { return stop(PublicMessage::BadRequest) };
         let Some(target) = target(&head.uri, &path) else { return stop(PublicMessage::BadRequest) };
-        let (encoded_slash, path) = (path.has_encoded_slash(), path.as_str().to_owned());
         if body_bytes.is_some_and(|bytes| bytes > limits.body_bytes_max) {
             return stop(PublicMessage::BodyTooLarge);
         }
         let client = client_address(peer, &head.headers, &limits.trusted_proxies);
-        let bearings = Bearings {
+        let bearings = Box::new(Bearings {
             incident,
             kind,
             foreign_socket: kind == RequestKind::Socket && is_foreign(&head.headers, limits.scheme, &authority),
             method: head.method,
             host,
             authority,
-            path,
-            encoded_slash,
+            path: path.into_owned(),
             target,
             headers: head.headers,
             client,
             client_text: if client == peer { peer_text } else { address_text(client) },
             version: head.version,
             extensions: head.extensions,
-        };
+        });
         Ok(Self { bearings, body, sni })
     }
 

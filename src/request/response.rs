@@ -2,7 +2,7 @@
 
 use super::app_cookies::{CookieOwner, from_app};
 use super::cookies;
-use super::upstream::hop_by_hop;
+use super::upstream::{Listed, hop_by_hop};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 const INCIDENT: &str = "x-vestibule-incident";
@@ -15,22 +15,22 @@ pub fn clean_response(headers: &mut HeaderMap, our_cookies: &str, owner: &Cookie
     if !headers.keys().any(needs_care) && !owner.is_owed() {
         return;
     }
-    let connection: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
-    for name in connection.iter().flat_map(|value| value.as_bytes().split(|&b| b == b',')) {
-        if let Ok(name) = HeaderName::from_bytes(name.trim_ascii())
-            && !hop_by_hop(&name)
-            && name != header::CONTENT_LENGTH
-            && name != header::SET_COOKIE
-        {
-            headers.remove(name);
-        }
+    let listed = Listed::of(headers);
+    let listed: Vec<HeaderName> = headers.keys().filter(|name| listed.names(name) && !is_never_listed(name)).cloned().collect();
+    for name in listed {
+        headers.remove(name);
     }
-    let ours_alone: Vec<HeaderName> = headers.keys().filter(|name| hop_by_hop(name) || name.as_str() == INCIDENT).cloned().collect();
-    for name in ours_alone {
+    // Nearly always one: `Connection: keep-alive`.
+    while let Some(name) = headers.keys().find(|name| hop_by_hop(name) || name.as_str() == INCIDENT).cloned() {
         headers.remove(name);
     }
     keep_our_cookies(headers, our_cookies);
     from_app(headers, owner);
+}
+
+/// Whether an answer cannot do without it, whatever its `Connection` says.
+fn is_never_listed(name: &HeaderName) -> bool {
+    *name == header::CONTENT_LENGTH || *name == header::SET_COOKIE
 }
 
 fn needs_care(name: &HeaderName) -> bool {

@@ -5,7 +5,6 @@ use super::{Authenticated, Bearings, Doors, Limits, Route, Routes, Stop, Stopped
 use crate::clock::Timestamp;
 use crate::fault::PublicMessage;
 use crate::pages::RequestKind;
-use crate::policy::EncodedSlashes;
 use crate::session::AppSession;
 use crate::state::StoreError;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ const OURS: &str = "/.vestibule";
 #[derive(Debug)]
 pub struct Own<B> {
     /// What is known of it.
-    pub bearings: Bearings,
+    pub bearings: Box<Bearings>,
     /// Its body.
     pub body: B,
     /// The app on whose host it arrived; `None` on the auth host.
@@ -27,7 +26,7 @@ pub struct Own<B> {
 /// A request for an app.
 #[derive(Debug)]
 pub struct ForApp<B> {
-    bearings: Bearings,
+    bearings: Box<Bearings>,
     body: B,
     route: Arc<Route>,
 }
@@ -43,12 +42,12 @@ pub enum Routed<B> {
 
 impl<B> Routed<B> {
     /// Looks the host up.
-    pub(super) fn find(bearings: Bearings, body: B, routes: &Routes) -> Result<Self, Box<Stopped>> {
+    pub(super) fn find(bearings: Box<Bearings>, body: B, routes: &Routes) -> Result<Self, Box<Stopped>> {
         let stop = |bearings, message| Err(Box::new(Stopped::new(bearings, None, None, Stop::Say(message))));
         // Only a policy can say that `%2F` is part of a name; none does for our own pages.
-        let kept =
-            || routes.find(&bearings.host).is_some_and(|route| route.policy.encoded_slashes == EncodedSlashes::Keep && !is_ours(&bearings.path));
-        if bearings.encoded_slash && !kept() {
+        let path = bearings.path.as_str();
+        let kept = || routes.find(&bearings.host).is_some_and(|route| bearings.path.suits(route.policy.encoded_slashes) && !is_ours(path));
+        if bearings.path.has_encoded_slash() && !kept() {
             return stop(bearings, PublicMessage::BadRequest);
         }
         if routes.is_auth_host(&bearings.host) {
@@ -58,7 +57,7 @@ impl<B> Routed<B> {
             let message = if routes.is_unavailable(&bearings.host) { PublicMessage::AppUnavailable } else { PublicMessage::NoSuchHost };
             return stop(bearings, message);
         };
-        if is_ours(&bearings.path) || is_portal(&bearings.path, &route) {
+        if is_ours(path) || is_portal(path, &route) {
             return Ok(Self::Own(Own { bearings, body, route: Some(route) }));
         }
         Ok(Self::App(ForApp { bearings, body, route }))
@@ -109,7 +108,7 @@ impl<B> ForApp<B> {
         for cookie in cookies::session_hashes(&self.bearings.headers, &limits.cookie) {
             // C14: a session of another app is nothing here, however valid it is there.
             let ours = |found: &Arc<AppSession>| found.app == self.route.policy.name && found.sign_on.alive(now, limits.idle_ms);
-            if let Some(found) = doors.session(cookie).await?.filter(ours) {
+            if let Some(found) = doors.session(cookie, now).await?.filter(ours) {
                 found.sign_on.seen(now);
                 return Ok(Some(found));
             }

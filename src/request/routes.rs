@@ -52,11 +52,14 @@ impl AppCookies {
     }
 }
 
+/// No client can add to it: a fast hash will do.
+type ByText = HashMap<String, Arc<Route>, foldhash::fast::FixedState>;
+
 /// All apps.
 #[derive(Debug, Default)]
 pub struct Routes {
-    by_host: HashMap<String, Arc<Route>>,
-    by_name: HashMap<String, Arc<Route>>,
+    by_host: ByText,
+    by_name: ByText,
     unavailable: HashSet<String>,
     auth_host: String,
 }
@@ -84,7 +87,7 @@ impl Routes {
             let route = Route { policy: Arc::clone(policy), reserved: Arc::clone(&reserved), metrics, shared };
             (policy.host.clone(), Arc::new(route))
         };
-        let by_host: HashMap<_, _> = policies.iter().zip(numbers).zip(shared).map(route).filter(|(host, _)| !unavailable.contains(host)).collect();
+        let by_host: ByText = policies.iter().zip(numbers).zip(shared).map(route).filter(|(host, _)| !unavailable.contains(host)).collect();
         Self {
             by_name: by_host.values().map(|route| (route.policy.name.clone(), Arc::clone(route))).collect(),
             by_host,

@@ -32,7 +32,7 @@ pub enum Stop {
 pub struct Stopped {
     incident: Incident,
     kind: RequestKind,
-    bearings: Option<Bearings>,
+    bearings: Option<Box<Bearings>>,
     route: Option<Arc<Route>>,
     person: Option<Arc<Identity>>,
     stop: Stop,
@@ -62,7 +62,7 @@ impl Stopped {
     }
 
     /// Stopped on its way.
-    pub(super) fn new(bearings: Bearings, route: Option<Arc<Route>>, person: Option<Arc<Identity>>, stop: Stop) -> Self {
+    pub(super) fn new(bearings: Box<Bearings>, route: Option<Arc<Route>>, person: Option<Arc<Identity>>, stop: Stop) -> Self {
         Self {
             incident: bearings.incident,
             kind: bearings.kind,
@@ -108,8 +108,8 @@ impl Stopped {
     }
 
     /// What is known of the request; nothing when it was not even admitted.
-    pub const fn bearings(&self) -> Option<&Bearings> {
-        self.bearings.as_ref()
+    pub fn bearings(&self) -> Option<&Bearings> {
+        self.bearings.as_deref()
     }
 
     /// What languages the requester wants to read, as sent.
@@ -118,7 +118,7 @@ impl Stopped {
     }
 
     /// Takes what is known of the request.
-    pub fn into_bearings(self) -> Option<Bearings> {
+    pub fn into_bearings(self) -> Option<Box<Bearings>> {
         self.bearings
     }
 

@@ -5,19 +5,16 @@
 //! client sends can delete or shadow it (CVE-2024-45410, GHSA-w9mr-28mw-j8hg).
 
 use super::app_cookies::{self, CookieOwner};
-use super::kind::is_websocket;
 use super::reserved::Reserved;
 use super::{Bearings, Limits, Route, entrance};
 use crate::clock::Timestamp;
-use crate::fault::Incident;
 use crate::identity::Way;
 use crate::pages::RequestKind;
 use crate::policy::CanonicalPath;
 use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate_by};
 use crate::policy::switches::WhenDisabled;
 use crate::session::{AppSession, Binding, Pass};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
-use std::net::IpAddr;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use std::sync::Arc;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -25,22 +22,20 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a decision rested on besides the person: kept while the answer is under way, so that it can be decided anew when the policy changes.
+/// What a decision rested on besides the person: kept while the answer is under way, so that it can be decided anew when the policy changes. A request without its headers.
 #[derive(Debug)]
-pub struct Asked {
-    method: Method,
-    /// Canonical, without query.
-    path: String,
-    client: IpAddr,
-}
+pub struct Asked(Box<Bearings>);
 
 impl Asked {
     /// Whether the request would still be let through by the policy of `route`, on this session or, on public paths, on none. A sign-in that has become too old
     /// stays: it was not when the answer began, and pages ask for a new one.
     pub fn may_stay(&self, route: &Route, session: Option<&AppSession>, now: Timestamp) -> bool {
         let policy = &route.policy;
-        let Ok(path) = CanonicalPath::parse_as(&self.path, policy.encoded_slashes) else { return false };
-        let facts = Facts { method: self.method.as_str(), path: &path, peer: self.client, host: &policy.host };
+        let Bearings { method, path, client, .. } = &*self.0;
+        if !path.suits(policy.encoded_slashes) {
+            return false;
+        }
+        let facts = Facts { method: method.as_str(), path, peer: *client, host: &policy.host };
         let signed_in = session.map(|session| SignedIn { identity: &session.sign_on.identity, auth_time: now });
         let way = session.map_or(Way::Session, |session| session.way);
         // An app that is closed to everybody is closed to whoever is in it.
@@ -66,92 +61,96 @@ pub(super) enum Whose {
 /// A request that may be sent to its application. The client that sends it is private to `proxy::forward`, and takes nothing else.
 #[derive(Debug)]
 pub struct UpstreamRequest<B> {
-    head: http::request::Parts,
     body: B,
-    route: Arc<Route>,
-    session: Option<Arc<AppSession>>,
-    incident: Incident,
-    kind: RequestKind,
-    downstream: Version,
-    upgrade: Option<Extensions>,
-    asked: Asked,
-    owner: CookieOwner,
-    binding: Option<Arc<Binding>>,
-    back: Option<String>,
-    signs_out: Option<bool>,
+    errand: Errand,
 }
 
 /// An [`UpstreamRequest`] taken apart by the one that sends it.
 #[derive(Debug)]
 pub struct Wire<B> {
-    /// Origin-form request head for the application.
-    pub head: http::request::Parts,
     /// Body, as the client sends it.
     pub body: B,
+    /// Everything else.
+    pub errand: Errand,
+}
+
+/// A request but for its body. It stays here while the request is with its application: should that have to be sent once more, its head is built once more.
+#[derive(Debug)]
+pub struct Errand {
+    /// As it came; the client's side of an upgrade only where it asked for a WebSocket.
+    pub bearings: Box<Bearings>,
     /// Where to.
     pub route: Arc<Route>,
-    /// On whose session; `None` on public paths.
-    pub session: Option<Arc<AppSession>>,
-    /// Names the request.
-    pub incident: Incident,
-    /// What it was decided on.
-    pub asked: Asked,
-    /// Version the client spoke.
-    pub downstream: Version,
-    /// The client's side of an upgrade, where it asked for a WebSocket.
-    pub upgrade: Option<Extensions>,
-    /// What the requester can use, should the application not know the person.
-    pub kind: RequestKind,
+    whose: Whose,
+    /// Whether it asks for a WebSocket.
+    pub socket: bool,
     /// Whose the app's cookies are.
     pub owner: CookieOwner,
     /// What is known of the session's way into the app, where that matters.
     pub binding: Option<Arc<Binding>>,
     /// This is where the app learns who it is; the page that led here.
     pub back: Option<String>,
-    /// Whether the app signs people out here.
-    pub signs_out: bool,
+    /// Whether the app signs the person out here; `Some(false)`: it would, but not because they asked for it.
+    pub signs_out: Option<bool>,
 }
 
-/// What it takes to send a request once more: everything but a body, which it must not have had.
-#[derive(Debug)]
-pub struct Spare(pub(crate) http::request::Parts);
-
-impl Spare {
-    /// As for the first time, but told by `pass`, and without the app's cookies: what they stood for is not known there any more.
-    pub fn anew(mut self, pass: &Pass, route: &Route, binding: Option<&Binding>) -> http::request::Parts {
-        self.0.headers.remove(header::COOKIE);
-        if let Some(got) = binding.and_then(app_cookies::got_alone) {
-            self.0.headers.insert(header::COOKIE, got);
-        }
-        if route.policy.sign_in.announces_at(self.0.uri.path()) {
-            announce(&mut self.0.headers, pass, route, binding);
-        }
-        self.0
-    }
-}
-
-impl<B> UpstreamRequest<B> {
-    pub(super) fn build(bearings: Bearings, body: B, route: Arc<Route>, whose: Whose, limits: &Limits) -> Self {
+impl Errand {
+    fn new(mut bearings: Box<Bearings>, route: Arc<Route>, whose: Whose) -> Self {
         // RFC 9113 8.6: a WebSocket over HTTP/1.1 only; h2c and every other upgrade is left behind with the `Upgrade` header (H9).
-        let socket = bearings.version == Version::HTTP_11 && bearings.method == Method::GET && is_websocket(&bearings.headers);
-        let sign_in = &route.policy.sign_in;
+        let socket = bearings.kind == RequestKind::Socket && bearings.version == Version::HTTP_11 && bearings.method == Method::GET;
+        if !socket {
+            bearings.extensions.clear();
+        }
         let (owner, binding) = owner(&whose, &route);
-        let cookie = app_cookies::to_app(&bearings.headers, &limits.cookie, &owner, &sign_in.script_cookies);
-        let identified = matches!(whose, Whose::Person(..));
-        let signs_out = identified.then(|| entrance::signs_out(&bearings, &route)).flatten();
+        let signs_out = matches!(whose, Whose::Person(..)).then(|| entrance::signs_out(&bearings, &route)).flatten();
+        let back = entrance::way_back(&mut bearings.target, &route.policy.sign_in);
+        Self { bearings, route, whose, socket, owner, binding, back, signs_out }
+    }
+
+    /// On whose session it is sent; `None` on public paths.
+    pub const fn session(&self) -> Option<&Arc<AppSession>> {
+        match &self.whose {
+            Whose::Person(session, _) => Some(session),
+            Whose::Visitor(_) => None,
+        }
+    }
+
+    /// Whether this is where the app learns who it is.
+    pub fn leads_in(&self) -> bool {
+        self.binding.is_some() && self.route.policy.sign_in.login_url.as_deref() == Some(self.bearings.path.as_str())
+    }
+
+    /// The head for the application, in origin form.
+    pub fn head(&self, limits: &Limits) -> http::request::Parts {
+        let pass = match &self.whose {
+            Whose::Person(_, pass) => Some(pass.as_ref()),
+            Whose::Visitor(_) => None,
+        };
+        let cookie = app_cookies::to_app(&self.bearings.headers, &limits.cookie, &self.owner, &self.route.policy.sign_in.script_cookies);
+        self.build(limits, pass, cookie, self.binding.as_deref())
+    }
+
+    /// The same, but told by `pass`, and without the app's cookies: what they stood for is not known there any more.
+    pub(crate) fn head_anew(&self, limits: &Limits, pass: &Pass, binding: Option<&Binding>) -> http::request::Parts {
+        self.build(limits, Some(pass), binding.and_then(app_cookies::got_alone), binding)
+    }
+
+    fn build(&self, limits: &Limits, pass: Option<&Pass>, cookie: Option<HeaderValue>, binding: Option<&Binding>) -> http::request::Parts {
+        let Self { bearings, route, .. } = self;
+        let sign_in = &route.policy.sign_in;
         let mut headers = HeaderMap::with_capacity(bearings.headers.len() + 12);
         headers.insert(header::HOST, bearings.authority.clone());
-        headers.insert(FORWARDED_HOST, bearings.authority);
-        copy(&mut headers, &bearings.headers, &route.reserved, identified);
+        headers.insert(FORWARDED_HOST, bearings.authority.clone());
+        copy(&mut headers, &bearings.headers, &route.reserved, pass.is_some());
         if let Some(cookie) = cookie {
             headers.insert(header::COOKIE, cookie);
         }
-        headers.insert(FORWARDED_FOR, bearings.client_text);
+        headers.insert(FORWARDED_FOR, bearings.client_text.clone());
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static(limits.scheme));
         if let Ok(id) = HeaderValue::from_bytes(&bearings.incident.ascii()) {
             headers.insert(REQUEST_ID, id);
         }
-        if socket {
+        if self.socket {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
@@ -162,74 +161,45 @@ impl<B> UpstreamRequest<B> {
         for (name, value) in &route.shared.everywhere {
             headers.insert(name.clone(), value.clone());
         }
-        let pass = match &whose {
-            Whose::Person(_, pass) if sign_in.announces_at(&bearings.path) => Some(pass.as_ref()),
-            Whose::Person(..) | Whose::Visitor(_) => None,
-        };
-        give(&mut headers, &bearings.path, &route, pass);
+        let pass = pass.filter(|_| sign_in.announces_at(bearings.path.as_str()));
+        give(&mut headers, &bearings.path, route, pass);
         if let Some(pass) = pass {
-            announce(&mut headers, pass, &route, binding.as_deref());
+            announce(&mut headers, pass, route, binding);
         }
-        let session = match whose {
+        let mut head = http::Request::new(()).into_parts().0;
+        head.method = bearings.method.clone();
+        head.version = Version::HTTP_11;
+        head.uri = Uri::from(bearings.target.clone());
+        head.headers = headers;
+        head
+    }
+
+    /// What remains to be known once the answer is on its way: where it came from, on whose session, and on what it was let through.
+    pub fn into_asked(self) -> (Arc<Route>, Option<Arc<AppSession>>, Asked) {
+        let session = match self.whose {
             Whose::Person(session, _) => Some(session),
             Whose::Visitor(_) => None,
         };
-        let (target, back) = entrance::way_back(bearings.target, sign_in);
-        let mut head = http::Request::new(()).into_parts().0;
-        head.method = bearings.method;
-        head.version = Version::HTTP_11;
-        head.uri = Uri::from(target);
-        head.headers = headers;
-        let upgrade = socket.then_some(bearings.extensions);
-        let asked = Asked { method: head.method.clone(), path: bearings.path, client: bearings.client };
-        let (incident, kind, downstream) = (bearings.incident, bearings.kind, bearings.version);
-        Self { head, body, route, session, incident, kind, downstream, upgrade, asked, owner, binding, back, signs_out }
+        let mut bearings = self.bearings;
+        bearings.headers = HeaderMap::new();
+        (self.route, session, Asked(bearings))
+    }
+}
+
+impl<B> UpstreamRequest<B> {
+    pub(super) fn new(bearings: Box<Bearings>, body: B, route: Arc<Route>, whose: Whose) -> Self {
+        Self { body, errand: Errand::new(bearings, route, whose) }
     }
 
-    /// Whether the app signs the person out here; `Some(false)`: it would, but not because they asked for it.
-    pub const fn signs_out(&self) -> Option<bool> {
-        self.signs_out
-    }
-
-    /// Names the request.
-    pub const fn incident(&self) -> Incident {
-        self.incident
-    }
-
-    /// What the requester can use, should the application not answer.
-    pub const fn kind(&self) -> RequestKind {
-        self.kind
-    }
-
-    /// What languages the requester wants to read, as sent, should the application not answer.
-    pub fn accept_language(&self) -> Option<&HeaderValue> {
-        self.head.headers.get(header::ACCEPT_LANGUAGE)
-    }
-
-    /// The app it goes to.
-    pub fn route(&self) -> Arc<Route> {
-        Arc::clone(&self.route)
-    }
-
-    /// Whether it carries somebody's identity; otherwise its path is public.
-    pub const fn is_announced(&self) -> bool {
-        self.session.is_some()
-    }
-
-    /// On whose session it is sent; `None` on public paths.
-    pub const fn session(&self) -> Option<&Arc<AppSession>> {
-        self.session.as_ref()
-    }
-
-    /// The headers that will be sent.
-    pub const fn headers(&self) -> &HeaderMap {
-        &self.head.headers
+    /// All of it but its body.
+    pub const fn errand(&self) -> &Errand {
+        &self.errand
     }
 
     /// Takes it apart, to send it. Only the forwarder has a client to send it with.
     pub(crate) fn into_wire(self) -> Wire<B> {
-        let Self { head, body, route, session, incident, downstream, upgrade, kind, owner, binding, back, signs_out, asked } = self;
-        Wire { head, body, route, session, incident, downstream, upgrade, kind, owner, binding, back, signs_out: signs_out.is_some(), asked }
+        let Self { body, errand } = self;
+        Wire { body, errand }
     }
 }
 
@@ -271,17 +241,16 @@ fn announce(headers: &mut HeaderMap, pass: &Pass, route: &Route, binding: Option
 
 /// Adds what the sections of `path` give: what they announce of the person, and their secrets. A secret goes along only with every other header of its section:
 /// an application that takes "this key, on behalf of that user" would take the key alone for its owner.
-fn give(headers: &mut HeaderMap, path: &str, route: &Route, pass: Option<&Pass>) {
+fn give(headers: &mut HeaderMap, path: &CanonicalPath<'_>, route: &Route, pass: Option<&Pass>) {
     let announced = pass.map_or(&[] as &[_], |pass| &pass.path_headers);
     if announced.is_empty() && route.shared.paths.is_empty() {
         return;
     }
-    let Ok(path) = CanonicalPath::parse_as(path, route.policy.encoded_slashes) else { return };
     for (index, section) in route.policy.paths.iter().enumerate() {
         let announced = announced.get(index).map_or(&[] as &[_], Vec::as_slice);
         let whole = announced.len() == section.headers.len();
         let secrets = route.shared.paths.get(index).filter(|_| whole).map_or(&[] as &[_], Vec::as_slice);
-        if !(announced.is_empty() && secrets.is_empty()) && section.gives(&path) {
+        if !(announced.is_empty() && secrets.is_empty()) && section.gives(path) {
             for (name, value) in announced.iter().chain(secrets) {
                 headers.insert(name.clone(), value.clone());
             }
@@ -310,10 +279,10 @@ fn copy(to: &mut HeaderMap, from: &HeaderMap, reserved: &Reserved, identified: b
 }
 
 /// Names in `Connection` (RFC 9110 7.6.1).
-struct Listed<'a>(Vec<&'a [u8]>);
+pub(super) struct Listed<'a>(Vec<&'a [u8]>);
 
 impl<'a> Listed<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
         let mut names = Vec::new();
         for value in headers.get_all(header::CONNECTION) {
             names.extend(value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|name| {
@@ -323,7 +292,7 @@ impl<'a> Listed<'a> {
         Self(names)
     }
 
-    fn names(&self, name: &HeaderName) -> bool {
+    pub(super) fn names(&self, name: &HeaderName) -> bool {
         self.0.iter().any(|listed| listed.eq_ignore_ascii_case(name.as_str().as_bytes()))
     }
 }

@@ -22,6 +22,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
+use std::net::IpAddr;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +179,17 @@ impl fmt::Debug for PendingLogin {
     }
 }
 
+/// How much of the room for sign-ins under way may be whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingRoom {
+    /// Key of the ticket that it came by, and how many may have come by it.
+    pub ticket: Option<(SecretHash, u32)>,
+    /// Whoever begins it, as clients are counted ([`Bounds::client`](crate::config::Bounds::client)).
+    pub client: IpAddr,
+    /// How many the client may have; `None`: there is room for everybody.
+    pub of_client: Option<u32>,
+}
+
 /// A sign-on on its way from the auth host to an app's host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handover {
@@ -239,6 +251,16 @@ pub struct AnswerRoom {
 pub trait LoginStore: Send + Sync + fmt::Debug {
     /// Keeps a pending login under the hash of its ticket or `state` until `expires_at`. Replaces nothing: the key is fresh.
     async fn put_pending(&self, key: SecretHash, login: &PendingLogin, expires_at: Timestamp) -> Result<(), StoreError>;
+    /// As [`LoginStore::put_pending`], within `room`: this one is kept, and what of its ticket or its client goes beyond that makes way, the oldest first. Returns how many
+    /// of the client's did.
+    async fn put_pending_within(
+        &self,
+        key: SecretHash,
+        login: &PendingLogin,
+        expires_at: Timestamp,
+        room: PendingRoom,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
     /// Reads a pending login without using it up; `None` once it is used.
     async fn pending(&self, key: SecretHash, now: Timestamp) -> Result<Option<PendingLogin>, StoreError>;
     /// Uses a pending login up: exactly one caller ever gets [`Taken::Fresh`]. It is known as used for five minutes more, or until it would have expired.
@@ -287,7 +309,7 @@ pub enum AccountState {
     AwaitingApproval,
     /// Needs a human.
     Conflict,
-    /// Whose it is may not come any more: the gateway's door is shut, and the account is to be switched off.
+    /// Whose it is may not come any more: the gateway's door is shut, and the account is to be switched off, or removed.
     Suspending,
     /// Switched off at the app, as far as the app can.
     Suspended,
@@ -310,7 +332,7 @@ pub enum Awaiting {
     Account,
     /// Memberships for an account that was there before; the person is let in meanwhile.
     Join,
-    /// The account is switched off: more people left at once than the policy allows without a human.
+    /// The account is switched off, or removed: more people left at once than the policy allows without a human.
     Leave,
 }
 

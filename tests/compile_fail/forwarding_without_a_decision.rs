@@ -1,10 +1,10 @@
 //! An upstream request cannot be made from parts: only a provisioned request becomes one.
 use std::sync::Arc;
-use vestibule::fault::Incident;
-use vestibule::request::{Route, UpstreamRequest};
+use vestibule::request::app_cookies::CookieOwner;
+use vestibule::request::{Bearings, Errand, Route};
 
-fn shortcut(head: http::request::Parts, route: Arc<Route>, incident: Incident) -> UpstreamRequest<()> {
-    UpstreamRequest { head, body: (), route, session: None, incident, downstream: http::Version::HTTP_11, upgrade: None }
+fn shortcut(bearings: Box<Bearings>, route: Arc<Route>) -> Errand {
+    Errand { bearings, route, socket: false, owner: CookieOwner::Unbound, binding: None, back: None, signs_out: None }
 }
 
 fn main() {}

@@ -12,7 +12,7 @@ use url::Url;
 use vestibule::connector::builtin::builtin;
 use vestibule::identity::Groups;
 use vestibule::pages::RequestKind;
-use vestibule::policy::{PathPattern, Surroundings, compile};
+use vestibule::policy::{RequestPattern, Surroundings, compile};
 use vestibule::source::{Problem, SourceFile};
 use vestibule::state::SecretHash;
 
@@ -405,7 +405,7 @@ async fn row_26_a_connector_brings_its_list_and_an_empty_one_switches_it_off() {
     }
     // What a connector lists is a path, or its policy would not load.
     let listed: Vec<&String> = builtin().iter().flat_map(|model| &model.sign_in.block_paths).collect();
-    assert!(!listed.is_empty() && listed.iter().all(|path| PathPattern::parse(path).is_ok()), "{listed:?}");
+    assert!(!listed.is_empty() && listed.iter().all(|path| RequestPattern::parse(path).is_ok()), "{listed:?}");
 }
 
 // --- rows 29, 30: how recent a sign-in is ---------------------------------------------------------

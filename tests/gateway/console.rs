@@ -511,7 +511,7 @@ async fn one_yes_is_for_all_who_have_left_and_for_nothing_else() {
     let mut operator = ops.operator().await;
     assert!(ops.page(&mut operator, "/").await.contains("2 people left at once"));
     let page = ops.page(&mut operator, "/app?name=app").await;
-    assert!(page.contains("2 people are waiting to be switched off") && page.contains("Approve all who have left"), "{page}");
+    assert!(page.contains("2 people are waiting to be switched off or removed") && page.contains("Approve all who have left"), "{page}");
     let page = ops.page(&mut operator, "/person?issuer=https://two.example&subject=lea").await;
     assert!(page.contains("has not come for a long time") && page.contains("nothing yet at the app"), "{page}");
     for (fields, expected) in [(vec![("app", "app")], 400), (vec![("why", "x")], 400), (vec![("app", "crm"), ("why", "x")], 303)] {

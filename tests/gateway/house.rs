@@ -8,6 +8,7 @@ use http::header::{LOCATION, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Response};
 use secrecy::SecretString;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use url::Url;
@@ -304,9 +305,15 @@ impl Seen {
 #[derive(Default, Clone)]
 pub struct Browser {
     jars: HashMap<String, BTreeMap<String, String>>,
+    /// Where it stands; `None`: where all of them do.
+    peer: Option<IpAddr>,
 }
 
 impl Browser {
+    pub fn at(peer: &str) -> Self {
+        Self { peer: Some(peer.parse().unwrap()), ..Self::default() }
+    }
+
     pub fn cookie(&self, host: &str, name: &str) -> Option<String> {
         self.jars.get(host)?.get(name).cloned()
     }
@@ -342,7 +349,7 @@ impl Browser {
             query: url.query().unwrap_or_default().into(),
             headers,
             body: Bytes::copy_from_slice(body.as_bytes()),
-            peer: "192.0.2.1".parse().unwrap(),
+            peer: self.peer.unwrap_or(IpAddr::from([192, 0, 2, 1])),
         }
     }
 

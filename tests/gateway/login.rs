@@ -538,6 +538,53 @@ async fn d9_at_the_cap_new_sign_ins_are_turned_away_and_expired_ones_make_room()
     assert!(turned_away > 0 && house.store.pending_count().await.unwrap() <= 5);
 }
 
+/// A ticket is read, not used up, by whoever shows it: that must not be a way to fill the store with one of them.
+#[tokio::test]
+async fn d9_one_ticket_keeps_few_ways_to_the_provider_and_the_newest_works() {
+    let house = House::new().await;
+    let mut browser = Browser::default();
+    let login = browser.visit(&house, APP, "/a", false).await.to();
+    let mut ways = Vec::new();
+    for _ in 0..40 {
+        house.clock.advance_ms(1);
+        ways.push(house.op.sign_in(&browser.get(&house, &login).await.to()));
+    }
+    assert_eq!(house.store.pending_count().await.unwrap(), 17, "the ticket, and sixteen ways");
+    let seen = browser.callback(&house, &ways[0]).await;
+    assert_eq!(seen.status, 400, "the oldest is forgotten: {}", seen.body);
+    for way in [&ways[24], &ways[39]] {
+        let seen = browser.callback(&house, way).await;
+        assert_eq!(browser.follow(&house, seen).await.location.as_deref(), Some("/a"));
+    }
+}
+
+/// Nor a way to fill it with many of them: other people go on signing in, and so does whoever stands where the flood comes from.
+#[tokio::test]
+async fn d9_one_client_does_not_fill_the_room_of_all_others() {
+    const MAX: u64 = 1_000;
+    for (flooding, beside) in [("192.0.2.66", "192.0.2.66"), ("2001:db8::66", "2001:db8::7:1")] {
+        let house = House::with(Options { pending_max: MAX, ..Options::default() }).await;
+        let early = house.op.sign_in(&Browser::at("192.0.2.9").to_provider(&house, APP, "/early").await);
+        let mut most = 0;
+        for n in 0..600 {
+            house.clock.advance_ms(1);
+            let mut flood = Browser::at(flooding);
+            let seen = flood.visit(&house, APP, "/", false).await;
+            assert_eq!(seen.status, 303, "{n}");
+            assert_eq!(flood.get(&house, &seen.to()).await.status, 303, "{n}");
+            most = most.max(house.store.pending_count().await.unwrap());
+        }
+        // An eighth before anybody is counted, and no more than an eighth of what is free after that.
+        assert!((MAX / 9..=MAX / 8 + 5).contains(&most), "{most}");
+        for place in ["192.0.2.8", "2001:db8:0:1::1", flooding, beside] {
+            assert_eq!(Browser::at(place).sign_in(&house, APP, "/a").await.location.as_deref(), Some("/a"), "{place}");
+        }
+        // Whoever began before the flood is still on their way; this is another browser, and so it begins anew rather than failing.
+        let seen = Browser::at("192.0.2.9").callback(&house, &early).await;
+        assert_eq!(seen.status, 303, "{}", seen.body);
+    }
+}
+
 /// Callbacks that end in nothing use their sign-in up; what they used up is still room that somebody takes.
 #[tokio::test]
 async fn d9_what_is_used_up_counts_until_it_is_forgotten() {

@@ -3,7 +3,8 @@
 
 use crate::ear::Ear;
 use crate::fake_admin::{FakeAdmin, Flavour};
-use crate::whole::{ADMIN_TOKEN, APP, WIKI, Whole, policy_with};
+use crate::fake_op::{Signer, sign};
+use crate::whole::{ADMIN_TOKEN, APP, Person, WIKI, Whole, get, policy_with};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -89,7 +90,8 @@ impl Street {
         let (directory, at) = Directory::start().await;
         let sections = format!(
             "[user]\nname = \"{{username}}\"\n[roles]\nmap = {{ g-devs = \"devs\" }}\n\
-             [provision]\nconnector = \"scim\"\nurl = \"{}\"\ntoken = {{ secret = \"env:ADMIN_TOKEN\" }}\nretries = 0\n",
+             [provision]\nconnector = \"scim\"\nurl = \"{}\"\ntoken = {{ secret = \"env:ADMIN_TOKEN\" }}\nretries = 0\n\
+             [[path]]\nmatch = [\"/api/*\"]\nauth = [\"bearer\"]\ngroups = [\"staff\"]\n[bearer]\nidp = \"corp\"\naudience = \"api://app\"\n",
             admin.url
         );
         let policies = |upstream| {
@@ -195,4 +197,40 @@ async fn who_is_in_too_many_groups_for_a_token_gets_what_the_directory_says_and_
     street.directory.says(Some(&[]));
     assert_eq!(street.enters(WIKI).await, 403);
     assert_eq!(looked_up(&ear), ["corp s-ada known"; 3]);
+}
+
+/// A script's token has no more room than one of a sign-in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_token_of_somebody_in_too_many_groups_is_asked_about_once() {
+    let listening = Ear::listen();
+    let street = Street::new().await;
+    let ear = listening.to(&street.whole.op.issuer);
+    // Somebody with an account: tokens make none.
+    street.too_many();
+    street.directory.says(Some(&["staff"]));
+    assert_eq!(street.enters(APP).await, 200);
+    let now = vestibule::clock::Clock::now(&*street.whole.clock).seconds();
+    let calls = async |token_id: &str, times: usize| {
+        let claims = json!({
+            "iss": street.whole.op.issuer, "sub": "ada", "aud": "api://app", "client_id": "ci", "iat": now, "exp": now + 300, "jti": token_id,
+            "preferred_username": "ada", "oid": "oid-of-ada",
+            "_claim_names": { "groups": "src1" }, "_claim_sources": { "src1": { "endpoint": format!("{}/trap", street.at) } },
+        });
+        let token = sign(&json!({"alg": "RS256", "kid": "rsa1", "typ": "at+jwt"}), &claims, Signer::Rsa);
+        let mut statuses = Vec::new();
+        for _ in 0..times {
+            let request = get(&Person::default(), APP, "/api/x", &format!("Authorization: Bearer {token}\r\n"));
+            statuses.push(street.whole.ask(APP, request).await.status());
+        }
+        statuses
+    };
+    street.directory.says(None);
+    assert_eq!(calls("unknown", 1).await, [403]);
+    street.directory.says(Some(&["other"]));
+    assert_eq!(calls("not among them", 1).await, [403]);
+    street.directory.says(Some(&["staff"]));
+    street.directory.take();
+    assert_eq!(calls("among them", 3).await, [200, 200, 200]);
+    assert_eq!(street.directory.take(), ["POST /v1.0/users/oid-of-ada/getMemberObjects"], "once, and never where the token says");
+    assert_eq!(looked_up(&ear), ["corp ada known", "corp ada refused", "corp ada known", "corp ada known"]);
 }

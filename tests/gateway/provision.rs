@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod apps;
+mod back_again;
+mod bridging;
 mod crowd;
 mod engines;
 mod faults;
+mod gone;
 mod half_made;
 mod killed;
 mod kills;

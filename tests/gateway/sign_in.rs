@@ -7,11 +7,13 @@ mod bridge;
 mod keeper;
 
 use crate::ear::Ear;
-use crate::fake_admin::{FakeAdmin, Flavour};
+use crate::fake_admin::{FakeAdmin, Flavour, User};
 use crate::whole::{ADMIN_TOKEN, APP, AUTH, Answer, COOKIE, Person, Whole, compiled};
 use keeper::{Denies, Keeper, Manners};
 use serde_json::json;
 use url::Url;
+use vestibule::identity::SubjectId;
+use vestibule::state::AccountKey;
 
 /// A policy for a keeper: `[sign_in]` as given, and sections of the test's own.
 fn policy(keeper: &Keeper, sign_in: &str, sections: &str) -> String {
@@ -390,13 +392,51 @@ async fn another_site_signs_nobody_out_and_an_app_that_refuses_keeps_its_person(
     assert_eq!(world.whole.get(&before, APP, "/").await.status(), 401);
 }
 
+/// Discourse signs out by a DELETE below the path at which it signs in, Nexus and Metabase by one to that very path.
+#[tokio::test]
+async fn a_method_tells_a_sign_out_from_a_sign_in_at_the_same_path() {
+    let sign_in = "cookies = \"bound\"\nlogout_paths = [\"DELETE /session/*\", \"DELETE /api/session\"]";
+    let world = world_with(Manners::default(), sign_in, "[login]\nblock_paths = [\"POST /api/session\"]\n").await;
+    for path in ["/session/ada", "/api/session"] {
+        let mut browser = Person::default();
+        world.sign_in(&mut browser, "ada").await;
+        let ended = world.keeper.ended();
+        world.page(&mut browser, "/").await;
+        for (method, elsewhere) in [("GET", "/session/sso"), ("POST", "/session/ada"), ("GET", "/api/session"), ("DELETE", "/notes/1")] {
+            let answer = world.fetch(&mut browser, method, elsewhere, "Content-Length: 0\r\n").await;
+            assert_eq!((answer.status(), answer.text()), (200, "you are ada".to_owned()), "{method} {elsewhere}: {answer:?}");
+        }
+        let refused = world.fetch(&mut browser, "POST", "/api/session", "Content-Length: 0\r\n").await;
+        assert_eq!(refused.status(), 403, "the app's own sign-in: {refused:?}");
+        assert_eq!(world.whole.get(&browser, APP, "/").await.status(), 200, "still signed in");
+        let before = browser.clone();
+        let answer = world.fetch(&mut browser, "DELETE", path, "Content-Length: 0\r\n").await;
+        assert_eq!((answer.status(), answer.text()), (302, "signed out".to_owned()), "a script gets the answer that it knows: {answer:?}");
+        assert!(answer.all("set-cookie").iter().any(|line| line.starts_with(COOKIE) && line.contains("Max-Age=0")), "{answer:?}");
+        assert_eq!(world.keeper.ended(), ended + 1, "{path}");
+        assert_eq!(world.whole.get(&before, APP, "/").await.status(), 401, "{path}: here as well");
+    }
+    // Another site's page is asked about, whatever the method.
+    let mut browser = Person::default();
+    world.sign_in(&mut browser, "ada").await;
+    let request = format!("DELETE /session/ada HTTP/1.1\r\nHost: {APP}\r\nSec-Fetch-Site: cross-site\r\n{}\r\n", browser.cookies(APP));
+    let answer = world.whole.ask(APP, request).await;
+    assert_eq!((answer.status(), answer.get("location").as_deref()), (303, Some("/.vestibule/logout")));
+}
+
 // --- self-heal --------------------------------------------------------------------------------------
 
 /// A keeper whose accounts are made over SCIM.
 async fn healing(denies: Denies, sign_in: &str) -> (World, FakeAdmin) {
+    healing_with(denies, sign_in, "").await
+}
+
+/// With sections of the test's own.
+async fn healing_with(denies: Denies, sign_in: &str, sections: &str) -> (World, FakeAdmin) {
     let admin = FakeAdmin::start(Flavour::Scim).await;
     admin.require(&format!("Bearer {ADMIN_TOKEN}"));
-    let provision = format!("[provision]\nconnector = \"scim\"\nurl = \"{}\"\ntoken = {{ secret = \"env:ADMIN_TOKEN\" }}\nretries = 0\n", admin.url);
+    let provision =
+        format!("{sections}[provision]\nconnector = \"scim\"\nurl = \"{}\"\ntoken = {{ secret = \"env:ADMIN_TOKEN\" }}\nretries = 0\n", admin.url);
     let world = world_with(Manners { denies, ..Manners::default() }, sign_in, &provision).await;
     (world, admin)
 }
@@ -477,6 +517,34 @@ async fn somebody_whose_account_is_gone_for_good_is_told_why() {
     let answer = world.page(&mut browser, "/").await;
     assert!((500..=599).contains(&answer.status()), "{answer:?}");
     assert!(!answer.mentions("you are") && answer.get("x-vestibule-incident").is_some(), "{answer:?}");
+}
+
+/// Sections' headers as well: an account key beside the old name would be a key to somebody else's account.
+#[tokio::test]
+async fn who_was_relinked_meanwhile_is_told_by_the_new_name_alone_when_a_page_is_asked_for_once_more() {
+    let section = "[[path]]\nmatch = [\"/api/*\"]\nheaders = { X-Api-User = \"{user.name}\", X-Api-Key = { secret = \"env:CLIENT_SECRET\" } }\n";
+    let (world, admin) = healing_with(Denies::Unauthorized, "rejected_when = [{ status = 401 }]", section).await;
+    let mut browser = Person::default();
+    world.sign_in(&mut browser, "ada").await;
+    let names = |seen: &Answer| ["x-remote-user", "x-api-user"].map(|name| seen.all(name).join(","));
+    assert_eq!(world.page(&mut browser, "/api/notes").await.status(), 200);
+    let before = world.keeper.seen().pop().unwrap();
+    assert_eq!(names(&before), ["ada", "ada"]);
+    let secret = before.get("x-api-key").unwrap();
+    // An operator links her to the account that she really has, at another gateway on the store: this one is not told. The app knows the other account no more.
+    let url = format!("sqlite:{}", world.whole.folder.path().join("v.db").display());
+    let sign_in = policy(&world.keeper, "rejected_when = [{ status = 401 }]", "");
+    let elsewhere = Whole::loaded(|_| vec![compiled("app", &sign_in)], |gateway| gateway.state.url = url).await;
+    admin.add_user(User { id: "42".into(), login: "lovelace".into(), ..User::default() });
+    let key = AccountKey { upstream: "app".to_owned(), subject: SubjectId { issuer: world.whole.op.issuer.clone(), subject: "ada".to_owned() } };
+    elsewhere.running.swap().people().relink(&key, "42", "root").await.unwrap();
+    world.keeper.forget("ada");
+    let answer = world.page(&mut browser, "/api/notes").await;
+    assert_eq!((answer.status(), answer.text()), (200, "you are lovelace".to_owned()));
+    let seen = world.keeper.seen();
+    let [first, again] = seen.as_slice() else { panic!("once, and once more: {seen:?}") };
+    assert_eq!((names(first), names(again)), (["ada", "ada"].map(str::to_owned), ["lovelace", "lovelace"].map(str::to_owned)));
+    assert_eq!(again.all("x-api-key"), [secret], "with the new name, and once");
 }
 
 /// What was told of people whom the app did not know: person, its answer, and what a look at their account came to.
@@ -574,6 +642,14 @@ fn combinations_that_cannot_work_are_found_when_the_policy_is_read() {
     check(&format!("[sign_in]\nmode = \"session_bridge\"\n{redmine}"), &[]);
     check("[sign_in]\nscript_cookies = [\"theme\"]\n", &["sign_in.script_cookies has no effect"]);
     check("[sign_in]\nlogout_paths = [\"logout\"]\n", &["no request could match this"]);
+    check("[sign_in]\nlogout_paths = [\"DELTE /session\"]\n", &["no request could match this: `DELTE` is none of the methods GET HEAD POST"]);
+    let airflow = |settings: &str| {
+        let provision = "[provision]\nconnector = \"airflow\"\nurl = \"http://127.0.0.1:1\"\nusername = \"a\"\npassword = \"cred:p\"\n";
+        format!("[login]\nblock_paths = [\"/auth/login/\"]\n{provision}{settings}[headers]\nX-Remote-User = \"{{user.name}}\"\n")
+    };
+    // Airflow 3 reads there who it is; Airflow 2 elsewhere.
+    check(&airflow(""), &["nobody could get in at /auth/login/"]);
+    check(&airflow("settings = { version = \"2\" }\n"), &[]);
     check("[sign_in]\nrejected_when = [{ status = 401, redirect = \"^/login\" }]\n", &["this is no sign that an answer could show"]);
     check("[sign_in]\nrejected_when = [{ body = \"(\" }]\n", &["not a regular expression"]);
     check("[sign_in]\nrejected_when = [{ status = 4010 }]\n", &["an HTTP status is expected here"]);

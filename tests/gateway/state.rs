@@ -177,7 +177,7 @@ async fn another_key_another_schema_and_another_program_are_told_apart() {
     open(folder.path()).await.close().await;
     refused(&url(folder.path()), "another key, which is long enough", &["sealed with another [state] key", "vestibule.db"]).await;
     let path = folder.path().join("vestibule.db");
-    for (version, expected) in [(5, "newer vestibule"), (99, "newer vestibule"), (0, "older vestibule"), (-1, "older vestibule")] {
+    for (version, expected) in [(6, "newer vestibule"), (99, "newer vestibule"), (0, "older vestibule"), (-1, "older vestibule")] {
         let mut shell = sqlx::SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
         sqlx::query("update vestibule_store set version = $1").bind(version).execute(&mut shell).await.unwrap();
         shell.close().await.unwrap();

@@ -7,7 +7,7 @@ use std::fs;
 use std::process::{Command, Output};
 
 /// How many scenarios there are.
-const SCENARIOS: usize = 30;
+const SCENARIOS: usize = 31;
 
 /// Administrators of a running app are left alone.
 const ADMINISTRATORS: [&str; 2] = ["lookup, administrator", "disable, last administrator"];
@@ -140,6 +140,7 @@ async fn synapse() {
         "membership, granted twice",
         "membership, taken back twice",
         "membership, unknown group",
+        "membership, other letter case",
         "membership, given by hand",
     ];
     let played = conforms("synapse", &policy, &not);
@@ -165,7 +166,16 @@ async fn jupyterhub() {
     let mapping = "[roles]\nmap = { staff = \"notebooks\", admins = \"notebook-admins\" }\npick = \"all\"";
     let policy = policy(&site, "jupyterhub", &format!("http://127.0.0.1:{}/hub/api", hub.api_port), mapping, &provision);
     // There are neither addresses nor switches there; a group that is missing is made.
-    let not = ["lookup, switched-off account", "create, e-mail taken", "update", "membership, unknown group", "disable", "disable, twice", "enable"];
+    let not = [
+        "lookup, switched-off account",
+        "create, e-mail taken",
+        "update",
+        "membership, unknown group",
+        "membership, other letter case",
+        "disable",
+        "disable, twice",
+        "enable",
+    ];
     let played = conforms("jupyterhub", &policy, &not);
     assert_eq!(played.left, Vec::<String>::new());
     assert_eq!(hub.accounts().await, people, "nobody is left behind, nobody else is gone");

@@ -229,3 +229,69 @@ async fn a_change_of_role_lands_within_the_session_and_the_hub_s_own_session_is_
     let kept = Person::new().send("GET", &house.site.url("hub", "/hub/api/user"), &[("cookie", &before), ("accept", "application/json")], None).await;
     assert!(kept.status >= 400 || kept.json().get("name").is_none(), "{} {}", kept.status, kept.body);
 }
+
+/// A token of the hub's own, as its pages get one, and whether the hub's API still knows whose it is.
+async fn token_of(house: &House, person: &mut Person, name: &str) -> String {
+    let cookies = person.cookies_of("hub.vestibule.test");
+    let xsrf = cookies.iter().find_map(|cookie| cookie.strip_prefix("_xsrf=")).expect("the hub's cookie").to_owned();
+    let fetch = [
+        ("accept", "application/json"),
+        ("content-type", "application/json"),
+        ("sec-fetch-mode", "cors"),
+        ("sec-fetch-site", "same-origin"),
+        ("x-xsrftoken", xsrf.as_str()),
+    ];
+    let made = person.send("POST", &house.site.url("hub", &format!("/hub/api/users/{name}/tokens")), &fetch, Some("{}".to_owned())).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    made.json()["token"].as_str().expect("a token").to_owned()
+}
+
+async fn is_good(house: &House, token: &str) -> bool {
+    let url = format!("http://127.0.0.1:{}/hub/api/user", house.hub.api_port);
+    Person::new().send("GET", &url, &[("authorization", &format!("token {token}")), ("accept", "application/json")], None).await.status == 200
+}
+
+#[tokio::test]
+async fn who_leaves_is_removed_from_the_hub_with_their_tokens_and_made_anew_and_an_account_from_before_stays() {
+    let mut house = house().await;
+    house.hub.make("/users/bob").await;
+    let policy = house.policy(Hub::TOKEN, "notebook-admins", "[provision.leavers]\naccount = \"delete\"");
+    let policy = policy.replace("[provision]\n", "[provision]\nmatch = [\"login\"]\non_existing = \"adopt\"\n");
+    let mut gateway = Gateway::start(&house.site, &house.provider, &[("hub", policy)]).await;
+    let mut tokens = Vec::new();
+    for name in ["ada", "bob"] {
+        let mut person = Person::new();
+        let page = person.sign_in(&house.home(), name).await;
+        assert_eq!(page.status, 200, "{:?}\n{}", person.trail, gateway.log());
+        tokens.push(token_of(&house, &mut person, name).await);
+        assert!(is_good(&house, &tokens[tokens.len() - 1]).await, "the control: it opens the hub's API beside the gateway");
+    }
+    assert_eq!(house.hub.accounts().await, ["bob", "ada"]);
+
+    for name in ["ada", "bob"] {
+        house.provider.move_to_groups(name, &[]);
+    }
+    house.provider.restart().await;
+    gateway.crash_and_restart().await;
+    for name in ["ada", "bob"] {
+        assert_eq!(Person::new().sign_in(&house.home(), name).await.status, 403, "{}", gateway.log());
+    }
+    until("ada is removed", async || house.hub.accounts().await == ["bob"]).await;
+    assert!(!is_good(&house, &tokens[0]).await, "and what she had got for her scripts");
+    let of = |name: &'static str, action: &'static str| {
+        let is_it = move |event: &serde_json::Value| event["action"] == action && event.to_string().contains(&format!("\"{name}\""));
+        gateway.audit().iter().any(is_it)
+    };
+    until("it is told why bob's stays", async || gateway.audit().iter().any(|event| event.to_string().contains("did not make is not removed"))).await;
+    assert!(of("ada", "account.deleted") && !of("bob", "account.deleted"), "{:?}", gateway.audit());
+    assert!(is_good(&house, &tokens[1]).await && house.hub.accounts().await == ["bob"]);
+
+    house.provider.move_to_groups("ada", &["staff", "admins"]);
+    house.provider.restart().await;
+    gateway.crash_and_restart().await;
+    let mut ada = Person::new();
+    let page = ada.sign_in(&house.home(), "ada").await;
+    assert!(page.status == 200 && page.body.contains(r#"user: "ada""#), "{:?}\n{}", ada.trail, gateway.log());
+    assert_eq!(house.hub.ask("/groups/notebook-admins").await["users"], serde_json::json!(["ada"]));
+    assert!(!is_good(&house, &tokens[0]).await, "what was hers before is nobody's");
+}

@@ -253,6 +253,41 @@ async fn a_lost_group_is_taken_back_and_what_others_granted_stays() {
 }
 
 #[tokio::test]
+async fn a_change_that_somebody_made_in_between_is_not_overwritten() {
+    let mut house = house().await;
+    let gateway = house.gateway("").await;
+    Person::new().sign_in(&house.wiki("/"), "ada").await;
+    let ada = house.directory.users_named("ada").await.remove(0);
+    let path = format!("/v2/Users/{}", ada["id"].as_str().expect("an id"));
+    let patch = |name: &str, value: &str| {
+        let operation = json!({ "op": "replace", "path": name, "value": value });
+        Some(json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] }).to_string())
+    };
+    // Something for the gateway to put right; and while its change is on the way, somebody else's.
+    house.directory.ask("PATCH", &path, patch("displayName", "Somebody Else")).await;
+    house.road.hold("PATCH /v2/Users");
+    // Other groups: her account is looked at again at once.
+    house.provider.move_to_groups("ada", &["staff"]);
+    house.provider.restart().await;
+    let page = tokio::spawn({
+        let address = house.wiki("/");
+        async move { Person::new().sign_in(&address, "ada").await }
+    });
+    until("the change is on the way", async || house.road.waiting() == 1).await;
+    house.directory.ask("PATCH", &path, patch("nickName", "Countess")).await;
+    house.road.open();
+    let page = page.await.expect("a page");
+    let now = async || house.directory.users_named("ada").await.remove(0);
+    until("it is put right after all", async || now().await["displayName"] == "Ada Lovelace").await;
+
+    assert_eq!(page.status, 200, "{}: {}", page.body, gateway.log());
+    let now = now().await;
+    assert_eq!(now["nickName"], "Countess", "what was changed in between stays: {now}");
+    let sent: Vec<u16> = house.road.calls().iter().filter(|call| call.line.starts_with("PATCH /v2/Users")).map(|call| call.status).collect();
+    assert_eq!(sent, [412, 204], "refused (RFC 7644 3.14), looked at again and sent once more: {:?}", house.road.calls());
+}
+
+#[tokio::test]
 async fn killed_between_the_create_and_our_record_the_next_sign_in_adopts() {
     // jit-behaviours J15.
     let house = house().await;

@@ -77,9 +77,9 @@ impl Act {
 pub(super) fn said(key: &str) -> Option<&'static str> {
     Some(match key {
         "retried" => "The next page that this person opens tries again.",
-        "approved" => "Approved. It is done when this person next comes by; whoever has left is switched off within a minute or two.",
+        "approved" => "Approved. It is done when this person next comes by; whoever has left is switched off, or removed, within a minute or two.",
         "approved-leavers" => {
-            "Approved for everybody who had left. They are switched off within a minute or two; whoever was being worked on at that moment waits on."
+            "Approved for everybody who had left. They are switched off, or removed, within a minute or two; whoever was being worked on at that moment waits on."
         }
         "forgotten" => "The record is forgotten. The account at the app is as it was.",
         "ended" => "The session has ended, in every app.",

@@ -123,7 +123,7 @@ impl Console {
         if staged > 0 {
             parts.push(Part::Heading("Left at once".to_owned()));
             parts.push(Part::Text(format!(
-                "{} waiting to be switched off at the app, because more left within an hour than the policy allows without a yes. The gateway's own door is shut to \
+                "{} waiting to be switched off or removed at the app, because more left within an hour than the policy allows without a yes. The gateway's own door is shut to \
                  them already. Look who they are before you say yes: a provider that sends no groups any more looks the same.",
                 if staged == 1 { "1 person is".to_owned() } else { format!("{staged} people are") }
             )));

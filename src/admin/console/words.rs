@@ -94,7 +94,8 @@ pub(super) const fn switched_off(off: Option<Off>) -> &'static str {
         None => "nothing yet at the app",
         Some(Off::Done) => "the account is off, or gone",
         Some(Off::Unsupported) => "this app cannot switch it off: only the gateway's door is shut",
-        Some(Off::Refused) => "the app did not switch it off: only the gateway's door is shut",
+        Some(Off::Before) => "it was off already, and not by this gateway",
+        Some(Off::Refused) => "it was not switched off or removed: only the gateway's door is shut",
     }
 }
 

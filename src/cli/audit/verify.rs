@@ -67,6 +67,13 @@ fn text(verdict: &Verdict) -> String {
         several => format!("{several} problems"),
     };
     let _infallible = writeln!(out, "{lines}: {problems}.");
+    if verdict.lost > 0 {
+        let lines = if verdict.lost == 1 { "1 event has".to_owned() } else { format!("{} events have", verdict.lost) };
+        let _infallible = writeln!(
+            out,
+            "{lines} no line: the gateway says so itself (`vestibule audit search --action audit.lost`); too many came at once, or the disk took none."
+        );
+    }
     out += &ended(verdict);
     if !verdict.from_the_beginning {
         out += "The first line follows a line of an older file: give that one before this one to see that nothing is missing between them.\n";
@@ -122,6 +129,7 @@ mod tests {
                 finding(7, Problem::Moved, Some(("a.jsonl".to_owned(), 2))),
                 finding(9, Problem::Missing, None),
             ],
+            lost: 0,
             from_the_beginning: false,
             last: Some("ab".to_owned()),
             end: None,
@@ -139,6 +147,8 @@ The first line follows a line of an older file: give that one before this one to
         assert!(text(&verdict).contains("[state] key"), "{}", text(&verdict));
         verdict.findings.clear();
         assert!(text(&verdict).starts_with("9 lines: every one as it was written"), "{}", text(&verdict));
+        verdict.lost = 17;
+        assert!(text(&verdict).contains("\n17 events have no line: the gateway says so itself"), "{}", text(&verdict));
         let mut check = |end: Found, expected: &str| {
             verdict.end = Some(end);
             assert!(text(&verdict).contains(expected), "{}", text(&verdict));

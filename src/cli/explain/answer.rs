@@ -483,6 +483,7 @@ fn account(policy: &Policy, person: &Person) -> String {
         AccountState::AwaitingApproval => "waits for approval",
         AccountState::Pending => "not ready, will be tried again",
         AccountState::Conflict => "a conflict: somebody has to look",
+        AccountState::Suspending if policy.provision.as_ref().is_some_and(|provision| provision.leavers.delete) => "left, to be removed at the app",
         AccountState::Suspending => "left, to be switched off at the app",
         AccountState::Suspended => "left, switched off",
         AccountState::Deprovisioned => "left, removed at the app",

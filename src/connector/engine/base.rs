@@ -48,12 +48,17 @@ impl Engine {
         let id = names.own.get("account").and_then(|account| account.get("id")).and_then(Value::as_str).unwrap_or_default().to_owned();
         // Read apart: what the read saves is not the change's.
         let mut own = Names { scope: names.scope, own: names.own.clone() };
+        let mut is_absent = false;
         for call in self.verb(&Verb::Get) {
             // Boxed: a read is a step like any other, though never one over a base.
             let Some(answer) = Box::pin(self.run("get", call, &mut own)).await? else { continue };
             let step = format!("get/{}", call.name);
             match classify::look(answer.outcome) {
-                classify::Look::Absent => return Ok(None),
+                // The next step may show accounts that this one hides.
+                classify::Look::Absent => {
+                    is_absent = true;
+                    continue;
+                }
                 classify::Look::Found => {}
                 classify::Look::Ambiguous | classify::Look::Unsupported | classify::Look::Trouble => return Err(answer.trouble(&step)),
             }
@@ -63,6 +68,6 @@ impl Engine {
             }
             return Ok(Some(answer));
         }
-        Err(trouble("get", Outcome::Unsupported, "the connector cannot read an account by its id"))
+        if is_absent { Ok(None) } else { Err(trouble("get", Outcome::Unsupported, "the connector cannot read an account by its id")) }
     }
 }

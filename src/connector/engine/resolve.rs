@@ -3,7 +3,7 @@
 use super::classify::Look;
 use super::request::Names;
 use super::resolved::Known;
-use super::run::trouble;
+use super::run::{ANOTHER, trouble};
 use super::{Engine, classify};
 use crate::connector::model::{Call, Effect, MemberVerb, Verb, plain};
 use crate::connector::{Outcome, Trouble};
@@ -78,8 +78,12 @@ impl Engine {
             for call in calls.iter().filter(|call| may_create || call.effect == Effect::Read) {
                 // Boxed: resolving is a step of steps.
                 let Some(answer) = Box::pin(self.run(verb, call, names)).await? else { continue };
+                // An app that does not look at letter case shows the group of another name. What is granted under this one would be listed under that, and never taken
+                // back.
+                let shows_another = verb.starts_with("resolve.") && answer.outcome == Outcome::Conflict && answer.reason == ANOTHER;
                 match classify::look(answer.outcome) {
                     Look::Absent => {}
+                    Look::Trouble if shows_another => {}
                     Look::Found => {
                         let saved = names.own.get("saved").and_then(Value::as_object).cloned().unwrap_or_default();
                         let id = saved.get("id").and_then(|id| plain(id).ok()).unwrap_or_else(|| key.to_owned());

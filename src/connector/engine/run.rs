@@ -63,6 +63,9 @@ impl Answer {
     }
 }
 
+/// Of an answer that shows something else than what its path names.
+pub(super) const ANOTHER: &str = "the answer is about another account than the one asked for";
+
 /// Trouble in our own words, before or instead of an answer.
 pub(super) fn trouble(step: &str, outcome: Outcome, detail: impl Into<String>) -> Trouble {
     Trouble { step: step.to_owned(), outcome, retry_after_ms: None, status: None, detail: detail.into() }
@@ -140,7 +143,7 @@ impl Engine {
         } else if single && found.is_empty() {
             // A path that names one account and shows another: not an absence, somebody is wrong about who is who.
             answer.outcome = Outcome::Conflict;
-            "the answer is about another account than the one asked for".clone_into(&mut answer.reason);
+            ANOTHER.clone_into(&mut answer.reason);
         } else {
             if found.is_empty()
                 && call.paginate.is_none()

@@ -205,7 +205,8 @@ impl Engine {
             let Some(answer) = self.run("get", call, &mut names).await? else { continue };
             let step = format!("get/{}", call.name);
             match classify::look(answer.outcome) {
-                Look::Absent => return Ok(Observation::Absent),
+                // The next step may show accounts that this one hides.
+                Look::Absent => continue,
                 Look::Ambiguous => return Ok(Observation::Ambiguous),
                 Look::Found => {}
                 Look::Unsupported | Look::Trouble => return Err(answer.trouble(&step)),

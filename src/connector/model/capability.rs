@@ -21,6 +21,30 @@ impl Model {
         self.disable_by.iter().any(|way| !matches!(way, DisableBy::Delete | DisableBy::Nothing))
     }
 
+    /// Whether somebody can be kept out at the app only by having their account removed: there is no switch that leaves it there.
+    pub fn can_only_remove(&self) -> bool {
+        !self.can_switch_off() && self.disable_by.iter().any(|way| matches!(way, DisableBy::Delete))
+    }
+
+    /// Whether it can be seen of an account that it is switched off, in whichever of its ways it was.
+    pub fn shows_who_is_off(&self) -> bool {
+        self.account.disabled.is_some() || !self.disable_by.iter().any(|way| matches!(way, DisableBy::Flag))
+    }
+
+    /// Whether switching an account off in this `way` takes its memberships of `kind` away, all but that of the group that switches off.
+    pub fn takes_away(&self, way: &DisableBy, kind: &str) -> bool {
+        let can = |verb| self.can(&Verb::Members(kind.to_owned(), verb));
+        match way {
+            DisableBy::Group { kind: of, .. } => of == kind,
+            // What is not shown cannot be taken away one by one.
+            DisableBy::MembersRemoved => {
+                let is_shown = can(MemberVerb::List) || self.account.members.iter().any(|(shown, _)| shown == kind);
+                is_shown && (can(MemberVerb::Remove) || can(MemberVerb::Set))
+            }
+            DisableBy::Flag | DisableBy::Delete | DisableBy::Nothing => false,
+        }
+    }
+
     /// Whether an account shows that it is an administrator's, whichever app it is.
     pub const fn shows_admins(&self) -> bool {
         self.account.admin.is_some() && !self.account.admin_optional

@@ -10,7 +10,11 @@ use crate::source::Table;
 pub(super) fn parse(reader: &mut Reader<'_>, table: &Table, model: &mut Model, settings: &Env) {
     let words = [("flag", 0), ("group", 1), ("members_removed", 2), ("delete", 3), ("none", 4)];
     let Some(entry) = table.get("disable_by") else {
-        model.disable_by = vec![if model.can(&Verb::Disable) { DisableBy::Flag } else { DisableBy::Nothing }];
+        model.disable_by = match (model.can(&Verb::Disable), model.can(&Verb::Delete)) {
+            (true, _) => vec![DisableBy::Flag],
+            (false, true) => vec![DisableBy::Delete, DisableBy::Nothing],
+            (false, false) => vec![DisableBy::Nothing],
+        };
         return;
     };
     let nodes = entry.node.as_list().unwrap_or(std::slice::from_ref(&entry.node));

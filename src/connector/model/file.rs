@@ -8,7 +8,7 @@ use super::{
 };
 use super::{defaults, disable};
 use crate::config::SecretRef;
-use crate::expr::{Env, FirstOf, Type};
+use crate::expr::{Env, FirstOf, Template, Type};
 use crate::policy::CanonicalPath;
 use crate::policy::sign_in::Mode;
 use crate::source::{self, Entry, Node, Problem, SourceFile, Table};
@@ -95,7 +95,7 @@ fn model(reader: &mut Reader<'_>, table: &Table) -> Model {
     let attributes = section(reader, table, "attributes");
     model.attributes = attributes.map(|given| given.entries.iter().filter_map(|entry| attribute(reader, entry)).collect()).unwrap_or_default();
     if let Some(given) = section(reader, table, "sign_in") {
-        model.sign_in = sign_in(reader, given);
+        model.sign_in = sign_in(reader, given, &model.settings, settings_type(&model));
     }
     verbs(reader, table, &mut model);
     let shared = settings_env(&model);
@@ -422,7 +422,7 @@ fn attribute(reader: &mut Reader<'_>, entry: &Entry) -> Option<Attribute> {
     })
 }
 
-fn sign_in(reader: &mut Reader<'_>, table: &Table) -> SignIn {
+fn sign_in(reader: &mut Reader<'_>, table: &Table, settings: &[Setting], type_of_settings: Type) -> SignIn {
     reader.keys(
         table,
         "`[sign_in]`",
@@ -432,7 +432,7 @@ fn sign_in(reader: &mut Reader<'_>, table: &Table) -> SignIn {
     SignIn {
         header: reader.text_at(table, "header"),
         modes: modes.iter().filter_map(|node| reader.choice(node, &Mode::WORDS)).collect(),
-        login_url: login_url(reader, table),
+        login_url: login_url(reader, table, settings, type_of_settings),
         own_session: reader.bool_at(table, "own_session", false),
         logout_paths: reader.texts_at(table, "logout_paths"),
         basic_password: reader.text_at(table, "basic_password"),
@@ -443,14 +443,23 @@ fn sign_in(reader: &mut Reader<'_>, table: &Table) -> SignIn {
     }
 }
 
-fn login_url(reader: &mut Reader<'_>, table: &Table) -> Option<String> {
+/// A path for the defaults, and for every value that one setting may have besides.
+fn login_url(reader: &mut Reader<'_>, table: &Table, settings: &[Setting], type_of_settings: Type) -> Option<Template> {
     let entry = table.get("login_url")?;
-    let written = reader.text(&entry.node)?;
-    let canonical = CanonicalPath::parse(&written).is_ok_and(|path| path.as_str() == written) && !written.contains('*');
-    if !canonical {
+    let template = reader.template(&entry.node, &Env::new().with("settings", type_of_settings, false))?;
+    let defaults: Map<String, Value> = settings.iter().map(|setting| (setting.name.clone(), setting.default.clone())).collect();
+    let others = settings.iter().flat_map(|setting| setting.allowed.iter().map(|value| (setting.name.clone(), value.clone())));
+    let others = others.map(|other| defaults.clone().into_iter().chain([other]).collect());
+    let known = SignIn { login_url: Some(template), ..SignIn::default() };
+    let canonical = |settings: Map<String, Value>| {
+        let path = known.login_url(&settings).unwrap_or_default();
+        CanonicalPath::parse(&path).is_ok_and(|canonical| canonical.as_str() == path) && !path.contains('*')
+    };
+    if !std::iter::once(defaults.clone()).chain(others).all(canonical) {
         reader.error_help("bad-value", &entry.node.span, "not a path as requests have it", "such as \"/hub/login\": no *, no query");
+        return None;
     }
-    canonical.then_some(written)
+    known.login_url
 }
 
 pub(super) fn rejected_when(file: &SourceFile, node: &Node) -> (Vec<Rejected>, Vec<Problem>) {

@@ -1,7 +1,7 @@
 //! The scenarios about one call, with a running app: looking, what must not work, granting, switching off.
 
 use super::super::backstage::{Person, outcome, words};
-use super::super::scenes::{OPERATORS, is_nobody, listed, seen, unlike};
+use super::super::scenes::{OPERATORS, in_other_case, is_for_good, is_nobody, listed, seen, unlike};
 use super::Scene;
 use crate::connector::model::{DisableBy, Verb};
 use crate::connector::{Connector as _, Observation, Outcome, Standing, SwitchedOff, Trouble};
@@ -9,8 +9,13 @@ use crate::plan::Step;
 use crate::policy::MatchBy;
 use std::collections::BTreeMap;
 
-const MEMBERSHIPS: [&str; 4] =
-    ["membership, granted twice", "membership, taken back twice", "membership, unknown group", "membership, given by hand"];
+const MEMBERSHIPS: [&str; 5] = [
+    "membership, granted twice",
+    "membership, taken back twice",
+    "membership, unknown group",
+    "membership, other letter case",
+    "membership, given by hand",
+];
 
 impl Scene<'_> {
     pub(super) async fn look(&mut self, ann: &Person, id: &str) -> Result<(), String> {
@@ -169,14 +174,15 @@ impl Scene<'_> {
         let is_single = self.engine.model().single.iter().any(|(single, _)| *single == kind);
         let grant = Step::Add { kind: kind.clone(), member: member.clone(), role: role.clone() };
         let back = Step::Remove { kind: kind.clone(), member: member.clone() };
-        let [twice, back_twice, unknown, by_hand] = MEMBERSHIPS;
+        let [twice, back_twice, unknown, other_case, by_hand] = MEMBERSHIPS;
         self.twice(twice, ann, id, (&grant, &kind, &member), true).await;
         if is_single {
             self.none(back_twice, "an account has exactly one of them");
         } else {
             self.twice(back_twice, ann, id, (&back, &kind, &member), false).await;
         }
-        self.unknown(unknown, ann, id, &kind, role).await;
+        self.unknown(unknown, ann, id, &kind, role.clone()).await;
+        self.other_case(other_case, ann, id, (&kind, &member), role).await;
         match grants.next() {
             _ if is_single => self.none(by_hand, "an account has exactly one of them"),
             None => self.none(by_hand, "only one membership is brought: a second --group would name another"),
@@ -230,11 +236,35 @@ impl Scene<'_> {
         self.held(scenario, is_so, said);
     }
 
+    /// As the scripted scenario has it: no such group, or one that is shown as it was asked for.
+    async fn other_case(&mut self, scenario: &'static str, ann: &Person, id: &str, (kind, member): (&str, &str), role: Option<String>) {
+        let name = in_other_case(member);
+        if name == member {
+            self.none(scenario, "groups are numbers there");
+            return;
+        }
+        if matches!(self.engine.standing(kind, &name).await, Ok(Standing::Made)) {
+            self.none(scenario, "a group that is missing is made");
+            return;
+        }
+        match self.engine.apply(ann.context(Some(id)), &Step::Add { kind: kind.to_owned(), member: name.clone(), role }).await {
+            Err(trouble) => self.held(scenario, is_for_good(&trouble), words(&trouble)),
+            Ok(_) => {
+                let shown = self.is_in(ann, id, kind, &name).await;
+                self.held(scenario, shown != Some(false), format!("joined `{name}`, and shown there: {shown:?}"));
+                drop(self.engine.apply(ann.context(Some(id)), &Step::Remove { kind: kind.to_owned(), member: name }).await);
+            }
+        }
+    }
+
     pub(super) async fn switch_off(&mut self, ann: &Person, id: &str) {
         const SCENARIOS: [&str; 3] = ["disable", "disable, twice", "lookup, switched-off account"];
         if self.engine.model().disable_by.iter().all(|way| matches!(way, DisableBy::Nothing | DisableBy::Delete)) {
+            let removes = self.engine.model().can_only_remove();
             for scenario in SCENARIOS {
-                self.none(scenario, "the app cannot: the gateway keeps the person out");
+                let why =
+                    if removes { "nobody is switched off there: accounts are removed" } else { "the app cannot: the gateway keeps the person out" };
+                self.none(scenario, why);
             }
             self.none("enable", "nobody was switched off");
             return;

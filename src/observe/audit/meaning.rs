@@ -199,6 +199,8 @@ pub(super) fn meaning(action: &str, attempt: &str) -> Option<Meaning> {
             of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Status::Other("Found at the start"), Medium)
         }
         "audit.gone" => of(EntityManagement, Activity::Is(4, "Delete"), &["configuration"], &["deletion"], Status::Other("Found at the start"), Low),
+        // Lines that never were there: a flood found the queue full, or the disk was.
+        "audit.lost" => of(EntityManagement, Other, &["configuration"], &["info"], Status::Other("Lost"), Medium),
         // Whether there are such lines, nobody knows.
         "audit.end_unknown" => of(EntityManagement, Other, &["configuration"], &["info"], Status::Other("Found at the start"), Medium),
         "admin.refused" => of(EntityManagement, UPDATE, &["configuration"], &["denied"], Failure, Low),
@@ -266,7 +268,7 @@ mod tests {
         assert_eq!(activity("account.failed", "ensure"), Activity::Other);
         assert_eq!(activity("role.revoked", "update"), Activity::Is(8, "Detach Policy"));
         assert_eq!(meaning("admin.page", "").unwrap().class, Class::EntityManagement);
-        for action in ["audit.cut", "audit.end_unknown"] {
+        for action in ["audit.cut", "audit.end_unknown", "audit.lost"] {
             assert_eq!(meaning(action, "").unwrap().severity, Severity::Medium, "{action}");
         }
     }

@@ -1,8 +1,9 @@
-//! Lines that strangers can cause, and how many of them are written.
+//! Lines that people can cause at will, and how many of them are written.
 //!
-//! Lives here: [`Throttle`]. Whoever shows a wrong token ten thousand times a second must not fill the audit log with it: of each action, reason and address ten
-//! lines a minute are written, and the next one that is written says how many were left out (`left_out`). Apart because it goes before every shape. Lines about
-//! somebody who is known are never left out, nor are those about what the gateway or an operator did: it knows strangers by what an event lacks.
+//! Lives here: [`Throttle`]. Whoever shows a wrong token ten thousand times a second must not fill the audit log with it, nor whoever is signed in and asks again and again
+//! for what they may not have: of each action, reason and address, or of each action, reason, app and person, ten lines a minute are written, and the next one that is
+//! written says how many were left out (`left_out`). Apart because it goes before every shape. Lines about what the gateway or an operator did, and about what became of
+//! somebody, are never left out: it goes by what an action means.
 
 use super::fields::Fields;
 use super::meaning::{Class, Meaning, Status};
@@ -11,23 +12,32 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// Lines a minute, of one kind and address.
+/// Lines a minute, of one kind and address or person.
 const LINES_MAX: u32 = 10;
 /// …which is so long.
 const MINUTE_MS: i64 = 60_000;
-/// Kinds and addresses that are told apart at a time; beyond that, all others of an action share ten lines.
+/// Kinds and addresses that are told apart at a time, and as many kinds and people; beyond that, all others of an action share ten lines.
 const TOLD_APART_MAX: usize = 4096;
 
-/// Counts.
+/// Counts. Strangers, of whom there may be any number, take no place of those who are known.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<HashMap<Kind, Seen>>);
+pub(super) struct Throttle {
+    strangers: Counts,
+    known: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts(Mutex<HashMap<Kind, Seen>>);
 
 /// What is alike.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Kind {
     action: String,
     reason: String,
-    source: String,
+    /// Empty for strangers.
+    app: String,
+    /// An address, or a person.
+    who: String,
 }
 
 #[derive(Debug)]
@@ -52,11 +62,21 @@ pub(super) enum Admitted {
 impl Throttle {
     /// Whether the event is written.
     pub(super) fn admit(&self, event: &Fields, meaning: &Meaning, now: Timestamp) -> Admitted {
-        if !is_by_a_stranger(event, meaning) {
+        if !is_refusal(event, meaning) {
             return Admitted::Written { left_out: 0 };
         }
         let text = |name: &str| event.text(name).to_owned();
-        let mut kind = Kind { action: text("action"), reason: text("reason"), source: source(event) };
+        let (counts, app, who) = match event.text("user.sub") {
+            "" => (&self.strangers, String::new(), source(event)),
+            // One subject at two providers is two people.
+            subject => (&self.known, text("app"), format!("{} {subject}", event.text("idp"))),
+        };
+        counts.admit(Kind { action: text("action"), reason: text("reason"), app, who }, now)
+    }
+}
+
+impl Counts {
+    fn admit(&self, mut kind: Kind, now: Timestamp) -> Admitted {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !seen.contains_key(&kind) && seen.len() >= TOLD_APART_MAX {
             let mut over = HashMap::new();
@@ -68,11 +88,11 @@ impl Throttle {
             });
             // What was left out of theirs is told with the next line of its action.
             for (action, left_out) in over {
-                let shared = Kind { action, reason: String::new(), source: String::new() };
+                let shared = Kind { action, reason: String::new(), app: String::new(), who: String::new() };
                 seen.entry(shared).or_insert_with(|| Seen { since: now, lines: 0, left_out: 0 }).left_out += left_out;
             }
             if seen.len() >= TOLD_APART_MAX {
-                (kind.reason, kind.source) = (String::new(), String::new());
+                (kind.reason, kind.app, kind.who) = (String::new(), String::new(), String::new());
             }
         }
         let one = seen.entry(kind).or_insert_with(|| Seen { since: now, lines: 0, left_out: 0 });
@@ -95,10 +115,10 @@ impl Seen {
     }
 }
 
-/// A no to somebody of whom nothing is known.
-fn is_by_a_stranger(event: &Fields, meaning: &Meaning) -> bool {
+/// A no to somebody: what can be asked for as often as anybody likes.
+pub(super) fn is_refusal(event: &Fields, meaning: &Meaning) -> bool {
     let refusal = meaning.status == Status::Failure && matches!(meaning.class, Class::Authentication | Class::HttpActivity);
-    (refusal && event.text("user.sub").is_empty()) || event.text("action") == "admin.refused"
+    refusal || event.text("action") == "admin.refused"
 }
 
 /// The address; of IPv6 the first 64 bits, for the others are the stranger's to choose. At the operators' socket, the user.
@@ -169,11 +189,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_and_what_the_gateway_does_is_always_written() {
+    fn somebody_known_who_is_refused_again_and_again_takes_ten_lines_a_minute_of_each_app_and_reason_and_nobody_else_s() {
+        let throttle = Throttle::default();
+        let one = |app: &str, reason: &str, subject: &str, ip: &str, seconds| {
+            let event = [("action", "access.denied"), ("app", app), ("reason", reason), ("idp", "corp"), ("user.sub", subject), ("src.ip", ip)];
+            told(&throttle, &event, seconds)
+        };
+        let written: Vec<_> = (0..1000).map(|n| one("wiki", "groups", "s-1", &format!("192.0.2.{}", n % 250), 0)).collect();
+        assert_eq!((written.iter().flatten().count(), written.iter().position(Option::is_none)), (10, Some(10)), "wherever they come from");
+        for (app, reason, subject) in [("crm", "groups", "s-1"), ("wiki", "path", "s-1"), ("wiki", "groups", "s-2")] {
+            assert_eq!(one(app, reason, subject, "192.0.2.7", 0), Some(0));
+        }
+        assert_eq!(one("wiki", "groups", "s-1", "192.0.2.7", 60), Some(990), "and the next one says how many were not");
+        // Any number of people has bounded room.
+        let many = (0..20_000).filter(|n| one("wiki", "networks", &format!("p-{n}"), "192.0.2.7", 0).is_some()).count();
+        assert!(many <= TOLD_APART_MAX + 10 && throttle.known.0.lock().unwrap().len() <= TOLD_APART_MAX + 1, "{many}");
+    }
+
+    #[test]
+    fn what_the_gateway_does_and_what_becomes_of_people_is_always_written() {
         let throttle = Throttle::default();
         for event in [
-            &[("action", "access.denied"), ("user.sub", "s-1"), ("src.ip", "192.0.2.7")][..],
-            &[("action", "login.succeeded"), ("src.ip", "192.0.2.7")],
+            &[("action", "login.succeeded"), ("user.sub", "s-1"), ("src.ip", "192.0.2.7")][..],
+            &[("action", "session.revoked"), ("user.sub", "s-1")],
+            &[("action", "role.granted"), ("user.sub", "s-1")],
             &[("action", "config.rejected")],
             &[("action", "account.failed"), ("user.sub", "s-1")],
             &[("action", "admin.command"), ("operator", "root")],
@@ -195,7 +234,9 @@ mod tests {
         };
         let most = TOLD_APART_MAX + usize::try_from(LINES_MAX).unwrap();
         assert_eq!(flood(0), most);
-        assert!(throttle.0.lock().unwrap().len() <= TOLD_APART_MAX + 1);
+        assert!(throttle.strangers.0.lock().unwrap().len() <= TOLD_APART_MAX + 1);
+        // They take nothing from whoever is known.
+        assert_eq!(told(&throttle, &[("action", "access.denied"), ("user.sub", "s-1")], 0), Some(0));
         assert!(flood(61) <= most);
     }
 }

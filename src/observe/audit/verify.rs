@@ -16,6 +16,7 @@ pub struct Verification {
     files: Vec<String>,
     lines: Vec<Seen>,
     number: u64,
+    lost: u64,
 }
 
 /// What is wrong at a line.
@@ -55,6 +56,8 @@ pub struct Verdict {
     pub lines: u64,
     /// What is wrong, in the order of the lines.
     pub findings: Vec<Finding>,
+    /// How many events have no line, by the gateway's own account (`audit.lost`): they found no room, or could not be written. Nobody took them out.
+    pub lost: u64,
     /// Whether nothing comes before the first line; else an older file does.
     pub from_the_beginning: bool,
     /// Hash of the last line: what the next file begins with.
@@ -82,7 +85,7 @@ struct Linked {
 impl Verification {
     /// With the key that the lines were written under.
     pub const fn new(key: ChainKey) -> Self {
-        Self { key, files: Vec::new(), lines: Vec::new(), number: 0 }
+        Self { key, files: Vec::new(), lines: Vec::new(), number: 0, lost: 0 }
     }
 
     /// The lines that follow are those of this file.
@@ -98,10 +101,15 @@ impl Verification {
         if bytes.is_empty() {
             return;
         }
-        let link = std::str::from_utf8(bytes).ok().and_then(Link::of).map(|link| Linked {
+        let link = std::str::from_utf8(bytes).ok().and_then(Link::of);
+        let holds = link.is_some_and(|link| self.key.holds(&link));
+        if holds && let Ok(line) = std::str::from_utf8(bytes) {
+            self.lost += super::confessed(line).unwrap_or_default();
+        }
+        let link = link.map(|link| Linked {
             prev: number(link.prev),
             hash: number(link.hash),
-            holds: self.key.holds(&link),
+            holds,
             is_first: link.prev == BEGINNING,
         });
         self.lines.push(Seen { file: self.files.len().saturating_sub(1), number: self.number, link });
@@ -135,7 +143,7 @@ impl Verification {
             findings.extend(found.map(|(problem, follows)| Finding { file: name(seen), line: seen.number, problem, follows }));
         }
         let last = before.map(|hash| format!("{hash:032x}"));
-        Verdict { lines: u64::try_from(self.lines.len()).unwrap_or(u64::MAX), findings, from_the_beginning, last, end: None }
+        Verdict { lines: u64::try_from(self.lines.len()).unwrap_or(u64::MAX), findings, lost: self.lost, from_the_beginning, last, end: None }
     }
 }
 
@@ -201,6 +209,25 @@ mod tests {
         check(&|lines| lines.insert(4, String::new()), &[]);
         // With a hash of the forger's own making, as everything that follows.
         check(&|lines| lines[3] = lines[3].replace("\"hash\":\"", "\"hash\":\"0"), &[(4, Problem::NoLink), (5, Problem::Missing)]);
+    }
+
+    #[test]
+    fn lines_that_were_lost_are_counted_where_the_gateway_itself_has_said_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut file = Chained::open(&path, ours(), None).unwrap().0;
+        for event in ["{\"action\":\"audit.lost\",\"lines\":17}", "{\"action\":\"logout\"}", "{\"action\":\"audit.lost\",\"lines\":3}"] {
+            file.write(format!("{event}\n").as_bytes()).unwrap();
+        }
+        let mut verification = Verification::new(ours());
+        verification.file("a");
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().for_each(|line| verification.line(line.as_bytes()));
+        // Somebody else's word counts for nothing.
+        verification.line(b"{\"action\":\"audit.lost\",\"lines\":1000}");
+        verification.line(text.lines().next().unwrap().replace("17", "99").as_bytes());
+        let verdict = verification.end();
+        assert_eq!((verdict.lost, verdict.findings.len()), (20, 2));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use crate::expr::Env;
 use crate::policy::landing::{Landing, Place, is_local};
-use crate::policy::{CanonicalPath, Glob, Login, PathPattern, PathSection, Provision};
+use crate::policy::{CanonicalPath, Glob, Login, PathPattern, PathSection, Provision, RequestPattern};
 use crate::source::{Node, Reader, Table};
 
 /// Keys that say where people land.
@@ -50,29 +50,29 @@ fn portal(reader: &mut Reader<'_>, table: &Table) -> Option<String> {
     canonical.map(|path| path.as_str().to_owned())
 }
 
-fn block_paths(reader: &mut Reader<'_>, tree: &Table, table: &Table, provision: Option<&Provision>) -> Vec<PathPattern> {
+fn block_paths(reader: &mut Reader<'_>, tree: &Table, table: &Table, provision: Option<&Provision>) -> Vec<RequestPattern> {
     let known = provision.map(|provision| provision.connector.sign_in.block_paths.as_slice()).unwrap_or_default();
     patterns(reader, tree, table, "login", "block_paths", known)
 }
 
 /// Paths of the app: the policy's own, in `key` of `section`, and those that the connector knows; an empty list is neither.
-pub(super) fn patterns(reader: &mut Reader<'_>, tree: &Table, table: &Table, section: &str, key: &str, known: &[String]) -> Vec<PathPattern> {
+pub(super) fn patterns(reader: &mut Reader<'_>, tree: &Table, table: &Table, section: &str, key: &str, known: &[String]) -> Vec<RequestPattern> {
     let written = table.node(key);
     if written.is_some_and(|node| node.as_list().is_some_and(<[_]>::is_empty)) {
         return Vec::new();
     }
     let mut patterns = Vec::new();
     for node in table.text_nodes(key) {
-        match PathPattern::parse(node.as_text().unwrap_or_default()) {
+        match RequestPattern::parse(node.as_text().unwrap_or_default()) {
             Ok(pattern) => patterns.push(pattern),
             Err(why) => {
                 let message = format!("no request could match this: {why}");
-                reader.error("bad-path", &node.span, message, "patterns start with / or *, and * stands for anything; the query never takes part");
+                reader.error("bad-path", &node.span, message, "patterns start with / or *, or with a method and a blank before that (\"DELETE /session/*\"), and * stands for anything; the query never takes part");
             }
         }
     }
     for path in known {
-        match PathPattern::parse(path) {
+        match RequestPattern::parse(path) {
             Ok(pattern) if patterns.contains(&pattern) => {}
             Ok(pattern) => patterns.push(pattern),
             Err(why) => {
@@ -85,7 +85,7 @@ pub(super) fn patterns(reader: &mut Reader<'_>, tree: &Table, table: &Table, sec
     patterns
 }
 
-fn break_glass(reader: &mut Reader<'_>, table: &Table, blocked: &[PathPattern]) -> Vec<Glob> {
+fn break_glass(reader: &mut Reader<'_>, table: &Table, blocked: &[RequestPattern]) -> Vec<Glob> {
     if let Some(node) = table.node("break_glass") {
         if node.as_list().is_some_and(<[_]>::is_empty) {
             reader.error("empty-list", &node.span, "login.break_glass is an empty list", "leave the key out for nobody, or name at least one group");
@@ -104,7 +104,7 @@ fn reachable_landings(reader: &mut Reader<'_>, table: &Table, login: &Login) {
             let Ok(path) = CanonicalPath::parse(&path) else { continue };
             if login.portal.as_deref() == Some(path.as_str()) {
                 contradiction(reader, node, key, "portal", path.as_str());
-            } else if login.block_paths.iter().any(|pattern| pattern.restricts(&path)) {
+            } else if login.block_paths.iter().any(|pattern| pattern.restricts("GET", &path)) {
                 contradiction(reader, node, key, "block_paths", path.as_str());
             }
         }

@@ -4,8 +4,9 @@ use super::entrance;
 use crate::connector::model::{Model, SignIn as Known, Verb, rejected_when};
 use crate::policy::landing::is_local;
 use crate::policy::sign_in::{Mode, Password, ROTATE_MS, SignIn};
-use crate::policy::{CanonicalPath, Glob, Header, Jwt, Login, PathPattern, Provision};
+use crate::policy::{CanonicalPath, Glob, Header, Jwt, Login, Provision, RequestPattern};
 use crate::source::{Reader, Span, Table};
+use serde_json::Map;
 
 /// What of the policy it must go with.
 pub(super) struct Beside<'p> {
@@ -65,7 +66,7 @@ fn login_url(reader: &mut Reader<'_>, table: &Table, mode: Mode, known: &Known, 
     if mode.enters() {
         return None;
     }
-    let Some(node) = table.node("login_url") else { return known.login_url.clone() };
+    let Some(node) = table.node("login_url") else { return known.login_url(beside.provision.map_or(&Map::new(), |provision| &provision.settings)) };
     let written = node.as_text().filter(|text| !text.trim().is_empty())?;
     if written == "none" {
         return None;
@@ -87,7 +88,7 @@ fn login_url(reader: &mut Reader<'_>, table: &Table, mode: Mode, known: &Known, 
 pub(super) fn reachable(reader: &mut Reader<'_>, tree: &Table, login: &Login, sign_in: &SignIn) {
     let Some(url) = &sign_in.login_url else { return };
     let Ok(path) = CanonicalPath::parse(url) else { return };
-    if login.block_paths.iter().any(|pattern| pattern.restricts(&path)) {
+    if login.block_paths.iter().any(|pattern| pattern.restricts("GET", &path)) {
         let written = tree.table("login").and_then(|login| login.node("block_paths"));
         let own = tree.table("sign_in").and_then(|section| section.node("login_url"));
         let span = own.or(written).map_or_else(|| section(tree, "provision"), |node| node.span.clone());
@@ -129,7 +130,7 @@ fn rotate(reader: &mut Reader<'_>, table: &Table, mode: Mode) -> i64 {
 }
 
 /// The policy's own, and the connector's; an empty list is neither.
-fn logout_paths(reader: &mut Reader<'_>, tree: &Table, table: &Table, known: &Known) -> Vec<PathPattern> {
+fn logout_paths(reader: &mut Reader<'_>, tree: &Table, table: &Table, known: &Known) -> Vec<RequestPattern> {
     entrance::patterns(reader, tree, table, "sign_in", "logout_paths", &known.logout_paths)
 }
 

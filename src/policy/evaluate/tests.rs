@@ -3,7 +3,9 @@ use crate::clock::Timestamp;
 use crate::expr::FirstOf;
 use crate::fault::DenyReason;
 use crate::identity::{Groups, Identity, SubjectId};
-use crate::policy::{CanonicalPath, Gate, Glob, Login, OnCollision, OnSuspect, PathPattern, PathSection, Policy, Upstream, UserMapping, Ways};
+use crate::policy::{
+    CanonicalPath, Gate, Glob, Login, OnCollision, OnSuspect, PathPattern, PathSection, Policy, RequestPattern, Upstream, UserMapping, Ways,
+};
 use serde_json::Map;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
@@ -227,7 +229,7 @@ fn sections_beyond_the_first_hundred_count_too() {
 fn row_26_the_apps_own_sign_in_is_shut_for_all_but_those_who_may_break_the_glass() {
     let everyone = Gate { everyone: true, ..Gate::default() };
     let mut policy = policy(everyone, vec![section(&["/login", "/public/*"], true, Gate::default())]);
-    policy.login.block_paths = ["/login", "/public/signup*"].map(|path| PathPattern::parse(path).unwrap()).to_vec();
+    policy.login.block_paths = ["/login", "/public/signup*", "POST /session"].map(|path| RequestPattern::parse(path).unwrap()).to_vec();
     policy.login.break_glass = globs(&["sso-*"]);
     let refused = denied(DenyReason::LocalSignIn, Rule::Login);
     let operator = Identity { groups: Groups::Known(vec!["sso-operators".into()]), ..ada() };
@@ -244,13 +246,14 @@ fn row_26_the_apps_own_sign_in_is_shut_for_all_but_those_who_may_break_the_glass
         "GET /log%2569n",
         "GET /public/signup2",
         "DELETE /login.",
+        "POST /Session/",
     ] {
         for identity in [None, Some(&ada()), Some(&elsewhere), Some(&unlisted)] {
             assert_eq!(decide(&policy, identity, 0, request, "10.0.0.1"), refused, "{request} {identity:?}");
         }
         assert!(decide(&policy, Some(&operator), 0, request, "10.0.0.1").is_ok(), "{request}");
     }
-    for request in ["GET /", "GET /login2", "GET /public/x"] {
+    for request in ["GET /", "GET /login2", "GET /public/x", "GET /session", "DELETE /session"] {
         assert!(decide(&policy, Some(&ada()), 0, request, "10.0.0.1").is_ok(), "{request}");
     }
     // Nobody may, when nobody is named.

@@ -4,7 +4,7 @@ use crate::expr::{Condition, Env, Type};
 use crate::fault::DenyReason;
 use crate::identity::{Groups, Identity, SubjectId, Way};
 use crate::policy::evaluate::{Admitted, Facts, Refusal, Rule, SignedIn, evaluate_by};
-use crate::policy::{Bearer, CanonicalPath, Gate, Glob, PathPattern, PathSection, Policy, Surroundings, Ways, compile};
+use crate::policy::{Bearer, CanonicalPath, Gate, Glob, PathPattern, PathSection, Policy, RequestPattern, Surroundings, Ways, compile};
 use crate::source::SourceFile;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -172,11 +172,11 @@ proptest! {
             select(vec!["10.1.2.3", "192.0.2.1", "203.0.113.9", "::ffff:10.0.0.1", "2001:db8::1"]),
         ),
         login_max_age in prop::option::of(Just(30 * MINUTE)),
-        (blocked, glass) in (prop::option::weighted(0.3, select(vec!["/a/*", "/b*", "/c"])), prop::option::of(Just("staff"))),
+        (blocked, glass) in (prop::option::weighted(0.3, select(vec!["/a/*", "/b*", "POST /c"])), prop::option::of(Just("staff"))),
         (tokens, way) in (any::<bool>(), select(vec![Way::Session, Way::Session, Way::Bearer])),
     ) {
         let mut policy = policy(access, paths, "corp", login_max_age);
-        policy.login.block_paths = blocked.map(|pattern| PathPattern::parse(pattern).unwrap()).into_iter().collect();
+        policy.login.block_paths = blocked.map(|pattern| RequestPattern::parse(pattern).unwrap()).into_iter().collect();
         policy.login.break_glass = glass.map(Glob::new).into_iter().collect();
         policy.bearer = tokens.then(|| Bearer { idp: "corp".into(), audience: "a".into(), scopes: Vec::new(), provision: false });
         let path = CanonicalPath::parse(path).unwrap();

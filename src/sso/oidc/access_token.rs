@@ -69,7 +69,11 @@ impl AccessTokens for OidcProvider {
         if let Some(missing) = rules.scopes.iter().find(|scope| !has_scope(&claims, scope)) {
             return Err(TokenFault::Scope { idp: idp(), missing: missing.clone() });
         }
-        let identity = claims::identity(sub, claims, None, &Reading::of(&self.settings));
+        let reading = Reading::of(&self.settings);
+        // Once for each token: what is made of it is remembered as long as it holds.
+        let looked_up = self.looked_up(&metadata, &sub, &claims, &reading).await;
+        let mut identity = claims::identity(sub, claims, None, &reading);
+        identity.groups = looked_up.unwrap_or(identity.groups);
         Ok(VerifiedToken::vouch(identity, auth_time.unwrap_or(Timestamp::from_millis(0)), issued_at, expires_at))
     }
 }

@@ -100,7 +100,7 @@ fn vouches_for_mapped_email(claims: &Map<String, Value>, reading: &Reading<'_>) 
 }
 
 impl Reading<'_> {
-    /// Whether the groups of an ID token, read where they would be read first, are more than it lists.
+    /// Whether the groups of a token, read where they would be read first, are more than it lists.
     pub(super) fn is_overage(&self, claims: &Map<String, Value>) -> bool {
         first(claims, self.sources("groups").unwrap_or(std::slice::from_ref(self.groups))) == Some(Place::Elsewhere)
     }

@@ -131,7 +131,7 @@ impl Directory {
         self.secret = Some(secret);
     }
 
-    /// All groups of the person whom the verified `claims` of an ID token are about; `token_endpoint` is the provider's.
+    /// All groups of the person whom the verified `claims` of a token are about; `token_endpoint` is the provider's.
     ///
     /// # Errors
     /// [`Unknown`]: nothing is known then, which is not the same as none.

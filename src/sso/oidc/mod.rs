@@ -141,7 +141,7 @@ impl OidcProvider {
         None
     }
 
-    /// The groups of somebody who is in too many for the ID token of these verified `claims`; `None`: it lists them, or there is nobody to ask.
+    /// The groups of somebody who is in too many for the token of these verified `claims`; `None`: it lists them, or there is nobody to ask.
     async fn looked_up(&self, metadata: &Metadata, sub: &str, claims: &Map<String, Value>, reading: &claims::Reading<'_>) -> Option<Groups> {
         let directory = self.directory.as_ref().filter(|_| reading.is_overage(claims))?;
         let found = directory.groups(&metadata.token_endpoint, claims).await;
@@ -149,7 +149,7 @@ impl OidcProvider {
         let (idp, iss) = (self.settings.id.as_str(), self.settings.issuer.as_str());
         tracing::info!(target: "audit", action = "groups.looked_up", idp, user.iss = iss, user.sub = sub, reason);
         if let Err(unknown) = &found {
-            tracing::warn!(idp, why = %unknown, "groups do not fit into the token, and the directory does not say them: they are unknown at this sign-in");
+            tracing::warn!(idp, why = %unknown, "groups do not fit into the token, and the directory does not say them: they are unknown to policies");
         }
         Some(found.map_or(Groups::Unknown, Groups::Known))
     }

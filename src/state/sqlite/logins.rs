@@ -7,7 +7,7 @@ use super::sessions::described;
 use super::{Store, garbled, unavailable};
 use crate::clock::Timestamp;
 use crate::state::seal::Purpose;
-use crate::state::{AnswerRoom, Handover, KeptAnswer, LoginStore, PendingLogin, SecretHash, SignOnId, StoreError, Taken};
+use crate::state::{AnswerRoom, Handover, KeptAnswer, LoginStore, PendingLogin, PendingRoom, SecretHash, SignOnId, StoreError, Taken};
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,17 @@ impl LoginStore for Store {
         let sealed = self.seal_json(Purpose::PendingLogin, key, login)?;
         let put = sqlx::query("insert into pending_login (key, sealed, expires_at) values ($1, $2, $3)");
         put.bind(key.0.as_slice()).bind(sealed).bind(expires_at.millis()).execute(&self.writer).await.map(drop).map_err(unavailable)
+    }
+
+    async fn put_pending_within(
+        &self,
+        key: SecretHash,
+        login: &PendingLogin,
+        expires_at: Timestamp,
+        room: PendingRoom,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.pending_put(key, login, expires_at, room, now).await
     }
 
     async fn pending(&self, key: SecretHash, now: Timestamp) -> Result<Option<PendingLogin>, StoreError> {
@@ -140,7 +151,7 @@ impl Store {
         }
     }
 
-    fn seal_json(&self, purpose: Purpose, row: SecretHash, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn seal_json(&self, purpose: Purpose, row: SecretHash, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
         let plain = Zeroizing::new(serde_json::to_vec(value).map_err(garbled)?);
         self.sealer.seal(purpose, &row.0, &plain)
     }

@@ -15,7 +15,8 @@ use std::path::Path;
 pub(super) const OLDEST: i64 = 1;
 
 /// What leads to a version, with that version.
-const STEPS: [(i64, &str); 3] = [(2, include_str!("steps/2.sql")), (3, include_str!("steps/3.sql")), (4, include_str!("steps/4.sql"))];
+const STEPS: [(i64, &str); 4] =
+    [(2, include_str!("steps/2.sql")), (3, include_str!("steps/3.sql")), (4, include_str!("steps/4.sql")), (5, include_str!("steps/5.sql"))];
 
 /// Brings the file at `path` from whatever version it has to this build's.
 pub(super) async fn up(path: &Path, options: SqliteConnectOptions) -> Result<(), OpenError> {

@@ -23,6 +23,7 @@ mod incidents;
 mod keys;
 mod logins;
 mod migrate;
+mod pending;
 mod person_secrets;
 mod sessions;
 mod sign_ins;
@@ -41,7 +42,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// Version of `schema.sql` that this build reads and writes.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// How long a writer waits for another one before it says that the store is not available.
 const BUSY: Duration = Duration::from_secs(5);
 /// Reads under way at a time; memory answers nearly all of them.

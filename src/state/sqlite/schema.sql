@@ -1,4 +1,4 @@
--- The store, version 4, for new files; steps/ has what brings an older one here. Times are milliseconds since the epoch. `sealed` columns are
+-- The store, version 5, for new files; steps/ has what brings an older one here. Times are milliseconds since the epoch. `sealed` columns are
 -- AES-256-GCM under [state] key (state/seal.rs).
 -- Small rows that are looked up by a hash are kept in the index itself (without rowid); rows with a sealed body are not, as
 -- SQLite wants such rows below a twentieth of a page.
@@ -35,9 +35,14 @@ create table pending_login (
   key blob not null primary key,
   sealed blob not null,
   expires_at integer not null,
-  used_at integer
+  used_at integer,
+  ticket blob, -- key of the one it came by
+  client blob, -- keyed hash of the address it was begun from
+  kept_at integer
 );
 create index pending_login_expiry on pending_login (expires_at);
+create index pending_login_ticket on pending_login (ticket, kept_at) where ticket is not null;
+create index pending_login_client on pending_login (client, kept_at) where client is not null;
 
 -- What a provider's page has posted for a sign-in under way, until the browser comes for it itself.
 create table kept_answer (

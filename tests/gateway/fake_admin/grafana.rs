@@ -76,6 +76,21 @@ impl State {
                 }
                 says(200, "User updated")
             }
+            ("POST", ["api", "admin", "users", id, verb @ ("disable" | "enable" | "logout")]) => {
+                let Some(user) = self.users.iter_mut().find(|user| user.id == *id) else { return says(404, "user not found") };
+                // Whoever has ever come in by a header or a token.
+                if *verb != "logout" && user.record["external"] == json!(true) {
+                    return says(500, &format!("Could not {verb} external user"));
+                }
+                user.disabled = *verb == "disable" || user.disabled && *verb == "logout";
+                says(200, "done")
+            }
+            ("DELETE", ["api", "admin", "users", id]) => {
+                let Some(at) = self.users.iter().position(|user| user.id == *id) else { return says(404, "user not found") };
+                self.users.remove(at);
+                self.groups.iter_mut().for_each(|group| group.members.retain(|text| member(text).0 != *id));
+                says(200, "User deleted")
+            }
             ("GET", ["api", "orgs", id]) => match self.groups.iter().find(|group| group.id == *id) {
                 Some(group) => (200, json!({ "id": number(&group.id), "name": group.name }), None),
                 None => says(404, "Organization not found"),

@@ -1,11 +1,11 @@
 //! What policies say of roles, organisations, attributes, logins and passwords, done to scripted admin APIs: rows of jit-behaviours.md, by number.
 
-use super::world::{World, header, person, ready, refused};
+use super::world::{World, header, key_at, person, ready, refused};
 use crate::fake_admin::{FakeAdmin, Fault, Flavour, User};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use vestibule::clock::ManualClock;
+use vestibule::clock::{Clock as _, ManualClock};
 use vestibule::connector::builtin::builtin;
 use vestibule::connector::model::InitialPassword;
 use vestibule::connector::{Connector, Engine, Limits, Outcome, ResolvedCredential};
@@ -14,6 +14,7 @@ use vestibule::fault::PublicMessage;
 use vestibule::identity::{Groups, Identity};
 use vestibule::outbound::HyperTransport;
 use vestibule::policy::{Policy, Surroundings, compile};
+use vestibule::provision::{Cause, Departure};
 use vestibule::source::{Problem, SourceFile};
 use vestibule::state::AccountState;
 
@@ -437,6 +438,39 @@ async fn a_create_at_grafana_whose_answer_is_lost_makes_one_account_in_the_right
         scene.fake.fail_next("POST /api/admin/users", fault.clone());
         assert_eq!(scene.enters(&ada(&[]), &policy).await, "ada", "{fault:?}");
         assert_eq!((scene.fake.users().len(), scene.org("4"), scene.org("1")), (1, members(&[("ada", "Editor")]), vec![]), "{fault:?}");
+    }
+}
+
+/// Whoever has come in by the header is external to Grafana, and no external user can be switched off there: what they may is taken away instead.
+#[tokio::test]
+async fn a_leaver_whom_grafana_does_not_switch_off_is_in_no_organisation_and_gets_theirs_again_on_return() {
+    for drift in ["report", "correct"] {
+        let scene = Scene::new(Flavour::Grafana).await;
+        let leavers = "drift = \"report\"\n[provision.leavers]\naccount = \"disable\"\ndelete_after = \"30d\"\n".replace("report", drift);
+        let orgs = "[[org]]\nid = 1\n[[org]]\nid = 4\ngroups = [\"dev-*\"]\nrole = \"Editor\"\n";
+        let policy = good(&format!("{orgs}\n[provision]\nconnector = \"grafana\"\nurl = \"{}\"\n{CREDENTIAL}{leavers}", scene.fake.url));
+        scene.serve(&policy);
+        scene.enters(&ada(&["dev-web"]), &policy).await;
+        let before = (members(&[("ada", "Viewer")]), members(&[("ada", "Editor")]));
+        assert_eq!((scene.org("1"), scene.org("4")), before);
+        scene.fake.change("ada", |user| user.record["external"] = json!(true));
+        let leaves = async || {
+            scene.world.clock.advance_ms(2_000);
+            let cause = Cause::Access { as_of: scene.world.clock.now() };
+            assert_eq!(scene.world.desk.leaves(&key_at("wiki", "ada"), &policy, cause, None).await, Departure::Left);
+        };
+        leaves().await;
+        assert_eq!((scene.org("1"), scene.org("4"), scene.fake.users().len()), (vec![], vec![], 1), "{drift}: {}", scene.log());
+        assert_eq!(scene.world.record("ada").await.unwrap().state, AccountState::Suspended);
+        scene.world.clock.advance_ms(2_000);
+        scene.enters(&ada(&["dev-web"]), &policy).await;
+        assert_eq!((scene.org("1"), scene.org("4")), before, "{drift}");
+        assert!(!scene.log().contains("drift.detected"), "{}", scene.log());
+        // For good.
+        leaves().await;
+        scene.world.clock.advance_ms(31 * 86_400_000);
+        scene.world.desk.tend(&[Arc::clone(&policy)], true).await;
+        assert_eq!(scene.fake.users().len(), 0, "{}", scene.log());
     }
 }
 

@@ -388,7 +388,7 @@ fn only_what_is_certain_means_that_somebody_has_left() {
     check(&Identity { email_verified: false, ..who(known(&["staff"]), Some("ada@example.com")) }, None);
 }
 
-fn policy_like(like: &Arc<Policy>, change: impl FnOnce(&mut vestibule::policy::Provision)) -> Arc<Policy> {
+pub(super) fn policy_like(like: &Arc<Policy>, change: impl FnOnce(&mut vestibule::policy::Provision)) -> Arc<Policy> {
     let leavers = like.provision.as_ref().unwrap().leavers;
     policy(|policy| {
         let provision = policy.provision.as_mut().unwrap();

@@ -176,7 +176,7 @@ async fn too_many_leavers_wait_for_a_yes_which_is_given_once_for_all() {
     let (code, said) = process.says(&["users", "approve", "crm", "--leavers"]).await;
     assert!(code == Some(2) && said.contains("there is no app `crm`; there is wiki"), "{said}");
     let said = process.tells(&["users", "approve", "wiki", "--leavers"]).await;
-    assert_eq!(said, "wiki: approved for 2 people; they are switched off within a minute or two\n");
+    assert_eq!(said, "wiki: approved for 2 people; they are switched off, or removed, within a minute or two\n");
     assert_eq!(process.audited("approval.granted").len(), 2);
     let again = process.tells(&["users", "approve", "wiki", "--leavers"]).await;
     assert_eq!(again, "wiki: nobody waits\n");

@@ -52,7 +52,7 @@ impl Told {
     }
 
     /// The audit events since the last call: `action person reason`, or who did it.
-    fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<String> {
         events(&self.text()).iter().map(line).collect()
     }
 
@@ -260,7 +260,7 @@ async fn who_has_to_be_approved_is_told_and_so_is_who_is_refused() {
     let dora = person("dora", "dora", &["g-devs"]);
     ready(&world.sign_in(&dora, &joins).await);
     let waits = "approval.requested dora join = \"approval\", and the account was there before";
-    assert_eq!(told.take(), ["account.adopted dora recognised", "account.updated dora mail", waits]);
+    assert_eq!(told.take(), ["account.adopted dora recognised by its login", "account.updated dora mail", waits]);
     ready(&world.sign_in(&dora, &joins).await);
     assert_eq!(told.take(), Vec::<String>::new());
     world.desk.people().approve(&key_at("wiki", "dora"), Some(Awaiting::Join), "olga").await.unwrap();

@@ -75,6 +75,9 @@ impl Reaper {
     }
 }
 
+/// The group whose members the app lets in nowhere.
+pub(crate) const OFF: &str = "off";
+
 /// An app with an admin API: unique logins, compared without ASCII case.
 #[derive(Debug, Default)]
 pub(crate) struct App {
@@ -89,6 +92,8 @@ pub(crate) struct App {
     pub(crate) down: AtomicBool,
     /// Set once a [`Fault::Hang`] has done what was asked.
     pub(crate) hung: AtomicBool,
+    /// How it switches somebody off; `None`: by a flag.
+    pub(crate) off_by: Mutex<Option<SwitchedOff>>,
     /// Whether it keeps the gateway's id.
     pub(crate) without_external_ids: AtomicBool,
     /// Whether an account goes by its login, and by another id after a rename.
@@ -177,7 +182,10 @@ impl App {
         match step {
             Step::Create(_) => {}
             Step::Update(attributes) => account.attributes.extend(attributes.clone()),
-            Step::Enable => account.disabled = false,
+            Step::Enable => {
+                account.disabled = false;
+                account.memberships.entry("group".to_owned()).or_default().remove(OFF);
+            }
             Step::Add { kind, member, role } => {
                 account.memberships.entry(kind.clone()).or_default().insert(member.clone(), role.clone());
             }
@@ -241,9 +249,25 @@ impl Connector for App {
         read("get", fault, found.map_or(Observation::Absent, |account| Observation::Found(Box::new(account), MatchBy::ExternalId)))
     }
 
-    async fn disable(&self, context: Context<'_>, _may_delete: bool) -> Result<SwitchedOff, Trouble> {
-        let outcome = self.switch("disable", context, |accounts, at| accounts[at].disabled = true).await?;
-        Ok(if outcome == Outcome::Gone { SwitchedOff::Gone } else { SwitchedOff::Flag })
+    async fn disable(&self, context: Context<'_>, may_delete: bool) -> Result<SwitchedOff, Trouble> {
+        let way = (*self.off_by.lock().unwrap()).unwrap_or(SwitchedOff::Flag);
+        let outcome = match way {
+            SwitchedOff::Deleted if !may_delete => return Ok(SwitchedOff::NotAtTheApp),
+            SwitchedOff::Deleted => self.delete(context).await?,
+            SwitchedOff::MembersRemoved => {
+                let bare = |accounts: &mut Vec<Account>, at: usize| accounts[at].memberships.values_mut().for_each(BTreeMap::clear);
+                self.switch("disable", context, bare).await?
+            }
+            SwitchedOff::Group => {
+                let parked = |accounts: &mut Vec<Account>, at: usize| {
+                    accounts[at].memberships.insert("group".to_owned(), Members::from([(OFF.to_owned(), None)]));
+                    accounts[at].disabled = true;
+                };
+                self.switch("disable", context, parked).await?
+            }
+            _ => self.switch("disable", context, |accounts, at| accounts[at].disabled = true).await?,
+        };
+        Ok(if outcome == Outcome::Gone { SwitchedOff::Gone } else { way })
     }
 
     async fn delete(&self, context: Context<'_>) -> Result<Outcome, Trouble> {
@@ -614,6 +638,15 @@ impl World {
     /// Another gateway on the same store, or the same one after a restart.
     pub(crate) fn another(&self, runtime: &tokio::runtime::Handle, owner: &str) -> Arc<Desk> {
         desk_on(runtime, owner, &self.store, &self.clock, &self.app, &self.signer, &self.slept_ms, &self.counted)
+    }
+
+    /// As [`Self::another`], with a connector, a way to wait and dice of its own.
+    pub(crate) fn another_with(&self, owner: &str, dice: u64, connector: Arc<dyn Connector>, sleeper: Arc<dyn Sleeper>) -> Arc<Desk> {
+        let runtime = tokio::runtime::Handle::current();
+        let parts = parts(&runtime, owner, &self.store, &self.clock, &self.signer, &self.slept_ms, &self.counted);
+        let desk = Desk::new(Parts { entropy: Arc::new(SeededEntropy::new(dice)), sleeper, ..parts });
+        desk.install(HashMap::from([("wiki".to_owned(), connector)]));
+        desk
     }
 
     pub(crate) async fn session(&self, identity: &Identity) -> Arc<AppSession> {

@@ -107,7 +107,8 @@ impl State {
         };
         let session = cookie("sid").and_then(|sid| self.sessions.get(&sid).cloned());
         let told = self.told(&request).filter(|_| manners.reads_at.is_none_or(|at| at == path));
-        let reply = match (path, session) {
+        let path_of_sign_out = if method == "DELETE" && path.contains("/session") { "/logout" } else { path };
+        let reply = match (path_of_sign_out, session) {
             ("/logout", _) if target.contains("refuse") => text("422 Unprocessable Content", "", "your form was forged"),
             ("/logout", session) => {
                 self.ended += usize::from(session.is_some());

@@ -101,6 +101,8 @@ struct State {
     delay: Duration,
     closed: bool,
     cut_after: Option<String>,
+    held: Option<String>,
+    waiting: usize,
     calls: Vec<Call>,
 }
 
@@ -113,6 +115,8 @@ pub(crate) struct Call {
     pub(crate) target: String,
     /// `Authorization`; empty when there was none.
     pub(crate) authorization: String,
+    /// What was answered at its end, or on the way.
+    pub(crate) status: u16,
 }
 
 impl Road {
@@ -138,12 +142,23 @@ impl Road {
         lock(&self.state).closed = true;
     }
 
-    /// Undoes [`Self::close`], [`Self::delay`] and [`Self::cut_answers_to`].
+    /// Undoes [`Self::close`], [`Self::delay`], [`Self::hold`] and [`Self::cut_answers_to`].
     pub(crate) fn open(&self) {
         let mut state = lock(&self.state);
         state.closed = false;
         state.delay = Duration::ZERO;
         state.cut_after = None;
+        state.held = None;
+    }
+
+    /// Calls that begin with `line` wait on the way until the road is opened.
+    pub(crate) fn hold(&self, line: &str) {
+        lock(&self.state).held = Some(line.to_owned());
+    }
+
+    /// How many calls have come to wait so far.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.state).waiting
     }
 
     /// Calls that begin with `line` arrive and take effect; their answers never come back.
@@ -171,14 +186,24 @@ async fn travel(request: Request<Incoming>, port: u16, state: &Mutex<State>) -> 
         let state = lock(state);
         (state.delay, state.closed)
     };
-    let note = || lock(state).calls.push(Call { line: line.clone(), target: target.clone(), authorization: authorization.clone() });
+    let note = |status: StatusCode| {
+        let (line, target, authorization) = (line.clone(), target.clone(), authorization.clone());
+        lock(state).calls.push(Call { line, target, authorization, status: status.as_u16() });
+    };
     if closed {
-        note();
+        note(StatusCode::SERVICE_UNAVAILABLE);
         return refusal(StatusCode::SERVICE_UNAVAILABLE);
     }
     tokio::time::sleep(delay).await;
+    let is_held = || lock(state).held.as_ref().is_some_and(|held| line.starts_with(held.as_str()));
+    if is_held() {
+        lock(state).waiting += 1;
+        while is_held() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
     let answer = pass_on(request, port).await;
-    note();
+    note(answer.as_ref().map_or(StatusCode::BAD_GATEWAY, Response::status));
     let cut = lock(state).cut_after.as_ref().is_some_and(|cut| line.starts_with(cut.as_str()));
     if cut {
         std::future::pending::<()>().await;
