@@ -41,6 +41,7 @@ mod uses;
 
 pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
+pub use ledger::as_wanted;
 pub use leaving::{Cause, Departure, Left, Off};
 pub use meter::{Meter, NoMeter};
 pub use people::{Leaf, Listed, People, PeopleError, Which};
@@ -507,6 +508,7 @@ impl Desk {
                     return Err(PublicMessage::AwaitingApproval);
                 }
                 Flown::Grounded => return Err(PublicMessage::OpenInBrowser),
+                Flown::Elsewhere => {}
                 // A job that a program began found that there is no account any more: this one may make it.
                 Flown::Ended(End::Failed(PublicMessage::OpenInBrowser)) if order.may_create => {}
                 Flown::Ended(End::Done { record, made, .. }) => {
@@ -554,10 +556,14 @@ impl Desk {
     /// Joins the job for this person and app, or begins it if it may; it runs where jobs run, whether or not anybody waits.
     async fn fly(self: &Arc<Self>, order: &Order, counter: &Arc<Counter>, hold_ms: u64, may_begin: bool) -> Flown {
         let now = self.parts.clock.now();
-        let mut wait = match self.flights.board(&order.key, now, self.parts.times.failure_ms, may_begin) {
+        let mut is_other = false;
+        let mut wait = match self.flights.board(&order.key, &order.policy.revision, now, self.parts.times.failure_ms, may_begin) {
             Boarding::Nobody => return Flown::Grounded,
             Boarding::Grounded(message) => return Flown::Ended(End::Failed(message)),
-            Boarding::Passenger(wait) => wait,
+            Boarding::Passenger { wait, other } => {
+                is_other = other;
+                wait
+            }
             Boarding::Pilot(pilot, wait) => {
                 let passes = self.passes.get().cloned();
                 let job = Job { parts: self.parts.clone(), counter: Arc::clone(counter), order: order.clone(), begun: now, passes };
@@ -573,6 +579,7 @@ impl Desk {
         };
         let ended = async { wait.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) };
         match tokio::time::timeout(Duration::from_millis(hold_ms), ended).await {
+            Ok(Some(End::Failed(_))) if is_other => Flown::Elsewhere,
             Ok(Some(end)) => Flown::Ended(end),
             // The job is gone without a word: it panicked, or the process is stopping.
             Ok(None) => Flown::Ended(End::Failed(PublicMessage::Internal)),
@@ -668,6 +675,8 @@ impl TokenSigner for Unsigned {
 /// What waiting came to.
 enum Flown {
     Ended(End),
+    /// A job under another revision of the policy has failed: that is no answer to this order.
+    Elsewhere,
     Still,
     /// There is no job, and this order may not begin one.
     Grounded,
