@@ -77,11 +77,12 @@ impl Following {
             let mut commands: Commands =
                 vec![Box::new(Reload(Arc::clone(&reloader) as Arc<dyn Reloads>)), Box::new(Looks(Arc::clone(&swap) as Arc<dyn Statuses>))];
             let people = swap.people();
-            commands.push(Box::new(ListUsers(people.clone())));
+            let apps = Arc::clone(&swap) as Arc<dyn Statuses>;
+            commands.push(Box::new(ListUsers(people.clone(), Arc::clone(&apps))));
             let rounds = swap.rounds();
             commands.push(Box::new(BeginReconcile(Arc::clone(&rounds))));
             commands.push(Box::new(LookReconcile(rounds)));
-            commands.push(Box::new(ApproveLeavers(people.clone())));
+            commands.push(Box::new(ApproveLeavers(people.clone(), apps)));
             for deed in Deed::ALL {
                 commands.push(Box::new(ActOnUser { deed, people: people.clone() }));
             }

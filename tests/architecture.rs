@@ -29,7 +29,7 @@ const IO: &[&str] = &[
 const WRAPPED: &[(&str, &[&str])] = &[
     ("openidconnect::", &["sso/oidc"]),
     ("samael::", &["sso/saml/verify.rs"]),
-    ("quick_xml::", &["sso/saml/xml.rs"]),
+    ("quick_xml::", &["sso/saml/xml.rs", "connector/engine/xml.rs"]),
     ("sqlx::", &["state/sqlite"]),
     ("moka::", &["session/"]),
     ("notify::", &["reload/watch.rs"]),

@@ -13,7 +13,7 @@ use super::{Environment, connectors};
 use crate::clock::{Clock, Timestamp};
 use crate::config::environment::Overlaid;
 use crate::config::schema::GATEWAY;
-use crate::config::{Certificate, Gateway, Idp, SecretRef};
+use crate::config::{AuditSink, Certificate, Gateway, Idp, SecretRef};
 use crate::connector::model::Verb;
 use crate::connector::{Connector, Outcome, Trouble};
 use crate::outbound::{HyperTransport, Transport};
@@ -135,6 +135,8 @@ fn jobs(look: &Look, tools: &Tools) -> Vec<(Place, Job)> {
     };
     if !look.narrow {
         jobs.extend(secrets(look, &look.file.file, &look.file.tree, &GATEWAY, &|span| look.file.origin(span)));
+        jobs.push(store(look));
+        jobs.extend(audit_file(look));
     }
     jobs.push(certificates(look));
     for (idp, (span, table)) in look.gateway.idps.iter().zip(look.file.tree.sections("idp")).filter(|(idp, _)| wanted(idp)) {
@@ -320,6 +322,27 @@ fn secrets(look: &Look, file: &SourceFile, tree: &Table, root: &'static schema::
         Some((about, job))
     };
     schema::secrets(tree, root).into_iter().filter_map(of).collect()
+}
+
+/// Where a key of the gateway file stands.
+fn at_key(look: &Look, path: &[&str]) -> Place {
+    let span = node_at(&look.file.tree, path).map(|node| node.span.clone());
+    let origin = span.as_ref().map_or_else(|| look.file.file.name.to_string(), |span| look.file.origin(span));
+    Place { file: look.file.file.clone(), span, origin }
+}
+
+/// The store: there and whole, or a place to make it in.
+fn store(look: &Look) -> (Place, Job) {
+    let (place, state, environment) = (at_key(look, &["state", "url"]), &look.gateway.state, Arc::clone(&look.environment));
+    let (url, key) = (state.url.clone(), state.key.clone());
+    (place.clone(), Box::pin(async move { local::store(&place, &url, &key, environment.as_ref()).await }))
+}
+
+/// The folder of the audit file.
+fn audit_file(look: &Look) -> Option<(Place, Job)> {
+    let AuditSink::File(path) = look.gateway.audit.sink.clone() else { return None };
+    let place = at_key(look, &["audit", "file"]);
+    Some((place.clone(), Box::pin(async move { local::folder_of(&place, "[audit] file", &path).into_iter().collect() })))
 }
 
 /// The certificates, and whether they name every host that is served.

@@ -7,7 +7,7 @@ use crate::policy::Policy;
 use crate::policy::evaluate::{Facts, Refusal, SignedIn, evaluate};
 use crate::policy::path::CanonicalPath;
 use crate::provision::{Desk, Ensured, Passes};
-use crate::request::Routes;
+use crate::request::{Denied, Routes};
 use crate::session::LiveSessions;
 use crate::state::AccountKey;
 use arc_swap::ArcSwap;
@@ -65,8 +65,18 @@ impl Admission for DeskAdmission {
             // A public path is open to people whom `[access]` refuses, and those get no account by way of it.
             Ok(admitted) if admitted.public => return None,
             Ok(_) => self.desk.ensure(visit.session, visit.policy, visit.incident, visit.asking).await,
-            Err(Refusal::Denied { reason, .. }) => {
-                audit_denied(&visit, reason);
+            Err(Refusal::Denied { reason, rule }) => {
+                let denied = Denied {
+                    incident: visit.incident,
+                    policy: Some(visit.policy),
+                    person: Some(&sign_on.identity),
+                    client: Some(visit.peer),
+                    method: Some(facts.method),
+                    path: Some(raw),
+                    reason: reason.key(),
+                    rule: Some(visit.policy.place(rule)),
+                };
+                denied.tell();
                 Ensured::Refused(PublicMessage::Denied(reason))
             }
             Err(Refusal::LoginRequired) => Ensured::Refused(PublicMessage::SignInRequired),
@@ -74,22 +84,4 @@ impl Admission for DeskAdmission {
             Err(Refusal::FreshLogin { .. }) => Ensured::Refused(PublicMessage::Denied(DenyReason::MaxAge)),
         })
     }
-}
-
-/// As for a refusal on the request path: this one was met on the waiting page.
-fn audit_denied(visit: &Visit<'_>, reason: DenyReason) {
-    let person = &visit.session.sign_on.identity;
-    tracing::info!(
-        target: "audit",
-        action = "access.denied",
-        incident = %visit.incident,
-        app = visit.policy.name,
-        idp = person.idp,
-        user.sub = person.subject.subject,
-        user.email = person.email.as_deref(),
-        src.ip = %visit.peer,
-        http.method = "GET",
-        reason = reason.key(),
-        policy.revision = visit.policy.revision,
-    );
 }

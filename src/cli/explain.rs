@@ -11,6 +11,7 @@ mod person;
 mod place;
 mod text;
 
+use super::vouched::Vouched;
 use super::{COULD_NOT, NO, YES, tell};
 use crate::app::look::look;
 use crate::app::{Environment, StartError};
@@ -38,9 +39,8 @@ pub(super) struct Arguments {
     /// Who asks: a JSON file with the keys of `[[test]] user`, or the e-mail address of somebody who has signed in. Left out: nobody is signed in.
     #[arg(long, value_name = "FILE|EMAIL")]
     user: Option<String>,
-    /// Who asks, by subject, where an e-mail address means several people.
-    #[arg(long, value_name = "SUB")]
-    subject: Option<String>,
+    #[command(flatten)]
+    by: Vouched,
     /// An access token says who it is, not a session.
     #[arg(long)]
     bearer: bool,
@@ -83,7 +83,7 @@ async fn explain(arguments: &Arguments) -> Result<Answer, String> {
     let environment: Environment = Arc::new(|name| std::env::var_os(name));
     let now = SystemClock.now();
     if let Some(code) = code(&arguments.what) {
-        if arguments.user.is_some() || arguments.subject.is_some() {
+        if arguments.user.is_some() || arguments.by.is_said() {
             return Err("an incident code says itself who it was: leave --user and --subject out".to_owned());
         }
         let store = state(&loaded.gateway, &environment).await?;
@@ -92,7 +92,9 @@ async fn explain(arguments: &Arguments) -> Result<Answer, String> {
     let url = url(&arguments.what)?;
     let policy = policy(&loaded, &url)?;
     let way = if arguments.bearer { Way::Bearer } else { Way::Session };
-    let who = match (&arguments.user, &arguments.subject) {
+    let by = &arguments.by;
+    let who = match (&arguments.user, &by.subject) {
+        (None, None) if by.is_said() => return Err("--issuer and --idp say whom --user or --subject means".to_owned()),
         (None, None) => Who::nobody(),
         (Some(user), None) if std::path::Path::new(user).is_file() => person::from_file(user, &loaded.gateway, policy, way, now)?,
         (user, subject) => {
@@ -101,7 +103,7 @@ async fn explain(arguments: &Arguments) -> Result<Answer, String> {
                 return Err(format!("--user {user}: there is no such file, and it is not an e-mail address"));
             }
             let store = state(&loaded.gateway, &environment).await?;
-            person::recorded(store.as_ref(), user, subject.as_deref(), policy, now).await?
+            person::recorded(store.as_ref(), user.or(subject.as_deref()).unwrap_or_default(), (by, &loaded.gateway.idps), policy, now).await?
         }
     };
     let question =

@@ -21,6 +21,7 @@ mod status;
 mod table;
 mod test;
 mod users;
+mod vouched;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;

@@ -1,5 +1,6 @@
 //! `vestibule plan`: what provisioning would do, without doing it.
 
+use super::vouched::{Vouched, words};
 use super::{COULD_NOT, NO, YES, tell};
 use crate::app::look::look as open;
 use crate::app::{Environment, admin_reader};
@@ -7,6 +8,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Gateway, Idp};
 use crate::load::{Untested, untested, untested_file};
 use crate::policy::Policy;
+use crate::provision::as_wanted;
 use crate::rehearse::people::{Everybody, Known, People, Recorded};
 use crate::rehearse::perform::Real;
 use crate::rehearse::plan::{At, Outlook, Tally, look_ahead};
@@ -29,6 +31,8 @@ pub(super) struct Question {
     /// The person: a JSON file, or the e-mail address of somebody who has signed in.
     #[arg(long, value_name = "FILE|EMAIL", required_unless_present_any = ["all", "people"])]
     user: Option<String>,
+    #[command(flatten)]
+    by: Vouched,
     /// Everybody with an account record at this application, as of their last sign-in, added up.
     #[arg(long, conflicts_with = "user")]
     all: bool,
@@ -85,11 +89,14 @@ fn answer(question: &Question) -> Result<(String, bool), String> {
     let look = |known: &Known, records: &Arc<Records>| {
         let at = match (&real, &known.record) {
             (Some(real), _) => At::Real(Real::clone(real)),
-            (None, Some(_)) if existing.is_empty() => At::Recorded,
+            (None, Some(record)) if existing.is_empty() => At::Recorded(as_wanted(&around.in_force, &known.identity, record)),
             (None, _) => At::Imagined(existing.clone()),
         };
         look_ahead(policy, known, records, at, now)
     };
+    if question.by.is_said() && question.user.is_none() {
+        return Err("error: --subject, --issuer and --idp say whom --user means\n".to_owned());
+    }
     if question.all || question.user.is_none() {
         let all = if question.people.is_some() {
             with_records(listed(question, &around)?, others(&around))
@@ -115,6 +122,8 @@ fn answer(question: &Question) -> Result<(String, bool), String> {
 /// The policy that is meant, and what it stands in.
 struct Around {
     policy: Arc<Policy>,
+    /// The one that live traffic goes by: another one where a changed policy is looked at.
+    in_force: Arc<Policy>,
     gateway: Option<Gateway>,
 }
 
@@ -162,7 +171,7 @@ fn everybody(question: &Question, policy: &Policy, outlooks: &[Outlook], unseen:
         };
         let _infallible = writeln!(out, "{who} no recorded sign-in.");
     }
-    let sent = if question.online { "Nothing but reads was sent." } else { "Nothing was sent." };
+    let sent = if question.online { "Nothing but reads was sent." } else { show::unsent(outlooks) };
     let _infallible = writeln!(out, "Plan: {}.\n{sent}", show::tally(&tally));
     (out, tally.is_quiet())
 }
@@ -176,7 +185,9 @@ fn around(question: &Question) -> Result<Around, String> {
         if !is_meant(&changed, &question.host) {
             return Err(format!("error: {} is the policy of {}, not of {}\n", path.display(), changed.host, question.host));
         }
-        return Ok(Around { policy: in_place_of(changed, &policies), gateway });
+        let in_force = policies.iter().map(|(_, policy)| policy).find(|policy| policy.host == changed.host).cloned();
+        let policy = in_place_of(changed, &policies);
+        return Ok(Around { in_force: in_force.unwrap_or_else(|| Arc::clone(&policy)), policy, gateway });
     }
     if gateway.is_none() {
         return Err(report.render_with(""));
@@ -185,8 +196,7 @@ fn around(question: &Question) -> Result<Around, String> {
     let near: Vec<&Arc<Policy>> = policies.iter().map(|(_, policy)| policy).filter(|policy| is_meant(policy, &question.host)).collect();
     let hosts = |of: &[&Arc<Policy>]| of.iter().map(|policy| policy.host.as_str()).collect::<Vec<_>>().join(", ");
     match (exact, near.as_slice()) {
-        (Some(policy), _) => Ok(Around { policy: Arc::clone(policy), gateway }),
-        (None, [policy]) => Ok(Around { policy: Arc::clone(policy), gateway }),
+        (Some(policy), _) | (None, &[policy]) => Ok(Around { policy: Arc::clone(policy), in_force: Arc::clone(policy), gateway }),
         (None, []) => {
             let all: Vec<&Arc<Policy>> = policies.iter().map(|(_, policy)| policy).collect();
             let broken = if report.errors() > 0 { report.render_with("") } else { String::new() };
@@ -217,7 +227,8 @@ fn somebody(question: &Question, around: &Around) -> Result<Known, String> {
         return identity.map(|identity| Known { identity, record: None }).map_err(|problem| format!("error: {asked}: {problem}\n"));
     }
     if question.people.is_some() {
-        let has = |known: &Known| known.identity.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(asked));
+        let called = |known: &Known| known.identity.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(asked));
+        let has = |known: &Known| called(known) && question.by.takes(&known.identity);
         return listed(question, around)?
             .people
             .into_iter()
@@ -225,13 +236,17 @@ fn somebody(question: &Question, around: &Around) -> Result<Known, String> {
             .ok_or_else(|| format!("error: nobody among --people has the address {asked}\n"));
     }
     let mut found = recorded(around, async |people: &dyn People| people.by_email(&around.policy.name, asked).await)?;
-    let first = found.pop().ok_or_else(|| format!("error: no sign-in with the address {asked} is recorded; --user FILE works for anybody\n"))?;
+    found.retain(|known| question.by.takes(&known.identity));
+    let first = found.pop().ok_or_else(|| match question.by.no_such_idp(around.idps()) {
+        Some(why) => format!("error: {why}\n"),
+        None => format!("error: no sign-in with the address {asked} is recorded; --user FILE works for anybody\n"),
+    })?;
     if found.is_empty() {
         return Ok(first);
     }
-    let subject = |known: &Known| format!("  {} at {}", known.identity.subject.subject, known.identity.subject.issuer);
-    let subjects: Vec<String> = found.iter().chain([&first]).map(subject).collect();
-    Err(format!("error: several people have signed in with {asked}; write the one who is meant into a file:\n{}\n", subjects.join("\n")))
+    let line = |known: &Known| format!("  {}   via {}", words(&known.identity), known.identity.idp);
+    let lines: Vec<String> = found.iter().chain([&first]).map(line).collect();
+    Err(format!("error: {} people have signed in with {asked}; for exactly one of them add:\n{}\n", lines.len(), lines.join("\n")))
 }
 
 /// Asks the gateway's own records.

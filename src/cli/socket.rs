@@ -4,8 +4,9 @@
 //! hand: the far end is ours, and no runtime is needed for it.
 
 use super::{COULD_NOT, tell};
+use crate::admin::commands::shell;
 use crate::config::SOCKET;
-use crate::config::compile::socket;
+use crate::config::compile::{compile_over, socket};
 use crate::config::environment::overlay;
 use crate::load::variables;
 use crate::source::SourceFile;
@@ -43,15 +44,46 @@ impl Which {
         let socket = self.socket.as_ref().map(|socket| ["--socket".to_owned(), socket.display().to_string()]);
         config.into_iter().chain(socket).flatten().collect()
     }
+
+    /// By `--socket`, else as the gateway's file says. The usual place is that of a file in order that says no other, and of the usual file, whatever errors it has come to
+    /// since the gateway has read it. Never is another gateway asked than the one that is meant.
+    fn place(&self) -> Result<PathBuf, Failed> {
+        if let Some(socket) = &self.socket {
+            return Ok(socket.clone());
+        }
+        let (path, folder) = (&self.config, self.config.parent().unwrap_or(Path::new("")));
+        let text = std::fs::read_to_string(path).map_err(|cause| Failed::Unread { path: path.clone(), cause })?;
+        let over = overlay(&SourceFile::new(path.display().to_string(), text), &variables());
+        if let Some(socket) = socket(&over, folder) {
+            return Ok(socket);
+        }
+        // Of a file that is broken nothing is certain but what is not in it at all.
+        let says_nothing = !over.file.text.contains("socket");
+        if compile_over(&over, folder).0.is_some() || (path == Path::new(CONFIG) && says_nothing) {
+            return Ok(PathBuf::from(SOCKET));
+        }
+        Err(Failed::Unsaid(path.clone()))
+    }
 }
 
-/// The socket of a gateway.
+/// The socket of a gateway. It is looked for when something is asked.
 #[derive(Debug)]
-pub(super) struct Door(PathBuf);
+pub(super) struct Door<'a>(&'a Which);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
+    /// The gateway's file cannot be read: which gateway is meant is not guessed.
+    #[error("{} cannot be read: {cause}; check the path, or give the gateway's socket with --socket", .path.display())]
+    Unread {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The gateway's file does not say where its socket is, and is not in order.
+    #[error("{path} has errors and does not say where the socket of its gateway is: `vestibule check --config {path}` shows them, and --socket says which gateway is meant", path = shell(&.0.display().to_string()))]
+    Unsaid(PathBuf),
     /// Nobody listens.
     #[error("no gateway listens on {}: {cause}; is it running, and is this its socket? ([admin] socket, --socket)", .path.display())]
     Nobody {
@@ -79,15 +111,10 @@ impl Failed {
     }
 }
 
-impl Door {
-    /// By `--socket`, else as the gateway's file says, else the usual place.
-    pub(super) fn find(which: &Which) -> Self {
-        let written = || {
-            let text = std::fs::read_to_string(&which.config).ok()?;
-            let file = SourceFile::new(which.config.display().to_string(), text);
-            socket(&overlay(&file, &variables()), which.config.parent().unwrap_or(Path::new("")))
-        };
-        Self(which.socket.clone().or_else(written).unwrap_or_else(|| PathBuf::from(SOCKET)))
+impl<'a> Door<'a> {
+    /// Of the gateway that is meant.
+    pub(super) const fn find(which: &'a Which) -> Self {
+        Self(which)
     }
 
     /// `GET`; `path` with its query.
@@ -102,11 +129,12 @@ impl Door {
     }
 
     fn ask<T: DeserializeOwned>(&self, method: &str, path: &str, body: &[u8]) -> Result<T, Failed> {
+        let socket = self.0.place()?;
         let lost = |cause: io::Error| {
-            let path = self.0.clone();
+            let path = socket.clone();
             if cause.kind() == ErrorKind::PermissionDenied { Failed::Forbidden(path) } else { Failed::Nobody { path, cause } }
         };
-        let mut stream = UnixStream::connect(&self.0).map_err(lost)?;
+        let mut stream = UnixStream::connect(&socket).map_err(lost)?;
         let exchanged = exchange(&mut stream, method, path, body).map_err(lost)?;
         let (status, json) = answer(&exchanged)?;
         if status == 200 {

@@ -31,7 +31,7 @@ impl Table {
 }
 
 /// Without control characters: what a file is called must not steer a terminal.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -1,11 +1,12 @@
 //! `vestibule users`: the people a running gateway has made or found accounts for.
 
 use super::socket::{Door, Which as Where};
-use super::table::Table;
+use super::table::{Table, clean, moment};
 use super::{COULD_NOT, NO, print, tell};
 use crate::admin::commands::{LeaversOf, Status, Users, Whom, command};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::provision::{Listed, Which};
+use crate::observe::audit::rfc3339;
+use crate::provision::{Left, Listed, Off, Which};
 use crate::source::value::duration_text;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -284,7 +285,7 @@ fn text(users: &[Listed], now: Timestamp) -> String {
     let mut table = Table::default();
     table.row(["APP", "PERSON", "ACCOUNT", "STATE", "SINCE", "TRIES", "REASON"].map(str::to_owned));
     for user in users {
-        let since = user.failed_at.map(|at| duration_text((now.seconds() - at).max(0).saturating_mul(1000))).unwrap_or_default();
+        let since = since(user).map(|at| duration_text((now.seconds() - at).max(0).saturating_mul(1000))).unwrap_or_default();
         table.row([
             user.app.clone(),
             user.who.clone().unwrap_or_else(|| user.subject.clone()),
@@ -298,12 +299,19 @@ fn text(users: &[Listed], now: Timestamp) -> String {
     table.render()
 }
 
-/// Why somebody should look: what failed, what waits, what was changed by others, why they have left.
+/// Since when it is so, seconds since the epoch: of somebody who has left, since they have.
+fn since(user: &Listed) -> Option<i64> {
+    user.left.as_ref().map(|left| left.at_ms.div_euclid(1000)).filter(|_| user.state.has_left()).or(user.failed_at)
+}
+
+/// Why somebody should look: what failed, what waits, what was changed by others. Why they have left comes before all that, where they have.
 fn reason(user: &Listed) -> String {
     let waits = user.awaiting.map(|what| format!("waits for a yes: {}", word(&json!(what))));
     let drift = || (!user.drift.is_empty()).then(|| format!("changed at the app: {}", user.drift.join("; ")));
-    let left = || user.left.as_ref().map(|left| format!("left: {}", left.why));
-    user.last_error.clone().or(waits).or_else(drift).or_else(left).unwrap_or_default()
+    let left = user.left.as_ref().map(|left| format!("left: {}", left.why));
+    let other = user.last_error.clone().or(waits).or_else(drift);
+    let parts = if user.state.has_left() { [left, other] } else { [other.or(left), None] };
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// A state as people read it: `awaiting_approval` as `awaiting approval`.
@@ -315,16 +323,52 @@ fn show(user: &Listed, as_json: bool) -> u8 {
     if as_json {
         return print(&format!("{:#}\n", json!([user])));
     }
+    print(&shown(user, SystemClock.now()))
+}
+
+/// A record, a line for each part of it that there is.
+fn shown(user: &Listed, now: Timestamp) -> String {
     let mut out = String::new();
-    for (name, value) in json!(user).as_object().cloned().into_iter().flatten() {
-        if value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty) {
-            continue;
+    for (name, value) in json!(user).as_object().into_iter().flatten() {
+        let said = match name.as_str() {
+            "left" => user.left.as_ref().map(|left| departure(left, now)),
+            "state" | "awaiting" | "origin" => value.as_str().map(|_| word(value)),
+            time if time.ends_with("_at") => value.as_i64().map(|at| moment(&rfc3339(Timestamp::from_seconds(at)), now)),
+            _ => plain(value),
+        };
+        if let Some(said) = said {
+            // Writing to a String cannot fail.
+            let _infallible = writeln!(out, "{:<16} {}", name.replace('_', " "), clean(&said));
         }
-        let said = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        // Writing to a String cannot fail.
-        let _infallible = writeln!(out, "{:<16} {}", name.replace('_', " "), said.escape_debug());
     }
-    print(&out)
+    out
+}
+
+/// A value in words: a list with commas, a table as `group: Developers`; nothing for what is empty.
+fn plain(value: &Value) -> Option<String> {
+    let said = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(values) => values.iter().filter_map(plain).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let field = |(name, value): (&String, &Value)| Some(format!("{name}: {}", plain(value)?));
+            fields.iter().filter_map(field).collect::<Vec<_>>().join("; ")
+        }
+    };
+    (!said.is_empty()).then_some(said)
+}
+
+/// When and why somebody left, and what came of it at the app.
+fn departure(left: &Left, now: Timestamp) -> String {
+    let off = match left.off {
+        Some(Off::Done) => "the account is off, or gone",
+        Some(Off::Unsupported) => "this app cannot switch it off: only the gateway's door is shut",
+        Some(Off::Before) => "it was off already, and not by this gateway",
+        Some(Off::Refused) => "it was not switched off or removed: only the gateway's door is shut",
+        None => "nothing yet at the app",
+    };
+    format!("{}, {}; {off}", moment(&rfc3339(Timestamp::from_millis(left.at_ms)), now), left.why)
 }
 
 fn approve_leavers(app: &str, as_json: bool, at: &Where) -> u8 {
@@ -334,6 +378,9 @@ fn approve_leavers(app: &str, as_json: bool, at: &Where) -> u8 {
     };
     if as_json {
         return print(&format!("{:#}\n", json!(users)));
+    }
+    if users.is_empty() {
+        return print(&format!("{app}: nobody waits\n"));
     }
     let waiting = users.iter().filter(|user| user.awaiting.is_some()).count();
     let said = format!("{app}: approved for {} people; they are switched off, or removed, within a minute or two\n", users.len() - waiting);
@@ -378,9 +425,10 @@ fn forget(one: &One, yes: bool) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::candidates;
+    use super::{candidates, shown, text};
+    use crate::clock::Timestamp;
     use crate::identity::SubjectId;
-    use crate::provision::Listed;
+    use crate::provision::{Left, Listed, Off};
     use crate::state::{AccountKey, AccountRecord, AccountState};
 
     #[test]
@@ -393,6 +441,59 @@ mod tests {
         for name in names {
             assert!(readme.contains(&format!("`vestibule users {name} ")), "{name}");
         }
+    }
+
+    /// Who left an hour ago, and whose account somebody changed since.
+    fn gone(now: Timestamp) -> Listed {
+        let subject = SubjectId { issuer: "https://a.example".to_owned(), subject: "ada".to_owned() };
+        let key = AccountKey { upstream: "wiki".to_owned(), subject };
+        let left = Left { at_ms: now.plus_ms(-3_600_000).millis(), why: "idle".to_owned(), off: Some(Off::Done), sent: false, how: None, next_ms: 0, may_go: false };
+        Listed {
+            drift: vec!["email".to_owned()],
+            left: Some(left),
+            ..Listed::of(&AccountRecord { state: AccountState::Suspended, ..AccountRecord::empty(key, "r1") })
+        }
+    }
+
+    #[test]
+    fn of_who_has_left_it_is_told_why_and_since_when() {
+        let now = Timestamp::from_seconds(1_795_343_725);
+        let check = |user: Listed, since: &str, reason: &str| {
+            let told = text(std::slice::from_ref(&user), now);
+            let line = told.lines().nth(1).unwrap().trim_end();
+            assert!(line.ends_with(reason) && line.contains(&format!("   {since}   ")), "{told}");
+        };
+        check(gone(now), "1h", "left: idle; changed at the app: email");
+        check(Listed { drift: Vec::new(), last_error: Some("disable: 500".to_owned()), ..gone(now) }, "1h", "left: idle; disable: 500");
+        // Who has come back has not left, whatever is remembered.
+        let back = Listed { state: AccountState::Conflict, failed_at: Some(now.seconds() - 120), ..gone(now) };
+        check(back, "2m", " changed at the app: email");
+    }
+
+    #[test]
+    fn a_record_is_shown_in_words_that_steer_no_terminal() {
+        let now = Timestamp::from_seconds(1_795_343_725);
+        let granted = [("group", vec!["Developers", "Ops"]), ("org", vec!["1"])];
+        let user = Listed {
+            last_error: Some("somebody else's \"id\" \u{1b}[2J".to_owned()),
+            granted: granted.map(|(kind, names)| (kind.to_owned(), names.into_iter().map(str::to_owned).collect())).into(),
+            failed_at: Some(1_795_343_725),
+            verified_at: Some(1_795_257_325),
+            drift: Vec::new(),
+            ..gone(now)
+        };
+        let told = shown(&user, now);
+        for line in [
+            "last error       somebody else's \"id\" \u{fffd}[2J",
+            "granted          group: Developers, Ops; org: 1",
+            "left             09:35 UTC, idle; the account is off, or gone",
+            "verified at      2026-11-21 10:35 UTC",
+            "failed at        10:35 UTC",
+            "state            suspended",
+        ] {
+            assert!(told.lines().any(|found| found == line), "{line:?}: {told}");
+        }
+        assert!(!told.contains("drift") && !told.contains("awaiting"), "{told}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Lives here: [`Engine`], which is a [`Connector`] made of a [`Model`], a policy's own [`Steps`], and a [`Transport`].
 //!
-//! * One step: `run.rs`, built by `request.rs` and `body.rs`, `classify.rs` says what the answer means, `select.rs` finds the account in it, `paginate.rs` goes
+//! * One step: `run.rs`, built by `request.rs` and `body.rs`, `classify.rs` says what the answer means (`xml.rs` reads one in XML), `select.rs` finds the account in it, `paginate.rs` goes
 //!   through lists, `base.rs` lays a change over what was read.
 //! * Before any step: `session.rs` signs in to the admin API, with `jar.rs` and `html.rs`.
 //! * What is done with steps: `verbs.rs` looks, makes and changes, `members.rs` and `resolve.rs` grant and take back, `off.rs` switches off, `list.rs` lists,
@@ -34,6 +34,7 @@ mod stage;
 mod state;
 mod turns;
 mod verbs;
+mod xml;
 
 pub use members::Standing;
 pub use mishap::{Mishap, Mishaps};
@@ -186,6 +187,10 @@ impl Connector for Engine {
 
     fn health(&self) -> Health {
         self.state.gate.health(self.clock.now())
+    }
+
+    fn is_shut(&self) -> bool {
+        self.state.gate.is_shut(self.clock.now())
     }
 
     fn may_retry(&self) -> bool {

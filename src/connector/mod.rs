@@ -268,6 +268,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     fn health(&self) -> Health {
         Health::default()
     }
+    /// Whether no work is to be begun: the admin credential was refused, and whether it is good again is not to be asked yet, or is being asked. No once that may be asked:
+    /// whoever begins then asks it.
+    fn is_shut(&self) -> bool {
+        false
+    }
     /// Asked before anything is done again after transient trouble: no when more than one call in ten would be a repetition. A yes is counted.
     fn may_retry(&self) -> bool {
         true

@@ -488,6 +488,8 @@ pub struct Call {
     pub paginate: Option<Paginate>,
     /// Whether any body goes with a 2xx (`response = "any"`); else a body that is not JSON is nobody's answer.
     pub any_body: bool,
+    /// `response = "xml"`: answers are documents, read as trees; the names of elements in them that are lists (`lists`).
+    pub xml: Option<Vec<String>>,
     /// `then = "get"`: whom a lookup has found is read again by id, because its own answer leaves parts out.
     pub then_get: bool,
     /// Whether the body has `{random}` in it.

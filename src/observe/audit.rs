@@ -20,6 +20,7 @@ mod verify;
 
 pub use chain::{BEGINNING, ChainKey, Link};
 pub use end::{End, EndRecord, Found, NoEnd};
+pub(super) use end::NotOpened;
 pub use pseudonym::Pseudonyms;
 pub use verify::{Finding, Problem, Verdict, Verification};
 
@@ -32,7 +33,6 @@ use fields::Fields;
 use meaning::{Meaning, UNKNOWN, meaning};
 use serde_json::{Map, Value, json};
 use sink::{Frame, Label};
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use throttle::{Admitted, Throttle};
@@ -65,7 +65,7 @@ impl AuditLayer {
     /// `store`. Also what the file is found to be.
     ///
     /// # Errors
-    /// The operating system's.
+    /// [`NotOpened`].
     pub(super) fn open(
         audit: &Audit,
         (sealer, store): (&Sealer, Option<&Path>),
@@ -73,7 +73,7 @@ impl AuditLayer {
         json: bool,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
-    ) -> io::Result<(Self, Found)> {
+    ) -> Result<(Self, Found), NotOpened> {
         let key = ChainKey::new(sealer.clone());
         let record = match (&audit.sink, store) {
             (AuditSink::File(path), Some(store)) => Some(EndRecord::beside(store, path, key.clone())),
@@ -85,16 +85,7 @@ impl AuditLayer {
         let (confessing, now) = (shape.clone(), Arc::clone(&clock));
         let confession = Box::new(move |lines| confessing.confession(lines, now.now()));
         let lines = Queue::confessing("audit", LINES_MAX, &metrics, Metrics::audit_dropped, write, confession)?;
-        let layer = Self {
-            lines,
-            shape,
-            pseudonyms,
-            log,
-            json,
-            throttle: Throttle::default(),
-            metrics,
-            clock,
-        };
+        let layer = Self { lines, shape, pseudonyms, log, json, throttle: Throttle::default(), metrics, clock };
         Ok((layer, found))
     }
 
@@ -203,7 +194,7 @@ pub fn rfc3339(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{AuditLayer, ChainKey, Frame, Shape, TARGET, UNKNOWN, Verification, confessed, fields, rfc3339};
+    use super::{AuditLayer, ChainKey, Frame, NotOpened, Shape, TARGET, UNKNOWN, Verification, confessed, fields, rfc3339};
     use crate::clock::{ManualClock, Timestamp};
     use crate::config::{Audit, AuditFormat, AuditSink};
     use crate::entropy::OsEntropy;
@@ -315,7 +306,7 @@ mod tests {
         // A disk that takes nothing until the sender is gone.
         let (disk_is_full, gate) = std::sync::mpsc::channel::<()>();
         let write = move |line: &[u8]| {
-            drop(gate.recv());
+            let _open_by_now = gate.recv();
             file.write(line)
         };
         let shape = Shape { frame: Arc::new(Frame::Line), format: AuditFormat::Plain };
@@ -344,7 +335,11 @@ mod tests {
         let verdict = verification.end();
         let told = |action: &str| text.lines().filter(|line| line.contains(&format!("\"action\":\"{action}\""))).count();
         assert!(["admin.command", "role.granted", "session.revoked"].into_iter().all(|action| told(action) == 1), "{text}");
-        assert_eq!((verdict.findings.len(), told("audit.lost"), usize::try_from(verdict.lost).unwrap() + told("access.denied")), (0, 1, 100), "{text}");
+        assert_eq!(
+            (verdict.findings.len(), told("audit.lost"), usize::try_from(verdict.lost).unwrap() + told("access.denied")),
+            (0, 1, 100),
+            "{text}"
+        );
     }
 
     /// What a daemon at a socket hears of the two events.
@@ -370,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_socket_that_is_not_there_ends_the_start_and_says_what_to_do() {
-        let (absent, io) = (Path::new("/nowhere/journal/socket"), || std::io::Error::from(std::io::ErrorKind::NotFound));
+        let (absent, io) = (Path::new("/nowhere/journal/socket"), || NotOpened::Sink(std::io::Error::from(std::io::ErrorKind::NotFound)));
         let check = |sink: AuditSink, expected: &[&str]| {
             let error: ObserveError = opened(&sink, io());
             let text = error.to_string();
@@ -379,5 +374,8 @@ mod tests {
         check(AuditSink::Journald(absent.into()), &["[audit] file = \"journald\"", "/nowhere/journal/socket", "\"stdout\""]);
         check(AuditSink::Syslog(absent.into()), &["[audit] file = \"syslog\"", "/nowhere/journal/socket"]);
         check(AuditSink::File("a.jsonl".into()), &["[audit] file: a.jsonl cannot be opened"]);
+        let record = NotOpened::Record("none/v.db.audit-1".into(), std::io::Error::from(std::io::ErrorKind::NotFound));
+        let text = opened(&AuditSink::File("a.jsonl".into()), record).to_string();
+        assert!(text.starts_with("[state] url: none/v.db.audit-1 cannot be written") && !text.contains("a.jsonl"), "{text}");
     }
 }

@@ -213,7 +213,7 @@ impl Drop for Flush {
 #[cfg(test)]
 mod tests {
     use super::{Metrics, Pushed, Queue};
-    use std::sync::mpsc::{channel, sync_channel};
+    use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -255,15 +255,23 @@ mod tests {
         assert!(metrics.text().contains("vestibule_audit_dropped_total{sink=\"lines\"} 2"), "{}", metrics.text());
     }
 
-    /// A queue whose writer waits to be told to go on, and what it has written.
-    fn gated(lines_max: usize) -> (Queue, std::sync::mpsc::Sender<bool>, std::sync::mpsc::Receiver<()>, Arc<Mutex<Vec<String>>>) {
+    /// A queue whose writer waits to be told to go on.
+    struct Gated {
+        queue: Queue,
+        /// Whether the next write goes well.
+        go: Sender<bool>,
+        begun: Receiver<()>,
+        written: Arc<Mutex<Vec<String>>>,
+    }
+
+    fn gated(lines_max: usize) -> Gated {
         let metrics = Arc::new(Metrics::default());
         let written = Arc::new(Mutex::new(Vec::new()));
         let (go, gate) = channel::<bool>();
-        let (begun, first) = sync_channel(64);
+        let (begins, begun) = sync_channel(64);
         let to = Arc::clone(&written);
         let write = move |line: &[u8]| {
-            begun.send(()).unwrap();
+            begins.send(()).unwrap();
             if !gate.recv().unwrap() {
                 return Err(std::io::Error::other("no space left"));
             }
@@ -271,14 +279,15 @@ mod tests {
             Ok(())
         };
         let confession = Box::new(|lines| format!("lost {lines}").into_bytes());
-        (Queue::confessing("test", lines_max, &metrics, Metrics::audit_dropped, write, confession).unwrap(), go, first, written)
+        let queue = Queue::confessing("test", lines_max, &metrics, Metrics::audit_dropped, write, confession).unwrap();
+        Gated { queue, go, begun, written }
     }
 
     #[test]
     fn what_anybody_can_cause_pushes_nothing_else_out_and_what_is_lost_is_said() {
-        let (queue, go, first, written) = gated(8);
+        let Gated { queue, go, begun, written } = gated(8);
         assert_eq!(queue.push("0".into()), Pushed::Well);
-        first.recv().unwrap();
+        begun.recv().unwrap();
         // Four of eight places; the other four are for what is not theirs.
         let flood: Vec<bool> = (0..20).map(|n| queue.push_lesser(format!("flood {n}").into()) == Pushed::Well).collect();
         assert_eq!(flood.iter().filter(|well| **well).count(), 4);
@@ -302,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_a_full_disk_took_is_said_once_there_is_space_again() {
-        let (queue, go, _first, written) = gated(8);
+        let Gated { queue, go, begun: _begun, written } = gated(8);
         for line in ["1", "2", "3"] {
             queue.push(line.into());
         }

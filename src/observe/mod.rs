@@ -21,7 +21,7 @@ pub use traces::{Exporter, ExporterError};
 use crate::clock::Clock;
 use crate::config::{Audit, AuditSink, Telemetry};
 use crate::state::seal::Sealer;
-use audit::AuditLayer;
+use audit::{AuditLayer, NotOpened};
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +39,14 @@ pub enum ObserveError {
     /// The audit file cannot be opened.
     #[error("[audit] file: {0} cannot be opened: {1}; the user that runs vestibule must be able to write there")]
     Audit(String, std::io::Error),
+    /// Where the audit file ends cannot be written down beside the store.
+    #[error("[state] url: {} cannot be written: {cause}; the folder of the store must be there, and the user that runs vestibule must be able to write there", .path.display())]
+    Record {
+        /// What was to be written.
+        path: PathBuf,
+        /// The operating system's word.
+        cause: std::io::Error,
+    },
     /// Nothing listens where the audit log should go.
     #[error("[audit] file = \"{name}\": nothing takes messages at {}: {cause}; see that the log daemon runs, and in a container that its socket is mounted; \"stdout\" or a file needs neither", .path.display())]
     Socket {
@@ -58,7 +66,11 @@ pub enum ObserveError {
 }
 
 /// Why the sink could not be opened.
-fn opened(sink: &AuditSink, cause: std::io::Error) -> ObserveError {
+fn opened(sink: &AuditSink, why: NotOpened) -> ObserveError {
+    let cause = match why {
+        NotOpened::Sink(cause) => cause,
+        NotOpened::Record(path, cause) => return ObserveError::Record { path, cause },
+    };
     match sink {
         AuditSink::Stdout => ObserveError::Audit("stdout".to_owned(), cause),
         AuditSink::File(path) => ObserveError::Audit(path.display().to_string(), cause),

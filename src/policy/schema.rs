@@ -350,7 +350,8 @@ pub const FIND: Section = Section {
         Key::new("etag", PLACE, "where its version stands"),
         Key::new("paginate", PLACE, "how the list goes on"),
         Key::new("classify", PLACE, "what each answer means").default("200: found; 404 and 410 without `list`: absent"),
-        Key::new("response", Kind::Enum(&["json", "any"]), "`any`: an answer need not be JSON").default("json"),
+        Key::new("response", Kind::Enum(&["json", "xml", "any"]), "what an answer is; `any`: it need not be either").default("json"),
+        Key::new("lists", Kind::TextOrList, "with `response = \"xml\"`: elements that are the list of what is in them, however few, e.g. `users`"),
     ],
 };
 
@@ -379,7 +380,8 @@ pub const STEP: Section = Section {
         Key::new("save", Kind::Map(&Kind::Text), "names for later steps, e.g. `{ id = \"user.id\" }`"),
         Key::new("each", Kind::Text, "once for each `roles.added`, `roles.removed`, `orgs.added`, `orgs.removed`, or element of a list, as `item`"),
         Key::new("if", Kind::Expression, "skipped unless this holds"),
-        Key::new("response", Kind::Enum(&["json", "any"]), "`any`: an answer need not be JSON").default("json"),
+        Key::new("response", Kind::Enum(&["json", "xml", "any"]), "what an answer is; `any`: it need not be either").default("json"),
+        Key::new("lists", Kind::TextOrList, "with `response = \"xml\"`: elements that are the list of what is in them, however few, e.g. `users`"),
     ],
 };
 

@@ -106,9 +106,9 @@ impl Desk {
     }
 
     /// What tags of this gateway's begin with.
-    fn own_mark(&self) -> [u8; 8] {
-        let SecretHash([a, b, c, d, e, f, g, h, ..]) = SecretHash::of(self.parts.owner.as_bytes());
-        [a, b, c, d, e, f, g, h]
+    fn own_mark(&self) -> [u8; 4] {
+        let SecretHash([a, b, c, d, ..]) = SecretHash::of(self.parts.owner.as_bytes());
+        [a, b, c, d]
     }
 
     fn is_good(&self, order: &Order, secret: &PersonSecret, account_id: &str) -> bool {

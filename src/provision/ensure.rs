@@ -93,7 +93,7 @@ impl Job {
         // One app at a time gets a bounded number of jobs: a slow one holds up its own newcomers only (J12).
         let lane = if self.order.background { &self.counter.background } else { &self.counter.permits };
         let Ok(_permit) = lane.acquire().await else { return End::Failed(PublicMessage::Internal) };
-        if self.counter.closed(self.parts.clock.now()) {
+        if self.counter.closed() {
             return End::Failed(PublicMessage::AccountUnavailable);
         }
         let (fence, until, record) = match self.lease().await {
@@ -236,9 +236,6 @@ impl Work<'_> {
             self.record.awaiting = None;
             self.ledger.left = self.ledger.left.take().filter(Left::may_be_off);
         }
-        if let Stop::Closed(_) = stop {
-            self.job.counter.close_until(self.now().plus_ms(self.job.parts.times.quarantine_ms));
-        }
         if self.record.origin.is_none() && self.record.in_doubt.is_none() {
             // Reserved for a create that did not happen: the next person of that name may have it.
             self.record.login = None;
@@ -288,7 +285,6 @@ impl Work<'_> {
 
     /// Looks, makes if need be, and brings up to date. On the `last` attempt an optional membership that will not come is done without.
     async fn attempt(&mut self, last: bool) -> Result<(), Stop> {
-        self.forget_old_doubt();
         let recorded = self.recorded_login().map(str::to_owned);
         let mapped = desire(self.policy, &self.job.order.identity, recorded.as_deref())?;
         let account = match self.record.account_id.clone() {
@@ -297,20 +293,14 @@ impl Work<'_> {
         };
         let account = match account {
             Some(account) => self.follow(&mapped, account).await?,
-            None => self.find_or_make(mapped).await?,
+            None => {
+                let mapped = self.past_doubt(mapped).await?;
+                self.find_or_make(mapped).await?
+            }
         };
         // From here on everything carries the login that the account has.
         let mapped = desire(self.policy, &self.job.order.identity, self.record.login.as_deref())?;
         self.bring_up(&mapped, &account, last).await
-    }
-
-    /// A create in doubt that nobody has looked for in time is no claim to anything any more.
-    fn forget_old_doubt(&mut self) {
-        if let Some(Doubt::Create { at_ms, .. }) = Doubt::read(&self.record)
-            && !self.is_recent(at_ms)
-        {
-            self.record.in_doubt = None;
-        }
     }
 
     /// Whether what was sent then, and never answered, is still a claim to what is there.

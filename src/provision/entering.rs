@@ -210,13 +210,18 @@ impl Desk {
         let Ok(at) = address(&held.policy) else { return };
         let (scope, external_id) = (Map::new(), external_id(&held.key));
         let context = Context { scope: &scope, external_id: &external_id, login: &held.login, email: None, account_id: held.account_id.as_deref() };
-        let mut left = counter.quiet.leave(context, &at, &held.token).await;
+        let offer = async || {
+            // Not while it waits to offer it again: others have their turn.
+            let _permit = counter.giving_back.acquire().await;
+            counter.quiet.leave(context, &at, &held.token).await
+        };
+        let mut left = offer().await;
         for wait_ms in GIVE_BACK_AGAIN_MS {
             if left.is_ok() {
                 break;
             }
             self.parts.sleeper.sleep_ms(wait_ms).await;
-            left = counter.quiet.leave(context, &at, &held.token).await;
+            left = offer().await;
         }
         tracing::info!(
             target: "audit",

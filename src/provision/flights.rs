@@ -20,15 +20,29 @@ pub(super) struct Flights(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    running: HashMap<AccountKey, watch::Receiver<Option<End>>>,
-    failed: HashMap<AccountKey, (Timestamp, PublicMessage)>,
+    /// By whom it is about: the policy's revision it was begun under, and where to wait.
+    running: HashMap<AccountKey, (String, watch::Receiver<Option<End>>)>,
+    failed: HashMap<AccountKey, Failed>,
+}
+
+/// A job that has failed.
+#[derive(Debug)]
+struct Failed {
+    /// The policy's revision it was begun under: what failed by one may work by another.
+    revision: String,
+    at: Timestamp,
+    message: PublicMessage,
 }
 
 /// What asking to join comes to.
 #[derive(Debug)]
 pub(super) enum Boarding {
     /// There is a job: wait here.
-    Passenger(watch::Receiver<Option<End>>),
+    Passenger {
+        wait: watch::Receiver<Option<End>>,
+        /// It was begun under another revision of the policy: that it fails says nothing.
+        other: bool,
+    },
     /// There was none: do it, and wait there like everybody else.
     Pilot(Pilot, watch::Receiver<Option<End>>),
     /// It has just failed.
@@ -42,19 +56,21 @@ pub(super) enum Boarding {
 pub(super) struct Pilot {
     flights: Arc<Flights>,
     key: AccountKey,
+    revision: String,
     tell: watch::Sender<Option<End>>,
 }
 
 impl Flights {
-    /// Joins the job for `key`, or is told to do it if it `may_begin`. A failure younger than `failure_ms` is the answer again, without a job.
-    pub(super) fn board(self: &Arc<Self>, key: &AccountKey, now: Timestamp, failure_ms: i64, may_begin: bool) -> Boarding {
+    /// Joins the job for `key`, or is told to do it, under `revision` of the policy, if it `may_begin`. A failure under the same revision and younger than `failure_ms` is
+    /// the answer again, without a job.
+    pub(super) fn board(self: &Arc<Self>, key: &AccountKey, revision: &str, now: Timestamp, failure_ms: i64, may_begin: bool) -> Boarding {
         let mut table = self.table();
-        if let Some(there) = table.running.get(key) {
-            return Boarding::Passenger(there.clone());
+        if let Some((under, there)) = table.running.get(key) {
+            return Boarding::Passenger { wait: there.clone(), other: under != revision };
         }
-        if let Some((at, message)) = table.failed.get(key).copied() {
-            if (0..=failure_ms).contains(&now.since_ms(at)) {
-                return Boarding::Grounded(message);
+        if let Some(failed) = table.failed.get(key) {
+            if failed.revision == revision && (0..=failure_ms).contains(&now.since_ms(failed.at)) {
+                return Boarding::Grounded(failed.message);
             }
             table.failed.remove(key);
         }
@@ -62,8 +78,8 @@ impl Flights {
             return Boarding::Nobody;
         }
         let (tell, wait) = watch::channel(None);
-        table.running.insert(key.clone(), wait.clone());
-        Boarding::Pilot(Pilot { flights: Arc::clone(self), key: key.clone(), tell }, wait)
+        table.running.insert(key.clone(), (revision.to_owned(), wait.clone()));
+        Boarding::Pilot(Pilot { flights: Arc::clone(self), key: key.clone(), revision: revision.to_owned(), tell }, wait)
     }
 
     /// Forgets that the job for `key` has just failed.
@@ -87,7 +103,7 @@ impl Pilot {
             if table.failed.len() >= FAILED_MAX {
                 table.failed.clear();
             }
-            table.failed.insert(self.key.clone(), (now, *message));
+            table.failed.insert(self.key.clone(), Failed { revision: self.revision.clone(), at: now, message: *message });
         }
         self.tell.send_replace(Some(end));
     }

@@ -315,7 +315,7 @@ impl Desk {
 /// What becomes of leavers, where accounts are kept at all.
 pub(super) fn leavers(policy: &Policy) -> Option<Leavers> {
     let provision = policy.provision.as_ref().filter(|provision| provision.switches.enabled)?;
-    Some(provision.leavers).filter(|leavers| leavers.acts())
+    Some(provision.leavers).filter(Leavers::acts)
 }
 
 /// Whether there is an account that this gateway keeps, or may have made, and whose person has not left yet. One that an operator has named, and nobody has looked at

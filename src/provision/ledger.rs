@@ -6,10 +6,11 @@
 use super::leaving::Left;
 use crate::clock::Timestamp;
 use crate::connector::model::Model;
-use crate::plan::{Account, Applied, Step};
-use crate::policy::Policy;
-use crate::policy::mapping::Mapped;
-use crate::state::{AccountKey, AccountRecord, SecretHash};
+use crate::identity::Identity;
+use crate::plan::{Account, Applied, Desired, Step};
+use crate::policy::mapping::{Mapped, desire};
+use crate::policy::{Policy, Sync};
+use crate::state::{AccountKey, AccountRecord, AccountState, Origin, SecretHash};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -139,6 +140,23 @@ pub(super) fn fingerprint(policy: &Policy, mapped: &Mapped) -> String {
     let connector = policy.provision.as_ref().map(|provision| format!("{}{}", provision.connector.name, provision.connector.revision));
     let SecretHash(digest) = SecretHash::of(mapped.desired.canonical(&connector.unwrap_or_default(), &policy.revision).as_bytes());
     hex::encode(digest)
+}
+
+/// What the app had by a record, beside what this gateway put there, when it was last seen to be as `policy`, the one in force, wants it of `identity`: `None` when the
+/// record does not say that. Somebody may have had a membership or an attribute before, and nothing was to be done about it.
+pub fn as_wanted(policy: &Policy, identity: &Identity, record: &AccountRecord) -> Option<Desired> {
+    let taken_over = record.state == AccountState::LinkedUnmanaged && record.origin == Some(Origin::Adopted);
+    if !(record.state == AccountState::Active || taken_over) || record.in_doubt.is_some() {
+        return None;
+    }
+    let mapped = desire(policy, identity, record.login.as_deref()).ok()?;
+    if record.desired_fp.as_deref() != Some(&*fingerprint(policy, &mapped)) {
+        return None;
+    }
+    let mut desired = mapped.desired;
+    // What is given once, or never, may have gone since, or never have come.
+    desired.memberships.retain(|kind, _| !taken_over && mapped.sync.get(kind).copied().unwrap_or_default() == Sync::Login);
+    Some(desired)
 }
 
 /// What this gateway writes into an app to know the person's account again: 128 bits of a hash over issuer and subject, which are delimited by their

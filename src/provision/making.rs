@@ -23,6 +23,9 @@ use serde_json::Value;
 /// `ada-lovelace`, then `ada-lovelace-2` to `ada-lovelace-9`.
 const NAMESAKES_MAX: u32 = 9;
 
+/// What whoever decides reads of a create of which nobody knows any more what it made.
+const FORGOTTEN: &str = "a create with this login was sent and never answered, too long ago to tell whether this account is what it made: `vestibule users relink` says that it is, `vestibule users forget` that it is not";
+
 /// Characters of a hash that tells namesakes apart (`on_collision = "hash"`): 40 bits.
 const HASH_CHARS: usize = 10;
 
@@ -59,8 +62,8 @@ impl Work<'_> {
             seen = self.connector.get(self.context(asked, Some(id))).await;
         }
         self.took("get", begun);
-        let seen = seen.inspect_err(|trouble| self.failed("get", trouble.outcome))?;
-        let account = match seen {
+        let seen = seen.inspect_err(|trouble| self.failed("get", trouble.outcome));
+        let account = match seen.map_err(unseen)? {
             Observation::Found(account, _) => account,
             Observation::Ambiguous => return Err(Stop::exists("several accounts answer to the recorded id")),
             Observation::Absent => {
@@ -120,6 +123,23 @@ impl Work<'_> {
             user.insert("email".to_owned(), Value::from(email));
         }
         Some(before)
+    }
+
+    /// What is wanted, once it is known what has come of a create that was sent too long ago to be a claim to anything. While there is an account with that login it may
+    /// well be theirs: they stay with that name, and with whoever decides. When there is none, nothing came of it, and they are called what they are called now.
+    pub(super) async fn past_doubt(&mut self, mapped: Mapped) -> Result<Mapped, Stop> {
+        let Some(Doubt::Create { login, at_ms }) = Doubt::read(&self.record).filter(|_| self.record.origin.is_none()) else { return Ok(mapped) };
+        let fresh = desire(self.policy, &self.job.order.identity, None)?;
+        if self.is_recent(at_ms) || self.provision.connector.identity.fold.same(&fresh.desired.login, &login) {
+            return Ok(mapped);
+        }
+        let ways = self.ways(&mapped);
+        // Where it would carry our mark it is found by that, under whatever name.
+        if !self.leaves_marks() && self.look(&mapped, &ways).await?.is_some() {
+            return Ok(mapped);
+        }
+        (self.record.in_doubt, self.record.login) = (None, None);
+        Ok(fresh)
     }
 
     /// Looks in every way that is allowed, then makes the account; with `on_collision = "suffix"`, under the first login that nobody has.
@@ -193,8 +213,7 @@ impl Work<'_> {
             Verdict::Adopt => Origin::Adopted,
             Verdict::Leave => Origin::Preexisting,
             Verdict::Taken => {
-                // Whatever became of a create of ours: the login is somebody else's now.
-                self.record.in_doubt = None;
+                self.not_ours(&mapped.desired.login)?;
                 return Ok(Made::Taken);
             }
             Verdict::Refused(Why::Protected) => return Err(Stop::exists(protected.unwrap_or_else(|| Why::Protected.text().to_owned()))),
@@ -257,13 +276,36 @@ impl Work<'_> {
             facts: &self.provision.connector.identity,
             making,
             protected: false,
-            marks: self.connector.ways().contains(&MatchBy::ExternalId),
+            marks: self.leaves_marks(),
         }
     }
 
-    /// Whether the record says that a create with this login was sent and never answered.
+    /// Whether the app keeps and shows what this gateway writes into an account.
+    fn leaves_marks(&self) -> bool {
+        self.connector.ways().contains(&MatchBy::ExternalId)
+    }
+
+    /// When a create with this login was sent that was never answered, by the record, in milliseconds since the epoch.
+    fn sent_at(&self, login: &str) -> Option<i64> {
+        match Doubt::read(&self.record) {
+            Some(Doubt::Create { login: sent, at_ms }) if sent == login => Some(at_ms),
+            _ => None,
+        }
+    }
+
+    /// Whether that was so lately that it is a claim.
     fn doubts(&self, login: &str) -> bool {
-        matches!(Doubt::read(&self.record), Some(Doubt::Create { login: sent, .. }) if sent == login)
+        self.sent_at(login).is_some_and(|at_ms| self.is_recent(at_ms))
+    }
+
+    /// The login is somebody else's, whatever became of a create of ours; but for one that was sent so long ago that nobody can tell: where the app keeps no mark of ours,
+    /// the account may be the one that it made. A second one under another name would leave that one there, enabled and nobody's.
+    fn not_ours(&mut self, login: &str) -> Result<(), Stop> {
+        if !self.leaves_marks() && self.sent_at(login).is_some_and(|at_ms| !self.is_recent(at_ms)) {
+            return Err(Stop::exists(FORGOTTEN));
+        }
+        self.record.in_doubt = None;
+        Ok(())
     }
 
     /// Records that the account is this person's. The store refuses when another person's record owns it.
@@ -311,7 +353,7 @@ impl Work<'_> {
     /// Makes the account. The login is reserved in our own records first, so that two people of one name never send the same create.
     async fn make(&mut self, mapped: &Mapped) -> Result<Made, Stop> {
         let login = mapped.desired.login.clone();
-        let doubtful = self.doubts(&login);
+        let (doubtful, is_second) = (self.doubts(&login), self.sent_at(&login).is_some());
         let before = self.record.clone();
         self.record.login = Some(login.clone());
         self.record.in_doubt = Doubt::Create { login, at_ms: self.now().millis() }.write();
@@ -354,8 +396,11 @@ impl Work<'_> {
             Outcome::Created | Outcome::Updated | Outcome::Unchanged | Outcome::Done | Outcome::Found => Doing::Done,
             Outcome::InDoubt => Doing::Doubtful,
             // Refused because it is there: ours only if we had sent this before and lost the answer.
-            Outcome::Exists if doubtful => Doing::Doubtful,
-            Outcome::Exists => Doing::No,
+            Outcome::Exists => {
+                // This one made nothing: an earlier one is as much in doubt as it was.
+                self.record.in_doubt = before.in_doubt.filter(|_| is_second);
+                if doubtful { Doing::Doubtful } else { Doing::No }
+            }
             // It may have happened all the same: the doubt stays recorded, and the next attempt looks first.
             Outcome::Retry if !unsent => return Err(stop),
             Outcome::Absent
@@ -368,7 +413,7 @@ impl Work<'_> {
             | Outcome::Retry
             | Outcome::Unsupported => {
                 // This one did nothing; an earlier one is as much in doubt as it was, and no longer.
-                self.record.in_doubt = if doubtful { before.in_doubt } else { None };
+                self.record.in_doubt = before.in_doubt.filter(|_| is_second);
                 return Err(stop);
             }
         };
@@ -385,8 +430,8 @@ impl Work<'_> {
         };
         let Some((account, by)) = seen else {
             if doing == Doing::No {
-                // There, and not to be seen: hidden, or equal in a way we do not know. Not ours in any case.
-                self.record.in_doubt = None;
+                // There, and not to be seen: hidden, or equal in a way we do not know.
+                self.not_ours(&mapped.desired.login)?;
                 return Ok(Made::Taken);
             }
             // What the create itself came to is what an operator needs; that a look found nothing comes after it.
@@ -401,7 +446,7 @@ impl Work<'_> {
             (Verdict::Ours, _) => {}
             (_, Doing::Done) | (Verdict::Wrong, _) => return Err(Stop::failed("the app made an account, and shows another one")),
             (Verdict::Adopt | Verdict::Leave | Verdict::Taken | Verdict::Refused(_), Doing::No | Doing::Doubtful) => {
-                self.record.in_doubt = None;
+                self.not_ours(&mapped.desired.login)?;
                 return Ok(Made::Taken);
             }
         }
@@ -426,6 +471,11 @@ impl Work<'_> {
 /// The login at the app, which may be spelt otherwise than we asked; ours where the app does not show one.
 fn shown_login(mapped: &Mapped, account: &Account) -> String {
     if account.login.is_empty() { mapped.desired.login.clone() } else { account.login.clone() }
+}
+
+/// That the app does not show an account which we know says nothing of the account: its person goes on for as long as they may without a look.
+fn unseen(trouble: Trouble) -> Stop {
+    if trouble.outcome == Outcome::Denied { Stop::Closed(trouble.to_string()) } else { trouble.into() }
 }
 
 /// By what an account was taken for this person's, for the audit log; `left`: it is left as it is.

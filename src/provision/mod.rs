@@ -41,6 +41,7 @@ mod uses;
 
 pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
+pub use ledger::as_wanted;
 pub use leaving::{Cause, Departure, Left, Off};
 pub use meter::{Meter, NoMeter};
 pub use people::{Leaf, Listed, People, PeopleError, Which};
@@ -70,7 +71,6 @@ use ledger::{Ledger, fingerprint};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -78,6 +78,8 @@ use tokio::sync::Semaphore;
 const JOBS_MAX: usize = 64;
 /// Jobs at once for one app that nobody waits for.
 const BACKGROUND_MAX: usize = 2;
+/// Tokens given back to one app at once.
+const GIVING_BACK_MAX: usize = 2;
 /// How long a pass is good that rests on an earlier look.
 const STALE_MS: i64 = 60_000;
 /// How often an order whose identity differs from that of the job it waited for gets a job of its own.
@@ -197,15 +199,13 @@ pub struct Times {
     pub degraded_ttl_ms: i64,
     /// How long a lease on a record lasts; a crash holds a person up for at most so long.
     pub lease_ms: i64,
-    /// An admin API that refused our credential is left alone for so long.
-    pub quarantine_ms: i64,
     /// After a failure, asking again within so long gets the same answer without a call.
     pub failure_ms: i64,
 }
 
 impl Default for Times {
     fn default() -> Self {
-        Self { always_look: false, known_hold_ms: 0, degraded_ttl_ms: 300_000, lease_ms: 20_000, quarantine_ms: 30_000, failure_ms: 1_000 }
+        Self { always_look: false, known_hold_ms: 0, degraded_ttl_ms: 300_000, lease_ms: 20_000, failure_ms: 1_000 }
     }
 }
 
@@ -316,19 +316,15 @@ struct Counter {
     permits: Semaphore,
     /// For what nobody waits for: a lane of its own, so that it delays nobody.
     background: Semaphore,
-    /// No job before this moment (milliseconds since the epoch): the admin credential was refused. The engine's gate counts calls and lets a probe through at once,
-    /// or, at an app without a probe, the next call; this keeps everybody else's jobs from beginning, which would show the credential again for each of them and
-    /// write each of them down as failed.
-    closed_until_ms: AtomicI64,
+    /// For tokens that are given back: many sign-ons may end at once, and an app that hangs must not hold a connection for each, nor up whatever else nobody waits for.
+    giving_back: Semaphore,
 }
 
 impl Counter {
-    fn closed(&self, now: Timestamp) -> bool {
-        now.millis() < self.closed_until_ms.load(Ordering::Relaxed)
-    }
-
-    fn close_until(&self, at: Timestamp) {
-        self.closed_until_ms.store(at.millis(), Ordering::Relaxed);
+    /// Whether no job is to be begun: the admin credential was refused. The connector's gate says so, and nobody else: each further job would be told the same, and its
+    /// person written down as failed.
+    fn closed(&self) -> bool {
+        self.connector.is_shut()
     }
 }
 
@@ -405,7 +401,7 @@ impl Desk {
     }
 
     /// Replaces all connectors, by [`seat`], or by policy name for every revision of it. Jobs under way finish with the one they began with. A connector that is the very one that was there goes on
-    /// as it was: its jobs count, a credential that was refused stays refused; a new one begins anew.
+    /// as it was: its jobs count; a new one begins anew.
     pub fn install(&self, connectors: HashMap<String, Arc<dyn Connector>>) {
         let before = self.counters.load();
         let counter = |(app, connector): (String, Arc<dyn Connector>)| {
@@ -415,7 +411,7 @@ impl Desk {
                 connector,
                 permits: Semaphore::new(JOBS_MAX),
                 background: Semaphore::new(BACKGROUND_MAX),
-                closed_until_ms: AtomicI64::new(i64::MIN),
+                giving_back: Semaphore::new(GIVING_BACK_MAX),
             };
             (app, known.unwrap_or_else(|| Arc::new(new())))
         };
@@ -512,6 +508,7 @@ impl Desk {
                     return Err(PublicMessage::AwaitingApproval);
                 }
                 Flown::Grounded => return Err(PublicMessage::OpenInBrowser),
+                Flown::Elsewhere => {}
                 // A job that a program began found that there is no account any more: this one may make it.
                 Flown::Ended(End::Failed(PublicMessage::OpenInBrowser)) if order.may_create => {}
                 Flown::Ended(End::Done { record, made, .. }) => {
@@ -559,10 +556,14 @@ impl Desk {
     /// Joins the job for this person and app, or begins it if it may; it runs where jobs run, whether or not anybody waits.
     async fn fly(self: &Arc<Self>, order: &Order, counter: &Arc<Counter>, hold_ms: u64, may_begin: bool) -> Flown {
         let now = self.parts.clock.now();
-        let mut wait = match self.flights.board(&order.key, now, self.parts.times.failure_ms, may_begin) {
+        let mut is_other = false;
+        let mut wait = match self.flights.board(&order.key, &order.policy.revision, now, self.parts.times.failure_ms, may_begin) {
             Boarding::Nobody => return Flown::Grounded,
             Boarding::Grounded(message) => return Flown::Ended(End::Failed(message)),
-            Boarding::Passenger(wait) => wait,
+            Boarding::Passenger { wait, other } => {
+                is_other = other;
+                wait
+            }
             Boarding::Pilot(pilot, wait) => {
                 let passes = self.passes.get().cloned();
                 let job = Job { parts: self.parts.clone(), counter: Arc::clone(counter), order: order.clone(), begun: now, passes };
@@ -578,6 +579,7 @@ impl Desk {
         };
         let ended = async { wait.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) };
         match tokio::time::timeout(Duration::from_millis(hold_ms), ended).await {
+            Ok(Some(End::Failed(_))) if is_other => Flown::Elsewhere,
             Ok(Some(end)) => Flown::Ended(end),
             // The job is gone without a word: it panicked, or the process is stopping.
             Ok(None) => Flown::Ended(End::Failed(PublicMessage::Internal)),
@@ -673,6 +675,8 @@ impl TokenSigner for Unsigned {
 /// What waiting came to.
 enum Flown {
     Ended(End),
+    /// A job under another revision of the policy has failed: that is no answer to this order.
+    Elsewhere,
     Still,
     /// There is no job, and this order may not begin one.
     Grounded,

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::identity::SubjectId;
 use crate::state::{AccountKey, AccountRecord, AccountState, AccountStore, Awaiting, Fence, Lease, Origin, StoreError};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Records read at a time.
@@ -231,6 +231,14 @@ impl People {
                 return Ok(leaf);
             }
         }
+    }
+
+    /// The apps of which anybody is on record, whether or not they have a policy.
+    ///
+    /// # Errors
+    /// [`PeopleError::Store`].
+    pub async fn apps(&self) -> Result<BTreeSet<String>, PeopleError> {
+        Ok(self.accounts.census().await?.into_iter().map(|counted| counted.upstream).collect())
     }
 
     /// One person at these apps, where they have a record.

@@ -168,10 +168,10 @@ impl Desk {
     /// The job of somebody who is not here; or the end of the one that is under way because they are.
     async fn look_after(self: &Arc<Self>, order: Order, counter: Arc<Counter>) -> End {
         let now = self.parts.clock.now();
-        match self.flights.board(&order.key, now, self.parts.times.failure_ms, true) {
+        match self.flights.board(&order.key, &order.policy.revision, now, self.parts.times.failure_ms, true) {
             Boarding::Nobody => End::Failed(PublicMessage::Internal),
             Boarding::Grounded(message) => End::Failed(message),
-            Boarding::Passenger(mut wait) => {
+            Boarding::Passenger { mut wait, .. } => {
                 let ended = wait.wait_for(Option::is_some).await.ok().and_then(|end| end.clone());
                 ended.unwrap_or(End::Failed(PublicMessage::Internal))
             }

@@ -6,7 +6,7 @@
 use super::joining::protected;
 use super::leaving::{Left, Off, leavers, tell};
 use super::ledger::{Ledger, external_id};
-use super::tending::of_record;
+use super::tending::{come_to, of_record};
 use super::{Counter, Desk};
 use crate::connector::model::{DisableBy, Model};
 use crate::connector::{Observation, Outcome, SwitchedOff, Trouble};
@@ -58,7 +58,7 @@ impl Desk {
                 let why = "this app cannot remove an account".to_owned();
                 self.note(policy, record, fence, ledger, Some(Off::Unsupported), Err(why)).await
             }
-            Err(trouble) => match self.come_to(counter, &trouble) {
+            Err(trouble) => match come_to(&trouble) {
                 Some(Off::Done) => self.removed(policy, record, fence, ledger, "it is gone").await,
                 off => self.note(policy, record, fence, ledger, off, Err(trouble.to_string())).await,
             },
@@ -67,7 +67,7 @@ impl Desk {
 
     /// Removes an account that this gateway made and has switched off long ago.
     pub(super) async fn delete(&self, policy: &Policy, record: &mut AccountRecord, fence: Fence) -> Result<(), StoreError> {
-        let Some(counter) = self.counter_of(policy).filter(|counter| !counter.closed(self.parts.clock.now())) else { return Ok(()) };
+        let Some(counter) = self.counter_of(policy).filter(|counter| !counter.closed()) else { return Ok(()) };
         let Ok(_permit) = counter.background.acquire().await else { return Ok(()) };
         let mut ledger = Ledger::of(record);
         let (scope, mark) = (Map::new(), external_id(&record.key));

@@ -18,7 +18,7 @@ pub(super) enum Stop {
         /// The app's own wish.
         retry_after_ms: Option<u64>,
     },
-    /// The admin credential is not accepted.
+    /// The admin API does not let us: not the credential, or not this call. Whoever is known stays known, and it is not tried again by this job.
     Closed(String),
     /// Trying again by itself will not help; `exists`: it is about an account that is there.
     Human {

@@ -123,8 +123,7 @@ impl Desk {
     /// Switches the account off, and ends its sessions at the app. Harmless to do twice, so an answer that is lost is no doubt.
     pub(super) async fn switch_off(&self, policy: &Policy, record: &mut AccountRecord, fence: Fence) -> Result<(), StoreError> {
         let Some(counter) = self.counter_of(policy) else { return Ok(()) };
-        let now = self.parts.clock.now();
-        if counter.closed(now) {
+        if counter.closed() {
             return Ok(());
         }
         let Ok(_permit) = counter.background.acquire().await else { return Ok(()) };
@@ -137,7 +136,7 @@ impl Desk {
         let mut ledger = Ledger::of(record);
         let (scope, mark) = (Map::new(), external_id(&record.key));
         let before = counter.quiet.get(of_record(record, &scope, &mark, ledger.email.as_deref())).await;
-        if let Some((off, said)) = self.needless(&counter, record, &ledger, &mark, before) {
+        if let Some((off, said)) = needless(record, &ledger, &mark, before) {
             return self.note(policy, record, fence, ledger, off, said).await;
         }
         let Some(left) = &mut ledger.left else { return Ok(()) };
@@ -169,60 +168,12 @@ impl Desk {
                 }
                 (Some(Off::Done), Ok(why))
             }
-            Err(trouble) => match self.come_to(&counter, &trouble) {
+            Err(trouble) => match come_to(&trouble) {
                 Some(Off::Done) => (Some(Off::Done), Ok("it is gone".to_owned())),
                 off => (off, Err(trouble.to_string())),
             },
         };
         self.note(policy, record, fence, ledger, off, said).await
-    }
-
-    /// Why nothing is to be switched off, by a look at the account: what comes of it, and what is said. An app that cannot be looked at is told all the same.
-    fn needless(
-        &self,
-        counter: &Counter,
-        record: &AccountRecord,
-        ledger: &Ledger,
-        mark: &str,
-        seen: Result<Observation, Trouble>,
-    ) -> Option<(Option<Off>, Result<String, String>)> {
-        let account = match seen {
-            Ok(Observation::Found(account, _)) => account,
-            Ok(Observation::Absent) => return Some((Some(Off::Done), Ok("it is gone".to_owned()))),
-            Ok(Observation::Ambiguous) => return Some((Some(Off::Refused), Err("several accounts answer to the recorded id".to_owned()))),
-            Err(trouble) if trouble.outcome == Outcome::Unsupported => return None,
-            Err(trouble) => return Some((self.come_to(counter, &trouble), Err(trouble.to_string()))),
-        };
-        let is_anothers = account.external_id.as_deref().is_some_and(|carried| carried.starts_with(MARK) && carried != mark);
-        if is_anothers || record.account_id.as_ref() != Some(&account.id) {
-            return Some((Some(Off::Refused), Err("the account is another person's by now, or not the one that was asked for".to_owned())));
-        }
-        let by_us = ledger.left.as_ref().is_some_and(Left::may_be_off);
-        (account.disabled && !by_us).then(|| (Some(Off::Before), Ok("it was off before, and not by this gateway".to_owned())))
-    }
-
-    /// What trouble with a leaver's account comes to; `None`: it is tried again. A refused credential shuts the admin API for everybody.
-    pub(super) fn come_to(&self, counter: &Counter, trouble: &Trouble) -> Option<Off> {
-        match trouble.outcome {
-            Outcome::Gone => Some(Off::Done),
-            Outcome::Unsupported => Some(Off::Unsupported),
-            Outcome::Retry | Outcome::InDoubt => None,
-            Outcome::Reauth => {
-                counter.close_until(self.parts.clock.now().plus_ms(self.parts.times.quarantine_ms));
-                None
-            }
-            Outcome::Found
-            | Outcome::Absent
-            | Outcome::Ambiguous
-            | Outcome::Created
-            | Outcome::Exists
-            | Outcome::Updated
-            | Outcome::Unchanged
-            | Outcome::Done
-            | Outcome::Conflict
-            | Outcome::Denied
-            | Outcome::Invalid => Some(Off::Refused),
-        }
     }
 
     /// Records what came of it (`None`: it is tried again, later each time), and tells why they left, or the trouble.
@@ -282,7 +233,7 @@ impl Desk {
                 return self.note(policy, record, fence, ledger, Some(Off::Refused), Err(why)).await.map(|()| false);
             }
             Err(trouble) => {
-                let off = self.come_to(counter, &trouble);
+                let off = come_to(&trouble);
                 return self.note(policy, record, fence, ledger, off, Err(trouble.to_string())).await.map(|()| false);
             }
         };
@@ -318,6 +269,49 @@ impl Desk {
         }
         let why = "a create was sent for them and never answered, and the account that is there now is not known to be theirs".to_owned();
         self.note(policy, record, fence, ledger, Some(Off::Refused), Err(why)).await.map(|()| false)
+    }
+}
+
+/// Why nothing is to be switched off, by a look at the account: what comes of it, and what is said. An app that cannot be looked at is told all the same.
+fn needless(
+    record: &AccountRecord,
+    ledger: &Ledger,
+    mark: &str,
+    seen: Result<Observation, Trouble>,
+) -> Option<(Option<Off>, Result<String, String>)> {
+    let account = match seen {
+        Ok(Observation::Found(account, _)) => account,
+        Ok(Observation::Absent) => return Some((Some(Off::Done), Ok("it is gone".to_owned()))),
+        Ok(Observation::Ambiguous) => return Some((Some(Off::Refused), Err("several accounts answer to the recorded id".to_owned()))),
+        Err(trouble) if trouble.outcome == Outcome::Unsupported => return None,
+        Err(trouble) => return Some((come_to(&trouble), Err(trouble.to_string()))),
+    };
+    let is_anothers = account.external_id.as_deref().is_some_and(|carried| carried.starts_with(MARK) && carried != mark);
+    if is_anothers || record.account_id.as_ref() != Some(&account.id) {
+        return Some((Some(Off::Refused), Err("the account is another person's by now, or not the one that was asked for".to_owned())));
+    }
+    let by_us = ledger.left.as_ref().is_some_and(Left::may_be_off);
+    (account.disabled && !by_us).then(|| (Some(Off::Before), Ok("it was off before, and not by this gateway".to_owned())))
+}
+
+/// What trouble with a leaver's account comes to; `None`: it is tried again.
+pub(super) const fn come_to(trouble: &Trouble) -> Option<Off> {
+    match trouble.outcome {
+        Outcome::Gone => Some(Off::Done),
+        Outcome::Unsupported => Some(Off::Unsupported),
+        // A refusal is about the credential, or about this one call; neither lets anybody stay.
+        Outcome::Retry | Outcome::InDoubt | Outcome::Reauth => None,
+        Outcome::Found
+        | Outcome::Absent
+        | Outcome::Ambiguous
+        | Outcome::Created
+        | Outcome::Exists
+        | Outcome::Updated
+        | Outcome::Unchanged
+        | Outcome::Done
+        | Outcome::Conflict
+        | Outcome::Denied
+        | Outcome::Invalid => Some(Off::Refused),
     }
 }
 

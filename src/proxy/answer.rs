@@ -11,7 +11,7 @@ use crate::identity::Way;
 use crate::login::{Ask, HostRole, OwnRequest, SAML_ACS};
 use crate::pages::{PageContext, Told, Wish};
 use crate::policy::leavers::has_left;
-use crate::request::{Arrival, Bearings, Own, Route, Stop, Stopped, Walked, address_text, client_address, kind_of, walk};
+use crate::request::{Arrival, Bearings, Denied, Own, Route, Stop, Stopped, Walked, address_text, client_address, kind_of, walk};
 use crate::state::AccountKey;
 use crate::trace::{self, Kind, Open, Parent, TRACESTATE};
 use bytes::Bytes;
@@ -310,23 +310,18 @@ fn turn_away(worker: &Rc<Worker>, stopped: &Stopped) {
 }
 
 fn audit_denied(stopped: &Stopped, reason: &'static str) {
-    let policy = stopped.route().map(|route| route.policy.as_ref());
-    let person = stopped.person();
-    tracing::info!(
-        target: "audit",
-        action = "access.denied",
-        incident = %stopped.incident(),
-        app = policy.map(|policy| policy.name.as_str()),
-        idp = person.map(|person| person.idp.as_str()),
-        user.sub = person.map(|person| person.subject.subject.as_str()),
-        user.email = person.and_then(|person| person.email.as_deref()),
-        src.ip = stopped.bearings().map(|bearings| bearings.client.to_string()),
-        http.method = stopped.bearings().map(|bearings| bearings.method.as_str()),
-        url.path = stopped.bearings().map(|bearings| bearings.path.as_str()),
+    let bearings = stopped.bearings();
+    Denied {
+        incident: stopped.incident(),
+        policy: stopped.route().map(|route| route.policy.as_ref()),
+        person: stopped.person(),
+        client: bearings.map(|bearings| bearings.client),
+        method: bearings.map(|bearings| bearings.method.as_str()),
+        path: bearings.map(|bearings| bearings.path.as_str()),
         reason,
-        rule = stopped.rule(),
-        policy.revision = policy.map(|policy| policy.revision.as_str()),
-    );
+        rule: stopped.rule(),
+    }
+    .tell();
 }
 
 /// One of our own pages.

@@ -119,7 +119,6 @@ impl Body for UpBody {
 }
 
 /// An answer on its way down.
-#[expect(clippy::large_enum_variant, reason = "nearly all are the application's, and a box for each would be an allocation a request")]
 pub(super) enum DownBody {
     /// Ours.
     Ours(Full<Bytes>),

@@ -2,25 +2,40 @@
 
 use arc_swap::{ArcSwap, Cache};
 use std::cell::RefCell;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// One core's view of a `T`. Whoever takes it counts it on this core alone: cores that count one thing together wait for each other.
-pub(super) struct Local<T>(RefCell<(Cache<Arc<ArcSwap<T>>, Arc<T>>, Rc<Arc<T>>)>);
+pub(super) struct Local<T> {
+    cache: RefCell<Cache<Arc<ArcSwap<T>>, Arc<T>>>,
+    known: RefCell<Rc<Kept<T>>>,
+}
+
+/// A core's own hold on a `T` that all cores share.
+pub(super) struct Kept<T>(Arc<T>);
 
 impl<T> Local<T> {
     pub(super) fn new(shared: &Arc<ArcSwap<T>>) -> Self {
-        Self(RefCell::new((Cache::new(Arc::clone(shared)), Rc::new(shared.load_full()))))
+        Self { cache: RefCell::new(Cache::new(Arc::clone(shared))), known: RefCell::new(Rc::new(Kept(shared.load_full()))) }
     }
 
     /// As it is now.
-    pub(super) fn get(&self) -> Rc<Arc<T>> {
-        let (cache, known) = &mut *self.0.borrow_mut();
+    pub(super) fn get(&self) -> Rc<Kept<T>> {
+        let (mut cache, mut known) = (self.cache.borrow_mut(), self.known.borrow_mut());
         let now = cache.load();
-        if !Arc::ptr_eq(now, known) {
-            *known = Rc::new(Arc::clone(now));
+        if !Arc::ptr_eq(now, &known.0) {
+            *known = Rc::new(Kept(Arc::clone(now)));
         }
-        Rc::clone(known)
+        Rc::clone(&known)
+    }
+}
+
+impl<T> Deref for Kept<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
     }
 }
 
@@ -37,7 +52,7 @@ mod tests {
         let before = local.get();
         shared.store(Arc::new(2));
         assert_eq!((**before, **local.get(), **local.get()), (1, 2, 2));
-        let first = Arc::downgrade(&before);
+        let first = Arc::downgrade(&before.0);
         drop(before);
         assert!(first.upgrade().is_none(), "the old one is let go");
     }

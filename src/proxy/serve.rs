@@ -198,7 +198,7 @@ where
         .max_headers(HEADERS_MAX)
         // A client that closes its sending half has gone: nothing is done for it any longer.
         .half_close(false);
-    leash.hold(Box::pin(http.serve_connection(io, service).with_upgrades()), |connection| connection.graceful_shutdown())
+    leash.hold(Box::pin(http.serve_connection(io, service).with_upgrades()), http1::UpgradeableConnection::graceful_shutdown)
 }
 
 /// HTTP/2.
@@ -216,7 +216,7 @@ where
         .max_pending_accept_reset_streams(20)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
-    leash.hold(Box::pin(http.serve_connection(io, service)), |connection| connection.graceful_shutdown())
+    leash.hold(Box::pin(http.serve_connection(io, service)), http2::Connection::graceful_shutdown)
 }
 
 /// Runs HTTP/2 streams on the core of their connection.

@@ -17,7 +17,7 @@ use std::str::Chars;
 
 /// The answer with which the step ends well, showing `element` where the step looks for it.
 pub(super) fn good(cue: &Cue<'_>, element: &Value) -> OutboundResponse {
-    by_rule(cue, is_good, |_| wrapped(&cue.call.at, element.clone())).unwrap_or_else(|| respond(200, element))
+    by_rule(cue, is_good, |_| wrapped(&cue.call.at, element.clone())).unwrap_or_else(|| respond(cue, 200, element))
 }
 
 /// The answer that says: there is none.
@@ -25,7 +25,7 @@ pub(super) fn absent(cue: &Cue<'_>) -> OutboundResponse {
     if list_of(cue.call).is_some() {
         return listing(cue, &[]);
     }
-    by_rule(cue, |outcome| matches!(outcome, Outcome::Absent | Outcome::Gone), |_| json!({})).unwrap_or_else(|| respond(404, &json!({})))
+    by_rule(cue, |outcome| matches!(outcome, Outcome::Absent | Outcome::Gone), |_| json!({})).unwrap_or_else(|| respond(cue, 404, &json!({})))
 }
 
 /// The answer to a search: `elements`, all on one page.
@@ -41,7 +41,7 @@ pub(super) fn listing(cue: &Cue<'_>, elements: &[Value]) -> OutboundResponse {
         }
         whole
     };
-    by_rule(cue, is_good, |_| whole()).unwrap_or_else(|| respond(200, &whole()))
+    by_rule(cue, is_good, |_| whole()).unwrap_or_else(|| respond(cue, 200, &whole()))
 }
 
 /// Where the list of a search stands in the whole answer; `None` when the step shows one element.
@@ -117,7 +117,7 @@ fn by_rule(cue: &Cue<'_>, wanted: impl Fn(Outcome) -> bool, body: impl Fn(&Rule)
         if let (Some(regex), true) = (&rule.body, whole.is_object()) {
             put(&mut whole, &Pointer(vec!["message".to_owned()]), Value::from(example(regex)));
         }
-        let mut response = respond(status, &whole);
+        let mut response = respond(cue, status, &whole);
         for (name, regex) in &rule.headers {
             if let Ok(value) = http::HeaderValue::from_str(example(regex).trim_start_matches('^')) {
                 response.headers.insert(name.clone(), value);
@@ -184,10 +184,10 @@ fn literal(rest: &mut Peekable<Chars<'_>>) -> String {
     out
 }
 
-fn respond(status: u16, whole: &Value) -> OutboundResponse {
+fn respond(cue: &Cue<'_>, status: u16, whole: &Value) -> OutboundResponse {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let empty = matches!(status.as_u16(), 204 | 205 | 304);
-    OutboundResponse { status, headers: HeaderMap::new(), body: if empty { Bytes::new() } else { Bytes::from(whole.to_string()) } }
+    OutboundResponse { status, headers: HeaderMap::new(), body: if empty { Bytes::new() } else { Bytes::from(cue.written(whole)) } }
 }
 
 #[cfg(test)]

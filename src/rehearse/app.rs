@@ -10,7 +10,7 @@ use super::answer::{absent, good, list_of, listing, place, put, written};
 use crate::connector::engine::{Cue, Stage, Staged};
 use crate::connector::model::{Effect, Extract, PageStyle, Pointer};
 use crate::outbound::{OutboundRequest, OutboundResponse};
-use crate::plan::Applied;
+use crate::plan::{Applied, Wanted, Desired};
 use crate::state::AccountRecord;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
@@ -22,6 +22,10 @@ pub const MADE_ID: u64 = 9001;
 
 /// Where an account that a record describes keeps attributes by the connector's names, until a step shows where the application has them.
 const ATTRIBUTES: &str = "vestibule attributes";
+
+/// A membership of a record that has a role: its name, and the role.
+const MEMBER: &str = "vestibule member";
+const ROLE: &str = "vestibule role";
 
 /// Names tried for what a policy's own `where` looks at, when what was posted does not show it.
 const LIKELY: [&str; 6] = ["user.email", "user.name", "email", "username", "name", "user.display"];
@@ -88,13 +92,24 @@ impl App {
         Self { real: true, ..Self::with(base, Vec::new()) }
     }
 
-    /// The application below `base` with an account of which only the gateway's record is known: id, login, what was last put there.
-    pub fn by_record(base: &url::Url, record: &AccountRecord) -> Self {
+    /// The application below `base` with an account of which only the gateway's record is known: id, login, what was last put there; and what it `had` beside that.
+    pub fn by_record(base: &url::Url, record: &AccountRecord, had: Option<&Desired>) -> Self {
         let (Some(id), Some(login)) = (&record.account_id, &record.login) else { return Self::with(base, Vec::new()) };
         let applied: Applied = serde_json::from_value(record.applied.clone()).unwrap_or_default();
-        let mut account = json!({ "id": id, "login": login, ATTRIBUTES: applied.attributes });
-        for (kind, members) in &applied.memberships {
-            put(&mut account, &Pointer(vec![kind.clone()]), Value::from(members.keys().cloned().collect::<Vec<_>>()));
+        let (mut attributes, mut memberships) = (applied.attributes, applied.memberships);
+        if let Some(had) = had {
+            attributes.extend(had.attributes.clone());
+            for (kind, wanted) in &had.memberships {
+                let Wanted::Known(members) = wanted else { continue };
+                memberships.entry(kind.clone()).or_default().extend(members.clone());
+            }
+        }
+        let mut account = json!({ "id": id, "login": login, ATTRIBUTES: attributes });
+        for (kind, members) in &memberships {
+            let element = |(name, role): (&String, &Option<String>)| {
+                role.as_ref().map_or_else(|| Value::from(name.as_str()), |role| json!({ MEMBER: name, ROLE: role }))
+            };
+            put(&mut account, &Pointer(vec![kind.clone()]), members.iter().map(element).collect());
         }
         let app = Self::with(base, vec![account]);
         app.state().recorded = Some(0);
@@ -207,11 +222,15 @@ impl State {
         let id = cue.value("account.id").map(text);
         let own = |account: &&Value| cue.shape.id.as_ref().and_then(|place| cue.read(place, account)).map(|id| text(&id)) == id;
         let given = self.accounts.iter().find(own).and_then(|account| account.get(format!("{kind}s")).or_else(|| account.get(kind)));
+        let saved = |key: &str| cue.call.save.iter().find(|(name, _)| name == key);
         let element = |given: &Value| {
-            let mut element = with_wanted(cue, if given.is_object() { given.clone() } else { json!({}) });
-            let name = cue.call.save.iter().find(|(name, _)| name == "name").and_then(|(_, extract)| place(extract));
-            if let (Some(at), false) = (name, given.is_object()) {
-                put(&mut element, at, given.clone());
+            let (name, role) = named(given);
+            let mut element = with_wanted(cue, if name.is_some() { json!({}) } else { given.clone() });
+            if let (Some(at), Some(name)) = (saved("name").and_then(|(_, extract)| place(extract)), name) {
+                put(&mut element, at, name.clone());
+            }
+            if let (Some((_, extract)), Some(role)) = (saved("role"), role) {
+                set(&mut element, extract, role.clone());
             }
             element
         };
@@ -323,14 +342,18 @@ fn complete(cue: &Cue<'_>, account: &mut Value) {
         }
     }
     for (kind, members) in &shape.members {
-        let named: Vec<Value> = account.get(kind).and_then(Value::as_array).cloned().unwrap_or_default();
+        let given: Vec<Value> = account.get(kind).and_then(Value::as_array).cloned().unwrap_or_default();
         if members.each.first(account).is_none() {
-            let element = |name: Value| {
+            let element = |given: &Value| {
+                let (name, role) = named(given);
                 let mut element = json!({});
-                put(&mut element, &members.name, name);
+                put(&mut element, &members.name, name.unwrap_or(given).clone());
+                if let (Some(at), Some(role)) = (&members.role, role) {
+                    put(&mut element, at, role.clone());
+                }
                 element
             };
-            let listed = named.into_iter().map(element).collect();
+            let listed = given.iter().map(element).collect();
             put(account, &members.each, Value::Array(listed));
         }
     }
@@ -341,6 +364,14 @@ fn complete(cue: &Cue<'_>, account: &mut Value) {
         {
             set(account, read, value.clone());
         }
+    }
+}
+
+/// Name and role of a membership; no name: it is as the application shows it.
+fn named(given: &Value) -> (Option<&Value>, Option<&Value>) {
+    match given.get(MEMBER) {
+        Some(name) => (Some(name), given.get(ROLE)),
+        None => ((!given.is_object()).then_some(given), None),
     }
 }
 

@@ -11,10 +11,12 @@ use super::records::Records;
 use super::sent::Sent;
 use crate::clock::Timestamp;
 use crate::identity::{Identity, Way};
-use crate::plan::{Step, Wanted};
+use crate::plan::{Desired, Step, Wanted};
 use crate::policy::evaluate::refuses_everywhere;
 use crate::policy::mapping::desire;
 use crate::policy::{Org, Policy};
+#[cfg(doc)]
+use crate::provision::as_wanted;
 use crate::state::{AccountRecord, Origin};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -25,8 +27,8 @@ use std::sync::Arc;
 pub enum At {
     /// An application that has these accounts.
     Imagined(Vec<Value>),
-    /// An application that has the account of the record, as the record has it.
-    Recorded,
+    /// An application that has the account of the record, as the record has it; and what else it had by the policy that is in force ([`as_wanted`]).
+    Recorded(Option<Desired>),
     /// The real one; read only.
     Real(Real),
 }
@@ -46,6 +48,8 @@ pub struct Outlook {
     pub before: Option<AccountRecord>,
     /// Whether the real application was read.
     pub real: bool,
+    /// Whether the application was taken to have the account as it is recorded.
+    pub recorded: bool,
 }
 
 /// One line of a plan.
@@ -86,13 +90,16 @@ impl Count {
 /// Plays a sign-in of `known` now.
 pub fn look_ahead(policy: &Arc<Policy>, known: &Known, records: &Arc<Records>, at: At, now: Timestamp) -> Outlook {
     let identity = Arc::new(known.identity.clone());
-    let (refused, real) = (refused(policy, &identity), matches!(at, At::Real(_)));
+    let (refused, before) = (refused(policy, &identity), known.record.clone());
+    let (real, recorded) = (matches!(at, At::Real(_)), matches!(at, At::Recorded(_)));
     let mut outlook =
-        Outlook { policy: Arc::clone(policy), identity: Arc::clone(&identity), refused, performance: None, before: known.record.clone(), real };
+        Outlook { policy: Arc::clone(policy), identity: Arc::clone(&identity), refused, performance: None, before, real, recorded };
     let Some(base) = policy.provision.as_ref().map(|provision| provision.url.clone()).filter(|_| outlook.refused.is_none()) else { return outlook };
     let (app, real) = match at {
         At::Imagined(accounts) => (App::with(&base, accounts), None),
-        At::Recorded => (known.record.as_ref().map_or_else(|| App::with(&base, Vec::new()), |record| App::by_record(&base, record)), None),
+        At::Recorded(had) => {
+            (known.record.as_ref().map_or_else(|| App::with(&base, Vec::new()), |record| App::by_record(&base, record, had.as_ref())), None)
+        }
         At::Real(real) => (App::of_the_real(&base), Some(real)),
     };
     let scene = Scene { policy: Arc::clone(policy), identity, records: Arc::clone(records), app: Arc::new(app), real };

@@ -78,10 +78,23 @@ fn closing(outlook: &Outlook) -> String {
         (true, 0) => "Nothing was sent.",
         (true, 1) => "Nothing but the read above was sent.",
         (true, _) => "Nothing but the reads above was sent.",
-        (false, _) => "Nothing was sent: this application was imagined (--online looks at the real one).",
+        (false, _) => unsent(std::slice::from_ref(outlook)),
     });
-    out.push_str(if count.is_nothing() { "\n" } else { " A sign-in now would make these calls.\n" });
+    out.push_str(match (count.is_nothing(), outlook.real) {
+        (true, _) => "\n",
+        (false, true) => " A sign-in now would make these calls.\n",
+        (false, false) => " If it is so, a sign-in now would make these calls.\n",
+    });
     out
+}
+
+/// Of plans for which nothing was sent: what the application was taken to have.
+pub fn unsent(outlooks: &[Outlook]) -> &'static str {
+    if outlooks.iter().all(|outlook| outlook.recorded) {
+        "Nothing was sent: the application was taken to have what is on record (--online looks at the real one)."
+    } else {
+        "Nothing was sent: this application was imagined (--online looks at the real one)."
+    }
 }
 
 /// Reads worth telling: all that were sent; of those that were imagined, what looks for the account, once. What would look whether the account has come about
@@ -176,7 +189,7 @@ pub fn plan_json(outlook: &Outlook) -> Value {
         "changes": lines,
         "calls": outlook.writes().map(call).collect::<Vec<_>>(),
         "create": count.create, "change": count.change, "add": count.add, "remove": count.remove,
-        "real": outlook.real,
+        "real": outlook.real, "recorded": outlook.recorded,
     })
 }
 

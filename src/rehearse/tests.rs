@@ -322,7 +322,7 @@ fn what_was_granted_is_taken_back_and_the_sum_says_so() {
     let mut look = |who: crate::identity::Identity, applied: Option<Value>| {
         let record = applied.map(|applied| record(&policy, &who, applied));
         let records = Arc::new(Records::with(record.clone()));
-        let outlook = look_ahead(&policy, &Known { identity: who, record }, &records, At::Recorded, super::test::NOW);
+        let outlook = look_ahead(&policy, &Known { identity: who, record }, &records, At::Recorded(None), super::test::NOW);
         tally.add(&outlook);
         show::plan(&outlook, false)
     };

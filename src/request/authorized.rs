@@ -43,13 +43,12 @@ impl<B> Authorized<B> {
             // `evaluate` admits nobody without a session but on public paths; were it to, nothing is forwarded.
             return Err(Box::new(Stopped::new(bearings, Some(route), None, Stop::Say(PublicMessage::Internal))));
         };
-        let ensured = match session.pass.load_full().filter(|pass| is_good(pass, &route, now)) {
-            Some(pass) => Ensured::Ready(pass),
-            None => {
-                let interactive = bearings.kind.is_read_by_a_person();
-                let asking = Asking { hold_ms: if interactive { HOLD_PAGE_MS } else { HOLD_API_MS }, interactive };
-                doors.ensure(&session, &route, bearings.incident, asking).await
-            }
+        let ensured = if let Some(pass) = session.pass.load_full().filter(|pass| is_good(pass, &route, now)) {
+            Ensured::Ready(pass)
+        } else {
+            let interactive = bearings.kind.is_read_by_a_person();
+            let asking = Asking { hold_ms: if interactive { HOLD_PAGE_MS } else { HOLD_API_MS }, interactive };
+            doors.ensure(&session, &route, bearings.incident, asking).await
         };
         let pass = match ensured {
             Ensured::Ready(pass) => pass,

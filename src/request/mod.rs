@@ -20,6 +20,7 @@ mod authenticated;
 mod authorized;
 mod bearer;
 pub mod cookies;
+mod denied;
 pub mod entrance;
 mod kind;
 mod provisioned;
@@ -33,6 +34,7 @@ mod upstream;
 
 pub use authenticated::Authenticated;
 pub use authorized::Authorized;
+pub use denied::Denied;
 pub use kind::kind_of;
 pub use provisioned::Provisioned;
 pub use raw::{Arrival, Bearings, Limits, RawRequest, address_text, client_address};

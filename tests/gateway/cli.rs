@@ -66,6 +66,16 @@ fn every_way_to_run_it_badly_has_its_code_and_its_way_out() {
     check(fine, &["check", "vestibule.toml"], 1, &["this is a gateway file: give it with --config", "vestibule check --config vestibule.toml"]);
     check(fine, &["check", "--config", "none.toml"], 2, &["none.toml", "cannot be read", "check the path"]);
     check(fine, &["serve", "--config", "none.toml"], 78, &["none.toml", "cannot be read", "check the path"]);
+    // Which gateway is asked is never guessed: a file that does not say it is no file of a gateway that has the usual socket.
+    fs::write(fine.join("empty.toml"), "").unwrap();
+    fs::write(fine.join("number.toml"), "[admin]\nlisten = \"127.0.0.1:0\"\nsocket = 5\n").unwrap();
+    for asks in [&["status"][..], &["reload"], &["users", "list"], &["sessions", "revoke", "--all"], &["keys", "rotate"], &["reconcile"]] {
+        let with = |file: &'static str| [asks, &["--config", file]].concat();
+        check(fine, &with("none.toml"), 2, &["none.toml", "cannot be read", "check the path", "--socket"]);
+        check(fine, &with("empty.toml"), 2, &["empty.toml has errors and does not say", "--socket", "vestibule check --config empty.toml"]);
+        check(fine, &with("number.toml"), 2, &["number.toml has errors and does not say", "--socket", "vestibule check --config number.toml"]);
+        check(fine, &[asks, &["--config", "none.toml", "--socket", "no.sock"]].concat(), 2, &["no gateway listens on no.sock"]);
+    }
     let broken = |file: &str, from: &str, to: &str| {
         let made = folder(0);
         edit(made.path(), file, from, to);
@@ -74,6 +84,10 @@ fn every_way_to_run_it_badly_has_its_code_and_its_way_out() {
     let gateway = broken("vestibule.toml", "workers = 1", "wrokers = 1");
     check(gateway.path(), SERVE, 78, &["unknown key `wrokers`", "did you mean `workers`?"]);
     check(gateway.path(), CHECK, 1, &["unknown key `wrokers`"]);
+    check(gateway.path(), &["status", "--config", "vestibule.toml"], 2, &["vestibule.toml has errors and does not say"]);
+    // What it says holds, whatever else it has come to since the gateway read it.
+    edit(gateway.path(), "vestibule.toml", "[telemetry]", "[admin]\nlisten = \"127.0.0.1:0\"\nsocket = \"no.sock\"\n[telemetry]");
+    check(gateway.path(), &["status", "--config", "vestibule.toml"], 2, &["no gateway listens on no.sock"]);
     let policy = broken("policies/wiki.toml", "everyone = true", "evryone = true");
     check(policy.path(), CHECK, 1, &["unknown key `evryone`", "policies/wiki.toml:4"]);
     let state = broken("vestibule.toml", "env:STATE_KEY", "file:state.key");
@@ -86,6 +100,12 @@ fn every_way_to_run_it_badly_has_its_code_and_its_way_out() {
     check(chain.path(), SERVE, 78, &["[tls] cert: ", "none.pem cannot be read"]);
     let audit = broken("vestibule.toml", "[telemetry]", "[audit]\nfile = \"none/audit.jsonl\"\n[telemetry]");
     check(audit.path(), SERVE, 78, &["[audit] file: ", "none/audit.jsonl cannot be opened"]);
+    let store = broken("vestibule.toml", "[telemetry]", "[audit]\nfile = \"audit.jsonl\"\n[telemetry]");
+    edit(store.path(), "vestibule.toml", "sqlite:v.db", "sqlite:none/v.db");
+    check(store.path(), SERVE, 78, &["[state] url: none/v.db.audit-", "the folder of the store must be there"]);
+    let online = &[CHECK, &["--online"]].concat();
+    check(store.path(), online, 1, &["error[state]", "none/v.db: the folder none does not exist", "mode 0700"]);
+    check(audit.path(), online, 1, &["[audit] file", "none does not exist"]);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     check(folder(port).path(), SERVE, 2, &["[server] listen: cannot listen on 127.0.0.1:", "another program listens there", "ss -ltnp"]);

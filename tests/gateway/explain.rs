@@ -341,6 +341,48 @@ async fn somebody_who_has_signed_in_is_found_with_their_account_while_the_gatewa
     );
 }
 
+// One name at two providers, and one address: what is suggested is the way out.
+#[tokio::test]
+async fn two_people_with_the_same_subject_and_address_are_told_apart() {
+    let made = house();
+    let store = store(made.path()).await;
+    let here = signed_in("ada@example.com", "ada", &["redmine-devs"], 60);
+    let mut there = signed_in("ada@example.com", "ada", &["redmine-admins"], 120);
+    there.identity.subject.issuer = "https://partner.example".to_owned();
+    "partner".clone_into(&mut there.identity.idp);
+    for sign_in in [&here, &there] {
+        store.record(sign_in).await.unwrap();
+    }
+    store.close().await;
+    let page = "https://redmine.vestibule.test/";
+    for words in [&["--user", "ada@example.com"][..], &["--subject", "ada"], &["--user", "ada@example.com", "--subject", "ada"]] {
+        let said = explain(made.path(), &[&[page], words].concat());
+        let suggested = ["is 2 people", "--subject ada --issuer https://partner.example ", &format!("--subject ada --issuer {} ", here.identity.subject.issuer)];
+        assert!(said.code == 2 && suggested.iter().all(|part| said.err.contains(part)), "{words:?}: {}", said.err);
+    }
+    for by in [&["--issuer", "https://partner.example"][..], &["--idp", "partner"]] {
+        let said = explain(made.path(), &[&[page, "--subject", "ada"], by].concat());
+        assert!(said.out.contains("ada@example.com via partner, 2 minutes ago"), "{by:?}: {}{}", said.out, said.err);
+        let said = explain(made.path(), &[&[page, "--user", "ada@example.com"], by].concat());
+        assert!(said.out.contains("via partner"), "{by:?}: {}{}", said.out, said.err);
+    }
+    let said = explain(made.path(), &[page, "--user", "ada@example.com", "--idp", "nobody"]);
+    assert!(said.code == 2 && said.err.contains("there is no provider `nobody`; there is corp"), "{}", said.err);
+    let said = explain(made.path(), &[page, "--idp", "corp"]);
+    assert!(said.code == 2 && said.err.contains("--user"), "{}", said.err);
+    // The same way out of a plan.
+    let plan = |words: &[&str]| {
+        let output = command(made.path(), &[&["plan", "redmine", "--config", "vestibule.toml", "--user", "ada@example.com"], words].concat()).output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, said) = plan(&[]);
+    assert!(code == Some(2) && said.contains("--subject ada --issuer https://partner.example"), "{said}");
+    for by in [&["--issuer", "https://partner.example"][..], &["--idp", "partner"], &["--subject", "ada", "--idp", "partner"]] {
+        let (code, said) = plan(by);
+        assert!(code == Some(0) && said.contains("ada@example.com via partner"), "{by:?}: {said}");
+    }
+}
+
 // ---- incidents -------------------------------------------------------------------------------------------------------------------
 
 fn refused(code: u64, sign_in: &RecordedSignIn, message: PublicMessage, detail: Option<&str>) -> IncidentRecord {

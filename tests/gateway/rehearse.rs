@@ -224,9 +224,14 @@ fn what_cannot_be_planned_says_why() {
 
 /// An account record of the hub, its sign-in beside it when `groups` are given.
 async fn known(store: &Store, subject: &str, groups: Option<&[&str]>, granted: &[&str]) {
+    known_at(store, "jupyterhub", subject, groups, granted, &json!({})).await;
+}
+
+/// The same at `app`, where these attributes were put.
+async fn known_at(store: &Store, app: &str, subject: &str, groups: Option<&[&str]>, granted: &[&str], attributes: &Value) {
     let email = format!("{subject}@example.com");
     let subject = SubjectId { issuer: "http://127.0.0.1:9".to_owned(), subject: subject.to_owned() };
-    let key = AccountKey { upstream: "jupyterhub".to_owned(), subject: subject.clone() };
+    let key = AccountKey { upstream: app.to_owned(), subject: subject.clone() };
     let Lease::Held(fence, _) = store.lease(&key, "t", Timestamp::default(), Timestamp::from_seconds(9)).await.unwrap() else { return };
     let login = subject.subject.clone();
     let members: serde_json::Map<String, Value> = granted.iter().map(|group| ((*group).to_owned(), Value::Null)).collect();
@@ -235,7 +240,7 @@ async fn known(store: &Store, subject: &str, groups: Option<&[&str]>, granted: &
         origin: Some(Origin::Created),
         account_id: Some(login.clone()),
         login: Some(login),
-        applied: json!({ "attributes": {}, "memberships": { "group": members } }),
+        applied: json!({ "attributes": attributes, "memberships": { "group": members } }),
         verified_at: Some(Timestamp::from_seconds(1)),
         ..AccountRecord::empty(key, "")
     };
@@ -281,6 +286,41 @@ async fn everybody_who_has_an_account_is_held_against_a_changed_policy() {
     assert!(plan(&["--user", "cy@example.com", "--exit-code"], 0).contains("Plan: no changes."));
     let (code, _, said) = run(here, &["plan", "jup", "--config", "vestibule.toml", "--user", "eve@example.com"]);
     assert!(code == 2 && said.contains("no sign-in with the address eve@example.com is recorded"), "{said}");
+}
+
+const SCIM: &str = r#"host = "crm.vestibule.test"
+upstream = "http://127.0.0.1:9"
+[access]
+everyone = true
+[user]
+name = "{slug(email)}"
+[roles]
+map = { staff = "editors" }
+[provision]
+connector = "scim"
+url = "http://127.0.0.1:9/scim/v2"
+token = { secret = "env:STATE_KEY" }
+[headers]
+X-User = "{user.name}"
+"#;
+
+// A record says what the account has: whoever is in step with the policy has nothing done to them, at an app of any kind.
+#[tokio::test]
+async fn who_is_in_step_is_in_step_in_everybodys_plan() {
+    let made = folder();
+    let here = made.path();
+    fs::write(here.join("policies/crm.toml"), SCIM).unwrap();
+    let sealer = Sealer::new(&SecretString::from("a key for tests that is long enough to be one"), Arc::new(OsEntropy::default())).unwrap();
+    let store = Store::open(&format!("sqlite:{}", here.join("v.db").display()), sealer).await.unwrap();
+    for name in ["ada", "bob"] {
+        known_at(&store, "crm", name, Some(&["staff"]), &["editors"], &json!({ "email": format!("{name}@example.com"), "displayName": format!("{name}@example.com") })).await;
+    }
+    store.close().await;
+    let plan = |words: &[&str]| out(here, &[&["plan", "crm", "--config", "vestibule.toml"], words].concat(), 0);
+    for words in [&["--all"][..], &["--user", "ada@example.com"], &["--all", "--policy", "policies/crm.toml"]] {
+        let told = plan(words);
+        assert!(told.contains("Plan: no changes."), "{words:?}: {told}");
+    }
 }
 
 /// A policy of a hub that has two seats, and a front page for everybody.

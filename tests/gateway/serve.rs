@@ -219,6 +219,18 @@ async fn the_incident_code_joins_page_header_log_and_audit() {
     assert_eq!((&event["src"]["ip"], &event["url"]["path"]), (&json!("127.0.0.1"), &json!("/admins/secret")));
     assert!(event["rule"].as_str().unwrap().ends_with("app.toml:12"), "{event}");
     assert_eq!(event["policy"]["revision"].as_str().unwrap().len(), 12);
+    // On the waiting page somebody is refused in the same words.
+    let waited = served.street.ask(APP, get(&person, APP, "/.vestibule/wait?to=/admins/secret%3Ftoken=s3cr3t", PAGE)).await;
+    assert_eq!(waited.status(), 403);
+    let events = served.audited("/incident", &incident(&waited)).await;
+    let told = |incident: &str| {
+        let mut event = events.iter().find(|event| event["incident"] == incident && event["action"] == "access.denied").unwrap().clone();
+        for own in ["time", "incident", "prev", "hash"] {
+            event.as_object_mut().unwrap().remove(own);
+        }
+        event
+    };
+    assert_eq!(told(&incident(&waited)), told(&code));
     // Scripts get the code in their document, and the log has the cause that the page does not tell.
     served.app.by_hand();
     let mut client = served.street.connect(APP).await;

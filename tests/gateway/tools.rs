@@ -90,7 +90,7 @@ fn row_55_connectors_are_listed_by_what_they_can_do() {
         out.lines().skip(1).filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
     };
     let disabling = names(&["--supports", "create,disable,membership"]);
-    assert!(disabling.contains(&"scim".to_owned()) && !disabling.contains(&"jupyterhub".to_owned()), "{disabling:?}");
+    assert!(disabling.contains(&"scim".to_owned()) && !disabling.contains(&"rest".to_owned()), "{disabling:?}");
     assert_eq!(names(&["jupyter"]), ["jupyterhub"]);
     let json: serde_json::Value = serde_json::from_str(&vestibule(&["connectors", "list", "scim", "--json"]).1).unwrap();
     assert!(json[0]["supports"].as_array().unwrap().contains(&"create".into()), "{json}");
@@ -211,12 +211,13 @@ fn connectors_list_and_show_say_how_somebody_is_switched_off_and_whether_adminis
         ("influxdb", " memberships taken away "),
         ("airflow", " account removed "),
         ("grafana", " yes "),
-        ("jupyterhub", " - "),
+        ("jupyterhub", " account removed "),
+        ("rest", " - "),
     ] {
         assert!(line(name).contains(how), "{name}: {out}");
     }
     let (code, out, said) = vestibule(&["connectors", "list", "--supports", "disable"]);
-    assert!(code == 0 && out.contains("zabbix") && out.contains("influxdb") && !out.contains("jupyterhub"), "{out}{said}");
+    assert!(code == 0 && out.contains("zabbix") && out.contains("influxdb") && !out.contains("\nrest "), "{out}{said}");
     for (name, wanted) in [
         ("jenkins", "Shows no administrators"),
         ("scim", "Not every app that speaks it shows administrators"),

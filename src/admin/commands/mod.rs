@@ -15,4 +15,4 @@ pub use reconcile::{BeginReconcile, LookReconcile, OfApp, Progress, Reconcile, R
 pub use reload::{Change, Entry, Reload, Reloaded, Reloads};
 pub use sessions::{ListSessions, RevokeSessions};
 pub use status::{AppStatus, Looks, Overview, PolicyState, ProviderStatus, Status, Statuses, UpstreamState};
-pub use users::{ActOnUser, ApproveLeavers, Deed, LeaversOf, ListUsers, Users, Whom, command, shell, status_of};
+pub use users::{ActOnUser, ApproveLeavers, Deed, LeaversOf, ListUsers, Users, Whom, command, no_app, shell, status_of};

@@ -1,5 +1,6 @@
 //! `users`: who has an account at which app, who waits, who has failed; the yes, another try, and forgetting.
 
+use super::Statuses;
 use crate::admin::socket::{Call, Command, Level, Reply};
 use crate::identity::SubjectId;
 use crate::provision::{Listed, People, PeopleError, Which};
@@ -7,10 +8,12 @@ use crate::state::{AccountKey, Awaiting};
 use async_trait::async_trait;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Lists people, or shows one.
 #[derive(Debug)]
-pub struct ListUsers(pub People);
+pub struct ListUsers(pub People, pub Arc<dyn Statuses>);
 
 /// Does something about one person.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ pub struct ActOnUser {
 
 /// Says that everybody who has left an app may be switched off there.
 #[derive(Debug)]
-pub struct ApproveLeavers(pub People);
+pub struct ApproveLeavers(pub People, pub Arc<dyn Statuses>);
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,14 +117,22 @@ impl Command for ListUsers {
     async fn run(&self, call: Call) -> Reply {
         let app = call.parameter("app");
         if let (Some(app), Some(person)) = (&app, call.parameter("person")) {
-            return answer(self.0.called(app, &person, call.parameter("issuer").as_deref()).await);
+            let called = self.0.called(app, &person, call.parameter("issuer").as_deref()).await;
+            return match called {
+                Err(PeopleError::NotFound { .. }) => unknown(app, &self.0, &self.1).await.unwrap_or_else(|| answer(called)),
+                _ => answer(called),
+            };
         }
         let written = call.parameter("which").unwrap_or_else(|| "all".to_owned());
         let Some(which) = Which::of_word(&written) else {
             let words = Which::ALL.map(|(_, word)| word).join(", ");
             return Reply::no(StatusCode::BAD_REQUEST, &format!("which: one of {words}, not `{written}`"));
         };
-        answer(self.0.list(app.as_deref(), which).await)
+        let listed = self.0.list(app.as_deref(), which).await;
+        match (&app, &listed) {
+            (Some(app), Ok(nobody)) if nobody.is_empty() => unknown(app, &self.0, &self.1).await.unwrap_or_else(|| answer(listed)),
+            _ => answer(listed),
+        }
     }
 }
 
@@ -171,10 +182,31 @@ impl Command for ApproveLeavers {
 
     async fn run(&self, call: Call) -> Reply {
         match call.body::<LeaversOf>() {
-            Ok(LeaversOf { app }) => answer(self.0.approve_leavers(&app, &call.operator).await),
+            Ok(LeaversOf { app }) => match unknown(&app, &self.0, &self.1).await {
+                None => answer(self.0.approve_leavers(&app, &call.operator).await),
+                Some(no) => no,
+            },
             Err(no) => no,
         }
     }
+}
+
+/// The answer when nobody knows of `app`: it has neither a policy, in order or not, nor a record of anybody.
+async fn unknown(app: &str, people: &People, apps: &Arc<dyn Statuses>) -> Option<Reply> {
+    let recorded = match people.apps().await {
+        Ok(recorded) => recorded,
+        Err(error) => return Some(answer::<()>(Err(error))),
+    };
+    let known: BTreeSet<String> = apps.status().await.apps.into_iter().map(|known| known.app).chain(recorded).collect();
+    (!known.contains(app)).then(|| Reply::no(StatusCode::NOT_FOUND, &no_app(app, &known)))
+}
+
+/// What is said of an app that there is not.
+pub fn no_app(app: &str, known: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    let are = if names.len() == 1 { "is" } else { "are" };
+    let there = if names.is_empty() { "are none".to_owned() } else { format!("{are} {}", names.join(", ")) };
+    format!("there is no app `{}`; there {there}", app.escape_debug())
 }
 
 fn answer<T: Serialize>(found: Result<T, PeopleError>) -> Reply {

@@ -8,6 +8,7 @@ use crate::proxy::certificate::Facts;
 use crate::secrets::{self, Resolved};
 use crate::signer::SharedSigner;
 use crate::state::seal::Sealer;
+use crate::state::sqlite::{self, OpenError};
 use secrecy::ExposeSecret as _;
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
@@ -53,6 +54,43 @@ fn written(reference: &SecretRef) -> String {
         SecretRef::File(path) => format!("file:{}", path.display()),
         SecretRef::Env(name) => format!("env:{name}"),
     }
+}
+
+/// The store: there and whole, or a place to make it in. Nothing is made, and nothing is changed.
+pub(super) async fn store(place: &Place, url: &str, key: &SecretRef, environment: Lookup<'_>) -> Vec<Finding> {
+    let path = sqlite::file_of(url).unwrap_or_default();
+    if let Some(finding) = folder_of(place, "[state] url", &path) {
+        return vec![finding];
+    }
+    // That the key is not to be had is told where it is referred to.
+    let key = secrets::resolve(key, &|name| environment(name)).ok();
+    let Some(sealer) = key.and_then(|key| Sealer::new(&key.secret, Arc::new(OsEntropy::default())).ok()) else { return Vec::new() };
+    let found = match sqlite::Store::open_to_read(url, sealer).await {
+        Ok(store) => {
+            store.close().await;
+            place.ok(format_args!("store {}: whole, and sealed with [state] key", path.display()))
+        }
+        Err(OpenError::Nothing { .. }) => place.ok(format_args!("store {}: not there yet, the first start makes it", path.display())),
+        Err(OpenError::Behind { .. }) => place.ok(format_args!("store {}: of an older version, the next start brings it up to date", path.display())),
+        Err(error) => place.error("state", format!("[state] url: {error}"), ""),
+    };
+    vec![found]
+}
+
+/// What is wrong with the folder that the file at `path` is to be in, which `key` names.
+pub(super) fn folder_of(place: &Place, key: &str, path: &Path) -> Option<Finding> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let why = match std::fs::metadata(folder) {
+        Ok(facts) if facts.is_dir() => return None,
+        Ok(_) => format!("{} is not a folder", folder.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("the folder {} does not exist; create it, owned by the user that runs vestibule, with mode 0700", folder.display())
+        }
+        // Whoever checks may not be who runs the gateway.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return None,
+        Err(error) => format!("{}: {error}", folder.display()),
+    };
+    Some(place.error("state", format!("{key}: {}: {why}", path.display()), ""))
 }
 
 /// The certificates, and the hosts that they must name. `quiet`: what is in order is not told.

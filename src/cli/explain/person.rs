@@ -2,7 +2,8 @@
 
 use super::answer::ago;
 use crate::clock::Timestamp;
-use crate::config::Gateway;
+use crate::cli::vouched::{Vouched, words};
+use crate::config::{Gateway, Idp};
 use crate::identity::{Identity, Way};
 use crate::policy::Policy;
 use crate::policy::schema::SIGN_IN_NAMES;
@@ -44,20 +45,26 @@ pub(super) fn from_file(path: &str, gateway: &Gateway, policy: &Policy, way: Way
     Ok(Who { person: Some(Person { identity, auth_time: now, known: "as if just now".to_owned(), note: "(made up in a file)", account: None }) })
 }
 
-/// Somebody who has signed in: the last time they did.
-pub(super) async fn recorded(store: &dyn Store, email: Option<&str>, subject: Option<&str>, policy: &Policy, now: Timestamp) -> Result<Who, String> {
+/// Somebody who has signed in, the last time they did: whoever is `called` so, by e-mail address or by the subject that `by` says. `idps` are those of the gateway.
+pub(super) async fn recorded(
+    store: &dyn Store,
+    called: &str,
+    (by, idps): (&Vouched, &[Idp]),
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Who, String> {
     let unread = |error: crate::state::StoreError| format!("the state file cannot be read: {error}");
-    let mut found = match (email, subject) {
-        (Some(email), _) => store.last_by_email(email).await.map_err(unread)?,
-        (None, Some(subject)) => store.last_by_subject(None, subject).await.map_err(unread)?,
-        (None, None) => Vec::new(),
-    };
-    found.retain(|sign_in| subject.is_none_or(|subject| sign_in.identity.subject.subject == subject));
-    let called = email.or(subject).unwrap_or_default();
+    let by_email = by.subject.as_deref() != Some(called);
+    let mut found =
+        if by_email { store.last_by_email(called).await } else { store.last_by_subject(by.issuer.as_deref(), called).await }.map_err(unread)?;
+    found.retain(|sign_in| by.takes(&sign_in.identity));
     // The same person at two providers that vouch under one issuer: the later one counts.
     let mut people = newest_of_each(found);
     if people.len() > 1 {
-        return Err(several(called, subject.is_some(), &people, now));
+        return Err(several(called, &people, now));
+    }
+    if let (true, Some(why)) = (people.is_empty(), by.no_such_idp(idps)) {
+        return Err(why);
     }
     let Some(sign_in) = people.pop() else {
         return Err(format!(
@@ -72,18 +79,11 @@ pub(super) async fn recorded(store: &dyn Store, email: Option<&str>, subject: Op
     Ok(Who { person: Some(Person { identity: sign_in.identity, auth_time: sign_in.auth_time, known, note, account }) })
 }
 
-fn several(called: &str, by_subject: bool, people: &[RecordedSignIn], now: Timestamp) -> String {
+fn several(called: &str, people: &[RecordedSignIn], now: Timestamp) -> String {
     let line = |sign_in: &RecordedSignIn| {
         let identity = &sign_in.identity;
         let name = identity.name.as_deref().or(identity.email.as_deref()).unwrap_or_default();
-        format!(
-            "\n  --subject {}   {name} via {} ({}), {}",
-            identity.subject.subject,
-            identity.idp,
-            identity.subject.issuer,
-            ago(now.since_ms(sign_in.at))
-        )
+        format!("\n  {}   {name} via {}, {}", words(identity), identity.idp, ago(now.since_ms(sign_in.at)))
     };
-    let way_out = if by_subject { "--user EMAIL says which" } else { "--subject says which" };
-    format!("{called} is {} people; {way_out}:{}", people.len(), people.iter().map(line).collect::<String>())
+    format!("{called} is {} people; for exactly one of them add:{}", people.len(), people.iter().map(line).collect::<String>())
 }

@@ -1,5 +1,6 @@
 //! An answer, or the lack of one, made into an [`Outcome`].
 
+use super::xml;
 use crate::clock::Timestamp;
 use crate::connector::model::{Body, Call, Effect, Rule, Test};
 use crate::connector::{Outcome, Trouble};
@@ -12,7 +13,7 @@ use serde_json::Value;
 pub(super) struct Verdict {
     pub(super) outcome: Outcome,
     pub(super) reason: String,
-    /// The body, when it is JSON.
+    /// The body, when it is JSON, or the XML that is expected.
     pub(super) json: Option<Value>,
 }
 
@@ -20,7 +21,7 @@ pub(super) struct Verdict {
 pub(super) fn classify(call: &Call, response: &OutboundResponse) -> Verdict {
     let status = response.status.as_u16();
     let blank = response.body.iter().all(u8::is_ascii_whitespace);
-    let json = if blank { None } else { serde_json::from_slice::<Value>(&response.body).ok() };
+    let json = if blank { None } else { tree(call, &response.body) };
     // An answer that carries an error of the protocol is never a success, whatever its status and whatever else it shows.
     let failed = json.as_ref().is_some_and(|json| carries_error(&call.body, json));
     let wanted = |rule: &&Rule| fits(rule, response, status, json.as_ref()) && !(failed && is_success(rule.outcome));
@@ -28,7 +29,8 @@ pub(super) fn classify(call: &Call, response: &OutboundResponse) -> Verdict {
         let garbled = response.status.is_success() && !call.any_body && json.is_none() && (!blank || needs_json(call));
         if garbled && is_success(rule.outcome) {
             // A login page, a proxy's error page, a cut-off body: 200 says nothing then.
-            return Verdict { outcome: unknown(call.effect), reason: format!("{status} with a body that is not JSON"), json: None };
+            let kind = if call.xml.is_some() { "XML" } else { "JSON" };
+            return Verdict { outcome: unknown(call.effect), reason: format!("{status} with a body that is not {kind}"), json: None };
         }
         let reason = rule.reason.clone().unwrap_or_else(|| format!("status {status}"));
         return Verdict { outcome: rule.outcome, reason, json };
@@ -42,6 +44,19 @@ pub(super) fn classify(call: &Call, response: &OutboundResponse) -> Verdict {
         _ => (unknown(call.effect), "an answer that the connector does not know"),
     };
     Verdict { outcome, reason: format!("{reason} (status {status})"), json }
+}
+
+/// The body as a tree; `None`: it is none.
+fn tree(call: &Call, body: &[u8]) -> Option<Value> {
+    match &call.xml {
+        Some(lists) => xml::parse(body, lists),
+        None => serde_json::from_slice(body).ok(),
+    }
+}
+
+/// A count in an answer; in XML all is text.
+pub(super) fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// JSON-RPC 2.0 §5.1 `error`; GraphQL (October 2021) §7.1.2 `errors`.

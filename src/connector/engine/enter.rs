@@ -122,7 +122,7 @@ impl Engine {
         if let Some(response) = self.on_stage(step, call, names, &request)? {
             return Ok(response);
         }
-        self.transport.send(request).await.map_err(|error| classify::no_answer(step, call.effect, &error))
+        self.past_the_gate(step, call.effect, request).await
     }
 
     /// Runs `[[set_password]]` through the admin API.

@@ -10,6 +10,7 @@ use crate::connector::model::{Each, MemberVerb, Verb, plain};
 use crate::connector::{Context, Outcome, Trouble};
 use crate::plan::{Account, Members};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 /// One membership at the app.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -262,7 +263,9 @@ impl Engine {
 
     /// What the list should be; `None` when it is so already.
     fn merged(&self, kind: &str, live: &[Member], change: Change<'_>) -> Result<Option<Vec<Member>>, Trouble> {
-        let mut wanted: Vec<Member> = live.iter().filter(|member| !change.remove.contains(&member.name.as_str())).cloned().collect();
+        // By hashes: how many there are is up to the app.
+        let remove: HashSet<&str> = change.remove.iter().copied().collect();
+        let mut wanted: Vec<Member> = live.iter().filter(|member| !remove.contains(member.name.as_str())).cloned().collect();
         for (name, role) in change.add {
             let role = role.map(str::to_owned);
             match wanted.iter_mut().find(|member| member.name == *name) {
@@ -283,7 +286,8 @@ impl Engine {
                 wanted = vec![Member { name, ..Member::default() }];
             }
         }
-        let same = wanted.len() == live.len() && wanted.iter().all(|member| live.iter().any(|is| is.name == member.name && is.role == member.role));
+        let there: HashSet<(&str, Option<&str>)> = live.iter().map(|is| (is.name.as_str(), is.role.as_deref())).collect();
+        let same = wanted.len() == live.len() && wanted.iter().all(|member| there.contains(&(member.name.as_str(), member.role.as_deref())));
         Ok((!same).then_some(wanted))
     }
 

@@ -14,6 +14,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use url::Url;
 
+/// `Accept` of steps whose answers are XML.
+const XML: &str = "application/xml, text/xml;q=0.9";
+
 /// Everything but RFC 3986 §2.3 unreserved characters.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -89,7 +92,7 @@ pub(super) fn build(
     }
     let url = below(base, &path, &query).ok_or_else(|| refuse("the address would leave its place".to_owned()))?;
     let mut headers = HeaderMap::new();
-    headers.insert(header::ACCEPT, value(&http.accept).map_err(&refuse)?);
+    headers.insert(header::ACCEPT, if call.xml.is_some() { HeaderValue::from_static(XML) } else { value(&http.accept).map_err(&refuse)? });
     let in_body_already = matches!(call.body, Body::JsonRpc { .. }) && body::member(http, names, authority).is_ok_and(|member| member.is_some());
     authorize(&mut headers, authority, &http.auth, in_body_already).map_err(&refuse)?;
     for (name, template) in http.headers.iter().chain(&call.headers) {

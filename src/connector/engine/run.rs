@@ -125,7 +125,7 @@ impl Engine {
             (Some(items), false) => match items.first(&answer.element) {
                 Some(Value::Array(list)) => list.clone(),
                 // RFC 7644 §3.4.2: without hits `Resources` may be left out; a count that says none is as good as an empty list.
-                None if answer.element.get("totalResults").and_then(Value::as_u64) == Some(0) => Vec::new(),
+                None if answer.element.get("totalResults").and_then(classify::number) == Some(0) => Vec::new(),
                 _ => {
                     answer.outcome = Outcome::Retry;
                     answer.reason = format!("the answer has no list at /{}", items.0.join("/"));
@@ -147,7 +147,7 @@ impl Engine {
         } else {
             if found.is_empty()
                 && call.paginate.is_none()
-                && COUNTS.iter().any(|name| answer.element.get(name).and_then(Value::as_u64) > u64::try_from(had).ok())
+                && COUNTS.iter().any(|name| answer.element.get(name).and_then(classify::number) > u64::try_from(had).ok())
             {
                 // The app says that there is more than it showed: that is no "none", and no other way of looking makes it one.
                 let why = "the search has more pages than were looked at; it needs `paginate`, or a narrower search";
@@ -239,14 +239,12 @@ impl Engine {
         loop {
             let signed_in = self.signed_in(stale).await?;
             let response = self.sent(step, call, names, extra, address.as_ref(), &signed_in).await?;
-            let (answer, whole) = Answer::of(call, &response, self.clock.now());
+            let (mut answer, whole) = Answer::of(call, &response, self.clock.now());
             if answer.outcome == Outcome::Reauth && stale.is_none() && self.has_pre_steps() {
                 stale = Some(signed_in.generation);
                 continue;
             }
-            if answer.outcome == Outcome::Reauth {
-                self.quarantine(step);
-            }
+            self.heard(step, &mut answer).await;
             return Ok((answer, whole));
         }
     }
@@ -371,7 +369,7 @@ fn list_at(pointer: &Pointer, whole: &Value) -> Option<Vec<Value>> {
 }
 
 fn total_of(paginate: &Paginate, whole: &Value) -> Option<u64> {
-    paginate.total.as_ref().and_then(|total| total.first(whole)).and_then(Value::as_u64)
+    paginate.total.as_ref().and_then(|total| total.first(whole)).and_then(classify::number)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! anything about accounts, and it cannot make the engine send a step that writes.
 
 use super::request::Names;
-use super::{Engine, classify, select};
+use super::{Engine, classify, select, xml};
 use crate::connector::model::{AccountShape, Attribute, Call, Effect, Extract, Filter, Model, Pointer};
 use crate::connector::{Outcome, Trouble};
 use crate::expr::Lookup as _;
@@ -88,6 +88,11 @@ impl Cue<'_> {
     pub fn looked_at(&self) -> Vec<Pointer> {
         let Some(Filter::When(condition)) = self.call.select.as_ref().map(|chosen| &chosen.filter) else { return Vec::new() };
         condition.names().iter().filter_map(|name| name.strip_prefix("item.").map(Pointer::parse)).collect()
+    }
+
+    /// An answer that shows this, as the step reads it.
+    pub fn written(&self, whole: &Value) -> String {
+        self.call.xml.as_ref().map_or_else(|| whole.to_string(), |lists| xml::write(whole, lists))
     }
 
     /// What the step makes of an answer.

@@ -2,6 +2,9 @@
 //!
 //! Closed: calls go through, and are counted for a minute. Open: too many of them went wrong; nothing is sent for a while, and then one probe is. Quarantined:
 //! the credential was refused; nothing but a probe is sent until one works. A changed credential makes a new gate.
+//!
+//! One call that is refused says nothing of the credential: it may be about one person (a firewall that dislikes their name). The API is asked by a probe then; where a
+//! connector has none, a call that was accepted just before counts for one, and the next call after a while is the trial.
 
 use crate::clock::Timestamp;
 
@@ -14,6 +17,8 @@ const OPEN_MS: i64 = 5_000;
 const OPEN_MS_MAX: i64 = 120_000;
 /// Between probes with a credential that was refused.
 const QUARANTINE_MS: i64 = 30_000;
+/// How lately a call must have been accepted for the next one's refusal to be about that call alone, where the API cannot be asked by a probe.
+const ACCEPTED_MS: i64 = 10_000;
 /// A probe of which nothing was heard by then was given up.
 const PROBE_MS: i64 = 30_000;
 /// What whoever comes during a probe is told to wait.
@@ -80,10 +85,8 @@ pub(in crate::connector) enum Asked {
 pub(in crate::connector) enum Probed {
     /// The API answers and accepts the credential.
     Well,
-    /// It does not answer as it should.
+    /// It does not answer as it should. (One that refuses the credential: [`Breaker::quarantine`].)
     Badly,
-    /// It refuses the credential.
-    Refused,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -102,11 +105,13 @@ pub(super) struct Breaker {
     /// The window's beginning, calls and failures in it; and of the one before, which counts as long as it is recent.
     window: (Timestamp, u32, u32),
     before: (u32, u32),
+    /// When a call was last accepted, none having been refused since.
+    accepted: Option<Timestamp>,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::Closed, probing: None, window: (Timestamp::from_millis(0), 0, 0), before: (0, 0) }
+        Self { state: State::Closed, probing: None, window: (Timestamp::from_millis(0), 0, 0), before: (0, 0), accepted: None }
     }
 }
 
@@ -120,7 +125,7 @@ impl Breaker {
         if now < from {
             return Asked::No { wait_ms: u64::try_from(from.since_ms(now)).unwrap_or(SOON_MS), bad_credential };
         }
-        if self.probing.is_some_and(|at| (0..PROBE_MS).contains(&now.since_ms(at))) {
+        if self.is_probing(now) {
             return Asked::No { wait_ms: SOON_MS, bad_credential };
         }
         self.probing = Some(now);
@@ -149,14 +154,43 @@ impl Breaker {
         true
     }
 
+    /// The credential was refused, beyond doubt. Says whether that is news.
     pub(super) fn quarantine(&mut self, now: Timestamp) -> bool {
-        if matches!(self.state, State::Quarantined { .. }) {
-            return false;
-        }
-        // The first probe may be at once: what was refused may have been one call and not the credential.
-        self.state = State::Quarantined { since: now, probe_from: now };
-        self.probing = None;
-        true
+        (self.probing, self.accepted) = (None, None);
+        let (since, is_news) = match self.state {
+            State::Quarantined { since, .. } => (since, false),
+            State::Open { since, .. } => (since, true),
+            State::Closed => (now, true),
+        };
+        self.state = State::Quarantined { since, probe_from: now.plus_ms(QUARANTINE_MS) };
+        is_news
+    }
+
+    /// A call was accepted: not by far, but as one by somebody who may call.
+    pub(super) fn accept(&mut self, now: Timestamp) {
+        self.accepted = Some(now);
+    }
+
+    /// A call was refused, and the API cannot be asked by a probe. Whether that is about this call alone: one before it was accepted a moment ago. The next refusal
+    /// without one in between is not.
+    pub(super) fn excuses(&mut self, now: Timestamp) -> bool {
+        let accepted = self.accepted.take();
+        matches!(self.state, State::Closed) && accepted.is_some_and(|at| (0..=ACCEPTED_MS).contains(&now.since_ms(at)))
+    }
+
+    /// Whether nothing is to be begun: the credential was refused, and no probe is due, or one is under way.
+    pub(super) fn is_shut(&self, now: Timestamp) -> bool {
+        let State::Quarantined { probe_from, .. } = self.state else { return false };
+        now < probe_from || self.is_probing(now)
+    }
+
+    /// Whether the credential was refused, and no trial of it is under way: a call that was queueing when that was said has nothing to ask.
+    pub(super) fn is_refused(&self, now: Timestamp) -> bool {
+        matches!(self.state, State::Quarantined { .. }) && !self.is_probing(now)
+    }
+
+    fn is_probing(&self, now: Timestamp) -> bool {
+        self.probing.is_some_and(|at| (0..PROBE_MS).contains(&now.since_ms(at)))
     }
 
     pub(super) fn probed(&mut self, came: Probed, now: Timestamp) {
@@ -166,10 +200,6 @@ impl Breaker {
                 (self.window, self.before) = ((now, 0, 0), (0, 0));
                 State::Closed
             }
-            (Probed::Refused, State::Quarantined { since, .. } | State::Open { since, .. }) => {
-                State::Quarantined { since, probe_from: now.plus_ms(QUARANTINE_MS) }
-            }
-            (Probed::Refused, State::Closed) => State::Quarantined { since: now, probe_from: now.plus_ms(QUARANTINE_MS) },
             (Probed::Badly, State::Open { since, times, .. }) => {
                 let wait = OPEN_MS.saturating_mul(1_i64.checked_shl(times + 1).unwrap_or(i64::MAX)).min(OPEN_MS_MAX);
                 State::Open { since, until: now.plus_ms(wait), times: (times + 1).min(16) }
@@ -253,16 +283,39 @@ mod tests {
     #[test]
     fn a_refused_credential_is_tried_again_by_probes_only() {
         let mut breaker = Breaker::default();
+        assert!(!breaker.is_shut(at(0)));
         assert!(breaker.quarantine(at(0)));
-        assert!(!breaker.quarantine(at(1)), "that is no news");
-        assert_eq!(breaker.ask(at(1)), Asked::Probe, "the first at once");
-        breaker.probed(Probed::Refused, at(2));
-        assert_eq!(breaker.ask(at(3)), Asked::No { wait_ms: 29_999, bad_credential: true });
-        assert_eq!(breaker.ask(at(30_002)), Asked::Probe);
+        assert!(!breaker.quarantine(at(2)), "that is no news");
+        assert_eq!((breaker.ask(at(3)), breaker.is_shut(at(3))), (Asked::No { wait_ms: 29_999, bad_credential: true }, true));
+        assert!(breaker.is_refused(at(3)) && breaker.is_refused(at(30_002)) && !breaker.is_shut(at(30_002)), "somebody has to ask");
+        assert_eq!((breaker.ask(at(30_002)), breaker.is_shut(at(30_002)), breaker.is_refused(at(30_002))), (Asked::Probe, true, false));
         breaker.probed(Probed::Badly, at(30_003));
-        assert_eq!(breaker.health(at(30_004)).state, BreakerState::Quarantined);
+        assert_eq!((breaker.health(at(30_004)).state, breaker.health(at(30_004)).since), (BreakerState::Quarantined, Some(at(0))));
         assert_eq!(breaker.ask(at(60_003)), Asked::Probe);
-        breaker.probed(Probed::Well, at(60_004));
-        assert_eq!(breaker.ask(at(60_005)), Asked::Yes);
+        assert!(!breaker.quarantine(at(60_004)));
+        assert_eq!(breaker.ask(at(90_004)), Asked::Probe);
+        breaker.probed(Probed::Well, at(90_005));
+        assert_eq!((breaker.ask(at(90_006)), breaker.is_shut(at(90_006))), (Asked::Yes, false));
+    }
+
+    #[test]
+    fn a_call_that_was_accepted_just_before_speaks_for_the_credential_once() {
+        let check = |accepted: &[i64], refused: i64, expected: bool| {
+            let mut breaker = Breaker::default();
+            for ms in accepted {
+                breaker.accept(at(*ms));
+            }
+            assert_eq!(breaker.excuses(at(refused)), expected, "{accepted:?} {refused}");
+            assert!(!breaker.excuses(at(refused)), "and not twice");
+        };
+        check(&[], 0, false);
+        check(&[0], 10_001, false);
+        check(&[5], 4, false);
+        check(&[0], 10_000, true);
+        check(&[0, 60_000], 60_001, true);
+        let mut breaker = Breaker::default();
+        breaker.accept(at(0));
+        breaker.quarantine(at(1));
+        assert!(!breaker.excuses(at(2)), "what came before a refusal says nothing");
     }
 }

@@ -15,9 +15,9 @@ use http::Method;
 pub(super) const METHODS: [(&str, Method); 5] =
     [("get", Method::GET), ("post", Method::POST), ("put", Method::PUT), ("patch", Method::PATCH), ("delete", Method::DELETE)];
 
-const CALL_KEYS: [&str; 18] = [
+const CALL_KEYS: [&str; 19] = [
     "name", "effect", "if", "each", "get", "post", "put", "patch", "delete", "query", "headers", "classify", "continue", "select", "save",
-    "paginate", "response", "at",
+    "paginate", "response", "lists", "at",
 ];
 
 /// How long a name that was resolved is believed, unless its step says otherwise.
@@ -103,6 +103,7 @@ pub(super) fn parse(reader: &mut Reader<'_>, node: &Node, env: &Env, expect: Exp
         save,
         paginate,
         any_body: any_body(reader, table),
+        xml: xml(reader, table),
         then_get: table.get("then").and_then(|entry| reader.choice(&entry.node, &[("get", true)])).unwrap_or(false),
         cache_ms: if expect == Expect::Resolve { Some(cache(reader, table)).filter(|ms| *ms > 0) } else { None },
     })
@@ -184,7 +185,17 @@ pub(super) fn with_item(env: &Env, each: Option<&Each>) -> Env {
 }
 
 pub(super) fn any_body(reader: &mut Reader<'_>, table: &Table) -> bool {
-    table.get("response").and_then(|entry| reader.choice(&entry.node, &[("json", false), ("any", true)])).unwrap_or(false)
+    let choices = [("json", false), ("xml", false), ("any", true)];
+    table.get("response").and_then(|entry| reader.choice(&entry.node, &choices)).unwrap_or(false)
+}
+
+/// `response = "xml"`, with `lists`.
+pub(super) fn xml(reader: &mut Reader<'_>, table: &Table) -> Option<Vec<String>> {
+    let is_xml = table.get("response").is_some_and(|entry| entry.node.as_text() == Some("xml"));
+    if let (Some(entry), false) = (table.get("lists"), is_xml) {
+        reader.error_help("unknown-key", &entry.key_span, "`lists` names elements of XML", "response = \"xml\"");
+    }
+    is_xml.then(|| reader.texts_at(table, "lists"))
 }
 
 /// Method, path, and the query that was written with it.

@@ -66,6 +66,7 @@ fn own_find(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnFind> 
         paginate: table.get("paginate").and_then(|entry| paging::paginate(reader, &entry.node, &body)),
         body,
         any_body: call::any_body(reader, table),
+        xml: call::xml(reader, table),
         ..bare("find", method, path, query)
     };
     let mut shape = super::file::account_parts(reader, table);
@@ -149,6 +150,7 @@ fn own_step(reader: &mut Reader<'_>, node: &Node, env: &Env) -> Option<OwnStep> 
         classify,
         save,
         any_body: call::any_body(reader, table),
+        xml: call::xml(reader, table),
         ..bare(&name, method, path, query)
     };
     Some(OwnStep { on_create, on_update, call })
@@ -215,6 +217,7 @@ fn bare(name: &str, method: http::Method, path: crate::expr::Template, query: Ve
         save: Vec::new(),
         paginate: None,
         any_body: false,
+        xml: None,
         then_get: false,
         random: false,
         base: None,

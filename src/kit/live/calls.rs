@@ -247,14 +247,14 @@ impl Scene<'_> {
             self.none(scenario, "a group that is missing is made");
             return;
         }
-        match self.engine.apply(ann.context(Some(id)), &Step::Add { kind: kind.to_owned(), member: name.clone(), role }).await {
-            Err(trouble) => self.held(scenario, is_for_good(&trouble), words(&trouble)),
-            Ok(_) => {
-                let shown = self.is_in(ann, id, kind, &name).await;
-                self.held(scenario, shown != Some(false), format!("joined `{name}`, and shown there: {shown:?}"));
-                drop(self.engine.apply(ann.context(Some(id)), &Step::Remove { kind: kind.to_owned(), member: name }).await);
-            }
+        let grant = Step::Add { kind: kind.to_owned(), member: name.clone(), role };
+        if let Err(trouble) = self.engine.apply(ann.context(Some(id)), &grant).await {
+            self.held(scenario, is_for_good(&trouble), words(&trouble));
+            return;
         }
+        let shown = self.is_in(ann, id, kind, &name).await;
+        self.held(scenario, shown != Some(false), format!("joined `{name}`, and shown there: {shown:?}"));
+        drop(self.engine.apply(ann.context(Some(id)), &Step::Remove { kind: kind.to_owned(), member: name }).await);
     }
 
     pub(super) async fn switch_off(&mut self, ann: &Person, id: &str) {

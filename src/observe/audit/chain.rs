@@ -8,7 +8,7 @@
 //! writer's thread, so that lines that found no room break nothing. Where the file ends is written down elsewhere after each line (`end.rs`): when it ends before that at
 //! the next start, the next line follows the one that is missing, and so the file itself tells for ever.
 
-use super::end::{EndRecord, EndWriter, Found};
+use super::end::{EndRecord, EndWriter, Found, NotOpened};
 use crate::state::seal::Sealer;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -102,8 +102,8 @@ impl Chained {
     /// where it ended when it was written last. Also what it is found to be.
     ///
     /// # Errors
-    /// The operating system's.
-    pub(super) fn open(path: &Path, key: ChainKey, record: Option<&EndRecord>) -> io::Result<(Self, Found)> {
+    /// [`NotOpened`]: the operating system's, by what it is about.
+    pub(super) fn open(path: &Path, key: ChainKey, record: Option<&EndRecord>) -> Result<(Self, Found), NotOpened> {
         let ended = record.map(EndRecord::read);
         let (is, lines) = ended.as_ref().map_or(Ok((Found::Whole, 0)), |ended| super::end::found(path, ended))?;
         let mut file = appended(path)?;

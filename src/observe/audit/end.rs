@@ -52,6 +52,21 @@ pub enum NoEnd {
     Io(#[from] io::Error),
 }
 
+/// Why the place of audit events was not opened.
+#[derive(Debug)]
+pub(in crate::observe) enum NotOpened {
+    /// The place itself.
+    Sink(io::Error),
+    /// The record of where the file ends, which is at this path, beside the store.
+    Record(PathBuf, io::Error),
+}
+
+impl From<io::Error> for NotOpened {
+    fn from(error: io::Error) -> Self {
+        Self::Sink(error)
+    }
+}
+
 /// What an audit file is found to be, by the record of its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "end", rename_all = "snake_case")]
@@ -128,9 +143,10 @@ impl EndRecord {
     /// Opens the record to write it, readable by its owner only.
     ///
     /// # Errors
-    /// The operating system's.
-    pub(super) fn writer(&self) -> io::Result<EndWriter> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.path)?;
+    /// [`NotOpened::Record`].
+    pub(super) fn writer(&self) -> Result<EndWriter, NotOpened> {
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&self.path);
+        let file = opened.map_err(|error| NotOpened::Record(self.path.clone(), error))?;
         Ok(EndWriter { file, key: self.key.clone() })
     }
 }

@@ -4,7 +4,7 @@
 //! (RFC 5424), an entry of journald's native protocol. Apart because the layer knows events only. It runs on the writer's thread: it may block.
 
 use super::chain::{ChainKey, Chained};
-use super::end::{EndRecord, Found};
+use super::end::{EndRecord, Found, NotOpened};
 use super::rfc3339;
 use crate::clock::Timestamp;
 use crate::config::AuditSink;
@@ -27,8 +27,8 @@ pub(super) type Writer = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
 /// Opens the sink; a file is appended to, made readable by its owner only, and its lines are a chain whose end is written down in `record`. Also what the file is found to be.
 ///
 /// # Errors
-/// The operating system's. Of a socket: nothing listens there.
-pub(super) fn open(sink: &AuditSink, key: &ChainKey, record: Option<&EndRecord>) -> io::Result<(Writer, Frame, Found)> {
+/// [`NotOpened`]: the operating system's. Of a socket: nothing listens there.
+pub(super) fn open(sink: &AuditSink, key: &ChainKey, record: Option<&EndRecord>) -> Result<(Writer, Frame, Found), NotOpened> {
     Ok(match sink {
         AuditSink::Stdout => (Box::new(|line| io::stdout().lock().write_all(line)), Frame::Line, Found::Whole),
         AuditSink::File(path) => {

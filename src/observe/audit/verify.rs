@@ -106,12 +106,7 @@ impl Verification {
         if holds && let Ok(line) = std::str::from_utf8(bytes) {
             self.lost += super::confessed(line).unwrap_or_default();
         }
-        let link = link.map(|link| Linked {
-            prev: number(link.prev),
-            hash: number(link.hash),
-            holds,
-            is_first: link.prev == BEGINNING,
-        });
+        let link = link.map(|link| Linked { prev: number(link.prev), hash: number(link.hash), holds, is_first: link.prev == BEGINNING });
         self.lines.push(Seen { file: self.files.len().saturating_sub(1), number: self.number, link });
     }
 

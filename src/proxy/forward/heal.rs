@@ -35,6 +35,7 @@ pub(super) struct Watched<'e> {
 }
 
 /// What becomes of an answer.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub(super) enum Healed {
     /// It is passed on: the first one, or one to the request sent again.
     Answer(Reply),

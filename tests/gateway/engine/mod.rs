@@ -12,6 +12,7 @@ mod members;
 mod names;
 mod off;
 mod session;
+mod xml;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};

@@ -99,7 +99,7 @@ async fn j3_a_create_in_doubt_is_a_claim_for_a_quarter_of_an_hour_and_no_longer(
             assert_eq!(ready(&ended).login, "ada");
         } else {
             assert_eq!(refused(&ended), PublicMessage::AccountExists);
-            assert_eq!(world.record("ada").await.unwrap().in_doubt, None);
+            assert!(world.record("ada").await.unwrap().in_doubt.is_some(), "whether it is theirs is for a human to say: doubts.rs");
         }
     }
 }
@@ -199,21 +199,6 @@ async fn j4_transient_trouble_is_tried_again_within_bounds_and_as_the_app_wishes
     world.app.fault("find", Fault::Later(600_000));
     assert_eq!(refused(&world.sign_in(&person("bob", "bob", &[]), &policy(|_| {})).await), PublicMessage::AccountUnavailable);
     assert_eq!(world.slept_ms.load(Ordering::SeqCst), slept);
-}
-
-#[tokio::test]
-async fn j4_a_refused_admin_credential_is_not_hammered_and_never_means_absent() {
-    let world = World::new().await;
-    let policy = policy(|_| {});
-    world.app.fault("find", Fault::Answer(Outcome::Reauth));
-    assert_eq!(refused(&world.sign_in(&person("ada", "ada", &[]), &policy).await), PublicMessage::AccountUnavailable);
-    assert_eq!(world.app.all_calls(), 1);
-    world.clock.advance_ms(10_000);
-    assert_eq!(refused(&world.sign_in(&person("bob", "bob", &[]), &policy).await), PublicMessage::AccountUnavailable);
-    assert_eq!(world.app.all_calls(), 1);
-    world.clock.advance_ms(21_000);
-    ready(&world.sign_in(&person("bob", "bob", &[]), &policy).await);
-    assert_eq!(world.app.logins(), ["bob"]);
 }
 
 #[tokio::test]

@@ -344,6 +344,19 @@ async fn an_optional_membership_that_is_refused_degrades_and_a_removal_that_is_r
     assert_eq!(world.app.groups("ada"), ["devs"]);
 }
 
+// What failed is not tried again at once, and by another policy it is: it may be what the failure was about.
+#[tokio::test]
+async fn a_policy_that_was_mended_is_tried_at_once() {
+    let world = World::new().await;
+    let revision = |name: &str| policy(|policy| name.clone_into(&mut policy.revision));
+    world.app.fault("find", Fault::Answer(Outcome::Denied));
+    assert_eq!(refused(&world.sign_in(&person("ada", "ada", &[]), &revision("r1")).await), PublicMessage::AccountFailed);
+    let calls = world.app.all_calls();
+    assert_eq!(refused(&world.sign_in(&person("ada", "ada", &[]), &revision("r1")).await), PublicMessage::AccountFailed);
+    assert_eq!(world.app.all_calls(), calls, "the same again, without a call");
+    ready(&world.sign_in(&person("ada", "ada", &[]), &revision("r2")).await);
+}
+
 #[tokio::test]
 async fn a_token_is_made_anew_at_half_its_life_without_an_admin_call() {
     let world = World::new().await;

@@ -4,14 +4,18 @@ use super::engines::{ALL, ada, logins, start};
 use super::world::{World, ready};
 use crate::fake_admin::{FakeAdmin, Flavour, User};
 use crate::state::T0;
+use serde_json::json;
 use std::sync::Arc;
 use vestibule::connector::engine::ResolvedCredential;
 use vestibule::connector::model::Effect;
 use vestibule::identity::Identity;
 use vestibule::outbound::HyperTransport;
 use vestibule::policy::{MatchBy, OnExisting, Policy};
+use vestibule::provision::as_wanted;
 use vestibule::rehearse::app::{App, MADE_ID};
+use vestibule::rehearse::people::Known;
 use vestibule::rehearse::perform::{Performance, Real, Scene, perform};
+use vestibule::rehearse::plan::{At, look_ahead};
 use vestibule::rehearse::records::Records;
 use vestibule::source::SourceFile;
 
@@ -95,6 +99,37 @@ async fn the_real_application_is_read_and_never_written_to() {
             let told = shown(&performance);
             ready(&world.sign_in(&ada(&["devs"]), &policy).await);
             assert_eq!(told, sent(&world, &fake).await, "{flavour:?}, there: {there}");
+        }
+    }
+}
+
+// Their record says what they have at the app: nothing is planned for who is in step, whether the account was made or taken over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_in_step_by_their_record_is_left_as_they_are() {
+    for flavour in ALL {
+        for there in [false, true] {
+            let (world, fake, policy) = start(flavour, |policy| {
+                let provision = policy.provision.as_mut().unwrap();
+                provision.match_by = vec![if flavour == Flavour::Redmine { MatchBy::Email } else { MatchBy::Login }];
+                provision.on_existing = OnExisting::Adopt;
+            })
+            .await;
+            let policy = at(&fake, policy);
+            if there {
+                fake.add_user(User { login: "ada".into(), email: Some("ada@example.com".into()), ..User::default() });
+            }
+            ready(&world.sign_in(&ada(&["devs"]), &policy).await);
+            let record = world.record("ada").await.unwrap();
+            // All of it put there by the gateway, or there before it came.
+            let mut had = record.clone();
+            (had.applied["attributes"], had.applied["memberships"]) = (json!({}), json!({}));
+            for record in [record, had] {
+                let at = At::Recorded(as_wanted(&policy, &ada(&["devs"]), &record));
+                let known = Known { identity: ada(&["devs"]), record: Some(record.clone()) };
+                let outlook = look_ahead(&policy, &known, &Arc::new(Records::with([record])), at, T0);
+                let told = (outlook.lines(), outlook.failure());
+                assert!(outlook.count().is_nothing() && told.1.is_none(), "{flavour:?}, there: {there}: {told:#?}");
+            }
         }
     }
 }

@@ -27,10 +27,21 @@ async fn who_is_not_there_is_not_acted_upon_and_nothing_is_told_to_the_app() {
     let (code, said) = process.says(&["users", "approve", "wiki"]).await;
     assert!(code == Some(2) && said.contains("<PERSON>"), "{code:?} {said}");
     // Nobody waits: that is no mistake.
-    assert_eq!(
-        process.tells(&["users", "approve", "wiki", "--leavers"]).await,
-        "wiki: approved for 0 people; they are switched off, or removed, within a minute or two\n"
-    );
+    assert_eq!(process.tells(&["users", "approve", "wiki", "--leavers"]).await, "wiki: nobody waits\n");
+    // An app that there is not is one, whatever is asked of it.
+    for words in [
+        &["users", "list", "intranet"][..],
+        &["users", "list", "intranet", "--failed"],
+        &["users", "show", "intranet", "ada"],
+        &["users", "retry", "intranet", "ada"],
+        &["users", "approve", "intranet", "--leavers"],
+        &["audit", "search", "--app", "intranet"],
+    ] {
+        let (code, said) = process.says(words).await;
+        assert!(code == Some(2) && said.contains("there is no app `intranet`; there is wiki\n"), "{words:?}: {code:?} {said}");
+    }
+    assert_eq!(process.tells(&["users", "list", "wiki"]).await, "nobody\n");
+    assert_eq!(process.says(&["audit", "search", "--app", "wiki", "--user", "nobody"]).await.0, Some(1));
     assert!(process.admin.take_seen().is_empty(), "the app was asked nothing");
     process.kill();
     for words in [
@@ -162,12 +173,13 @@ async fn too_many_leavers_wait_for_a_yes_which_is_given_once_for_all() {
     // One by name, of another app, of none.
     let (code, said) = process.says(&["users", "approve", "wiki", "dora"]).await;
     assert!(code == Some(2) && said.contains("nothing is waiting for approval for `s-dora`"), "{said}");
-    assert!(process.tells(&["users", "approve", "crm", "--leavers"]).await.starts_with("crm: approved for 0 people"));
+    let (code, said) = process.says(&["users", "approve", "crm", "--leavers"]).await;
+    assert!(code == Some(2) && said.contains("there is no app `crm`; there is wiki"), "{said}");
     let said = process.tells(&["users", "approve", "wiki", "--leavers"]).await;
     assert_eq!(said, "wiki: approved for 2 people; they are switched off, or removed, within a minute or two\n");
     assert_eq!(process.audited("approval.granted").len(), 2);
     let again = process.tells(&["users", "approve", "wiki", "--leavers"]).await;
-    assert!(again.starts_with("wiki: approved for 0 people"), "{again}");
+    assert_eq!(again, "wiki: nobody waits\n");
     assert_eq!(process.tells(&["users", "list", "--waiting"]).await, "nobody\n");
     // The next look at what is due is a minute away, or a start of the gateway.
     let mut process = process;
@@ -245,4 +257,55 @@ async fn whom_the_provider_calls_otherwise_is_renamed_where_the_policy_follows()
     let logins: Vec<String> = process.admin.users().into_iter().map(|user| user.login).collect();
     assert_eq!(logins, ["ada-lovelace", "ada-king"]);
     assert_eq!((process.audited("rename.refused").len(), process.audited("account.renamed").len()), (2, 1));
+}
+
+// Records outlive their policy: what is left of an app can be looked at and forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_of_an_app_whose_policy_was_removed_can_still_be_reached() {
+    let process = Process::start("").await;
+    assert_eq!(process.enters("ada", &["staff"]).await, 200);
+    std::fs::rename(process.folder.path().join("policies/wiki.toml"), process.folder.path().join("policies/crm.toml")).unwrap();
+    process.says(&["reload"]).await;
+    assert!(process.tells(&["users", "list", "wiki"]).await.contains("ada@example.com"));
+    assert_eq!(process.tells(&["users", "list", "crm"]).await, "nobody\n");
+    let (code, said) = process.says(&["users", "list", "intranet"]).await;
+    assert!(code == Some(2) && said.contains("there is no app `intranet`; there are crm, wiki"), "{said}");
+    process.tells(&["users", "forget", "wiki", "ada", "--yes"]).await;
+    assert_eq!(process.says(&["users", "list", "wiki"]).await.0, Some(2), "nothing is left of it");
+    // Of what was written down something is.
+    assert!(process.tells(&["audit", "search", "--app", "wiki", "--action", "account"]).await.contains("account.forgotten"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_was_written_down_about_somebody_is_found_by_their_address() {
+    let process = Process::start("").await;
+    assert_eq!(process.enters("ada", &["staff"]).await, 200);
+    assert_eq!(process.enters("bea", &["staff"]).await, 200);
+    process.tells(&["users", "retry", "wiki", "ada"]).await;
+    process.tells(&["users", "forget", "wiki", "ada", "--yes"]).await;
+    let found = process.tells(&["audit", "search", "--user", "ADA@example.com"]).await;
+    for action in ["login.succeeded", "account.created", "account.retry", "account.forgotten"] {
+        assert_eq!(found.matches(action).count(), 1, "{action}: {found}");
+    }
+    assert!(!found.contains("s-bea") && !found.contains("bea@example.com"), "{found}");
+}
+
+// What operators read is words, not what records are made of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_is_shown_in_words() {
+    let process = Process::start("").await;
+    process.admin.add_group("g1", "devs");
+    assert_eq!(process.enters("ada", &["staff", "g-devs"]).await, 200);
+    let shown = process.tells(&["users", "show", "wiki", "ada"]).await;
+    assert!(shown.lines().any(|line| line.starts_with("granted ") && line.ends_with(" group: devs")), "{shown}");
+    let seen = shown.lines().find(|line| line.starts_with("verified at ")).unwrap();
+    assert!(seen.ends_with(" UTC") && !shown.contains("drift") && !shown.contains('{') && !shown.contains('['), "{shown}");
+    let marked = process.admin.users()[0].external_id.clone();
+    assert_eq!(process.enters("bea", &["staff"]).await, 200);
+    process.admin.add_user(User { id: "77".into(), login: "old-ada".into(), external_id: marked, ..User::default() });
+    process.tells(&["users", "relink", "wiki", "bea", "--account", "77"]).await;
+    assert_ne!(process.enters("bea", &["staff"]).await, 200);
+    let shown = process.tells(&["users", "show", "wiki", "s-bea"]).await;
+    assert!(shown.contains("the account carries another person's id"), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("failed at ") && line.ends_with(" UTC")), "{shown}");
 }
