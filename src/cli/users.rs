@@ -447,7 +447,15 @@ mod tests {
     fn gone(now: Timestamp) -> Listed {
         let subject = SubjectId { issuer: "https://a.example".to_owned(), subject: "ada".to_owned() };
         let key = AccountKey { upstream: "wiki".to_owned(), subject };
-        let left = Left { at_ms: now.plus_ms(-3_600_000).millis(), why: "idle".to_owned(), off: Some(Off::Done), sent: false, how: None, next_ms: 0, may_go: false };
+        let left = Left {
+            at_ms: now.plus_ms(-3_600_000).millis(),
+            why: "idle".to_owned(),
+            off: Some(Off::Done),
+            sent: false,
+            how: None,
+            next_ms: 0,
+            may_go: false,
+        };
         Listed {
             drift: vec!["email".to_owned()],
             left: Some(left),

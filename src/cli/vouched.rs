@@ -36,8 +36,8 @@ impl Vouched {
     /// That there is no provider of that name: neither among `idps` nor at any of the sign-ins that are recorded.
     pub(super) fn no_such_idp(&self, idps: &[Idp]) -> Option<String> {
         let named = self.idp.as_ref().filter(|named| !idps.iter().any(|idp| idp.id == **named))?;
-        let ids: Vec<&str> = idps.iter().map(|idp| idp.id.as_str()).collect();
-        Some(format!("there is no provider `{}`; there is {}", named.escape_debug(), ids.join(", ")))
+        let known: Vec<&str> = idps.iter().map(|idp| idp.id.as_str()).collect();
+        Some(format!("there is no provider `{}`; there is {}", named.escape_debug(), known.join(", ")))
     }
 }
 

@@ -19,8 +19,8 @@ mod throttle;
 mod verify;
 
 pub use chain::{BEGINNING, ChainKey, Link};
-pub use end::{End, EndRecord, Found, NoEnd};
 pub(super) use end::NotOpened;
+pub use end::{End, EndRecord, Found, NoEnd};
 pub use pseudonym::Pseudonyms;
 pub use verify::{Finding, Problem, Verdict, Verification};
 

@@ -291,12 +291,11 @@ impl Work<'_> {
             Some(id) => self.revisit(&mapped, &id).await?,
             None => None,
         };
-        let account = match account {
-            Some(account) => self.follow(&mapped, account).await?,
-            None => {
-                let mapped = self.past_doubt(mapped).await?;
-                self.find_or_make(mapped).await?
-            }
+        let account = if let Some(account) = account {
+            self.follow(&mapped, account).await?
+        } else {
+            let mapped = self.past_doubt(mapped).await?;
+            self.find_or_make(mapped).await?
         };
         // From here on everything carries the login that the account has.
         let mapped = desire(self.policy, &self.job.order.identity, self.record.login.as_deref())?;

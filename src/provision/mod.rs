@@ -41,8 +41,8 @@ mod uses;
 
 pub use heal::Looked;
 pub use joining::{Joined, joins, protected};
-pub use ledger::as_wanted;
 pub use leaving::{Cause, Departure, Left, Off};
+pub use ledger::as_wanted;
 pub use meter::{Meter, NoMeter};
 pub use people::{Leaf, Listed, People, PeopleError, Which};
 pub use reconcile::Reconciled;

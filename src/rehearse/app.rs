@@ -10,7 +10,7 @@ use super::answer::{absent, good, list_of, listing, place, put, written};
 use crate::connector::engine::{Cue, Stage, Staged};
 use crate::connector::model::{Effect, Extract, PageStyle, Pointer};
 use crate::outbound::{OutboundRequest, OutboundResponse};
-use crate::plan::{Applied, Wanted, Desired};
+use crate::plan::{Applied, Desired, Wanted};
 use crate::state::AccountRecord;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;

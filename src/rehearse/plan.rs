@@ -92,8 +92,7 @@ pub fn look_ahead(policy: &Arc<Policy>, known: &Known, records: &Arc<Records>, a
     let identity = Arc::new(known.identity.clone());
     let (refused, before) = (refused(policy, &identity), known.record.clone());
     let (real, recorded) = (matches!(at, At::Real(_)), matches!(at, At::Recorded(_)));
-    let mut outlook =
-        Outlook { policy: Arc::clone(policy), identity: Arc::clone(&identity), refused, performance: None, before, real, recorded };
+    let mut outlook = Outlook { policy: Arc::clone(policy), identity: Arc::clone(&identity), refused, performance: None, before, real, recorded };
     let Some(base) = policy.provision.as_ref().map(|provision| provision.url.clone()).filter(|_| outlook.refused.is_none()) else { return outlook };
     let (app, real) = match at {
         At::Imagined(accounts) => (App::with(&base, accounts), None),

@@ -357,7 +357,8 @@ async fn two_people_with_the_same_subject_and_address_are_told_apart() {
     let page = "https://redmine.vestibule.test/";
     for words in [&["--user", "ada@example.com"][..], &["--subject", "ada"], &["--user", "ada@example.com", "--subject", "ada"]] {
         let said = explain(made.path(), &[&[page], words].concat());
-        let suggested = ["is 2 people", "--subject ada --issuer https://partner.example ", &format!("--subject ada --issuer {} ", here.identity.subject.issuer)];
+        let suggested =
+            ["is 2 people", "--subject ada --issuer https://partner.example ", &format!("--subject ada --issuer {} ", here.identity.subject.issuer)];
         assert!(said.code == 2 && suggested.iter().all(|part| said.err.contains(part)), "{words:?}: {}", said.err);
     }
     for by in [&["--issuer", "https://partner.example"][..], &["--idp", "partner"]] {
@@ -372,7 +373,9 @@ async fn two_people_with_the_same_subject_and_address_are_told_apart() {
     assert!(said.code == 2 && said.err.contains("--user"), "{}", said.err);
     // The same way out of a plan.
     let plan = |words: &[&str]| {
-        let output = command(made.path(), &[&["plan", "redmine", "--config", "vestibule.toml", "--user", "ada@example.com"], words].concat()).output().unwrap();
+        let output = command(made.path(), &[&["plan", "redmine", "--config", "vestibule.toml", "--user", "ada@example.com"], words].concat())
+            .output()
+            .unwrap();
         (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
     };
     let (code, said) = plan(&[]);

@@ -1,7 +1,7 @@
 //! Whole policies in live traffic, from the file on disk to the application and its admin API: the shipped Grafana policy, two instances of one app, a connector of
 //! one's own.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use crate::fake_admin::{FakeAdmin, Flavour, User};
 use crate::fake_op::CLIENT_SECRET;

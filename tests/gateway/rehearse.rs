@@ -313,7 +313,15 @@ async fn who_is_in_step_is_in_step_in_everybodys_plan() {
     let sealer = Sealer::new(&SecretString::from("a key for tests that is long enough to be one"), Arc::new(OsEntropy::default())).unwrap();
     let store = Store::open(&format!("sqlite:{}", here.join("v.db").display()), sealer).await.unwrap();
     for name in ["ada", "bob"] {
-        known_at(&store, "crm", name, Some(&["staff"]), &["editors"], &json!({ "email": format!("{name}@example.com"), "displayName": format!("{name}@example.com") })).await;
+        known_at(
+            &store,
+            "crm",
+            name,
+            Some(&["staff"]),
+            &["editors"],
+            &json!({ "email": format!("{name}@example.com"), "displayName": format!("{name}@example.com") }),
+        )
+        .await;
     }
     store.close().await;
     let plan = |words: &[&str]| out(here, &[&["plan", "crm", "--config", "vestibule.toml"], words].concat(), 0);

@@ -259,12 +259,12 @@ async fn a_change_that_somebody_made_in_between_is_not_overwritten() {
     Person::new().sign_in(&house.wiki("/"), "ada").await;
     let ada = house.directory.users_named("ada").await.remove(0);
     let path = format!("/v2/Users/{}", ada["id"].as_str().expect("an id"));
-    let patch = |name: &str, value: &str| {
+    let change = |name: &str, value: &str| {
         let operation = json!({ "op": "replace", "path": name, "value": value });
         Some(json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] }).to_string())
     };
     // Something for the gateway to put right; and while its change is on the way, somebody else's.
-    house.directory.ask("PATCH", &path, patch("displayName", "Somebody Else")).await;
+    house.directory.ask("PATCH", &path, change("displayName", "Somebody Else")).await;
     house.road.hold("PATCH /v2/Users");
     // Other groups: her account is looked at again at once.
     house.provider.move_to_groups("ada", &["staff"]);
@@ -274,7 +274,7 @@ async fn a_change_that_somebody_made_in_between_is_not_overwritten() {
         async move { Person::new().sign_in(&address, "ada").await }
     });
     until("the change is on the way", async || house.road.waiting() == 1).await;
-    house.directory.ask("PATCH", &path, patch("nickName", "Countess")).await;
+    house.directory.ask("PATCH", &path, change("nickName", "Countess")).await;
     house.road.open();
     let page = page.await.expect("a page");
     let now = async || house.directory.users_named("ada").await.remove(0);

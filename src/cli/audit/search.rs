@@ -266,7 +266,9 @@ mod tests {
 
     #[test]
     fn an_address_is_found_under_its_subjects_and_nobody_elses() {
-        let formats: [fn(&str, &str, &str, &str) -> Value; 3] = [
+        /// A line, from subject, issuer, provider and address.
+        type Format = fn(&str, &str, &str, &str) -> Value;
+        let formats: [Format; 3] = [
             |sub, iss, idp, email| json!({"action": "x", "idp": idp, "user": {"sub": sub, "iss": iss, "email": email}}),
             |sub, iss, idp, email| json!({"metadata": {"event_code": "x"}, "user": {"uid": sub, "domain": iss, "email_addr": email}, "actor": {"idp": {"name": idp}}}),
             |sub, iss, idp, email| json!({"event": {"action": "x"}, "user": {"id": sub, "email": email}, "labels": {"user_iss": iss, "idp": idp}}),
@@ -274,7 +276,11 @@ mod tests {
         for event in formats {
             let mut query = Query::of(&Wanted { user: Some("Ada@example.com".to_owned()), ..wanted() }, None, Timestamp::default()).unwrap();
             query.people.providers.insert("corp".to_owned(), "https://a".to_owned());
-            for seen in [event("s-1", "https://a", "", "ADA@example.com"), event("s-2", "", "partner", "ada@example.com"), event("s-3", "https://a", "", "bo@example.com")] {
+            for seen in [
+                event("s-1", "https://a", "", "ADA@example.com"),
+                event("s-2", "", "partner", "ada@example.com"),
+                event("s-3", "https://a", "", "bo@example.com"),
+            ] {
                 query.people.see(&seen, &query.user);
             }
             let check = |sub: &str, iss: &str, idp: &str, expected: bool| {

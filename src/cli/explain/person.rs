@@ -1,8 +1,8 @@
 //! Who is meant: somebody who has signed in, or somebody made up in a file.
 
 use super::answer::ago;
-use crate::clock::Timestamp;
 use crate::cli::vouched::{Vouched, words};
+use crate::clock::Timestamp;
 use crate::config::{Gateway, Idp};
 use crate::identity::{Identity, Way};
 use crate::policy::Policy;

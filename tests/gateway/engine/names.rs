@@ -63,7 +63,7 @@ fn a_name_that_no_step_leaves_is_found_at_load() {
     // What runs later has come to nothing yet.
     check(add("role", "if = \"outcome.join == 'exists'\"\nput = \"/m\"") + &join, Some("there is no `outcome.join`"));
     // A step of another verb is not asked.
-    check(join.clone() + &step("revoke_sessions", "role", "if = \"outcome.join == 'exists'\"\nput = \"/m\""), Some("there is no `outcome.join`"));
+    check(join + &step("revoke_sessions", "role", "if = \"outcome.join == 'exists'\"\nput = \"/m\""), Some("there is no `outcome.join`"));
     check(add("put", "put = \"/m/{saved.nosuch}\""), Some("there is no `saved.nosuch`"));
     check(resolve.to_owned() + &add("put", "put = \"/m/{saved.pth}\""), Some("did you mean `saved.path`?"));
     check(resolve.to_owned() + &add("put", "put = \"/m/{saved.path}\""), None);

@@ -446,9 +446,9 @@ async fn a_create_at_grafana_whose_answer_is_lost_makes_one_account_in_the_right
 async fn a_leaver_whom_grafana_does_not_switch_off_is_in_no_organisation_and_gets_theirs_again_on_return() {
     for drift in ["report", "correct"] {
         let scene = Scene::new(Flavour::Grafana).await;
-        let leavers = "drift = \"report\"\n[provision.leavers]\naccount = \"disable\"\ndelete_after = \"30d\"\n".replace("report", drift);
+        let sections = "drift = \"report\"\n[provision.leavers]\naccount = \"disable\"\ndelete_after = \"30d\"\n".replace("report", drift);
         let orgs = "[[org]]\nid = 1\n[[org]]\nid = 4\ngroups = [\"dev-*\"]\nrole = \"Editor\"\n";
-        let policy = good(&format!("{orgs}\n[provision]\nconnector = \"grafana\"\nurl = \"{}\"\n{CREDENTIAL}{leavers}", scene.fake.url));
+        let policy = good(&format!("{orgs}\n[provision]\nconnector = \"grafana\"\nurl = \"{}\"\n{CREDENTIAL}{sections}", scene.fake.url));
         scene.serve(&policy);
         scene.enters(&ada(&["dev-web"]), &policy).await;
         let before = (members(&[("ada", "Viewer")]), members(&[("ada", "Editor")]));

@@ -181,8 +181,7 @@ async fn both_at_once(place: Place) -> (usize, u64) {
     assert!(form.knows(&on_phone), "{place:?}");
     let sets = form.sets.lock().unwrap().clone();
     assert_eq!(sets.len(), 1, "{place:?}: it was set once: {sets:?}");
-    let counted = (*form.refusals.lock().unwrap(), *turns.waited_ms.lock().unwrap());
-    counted
+    (*form.refusals.lock().unwrap(), *turns.waited_ms.lock().unwrap())
 }
 
 #[tokio::test]

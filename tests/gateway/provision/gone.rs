@@ -33,7 +33,7 @@ fn by(way: SwitchedOff, change: impl FnOnce(&mut Policy)) -> Arc<Policy> {
             SwitchedOff::Deleted => vec![DisableBy::Delete, DisableBy::Nothing],
             SwitchedOff::MembersRemoved => vec![DisableBy::MembersRemoved],
             SwitchedOff::Group => vec![DisableBy::Group { kind: "group".to_owned(), name: Template::compile(OFF, &Env::sign_in()).unwrap().0 }],
-            _ => vec![DisableBy::Flag],
+            SwitchedOff::Flag | SwitchedOff::Gone | SwitchedOff::NotAtTheApp => vec![DisableBy::Flag],
         };
         change(policy);
     })
@@ -75,6 +75,9 @@ fn heard(told: &Told) -> Vec<String> {
 
 // --- account = "delete" --------------------------------------------------------------------------
 
+/// What an account has become, and how.
+type Change = (&'static str, fn(&mut Account));
+
 #[tokio::test]
 async fn an_account_is_not_removed_that_the_gateway_did_not_make_or_that_is_not_what_it_was() {
     let (world, policy) = house(SwitchedOff::Deleted, |_| {}).await;
@@ -90,7 +93,7 @@ async fn an_account_is_not_removed_that_the_gateway_did_not_make_or_that_is_not_
     assert_eq!((world.app.logins(), world.app.count("delete")), (vec!["ada".to_owned()], 0));
 
     // Made by the gateway, and no longer what it was.
-    let changes: [(&str, fn(&mut Account)); 3] = [
+    let changes: [Change; 3] = [
         ("an administrator's", |account| account.admin = true),
         ("somebody else's", |account| account.external_id = Some("hr-17".to_owned())),
         ("protected", |account| account.login = "svc-ada".to_owned()),

@@ -265,7 +265,9 @@ impl Connector for App {
                 };
                 self.switch("disable", context, parked).await?
             }
-            _ => self.switch("disable", context, |accounts, at| accounts[at].disabled = true).await?,
+            SwitchedOff::Flag | SwitchedOff::Gone | SwitchedOff::NotAtTheApp => {
+                self.switch("disable", context, |accounts, at| accounts[at].disabled = true).await?
+            }
         };
         Ok(if outcome == Outcome::Gone { SwitchedOff::Gone } else { way })
     }
