@@ -136,12 +136,14 @@ impl Desk {
         let mut ledger = Ledger::of(record);
         let (scope, mark) = (Map::new(), external_id(&record.key));
         let before = counter.quiet.get(of_record(record, &scope, &mark, ledger.email.as_deref())).await;
-        if let Some((off, said)) = needless(record, &ledger, &mark, before) {
-            return self.note(policy, record, fence, ledger, off, said).await;
-        }
+        let was_off = match looked(record, &ledger, &mark, before) {
+            Look::Settled(off, said) => return self.note(policy, record, fence, ledger, off, said).await,
+            Look::On => false,
+            Look::OffBefore => true,
+        };
         let Some(left) = &mut ledger.left else { return Ok(()) };
         // Recorded before it is sent: killed now, the next one knows by whom the account was switched off.
-        let was_sent = std::mem::replace(&mut left.sent, true);
+        let was_sent = std::mem::replace(&mut left.sent, !was_off);
         record.applied = ledger.write();
         self.parts.accounts.save(record, fence).await?;
         let Some(left) = &mut ledger.left else { return Ok(()) };
@@ -150,7 +152,7 @@ impl Desk {
         // A call that did not come through says nothing of one before it.
         let in_doubt = |trouble: &Trouble| matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt) && !trouble.is_unsent();
         let in_vain = |trouble: &Trouble| matches!(trouble.outcome, Outcome::Retry | Outcome::InDoubt | Outcome::Reauth);
-        left.sent = result.as_ref().is_err_and(|trouble| in_doubt(trouble) || was_sent && in_vain(trouble));
+        left.sent = !was_off && result.as_ref().is_err_and(|trouble| in_doubt(trouble) || was_sent && in_vain(trouble));
         let sessions = counter.quiet.revoke_sessions(context).await;
         if let Err(trouble) = sessions
             && !matches!(trouble.outcome, Outcome::Unsupported | Outcome::Gone)
@@ -160,6 +162,7 @@ impl Desk {
         let (off, said) = match result {
             Ok(SwitchedOff::NotAtTheApp) => (Some(Off::Unsupported), Err("this app cannot switch an account off".to_owned())),
             Ok(SwitchedOff::Gone) => (Some(Off::Done), Ok("it is gone".to_owned())),
+            Ok(_) if was_off => (Some(Off::Before), Ok("it was off before, and not by this gateway".to_owned())),
             Ok(how @ (SwitchedOff::Flag | SwitchedOff::Group | SwitchedOff::MembersRemoved | SwitchedOff::Deleted)) => {
                 left.how = Some(how);
                 let why = left.why.clone();
@@ -272,26 +275,31 @@ impl Desk {
     }
 }
 
-/// Why nothing is to be switched off, by a look at the account: what comes of it, and what is said. An app that cannot be looked at is told all the same.
-fn needless(
-    record: &AccountRecord,
-    ledger: &Ledger,
-    mark: &str,
-    seen: Result<Observation, Trouble>,
-) -> Option<(Option<Off>, Result<String, String>)> {
+/// What a look at an account says before it is switched off.
+enum Look {
+    /// There is nothing to switch off, or not now: what comes of it, and what is said.
+    Settled(Option<Off>, Result<String, String>),
+    /// It is on, or off by us, or the app cannot be looked at.
+    On,
+    /// It is off already, and not by us. It is switched off all the same, as whatever else has it off (a lock for an hour) may be over soon; but whoever comes back finds
+    /// it as it was.
+    OffBefore,
+}
+
+fn looked(record: &AccountRecord, ledger: &Ledger, mark: &str, seen: Result<Observation, Trouble>) -> Look {
     let account = match seen {
         Ok(Observation::Found(account, _)) => account,
-        Ok(Observation::Absent) => return Some((Some(Off::Done), Ok("it is gone".to_owned()))),
-        Ok(Observation::Ambiguous) => return Some((Some(Off::Refused), Err("several accounts answer to the recorded id".to_owned()))),
-        Err(trouble) if trouble.outcome == Outcome::Unsupported => return None,
-        Err(trouble) => return Some((come_to(&trouble), Err(trouble.to_string()))),
+        Ok(Observation::Absent) => return Look::Settled(Some(Off::Done), Ok("it is gone".to_owned())),
+        Ok(Observation::Ambiguous) => return Look::Settled(Some(Off::Refused), Err("several accounts answer to the recorded id".to_owned())),
+        Err(trouble) if trouble.outcome == Outcome::Unsupported => return Look::On,
+        Err(trouble) => return Look::Settled(come_to(&trouble), Err(trouble.to_string())),
     };
     let is_anothers = account.external_id.as_deref().is_some_and(|carried| carried.starts_with(MARK) && carried != mark);
     if is_anothers || record.account_id.as_ref() != Some(&account.id) {
-        return Some((Some(Off::Refused), Err("the account is another person's by now, or not the one that was asked for".to_owned())));
+        return Look::Settled(Some(Off::Refused), Err("the account is another person's by now, or not the one that was asked for".to_owned()));
     }
     let by_us = ledger.left.as_ref().is_some_and(Left::may_be_off);
-    (account.disabled && !by_us).then(|| (Some(Off::Before), Ok("it was off before, and not by this gateway".to_owned())))
+    if account.disabled && !by_us { Look::OffBefore } else { Look::On }
 }
 
 /// What trouble with a leaver's account comes to; `None`: it is tried again.

@@ -132,7 +132,8 @@ async fn what_was_off_before_somebody_left_stays_off_when_they_come_back() {
     ready(&world.sign_in(&ada(), &policy).await);
     world.app.change("ada", |account| account.disabled = true);
     assert_eq!(leaves(&world, &policy).await, Departure::Left);
-    assert_eq!((world.app.count("disable"), listed(&world).await.left.unwrap().off), (0, Some(Off::Before)));
+    // It is said all the same: a lock by the app itself may be over soon.
+    assert_eq!((world.app.count("disable"), listed(&world).await.left.unwrap().off), (1, Some(Off::Before)));
     world.clock.advance_ms(2 * DAY_MS);
     world.desk.tend(&[Arc::clone(&policy)], true).await;
     assert_eq!(world.app.logins(), ["ada"], "nor is it removed");

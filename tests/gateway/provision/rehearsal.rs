@@ -142,6 +142,6 @@ async fn an_application_that_does_not_answer_is_no_plan() {
     let performance = rehearsed(&policy, ada(&["devs"]), true).await;
     assert!(performance.ensured.is_err() && performance.steps.is_empty());
     let why = performance.why().unwrap();
-    assert!(why.contains("Reauth"), "{why}");
+    assert!(why.contains("reauth: the admin credential is not accepted"), "{why}");
     assert!(fake.take_seen().iter().all(|seen| seen.method == "GET"));
 }
