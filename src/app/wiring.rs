@@ -41,8 +41,7 @@ pub(super) struct KnownPasses(pub(super) Arc<LiveSessions>, pub(super) Arc<Token
 impl Passes for KnownPasses {
     fn forget(&self, key: &AccountKey) {
         self.0.forget_passes(&key.subject, &key.upstream);
-        // Rare enough to verify every token once more.
-        self.1.forget();
+        self.1.forget_person(&key.subject);
     }
 }
 

@@ -96,6 +96,9 @@ async fn explain(arguments: &Arguments) -> Result<Answer, String> {
     let who = match (&arguments.user, &by.subject) {
         (None, None) if by.is_said() => return Err("--issuer and --idp say whom --user or --subject means".to_owned()),
         (None, None) => Who::nobody(),
+        (Some(user), None) if by.is_said() && std::path::Path::new(user).is_file() => {
+            return Err("a file says itself who is meant: leave --issuer and --idp out".to_owned());
+        }
         (Some(user), None) if std::path::Path::new(user).is_file() => person::from_file(user, &loaded.gateway, policy, way, now)?,
         (user, subject) => {
             let user = user.as_deref();

@@ -223,6 +223,9 @@ fn in_place_of(changed: Arc<Policy>, policies: &[(crate::source::SourceFile, Arc
 fn somebody(question: &Question, around: &Around) -> Result<Known, String> {
     let asked = question.user.as_deref().unwrap_or_default();
     if !asked.contains('@') || Path::new(asked).is_file() {
+        if question.by.is_said() {
+            return Err("error: a file says itself who is meant: leave --subject, --issuer and --idp out\n".to_owned());
+        }
         let identity = person::read(&text_of(Path::new(asked))?, around.idps(), &around.policy);
         return identity.map(|identity| Known { identity, record: None }).map_err(|problem| format!("error: {asked}: {problem}\n"));
     }

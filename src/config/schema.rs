@@ -28,7 +28,7 @@ pub const GATEWAY: Section = Section {
 const SERVER: Section = Section {
     title: "[server]",
     name: "server",
-    doc: "Where it listens.",
+    doc: "Where it listens. A request or an answer may have a hundred header lines.",
     keys: &[
         Key::new("listen", Kind::Addresses, "where HTTPS is served, e.g. [\"0.0.0.0:443\", \"[::]:443\"]; [::] is IPv6 only").required(),
         Key::new("redirect", Kind::Addresses, "plain HTTP that only redirects, e.g. \"0.0.0.0:80\""),

@@ -4,6 +4,7 @@
 //! auditors by the check that did not hold; the token itself goes nowhere.
 
 use crate::fault::{Incident, PublicMessage};
+use crate::identity::SubjectId;
 use crate::policy::Policy;
 use crate::session::{AppSession, TokenSessions, TokenSignOn};
 use crate::sso::bearer::{AccessTokens, TokenFault, TokenRules};
@@ -37,6 +38,12 @@ impl TokenDesk {
     /// Every token is verified again, and its app told of its person anew.
     pub fn forget(&self) {
         self.sessions.forget();
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Every token of this person is verified again, and its app told of them anew.
+    pub fn forget_person(&self, subject: &SubjectId) {
+        self.sessions.forget_person(subject);
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 

@@ -151,18 +151,26 @@ impl<S: Subscriber> Layer<S> for AuditLayer {
         self.metrics.audited(&fields.0);
         let (meaning, now) = (meaning(fields.text("action"), fields.text("attempt")).unwrap_or(UNKNOWN), self.clock.now());
         let lesser = throttle::is_refusal(&fields, &meaning);
-        match self.throttle.admit(&fields, &meaning, now) {
-            Admitted::Written { left_out: 0 } => {}
-            Admitted::Written { left_out } => drop(fields.0.insert("left_out".to_owned(), left_out.into())),
+        let left_out = match self.throttle.admit(&fields, &meaning, now) {
+            Admitted::Written { left_out } => left_out,
             Admitted::LeftOut => return self.metrics.audit_left_out(),
+        };
+        if left_out > 0 {
+            fields.0.insert("left_out".to_owned(), left_out.into());
         }
         if let Some(pseudonyms) = &self.pseudonyms {
             pseudonyms.hide(&mut fields);
         }
         let line = self.shape.written(fields, meaning, now);
         let pushed = if lesser { self.lines.push_lesser(line) } else { self.lines.push(line) };
-        if pushed == (Pushed::Lost { first: true }) {
-            self.complain();
+        match pushed {
+            Pushed::Well => {}
+            Pushed::Lost { first } => {
+                self.lines.lose_others(left_out);
+                if first {
+                    self.complain();
+                }
+            }
         }
     }
 }

@@ -9,7 +9,7 @@
 use super::Metrics;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -44,6 +44,8 @@ struct State {
     waiting: AtomicUsize,
     /// Lines that were lost and of which nothing was said yet.
     lost: AtomicU64,
+    /// Whether it was said that there is no room, since that was last made good.
+    complained: AtomicBool,
     metrics: Arc<Metrics>,
     count_lost: fn(&Metrics),
 }
@@ -64,9 +66,14 @@ pub(super) enum Pushed {
 pub(super) type Confession = Box<dyn FnMut(u64) -> Vec<u8> + Send>;
 
 impl State {
-    fn lose(&self) -> Pushed {
+    fn lose(&self) {
         (self.count_lost)(&self.metrics);
-        Pushed::Lost { first: self.lost.fetch_add(1, Ordering::Relaxed) == 0 }
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn turn_away(&self) -> Pushed {
+        self.lose();
+        Pushed::Lost { first: !self.complained.swap(true, Ordering::Relaxed) }
     }
 }
 
@@ -109,8 +116,8 @@ impl Queue {
         mut confession: Option<Confession>,
     ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(lines_max);
-        let (waiting, lost) = (AtomicUsize::new(0), AtomicU64::new(0));
-        let state = Arc::new(State { waiting, lost, metrics: Arc::clone(metrics), count_lost });
+        let (waiting, lost, complained) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        let state = Arc::new(State { waiting, lost, complained, metrics: Arc::clone(metrics), count_lost });
         let shared = Arc::clone(&state);
         let writer = thread::Builder::new().name(name.to_owned()).spawn(move || {
             for item in receiver {
@@ -130,7 +137,7 @@ impl Queue {
                     Item::Flush(written) => Some(written),
                 };
                 if let Some(confession) = &mut confession {
-                    confess(&shared.lost, confession, &mut write);
+                    confess(&shared, confession, &mut write);
                 }
                 if let Some(written) = flushed {
                     // Whoever asked may have lost patience.
@@ -151,12 +158,17 @@ impl Queue {
             return Pushed::Well;
         }
         self.state.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.state.lose()
+        self.state.turn_away()
+    }
+
+    /// So many others, which a line that was lost would have told of, are told of by nobody else.
+    pub(super) fn lose_others(&self, lines: u64) {
+        self.state.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
     /// Takes a line that anybody can cause, if not more than half of the room is taken.
     pub(super) fn push_lesser(&self, line: Vec<u8>) -> Pushed {
-        if self.state.waiting.load(Ordering::Relaxed) >= self.lines_max.div_ceil(2) { self.state.lose() } else { self.push(line) }
+        if self.state.waiting.load(Ordering::Relaxed) >= self.lines_max.div_ceil(2) { self.state.turn_away() } else { self.push(line) }
     }
 
     /// Waits until everything pushed before has been written; false when that takes longer than `patience`.
@@ -177,10 +189,15 @@ impl Queue {
 }
 
 /// Says how many lines were lost, if any were; what cannot be said now is said later.
-fn confess(lost: &AtomicU64, confession: &mut Confession, write: &mut impl FnMut(&[u8]) -> io::Result<()>) {
-    let lines = lost.swap(0, Ordering::Relaxed);
-    if lines > 0 && write(&confession(lines)).is_err() {
-        lost.fetch_add(lines, Ordering::Relaxed);
+fn confess(state: &State, confession: &mut Confession, write: &mut impl FnMut(&[u8]) -> io::Result<()>) {
+    let lines = state.lost.swap(0, Ordering::Relaxed);
+    if lines == 0 {
+        return;
+    }
+    if write(&confession(lines)).is_err() {
+        state.lost.fetch_add(lines, Ordering::Relaxed);
+    } else {
+        state.complained.store(false, Ordering::Relaxed);
     }
 }
 

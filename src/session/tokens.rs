@@ -5,7 +5,7 @@
 
 use super::{AppSession, LiveSignOn};
 use crate::clock::{Clock, Timestamp};
-use crate::identity::{Identity, Way};
+use crate::identity::{Identity, SubjectId, Way};
 use crate::state::{SecretHash, SignOnId};
 use moka::future::Cache;
 use std::sync::Arc;
@@ -41,7 +41,8 @@ impl TokenSessions {
     pub fn new(clock: Arc<dyn Clock>, idle_ms: i64) -> Self {
         // A token that nobody shows any more is forgotten: most are shown for minutes.
         let idle = Duration::from_millis(u64::try_from(idle_ms).unwrap_or_default().max(1));
-        Self { known: Cache::builder().max_capacity(TOKENS_MAX).time_to_idle(idle).build(), clock, idle_ms: AtomicI64::new(idle_ms) }
+        let known = Cache::builder().max_capacity(TOKENS_MAX).time_to_idle(idle).support_invalidation_closures().build();
+        Self { known, clock, idle_ms: AtomicI64::new(idle_ms) }
     }
 
     /// From now on with another limit.
@@ -52,6 +53,14 @@ impl TokenSessions {
     /// Every token is verified again.
     pub fn forget(&self) {
         self.known.invalidate_all();
+    }
+
+    /// Every token of this person is verified again.
+    pub fn forget_person(&self, subject: &SubjectId) {
+        let subject = subject.clone();
+        if self.known.invalidate_entries_if(move |_key, session| session.sign_on.identity.subject == subject).is_err() {
+            self.forget();
+        }
     }
 
     /// The name of a token at an app under one revision of its policy: a policy that asks for more asks every token again.

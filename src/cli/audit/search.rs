@@ -63,6 +63,9 @@ pub(super) fn run(files: &Files, wanted: &Wanted, as_json: bool) -> Result<u8, S
     let mut query = Query::of(wanted, pseudonyms.as_ref(), SystemClock.now())?;
     let paths = files.paths(&gateway)?;
     if !query.user.is_empty() {
+        if let Some(path) = paths.iter().find(|path| path.exists() && !path.is_file()) {
+            return Err(format!("{} can be read only once, and to find a person the files are read twice: write it to a file first", path.display()));
+        }
         query.people.providers = gateway.idps.iter().filter(|idp| !idp.issuer.is_empty()).map(|idp| (idp.id.clone(), idp.issuer.clone())).collect();
         each_event(&paths, |_, event| query.people.see(event, &query.user))?;
     }

@@ -119,7 +119,7 @@ impl Severity {
 }
 
 const LOGON: Activity = Activity::Is(1, "Logon");
-const LOGOFF: Activity = Activity::Is(2, "Logoff");
+pub(super) const LOGOFF: Activity = Activity::Is(2, "Logoff");
 const CREATE: Activity = Activity::Is(1, "Create");
 const ENABLE: Activity = Activity::Is(2, "Enable");
 const DISABLE: Activity = Activity::Is(5, "Disable");

@@ -6,7 +6,7 @@
 //! somebody, are never left out: it goes by what an action means.
 
 use super::fields::Fields;
-use super::meaning::{Class, Meaning, Status};
+use super::meaning::{Class, LOGOFF, Meaning, Status};
 use crate::clock::Timestamp;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,6 +16,8 @@ use std::sync::{Mutex, PoisonError};
 const LINES_MAX: u32 = 10;
 /// …which is so long.
 const MINUTE_MS: i64 = 60_000;
+/// The first line from each of so many addresses is written beyond that.
+const PLACES_MAX: usize = 8;
 /// Kinds and addresses that are told apart at a time, and as many kinds and people; beyond that, all others of an action share ten lines.
 const TOLD_APART_MAX: usize = 4096;
 
@@ -45,6 +47,8 @@ struct Seen {
     since: Timestamp,
     lines: u32,
     left_out: u64,
+    /// From where, the first of them.
+    from: Vec<String>,
 }
 
 /// What becomes of a line.
@@ -71,12 +75,12 @@ impl Throttle {
             // One subject at two providers is two people.
             subject => (&self.known, text("app"), format!("{} {subject}", event.text("idp"))),
         };
-        counts.admit(Kind { action: text("action"), reason: text("reason"), app, who }, now)
+        counts.admit(Kind { action: text("action"), reason: text("reason"), app, who }, source(event), now)
     }
 }
 
 impl Counts {
-    fn admit(&self, mut kind: Kind, now: Timestamp) -> Admitted {
+    fn admit(&self, mut kind: Kind, from: String, now: Timestamp) -> Admitted {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !seen.contains_key(&kind) && seen.len() >= TOLD_APART_MAX {
             let mut over = HashMap::new();
@@ -89,26 +93,36 @@ impl Counts {
             // What was left out of theirs is told with the next line of its action.
             for (action, left_out) in over {
                 let shared = Kind { action, reason: String::new(), app: String::new(), who: String::new() };
-                seen.entry(shared).or_insert_with(|| Seen { since: now, lines: 0, left_out: 0 }).left_out += left_out;
+                seen.entry(shared).or_insert_with(|| Seen::new(now)).left_out += left_out;
             }
             if seen.len() >= TOLD_APART_MAX {
                 (kind.reason, kind.app, kind.who) = (String::new(), String::new(), String::new());
             }
         }
-        let one = seen.entry(kind).or_insert_with(|| Seen { since: now, lines: 0, left_out: 0 });
+        let one = seen.entry(kind).or_insert_with(|| Seen::new(now));
         if one.is_over(now) {
             (one.since, one.lines) = (now, 0);
+            one.from.clear();
         }
-        if one.lines >= LINES_MAX {
+        // Whoever has stolen somebody's session comes from elsewhere: that is seen, however often the person themselves is refused.
+        let is_elsewhere = one.from.len() < PLACES_MAX && !one.from.contains(&from);
+        if is_elsewhere {
+            one.from.push(from);
+        }
+        if one.lines >= LINES_MAX && !is_elsewhere {
             one.left_out += 1;
             return Admitted::LeftOut;
         }
-        one.lines += 1;
+        one.lines = one.lines.saturating_add(1);
         Admitted::Written { left_out: std::mem::take(&mut one.left_out) }
     }
 }
 
 impl Seen {
+    const fn new(now: Timestamp) -> Self {
+        Self { since: now, lines: 0, left_out: 0, from: Vec::new() }
+    }
+
     /// A clock that was set back ends a minute too.
     fn is_over(&self, now: Timestamp) -> bool {
         !(0..MINUTE_MS).contains(&now.since_ms(self.since))
@@ -117,7 +131,9 @@ impl Seen {
 
 /// A no to somebody: what can be asked for as often as anybody likes.
 pub(super) fn is_refusal(event: &Fields, meaning: &Meaning) -> bool {
-    let refusal = meaning.status == Status::Failure && matches!(meaning.class, Class::Authentication | Class::HttpActivity);
+    // That a sign-out did not reach an app is the gateway's own failure.
+    let refusal =
+        meaning.status == Status::Failure && meaning.activity != LOGOFF && matches!(meaning.class, Class::Authentication | Class::HttpActivity);
     refusal || event.text("action") == "admin.refused"
 }
 
@@ -201,6 +217,10 @@ mod tests {
             assert_eq!(one(app, reason, subject, "192.0.2.7", 0), Some(0));
         }
         assert_eq!(one("wiki", "groups", "s-1", "192.0.2.7", 60), Some(990), "and the next one says how many were not");
+        // Whoever has stolen their session is seen once at least, however often they themselves are refused.
+        let own: Vec<_> = (0..50).map(|_| one("wiki", "stolen", "s-1", "192.0.2.7", 0)).collect();
+        assert_eq!(own.iter().flatten().count(), 10);
+        assert_eq!((one("wiki", "stolen", "s-1", "198.51.100.9", 0), one("wiki", "stolen", "s-1", "198.51.100.9", 0)), (Some(40), None));
         // Any number of people has bounded room.
         let many = (0..20_000).filter(|n| one("wiki", "networks", &format!("p-{n}"), "192.0.2.7", 0).is_some()).count();
         assert!(many <= TOLD_APART_MAX + 10 && throttle.known.0.lock().unwrap().len() <= TOLD_APART_MAX + 1, "{many}");
@@ -212,6 +232,7 @@ mod tests {
         for event in [
             &[("action", "login.succeeded"), ("user.sub", "s-1"), ("src.ip", "192.0.2.7")][..],
             &[("action", "session.revoked"), ("user.sub", "s-1")],
+            &[("action", "signout.failed"), ("user.sub", "s-1"), ("app", "wiki")],
             &[("action", "role.granted"), ("user.sub", "s-1")],
             &[("action", "config.rejected")],
             &[("action", "account.failed"), ("user.sub", "s-1")],

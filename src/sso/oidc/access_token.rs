@@ -8,6 +8,7 @@ use super::claims::{self, Reading};
 use super::id_token::{self, Failed, Header, fail, failed, numeric_date, object, shown, subject};
 use super::jwks::{Key, Material};
 use crate::clock::Timestamp;
+use crate::identity::Groups;
 use crate::sso::bearer::{AccessTokens, TokenFault, TokenRules, VerifiedToken};
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -19,6 +20,9 @@ use serde_json::{Map, Value};
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// Clocks may differ by so much.
 const SKEW_S: i64 = 30;
+
+/// A token whose groups nobody could say is verified, and they are asked for, again after so long.
+const UNANSWERED_MS: i64 = 60_000;
 
 /// What the token must agree with.
 struct Expected<'a> {
@@ -70,8 +74,12 @@ impl AccessTokens for OidcProvider {
             return Err(TokenFault::Scope { idp: idp(), missing: missing.clone() });
         }
         let reading = Reading::of(&self.settings);
-        // Once for each token: what is made of it is remembered as long as it holds.
+        // Once for each token: what is made of it is remembered as long as it holds; that the directory did not answer, for a minute.
         let looked_up = self.looked_up(&metadata, &sub, &claims, &reading).await;
+        let expires_at = match looked_up {
+            Some(Groups::Unknown) => expires_at.min(self.clock.now().plus_ms(UNANSWERED_MS)),
+            Some(Groups::Known(_)) | None => expires_at,
+        };
         let mut identity = claims::identity(sub, claims, None, &reading);
         identity.groups = looked_up.unwrap_or(identity.groups);
         Ok(VerifiedToken::vouch(identity, auth_time.unwrap_or(Timestamp::from_millis(0)), issued_at, expires_at))

@@ -37,13 +37,11 @@ impl Store {
     }
 }
 
-// Read from the indices alone, and as many as are too many.
+// Counted by the indices alone. What has been used up makes way before what somebody may still come back with.
 const OF_TICKET: &str = "select count(*) from pending_login where ticket = $1";
-const OLDEST_OF_TICKET: &str =
-    "delete from pending_login where key in (select key from pending_login where ticket = $1 and key <> $2 order by kept_at, key limit $3)";
+const OLDEST_OF_TICKET: &str = "delete from pending_login where key in (select key from pending_login where ticket = $1 and key <> $2 order by used_at is null, kept_at, key limit $3)";
 const OF_CLIENT: &str = "select count(*) from pending_login where client = $1";
-const OLDEST_OF_CLIENT: &str =
-    "delete from pending_login where key in (select key from pending_login where client = $1 and key <> $2 order by kept_at, key limit $3)";
+const OLDEST_OF_CLIENT: &str = "delete from pending_login where key in (select key from pending_login where client = $1 and key <> $2 order by used_at is null, kept_at, key limit $3)";
 
 /// Deletes the oldest of `whose` beyond `most`, never `newest`; how many.
 async fn make_way(
