@@ -451,6 +451,7 @@ mod tests {
             at_ms: now.plus_ms(-3_600_000).millis(),
             why: "idle".to_owned(),
             off: Some(Off::Done),
+            off_ms: None,
             sent: false,
             how: None,
             next_ms: 0,

@@ -8,7 +8,6 @@
 
 use super::events::Event;
 use super::joining::Joined;
-use super::leaving::Left;
 use super::ledger::{Doubt, Ledger, external_id};
 use super::meter::Timings;
 use super::stop::Stop;
@@ -179,6 +178,9 @@ impl Work<'_> {
             }
             self.routine = standing == Standing::Known && self.may_glance();
         }
+        if let Err(error) = self.is_back().await {
+            return self.give_up(&Stop::from(error), self.record.state).await;
+        }
         if let Some(doubt) = Doubt::read(&self.record) {
             self.audit("provision.resumed", &format!("{}: looked at before anything is sent again", doubt.label()));
         }
@@ -209,6 +211,26 @@ impl Work<'_> {
         }
     }
 
+    /// Somebody who had left may come again. That is written down before anything is asked of the app: whatever becomes of this job, nothing that was due of them as a
+    /// leaver (a switch-off, a removal, a human's yes to one) is done any more, until they leave again.
+    async fn is_back(&mut self) -> Result<(), StoreError> {
+        if !matches!(self.record.state, AccountState::Suspending | AccountState::Suspended) {
+            return Ok(());
+        }
+        self.record.state = AccountState::Pending;
+        if self.record.awaiting == Some(Awaiting::Leave) {
+            self.record.awaiting = None;
+        }
+        if let Some(left) = &mut self.ledger.left {
+            left.may_go = false;
+            if left.off.is_none() && !left.sent {
+                // Nothing was done at the app.
+                self.ledger.left = None;
+            }
+        }
+        self.save().await
+    }
+
     /// Whether a look may leave out the memberships that take calls of their own: somebody comes by as they always do, the account lacks nothing, and its memberships
     /// were looked at within `verify`. Nobody's memberships change by that: what is not shown counts as it was last applied.
     fn may_glance(&self) -> bool {
@@ -227,15 +249,9 @@ impl Work<'_> {
         let known = self.record.verified_at.is_some() && self.record.account_id.is_some();
         self.record.state = match stop {
             Stop::Human { .. } | Stop::Refused { .. } | Stop::Mapping(_) | Stop::Store(StoreError::OwnedByAnother) => AccountState::Conflict,
-            // Switched on again by this job, and no further: not off any more, whatever it was.
-            Stop::Again { .. } | Stop::Closed(_) | Stop::Store(_) if known && self.record.state.has_left() == was.has_left() => was,
+            Stop::Again { .. } | Stop::Closed(_) | Stop::Store(_) if known => was,
             Stop::Again { .. } | Stop::Closed(_) | Stop::Store(_) => AccountState::Pending,
         };
-        if self.record.state == AccountState::Conflict && self.record.awaiting == Some(Awaiting::Leave) {
-            // They may come again: that they had left is nothing to say yes to any more.
-            self.record.awaiting = None;
-            self.ledger.left = self.ledger.left.take().filter(Left::may_be_off);
-        }
         if self.record.origin.is_none() && self.record.in_doubt.is_none() {
             // Reserved for a create that did not happen: the next person of that name may have it.
             self.record.login = None;

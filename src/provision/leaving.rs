@@ -12,7 +12,8 @@ use crate::fault::Incident;
 use crate::policy::{Leavers, Policy};
 use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Census, Fence, Lease, Origin, StoreError};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The guard counts who left within so long.
 const WINDOW_MS: i64 = 3_600_000;
@@ -38,6 +39,9 @@ pub struct Left {
     /// The app was told, and its answer is not known: the account may be off already, and by us.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sent: bool,
+    /// When it was off, milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub off_ms: Option<i64>,
     /// In which way the app did it, as far as it has said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<SwitchedOff>,
@@ -102,7 +106,7 @@ pub enum Departure {
     Nothing,
     /// The account is off, or will be when `after` is over.
     Left,
-    /// Too many at once, or an account that is a conflict: a human is asked.
+    /// Too many at once: a human is asked.
     Staged,
     /// A job is at the record, or the store is not there: to be said again.
     Later,
@@ -166,7 +170,7 @@ impl Desk {
         if !known.as_ref().is_some_and(|record| may_leave(record) && !cause.is_outdated(record)) {
             return Ok(Departure::Nothing);
         }
-        let Some((fence, mut record)) = self.hold(key).await? else { return Ok(Departure::Later) };
+        let Some((fence, mut record, _seat)) = self.hold(key).await? else { return Ok(Departure::Later) };
         let left = if may_leave(&record) && !cause.is_outdated(&record) {
             self.mark(policy, leavers, cause, incident, fence, &mut record).await
         } else {
@@ -194,9 +198,7 @@ impl Desk {
         let now = self.parts.clock.now();
         let lately = self.left_lately(&record.key.upstream, now).await?;
         let allowed = leavers.guard(self.accounts_of(&record.key.upstream).await?);
-        // What a human has to look at anyway may not be this person's at all: they say whether it is switched off.
-        let in_conflict = record.state == AccountState::Conflict;
-        let is_staged = lately >= allowed || in_conflict;
+        let is_staged = lately >= allowed;
         let mut ledger = Ledger::of(record);
         // Let in again, and gone again before that was done: the account may still be off, and by us.
         let was_off = ledger.left.as_ref().is_some_and(Left::may_be_off);
@@ -211,6 +213,7 @@ impl Desk {
             at_ms: now.millis(),
             why: cause.word().to_owned(),
             off: None,
+            off_ms: None,
             sent: was_off,
             how,
             next_ms: now.plus_ms(wait_ms).millis(),
@@ -227,11 +230,7 @@ impl Desk {
             passes.forget(&record.key);
         }
         tell(policy, record, incident, "access.revoked", cause.word());
-        if in_conflict {
-            let why = "the account is a conflict: a human says whether it is theirs, and is switched off";
-            tracing::warn!(app = %record.key.upstream, "somebody has left whose account is a conflict: nothing is done at the app before a human has said yes");
-            tell(policy, record, incident, "guard.tripped", why);
-        } else if is_staged {
+        if is_staged {
             let why = format!("{lately} have left within the hour, and {allowed} may without a human");
             tracing::warn!(app = %record.key.upstream, lately, allowed, "more people leave at once than [provision.leavers] max allows: nothing is done at the app before a human has said yes");
             tell(policy, record, incident, "guard.tripped", &why);
@@ -290,12 +289,13 @@ impl Desk {
     }
 
     /// The lease, if nobody is at the record.
-    pub(super) async fn hold(&self, key: &AccountKey) -> Result<Option<(Fence, AccountRecord)>, StoreError> {
+    pub(super) async fn hold(&self, key: &AccountKey) -> Result<Option<(Fence, AccountRecord, Seat<'_>)>, StoreError> {
+        let Some(seat) = Seat::take(&self.at_leavers, key) else { return Ok(None) };
         let now = self.parts.clock.now();
-        // Not the name that jobs of this gateway lease under: theirs must not be taken from them.
+        // Not the name that jobs of this gateway lease under: theirs must not be taken from them. But the same after a restart: whoever was killed held it for the next.
         let owner = format!("{}/leaving", self.parts.owner);
         match self.parts.accounts.lease(key, &owner, now, now.plus_ms(LEASE_MS)).await? {
-            Lease::Held(fence, Some(record)) => Ok(Some((fence, record))),
+            Lease::Held(fence, Some(record)) => Ok(Some((fence, record, seat))),
             Lease::Held(fence, None) => {
                 self.let_go(key, fence).await;
                 Ok(None)
@@ -309,6 +309,25 @@ impl Desk {
             // It runs out by itself.
             tracing::debug!(app = %key.upstream, %error, "the lease was not given back");
         }
+    }
+}
+
+/// A place at a leaver's record, of which there is one in this process: the store gives a lease to whoever has its name, and all here have the same.
+pub(super) struct Seat<'d> {
+    taken: &'d Mutex<HashSet<AccountKey>>,
+    key: AccountKey,
+}
+
+impl<'d> Seat<'d> {
+    fn take(taken: &'d Mutex<HashSet<AccountKey>>, key: &AccountKey) -> Option<Self> {
+        let is_free = taken.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());
+        is_free.then(|| Self { taken, key: key.clone() })
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }
 

@@ -69,8 +69,8 @@ use events::{Event, Said};
 use flights::{Boarding, Flights};
 use ledger::{Ledger, fingerprint};
 use serde_json::{Map, Value};
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -296,6 +296,8 @@ pub struct Desk {
     turned: Said,
     /// People are written down as having left one at a time: a guard counts them.
     leaving: tokio::sync::Mutex<()>,
+    /// Whose records are leased for what is due of leavers.
+    at_leavers: Mutex<HashSet<AccountKey>>,
     looks: heal::Looks,
     entrances: entering::Entrances,
     uses: uses::Uses,
@@ -387,6 +389,7 @@ impl Desk {
             said: Said::default(),
             turned: Said::default(),
             leaving: tokio::sync::Mutex::default(),
+            at_leavers: Mutex::default(),
             looks: heal::Looks::default(),
             entrances: entering::Entrances::default(),
             uses: uses::Uses::default(),

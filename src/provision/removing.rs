@@ -76,20 +76,19 @@ impl Desk {
             Ok(Observation::Found(account, _)) => {
                 let is_off = ledger.left.as_ref().is_some_and(|left| is_still_off(policy, left, &account));
                 let why = kept(policy, record, &account, &mark);
-                if is_off && why.is_none() {
-                    counter.quiet.delete(context).await
-                } else {
+                if !is_off {
                     // Whoever switched it on at the app had a reason: it is theirs now.
                     ledger.left = ledger.left.map(|left| Left { off: Some(Off::Refused), ..left });
-                    let said = why.clone().unwrap_or_else(|| "it is not switched off at the app any more".to_owned());
-                    record.last_error = Some(format!("not removed: {said}"));
+                    record.last_error = Some("not removed: it is not switched off at the app any more".to_owned());
                     record.applied = ledger.write();
                     self.parts.accounts.save(record, fence).await?;
-                    match why {
-                        Some(why) => tell(policy, record, None, "account.failed", &format!("not removed: {why}")),
-                        None => tell(policy, record, None, "drift.detected", "switched on at the app after its person had left"),
-                    }
+                    tell(policy, record, None, "drift.detected", "switched on at the app after its person had left");
                     return Ok(());
+                }
+                match why {
+                    None => counter.quiet.delete(context).await,
+                    // Off it stays, by us.
+                    Some(why) => Err(Trouble::unsupported("delete", &format!("not removed: {why}"))),
                 }
             }
             Ok(Observation::Absent) => Ok(Outcome::Gone),

@@ -48,7 +48,7 @@ impl Work<'_> {
 
 /// Whether the app was told to switch the account off, be it in vain.
 fn was_tried(left: &Left) -> bool {
-    left.sent || matches!(left.off, Some(Off::Done | Off::Unsupported | Off::Refused))
+    left.sent || left.how.is_some() || matches!(left.off, Some(Off::Done | Off::Unsupported | Off::Refused))
 }
 
 /// Whether memberships of `kind` go when an account is switched off in this way; in any way that the connector has, where it is not known in which.

@@ -12,7 +12,7 @@ use super::{Counter, Desk};
 use crate::clock::Timestamp;
 use crate::connector::{Context, Observation, Outcome, SwitchedOff, Trouble};
 use crate::policy::{Leavers, MatchBy, OnExisting, Policy};
-use crate::state::{AccountKey, AccountRecord, AccountState, Fence, Origin, StoreError};
+use crate::state::{AccountKey, AccountRecord, AccountState, Awaiting, Fence, Origin, StoreError};
 use serde_json::Map;
 use std::sync::Arc;
 
@@ -100,14 +100,17 @@ impl Desk {
 
     fn is_to_go(&self, record: &AccountRecord, leavers: Leavers) -> bool {
         let now = self.parts.clock.now().millis();
-        let is_over = |left: Left| left.off == Some(Off::Done) && leavers.delete_after_ms.is_some_and(|ms| now >= left.at_ms.saturating_add(ms));
+        let is_over = |left: Left| {
+            let since = left.off_ms.unwrap_or(left.at_ms);
+            left.off == Some(Off::Done) && leavers.delete_after_ms.is_some_and(|ms| now >= since.saturating_add(ms))
+        };
         let ours = record.state == AccountState::Suspended && record.origin == Some(Origin::Created) && record.account_id.is_some();
         let ours = ours && record.awaiting.is_none();
         ours && Ledger::of(record).left.is_some_and(is_over)
     }
 
     async fn do_under_lease(&self, policy: &Policy, key: &AccountKey, task: Task) -> Result<(), StoreError> {
-        let Some((fence, mut record)) = self.hold(key).await? else { return Ok(()) };
+        let Some((fence, mut record, _seat)) = self.hold(key).await? else { return Ok(()) };
         let leavers = policy.provision.as_ref().map(|provision| provision.leavers).unwrap_or_default();
         // As it is now: the person may have been let in again meanwhile.
         let done = match task {
@@ -136,8 +139,15 @@ impl Desk {
         let mut ledger = Ledger::of(record);
         let (scope, mark) = (Map::new(), external_id(&record.key));
         let before = counter.quiet.get(of_record(record, &scope, &mark, ledger.email.as_deref())).await;
-        let was_off = match looked(record, &ledger, &mark, before) {
+        let was_off = match looked(policy, record, &ledger, &mark, before) {
             Look::Settled(off, said) => return self.note(policy, record, fence, ledger, off, said).await,
+            Look::Renamed => {
+                record.awaiting = Some(Awaiting::Leave);
+                self.parts.accounts.save(record, fence).await?;
+                tracing::warn!(app = %record.key.upstream, "the account of somebody who has left has another login by now: it is not switched off before a human has said that it is theirs");
+                tell(policy, record, None, "guard.tripped", "the account's login was changed at the app: a human says whether it is theirs");
+                return Ok(());
+            }
             Look::On => false,
             Look::OffBefore => true,
         };
@@ -162,14 +172,13 @@ impl Desk {
         let (off, said) = match result {
             Ok(SwitchedOff::NotAtTheApp) => (Some(Off::Unsupported), Err("this app cannot switch an account off".to_owned())),
             Ok(SwitchedOff::Gone) => (Some(Off::Done), Ok("it is gone".to_owned())),
-            Ok(_) if was_off => (Some(Off::Before), Ok("it was off before, and not by this gateway".to_owned())),
             Ok(how @ (SwitchedOff::Flag | SwitchedOff::Group | SwitchedOff::MembersRemoved | SwitchedOff::Deleted)) => {
                 left.how = Some(how);
                 let why = left.why.clone();
                 if let Some(provision) = &policy.provision {
                     ledger.forget_taken(&provision.connector, how);
                 }
-                (Some(Off::Done), Ok(why))
+                if was_off { (Some(Off::Before), Ok("it was off before, and not by this gateway".to_owned())) } else { (Some(Off::Done), Ok(why)) }
             }
             Err(trouble) => match come_to(&trouble) {
                 Some(Off::Done) => (Some(Off::Done), Ok("it is gone".to_owned())),
@@ -192,6 +201,7 @@ impl Desk {
         let Some(left) = &mut ledger.left else { return Ok(()) };
         left.off = off;
         if off.is_some() {
+            left.off_ms = Some(self.parts.clock.now().millis());
             // A yes was one to this, and to nothing that is due later.
             left.may_go = false;
             record.state = AccountState::Suspended;
@@ -277,26 +287,39 @@ impl Desk {
 
 /// What a look at an account says before it is switched off.
 enum Look {
-    /// There is nothing to switch off, or not now: what comes of it, and what is said.
+    /// There is nothing to switch off: what comes of it, and what is said.
     Settled(Option<Off>, Result<String, String>),
-    /// It is on, or off by us, or the app cannot be looked at.
+    /// It is on, or off by us; or it cannot be looked at, which keeps nobody in.
     On,
+    /// Its login was changed at the app: it may be somebody else's by now, or they have renamed themselves.
+    Renamed,
     /// It is off already, and not by us. It is switched off all the same, as whatever else has it off (a lock for an hour) may be over soon; but whoever comes back finds
     /// it as it was.
     OffBefore,
 }
 
-fn looked(record: &AccountRecord, ledger: &Ledger, mark: &str, seen: Result<Observation, Trouble>) -> Look {
+fn looked(policy: &Policy, record: &AccountRecord, ledger: &Ledger, mark: &str, seen: Result<Observation, Trouble>) -> Look {
     let account = match seen {
         Ok(Observation::Found(account, _)) => account,
         Ok(Observation::Absent) => return Look::Settled(Some(Off::Done), Ok("it is gone".to_owned())),
         Ok(Observation::Ambiguous) => return Look::Settled(Some(Off::Refused), Err("several accounts answer to the recorded id".to_owned())),
-        Err(trouble) if trouble.outcome == Outcome::Unsupported => return Look::On,
-        Err(trouble) => return Look::Settled(come_to(&trouble), Err(trouble.to_string())),
+        Err(trouble) if trouble.outcome == Outcome::Gone => return Look::Settled(Some(Off::Done), Ok("it is gone".to_owned())),
+        Err(_) => return Look::On,
     };
     let is_anothers = account.external_id.as_deref().is_some_and(|carried| carried.starts_with(MARK) && carried != mark);
     if is_anothers || record.account_id.as_ref() != Some(&account.id) {
         return Look::Settled(Some(Off::Refused), Err("the account is another person's by now, or not the one that was asked for".to_owned()));
+    }
+    let Some(provision) = &policy.provision else { return Look::On };
+    if record.origin != Some(Origin::Created)
+        && let Some(why) = protected(&provision.switches, &Map::new(), &account)
+    {
+        return Look::Settled(Some(Off::Refused), Err(why));
+    }
+    let said_yes = ledger.left.as_ref().is_some_and(|left| left.may_go);
+    let is_it = |recorded: &String| provision.connector.identity.fold.same(recorded, &account.login);
+    if !account.login.is_empty() && !said_yes && !record.login.as_ref().is_some_and(is_it) {
+        return Look::Renamed;
     }
     let by_us = ledger.left.as_ref().is_some_and(Left::may_be_off);
     if account.disabled && !by_us { Look::OffBefore } else { Look::On }

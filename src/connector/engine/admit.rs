@@ -178,7 +178,7 @@ impl Engine {
     }
 }
 
-fn is_probe(step: &str) -> bool {
+pub(super) fn is_probe(step: &str) -> bool {
     step.starts_with("probe")
 }
 
@@ -187,7 +187,7 @@ fn is_pre_step(step: &str) -> bool {
     step.starts_with("token") || step.starts_with("session")
 }
 
-fn refused(step: &str) -> Trouble {
+pub(super) fn refused(step: &str) -> Trouble {
     trouble(step, Outcome::Reauth, "the admin credential was refused: it is not shown again until it changes or a probe works")
 }
 

@@ -90,7 +90,7 @@ impl Engine {
         self.admit(&step).await?;
         if call.select.is_some() && self.has_pre_steps() {
             // What is looked for may be made of what the pre-step saved, such as the server's own name.
-            let values = self.signed_in(None).await?.values;
+            let values = self.signed_in(&step, None).await?.values;
             names.own.insert("session".to_owned(), Value::Object(values));
         }
         let mut answer = match (&call.paginate, &call.base) {
@@ -237,7 +237,7 @@ impl Engine {
         }
         let mut stale = None;
         loop {
-            let signed_in = self.signed_in(stale).await?;
+            let signed_in = self.signed_in(step, stale).await?;
             let response = self.sent(step, call, names, extra, address.as_ref(), &signed_in).await?;
             let (mut answer, whole) = Answer::of(call, &response, self.clock.now());
             if answer.outcome == Outcome::Reauth && stale.is_none() && self.has_pre_steps() {

@@ -3,6 +3,7 @@
 //! Lives here: [`SignedIn`], a token, cookies and what a sign-in saved (a CSRF token, a crumb), kept until it ends or is refused. Apart because it speaks before
 //! any step does, holds what must never be printed, and is shared by all calls: whoever finds it stale, everybody gets the fresh one, fetched once.
 
+use super::admit::{is_probe, refused};
 use super::jar::{self, Jar};
 use super::request::{Authority, Names, build};
 use super::run::{Answer, applies, trouble};
@@ -15,6 +16,7 @@ use crate::outbound::OutboundResponse;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What is left of a token when it is no longer used: it may be refused by the time it arrives.
 const EARLY_MS: i64 = 30_000;
@@ -52,15 +54,22 @@ impl Engine {
         self.model.can(&Verb::Token) || self.model.can(&Verb::Session)
     }
 
-    /// Signed in; again when the sign-in `stale` was refused and nobody else has signed in since.
-    pub(super) async fn signed_in(&self, stale: Option<u64>) -> Result<SignedIn, Trouble> {
+    /// Signed in, for `step`; again when the sign-in `stale` was refused and nobody else has signed in since.
+    pub(super) async fn signed_in(&self, step: &str, stale: Option<u64>) -> Result<SignedIn, Trouble> {
         if !self.has_pre_steps() {
             return Ok(SignedIn::default());
         }
-        let mut held = self.state.signed_in.lock().await;
+        // One after the other would wait as long as all before together, where the app answers none of them.
+        let patience = Duration::from_millis(self.limits.timeout_ms.saturating_mul(2));
+        let held = tokio::time::timeout(patience, self.state.signed_in.lock()).await;
+        let mut held = held.map_err(|_over| trouble(step, Outcome::Retry, "others wait for the admin API to sign them in: nothing was sent"))?;
         let now = self.clock.now();
         if let Some(signed_in) = held.as_ref().filter(|held| Some(held.generation) != stale && held.until.is_none_or(|until| now < until)) {
             return Ok(signed_in.clone());
+        }
+        if !is_probe(step) && self.stage.is_none() && self.state.gate.is_refused(now) {
+            // That was said while this one waited for its turn.
+            return Err(refused(step));
         }
         let generation = held.take().map_or(0, |before| before.generation) + 1;
         let mut fresh = SignedIn { generation, ..SignedIn::default() };

@@ -84,14 +84,14 @@ async fn an_account_that_was_switched_on_half_way_is_no_drift() {
 
 /// She has renamed herself at the app, so that no header may name her: and then she is fired.
 #[tokio::test]
-async fn whose_account_is_a_conflict_is_switched_off_when_a_human_says_so() {
+async fn whose_account_has_another_login_by_now_is_switched_off_when_a_human_says_so() {
     let world = World::new().await;
     let policy = leavers(|_| {});
     ready(&world.sign_in(&ada(), &policy).await);
     world.app.change("ada", |account| account.login = "countess".to_owned());
     world.clock.advance_ms(2 * HOUR_MS);
     assert_eq!(refused(&world.sign_in(&ada(), &policy).await), PublicMessage::AccountExists);
-    assert_eq!(leaves(&world, &policy).await, Departure::Staged);
+    assert_eq!(leaves(&world, &policy).await, Departure::Left);
     world.clock.advance_ms(DAY_MS);
     world.desk.tend(&[Arc::clone(&policy)], true).await;
     assert!(!world.app.account("countess").disabled, "not without a yes");
@@ -103,13 +103,86 @@ async fn whose_account_is_a_conflict_is_switched_off_when_a_human_says_so() {
     let world = World::new().await;
     ready(&world.sign_in(&ada(), &policy).await);
     world.app.change("ada", |account| account.login = "countess".to_owned());
-    world.clock.advance_ms(2 * HOUR_MS);
-    assert_eq!(refused(&world.sign_in(&ada(), &policy).await), PublicMessage::AccountExists);
-    assert_eq!(leaves(&world, &policy).await, Departure::Staged);
+    assert_eq!(leaves(&world, &policy).await, Departure::Left);
+    assert_eq!(listed(&world).await.awaiting, Some(Awaiting::Leave));
     world.clock.advance_ms(MINUTE_MS);
     assert_eq!(refused(&world.sign_in(&ada(), &policy).await), PublicMessage::AccountExists);
     let now = listed(&world).await;
     assert_eq!((now.state, now.awaiting, now.left), (AccountState::Conflict, None, None));
+}
+
+/// A group that the app does not have makes everybody's record a conflict: whose account it is, is as certain as before.
+#[tokio::test]
+async fn a_conflict_that_is_not_about_whose_account_it_is_keeps_no_leaver_in() {
+    let world = World::new().await;
+    let policy = leavers(|_| {});
+    ready(&world.sign_in(&ada(), &policy).await);
+    world.app.fault("add group ops", Fault::Answer(Outcome::Absent));
+    assert_eq!(refused(&world.sign_in(&person("ada", "ada", &["g-devs", "g-ops"]), &policy).await), PublicMessage::AccountFailed);
+    assert_eq!(listed(&world).await.state, AccountState::Conflict);
+    world.clock.advance_ms(MINUTE_MS);
+    assert_eq!(leaves(&world, &policy).await, Departure::Left);
+    assert!(world.app.account("ada").disabled);
+}
+
+/// Let in again while the app does not answer: what was due of her as a leaver is due no more, whatever becomes of her job.
+#[tokio::test]
+async fn who_is_back_loses_nothing_by_having_left() {
+    let world = World::new().await;
+    let policy = policy_like(&leavers(|leavers| leavers.after_ms = 7 * DAY_MS), |provision| provision.retries = 0);
+    ready(&world.sign_in(&ada(), &policy).await);
+    assert_eq!(leaves(&world, &policy).await, Departure::Left);
+    world.clock.advance_ms(7 * DAY_MS);
+    world.app.down.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(refused(&world.sign_in(&ada(), &policy).await), PublicMessage::AccountUnavailable);
+    world.app.down.store(false, std::sync::atomic::Ordering::SeqCst);
+    world.clock.advance_ms(MINUTE_MS);
+    world.desk.tend(&[Arc::clone(&policy)], true).await;
+    assert_eq!((world.app.count("disable"), listed(&world).await.left), (0, None));
+    // Nor by what was to be removed, and off all the while.
+    let world = World::new().await;
+    let policy = policy_like(&leavers(|leavers| leavers.delete_after_ms = Some(DAY_MS)), |provision| provision.retries = 0);
+    ready(&world.sign_in(&ada(), &policy).await);
+    assert_eq!(leaves(&world, &policy).await, Departure::Left);
+    world.clock.advance_ms(2 * DAY_MS);
+    world.app.down.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(refused(&world.sign_in(&ada(), &policy).await), PublicMessage::AccountUnavailable);
+    world.app.down.store(false, std::sync::atomic::Ordering::SeqCst);
+    world.desk.tend(&[Arc::clone(&policy)], true).await;
+    assert_eq!(world.app.logins(), ["ada"]);
+    world.clock.advance_ms(MINUTE_MS);
+    ready(&world.sign_in(&ada(), &policy).await);
+    assert!(!world.app.account("ada").disabled, "off by us, and on again by us");
+}
+
+/// What is kept although `delete_after` is over stays off by us: whoever comes back is switched on again.
+#[tokio::test]
+async fn what_is_not_removed_is_still_off_by_us() {
+    let world = World::new().await;
+    let policy = leavers(|leavers| leavers.delete_after_ms = Some(DAY_MS));
+    ready(&world.sign_in(&ada(), &policy).await);
+    assert_eq!(leaves(&world, &policy).await, Departure::Left);
+    world.app.change("ada", |account| account.admin = true);
+    world.clock.advance_ms(2 * DAY_MS);
+    world.desk.tend(&[Arc::clone(&policy)], true).await;
+    assert_eq!((world.app.count("delete"), listed(&world).await.left.unwrap().off), (0, Some(Off::Done)));
+    world.app.change("ada", |account| account.admin = false);
+    ready(&world.sign_in(&ada(), &policy).await);
+    assert!(!world.app.account("ada").disabled);
+}
+
+/// `delete_after` begins when the account is off, not when its person left.
+#[tokio::test]
+async fn an_account_is_removed_so_long_after_it_was_switched_off() {
+    let world = World::new().await;
+    let policy = leavers(|leavers| (leavers.after_ms, leavers.delete_after_ms) = (30 * DAY_MS, Some(30 * DAY_MS)));
+    ready(&world.sign_in(&ada(), &policy).await);
+    assert_eq!(leaves(&world, &policy).await, Departure::Left);
+    for (days, left) in [(31, 1), (29, 1), (2, 0)] {
+        world.clock.advance_ms(days * DAY_MS);
+        world.desk.tend(&[Arc::clone(&policy)], true).await;
+        assert_eq!(world.app.logins().len(), left, "{days}");
+    }
 }
 
 /// An account that is somebody else's by now is not switched off, not even by a yes to another one.

@@ -630,11 +630,15 @@ fn finds(broken: Broken, rules: impl Strategy<Value = Rules>, expected: &str) {
     let enters =
         prop::collection::vec(prop_oneof![sign_ins().prop_map(Step::Enters), prop::collection::vec(sign_ins(), 2..=4).prop_map(Step::Crowd)], 1..=10);
     let stories = (rules, accounts, enters).prop_map(|(rules, accounts, steps)| Story { rules, accounts, steps });
-    let mut runner = runner(400, 2);
-    match runner.run(&stories, |story| play(&story, broken).map(drop).map_err(TestCaseError::fail)) {
-        Err(TestError::Fail(why, _)) => assert!(why.message().contains(expected), "{broken:?}: {why}"),
-        other => panic!("{broken:?} was not found: {other:?}"),
+    // Of a crowd it is chance who comes first: what 400 stories do not show, others may.
+    for seed in 2..8 {
+        match runner(400, seed).run(&stories, |story| play(&story, broken).map(drop).map_err(TestCaseError::fail)) {
+            Ok(()) => {}
+            Err(TestError::Fail(why, _)) => return assert!(why.message().contains(expected), "{broken:?}: {why}"),
+            Err(TestError::Abort(why)) => panic!("{broken:?}: {why}"),
+        }
     }
+    panic!("{broken:?} was not found");
 }
 
 fn adopting() -> impl Strategy<Value = Rules> {
