@@ -624,8 +624,8 @@ fn a_name_that_was_made_up_to_tell_namesakes_apart_recognises_nobody() {
     assert_eq!(play(&story, Broken::Nothing), Ok(0), "{}", LOGINS[2]);
 }
 
-/// The property finds what is broken, and says what for.
-fn finds(broken: Broken, rules: impl Strategy<Value = Rules>, expected: &str) {
+/// The property finds what is broken, and says one of what it comes to.
+fn finds(broken: Broken, rules: impl Strategy<Value = Rules>, expected: &[&str]) {
     let accounts = prop::collection::vec(by_hand(), 1..=5);
     let enters =
         prop::collection::vec(prop_oneof![sign_ins().prop_map(Step::Enters), prop::collection::vec(sign_ins(), 2..=4).prop_map(Step::Crowd)], 1..=10);
@@ -634,7 +634,7 @@ fn finds(broken: Broken, rules: impl Strategy<Value = Rules>, expected: &str) {
     for seed in 2..8 {
         match runner(400, seed).run(&stories, |story| play(&story, broken).map(drop).map_err(TestCaseError::fail)) {
             Ok(()) => {}
-            Err(TestError::Fail(why, _)) => return assert!(why.message().contains(expected), "{broken:?}: {why}"),
+            Err(TestError::Fail(why, _)) => return assert!(expected.iter().any(|said| why.message().contains(said)), "{broken:?}: {why}"),
             Err(TestError::Abort(why)) => panic!("{broken:?}: {why}"),
         }
     }
@@ -647,29 +647,30 @@ fn adopting() -> impl Strategy<Value = Rules> {
 
 #[test]
 fn the_property_finds_an_app_that_hides_its_administrators() {
-    finds(Broken::HidesAdministrators, adopting(), "it is an administrator's");
+    finds(Broken::HidesAdministrators, adopting(), &["it is an administrator's"]);
 }
 
 #[test]
 fn the_property_finds_an_app_that_answers_with_whatever_was_asked() {
     let by_login = adopting().prop_map(|rules| Rules { match_by: vec![MatchBy::Login], protects_login: false, protects_address: false, ..rules });
-    finds(Broken::Parrots, by_login, "");
+    finds(Broken::Parrots, by_login, &[""]);
 }
 
 #[test]
 fn the_property_finds_a_provider_that_vouches_for_what_it_does_not_know() {
     let by_address = adopting().prop_map(|rules| Rules { match_by: vec![MatchBy::Email], ..rules });
-    finds(Broken::Vouches, by_address, "nothing that the policy names says so");
+    finds(Broken::Vouches, by_address, &["nothing that the policy names says so"]);
 }
 
 #[test]
 fn the_property_finds_two_stores_for_one_app() {
     let unmarked = adopting().prop_map(|rules| Rules { match_by: vec![MatchBy::Login], keeps_marks: false, ..rules });
-    finds(Broken::TwoStores, unmarked, "two people own account");
+    // Whoever is second takes what the first had made for an account from before, and both own it.
+    finds(Broken::TwoStores, unmarked, &["two people own account", "of the gateway's own is"]);
 }
 
 #[test]
 fn the_property_finds_a_policy_that_protects_nothing() {
     let protecting = adopting().prop_map(|rules| Rules { protects_login: true, protects_address: true, ..rules });
-    finds(Broken::ProtectsNothing, protecting, "protected");
+    finds(Broken::ProtectsNothing, protecting, &["protected"]);
 }
