@@ -1,30 +1,18 @@
 //! Who leaves again before they were all the way back, whose account is a conflict when they leave, and who is told of it meanwhile.
 
-use super::leaving::{DAY_MS, HOUR_MS, policy_like};
+use super::leaving::{DAY_MS, HOUR_MS, ada, leavers, policy_like};
+use super::renaming::Forgotten;
 use super::world::*;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use vestibule::clock::Clock as _;
 use vestibule::connector::Outcome;
 use vestibule::fault::PublicMessage;
-use vestibule::identity::Identity;
+use vestibule::policy::Policy;
 use vestibule::policy::switches::WhenDisabled;
-use vestibule::policy::{Leavers, Policy};
-use vestibule::provision::{Cause, Departure, Listed, Off, Passes};
-use vestibule::state::{AccountKey, AccountState, Awaiting, RecordedSignIn};
+use vestibule::provision::{Cause, Departure, Listed, Off};
+use vestibule::state::{AccountState, Awaiting, RecordedSignIn};
 
 const MINUTE_MS: i64 = 60_000;
-
-fn leavers(change: impl FnOnce(&mut Leavers)) -> Arc<Policy> {
-    policy(|policy| {
-        let provision = policy.provision.as_mut().unwrap();
-        provision.leavers = Leavers { disable: true, ..Leavers::default() };
-        change(&mut provision.leavers);
-    })
-}
-
-fn ada() -> Identity {
-    person("ada", "ada", &["g-devs"])
-}
 
 async fn leaves(world: &World, policy: &Arc<Policy>) -> Departure {
     world.desk.leaves(&key_at("wiki", "ada"), policy, Cause::Access { as_of: world.clock.now() }, None).await
@@ -212,15 +200,6 @@ async fn what_was_off_before_somebody_left_stays_off_when_they_come_back() {
     assert_eq!(world.app.logins(), ["ada"], "nor is it removed");
     assert_eq!(refused(&world.sign_in(&ada(), &policy).await), PublicMessage::AccountExists);
     assert!(world.app.account("ada").disabled);
-}
-
-#[derive(Debug, Default)]
-struct Forgotten(Mutex<Vec<AccountKey>>);
-
-impl Passes for Forgotten {
-    fn forget(&self, key: &AccountKey) {
-        self.0.lock().unwrap().push(key.clone());
-    }
 }
 
 /// An older session, open in another browser, is not announced on the strength of what it was let in by.

@@ -1,30 +1,17 @@
 //! People for whom a create was sent, whose gateway was killed before it knew the answer, and who may not come any more.
 
-use super::leaving::DAY_MS;
+use super::leaving::{DAY_MS, ada, leavers};
 use super::world::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use vestibule::clock::{Clock as _, Timestamp};
 use vestibule::connector::Outcome;
 use vestibule::fault::{Incident, PublicMessage};
-use vestibule::identity::Identity;
 use vestibule::policy::{Gate, Glob, Leavers, Policy};
 use vestibule::provision::{Asking, Cause, Departure, Ensured, Left, Off};
 use vestibule::state::{AccountState, Origin, RecordedSignIn, SignInStore};
 
 const MINUTE_MS: i64 = 60_000;
-
-fn leavers(change: impl FnOnce(&mut Leavers)) -> Arc<Policy> {
-    policy(|policy| {
-        let provision = policy.provision.as_mut().unwrap();
-        provision.leavers = Leavers { disable: true, ..Leavers::default() };
-        change(&mut provision.leavers);
-    })
-}
-
-fn ada() -> Identity {
-    person("ada", "ada", &["g-devs"])
-}
 
 /// The create has reached the app, and the gateway is killed before it hears of it; a minute goes by.
 async fn killed_while_making(world: &World, policy: &Arc<Policy>) {

@@ -17,7 +17,8 @@ use vestibule::state::{AccountKey, AccountState, Awaiting, RecordedSignIn, SignI
 pub(super) const HOUR_MS: i64 = 3_600_000;
 pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 
-fn leavers(change: impl FnOnce(&mut Leavers)) -> Arc<Policy> {
+/// Who leaves is switched off.
+pub(super) fn leavers(change: impl FnOnce(&mut Leavers)) -> Arc<Policy> {
     policy(|policy| {
         let provision = policy.provision.as_mut().unwrap();
         provision.leavers = Leavers { disable: true, ..Leavers::default() };
@@ -29,7 +30,7 @@ fn key(subject: &str) -> AccountKey {
     key_at("wiki", subject)
 }
 
-fn ada() -> Identity {
+pub(super) fn ada() -> Identity {
     person("ada", "ada", &["g-devs"])
 }
 

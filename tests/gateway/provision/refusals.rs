@@ -1,17 +1,17 @@
 //! An admin API that refuses: the credential for good, or one call about one person.
 
-use super::engines::{ada, logins};
-use super::world::{World, key_at, person, policy, ready, refused};
-use crate::connector::{REDMINE, TOKEN, engine_at, own_steps, vars};
+use super::engines::{self, ada, logins};
+use super::world::{World, key_at, person, ready, refused};
+use crate::connector::{TOKEN, engine_at};
 use crate::fake_admin::{FakeAdmin, Fault, Flavour};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
 use vestibule::clock::Clock as _;
-use vestibule::connector::{Connector, builtin};
+use vestibule::connector::Connector;
 use vestibule::fault::PublicMessage;
 use vestibule::identity::Identity;
-use vestibule::policy::{Glob, Leavers, Policy};
+use vestibule::policy::{Leavers, Policy};
 use vestibule::provision::{Cause, Departure};
 use vestibule::state::AccountState;
 
@@ -20,21 +20,13 @@ const BOTH: [Flavour; 2] = [Flavour::Scim, Flavour::Redmine];
 
 /// A desk that speaks to a scripted app, both by one clock.
 async fn start(flavour: Flavour, change: impl FnOnce(&mut Policy)) -> (World, FakeAdmin, Arc<Policy>) {
-    let (world, fake) = (World::new().await, FakeAdmin::start(flavour).await);
-    fake.add_group("14", "Developer");
+    let (world, fake, policy) = engines::start(flavour, |policy| {
+        policy.provision.as_mut().unwrap().retries = 0;
+        change(policy);
+    })
+    .await;
     let engine = engine_at(&fake, flavour, &json!({}), Arc::clone(&world.clock));
     world.desk.install(HashMap::from([("wiki".to_owned(), Arc::new(engine) as Arc<dyn Connector>)]));
-    let policy = policy(|policy| {
-        let provision = policy.provision.as_mut().unwrap();
-        provision.connector = builtin::named(if flavour == Flavour::Scim { "scim" } else { "rest" }).expect("built in");
-        provision.retries = 0;
-        if flavour == Flavour::Redmine {
-            provision.steps = own_steps(REDMINE).0;
-        }
-        policy.vars = vars();
-        policy.roles.as_mut().unwrap().map = vec![(Glob::new("devs"), "Developer".into())];
-        change(policy);
-    });
     (world, fake, policy)
 }
 

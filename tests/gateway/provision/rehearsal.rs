@@ -71,20 +71,26 @@ async fn a_newcomer_is_rehearsed_call_by_call_as_the_real_one_goes() {
     }
 }
 
+/// An app whose accounts are taken over, with one of ada's from before if it is `there`.
+async fn adopting(flavour: Flavour, there: bool) -> (World, FakeAdmin, Arc<Policy>) {
+    let (world, fake, policy) = start(flavour, |policy| {
+        let provision = policy.provision.as_mut().unwrap();
+        provision.match_by = vec![if flavour == Flavour::Redmine { MatchBy::Email } else { MatchBy::Login }];
+        provision.on_existing = OnExisting::Adopt;
+    })
+    .await;
+    let policy = at(&fake, policy);
+    if there {
+        fake.add_user(User { login: "ada".into(), email: Some("ada@example.com".into()), ..User::default() });
+    }
+    (world, fake, policy)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_real_application_is_read_and_never_written_to() {
     for flavour in ALL {
         for there in [false, true] {
-            let (world, fake, policy) = start(flavour, |policy| {
-                let provision = policy.provision.as_mut().unwrap();
-                provision.match_by = vec![if flavour == Flavour::Redmine { MatchBy::Email } else { MatchBy::Login }];
-                provision.on_existing = OnExisting::Adopt;
-            })
-            .await;
-            let policy = at(&fake, policy);
-            if there {
-                fake.add_user(User { login: "ada".into(), email: Some("ada@example.com".into()), ..User::default() });
-            }
+            let (world, fake, policy) = adopting(flavour, there).await;
             let before = (logins(&fake), format!("{:?}", fake.groups()));
             let performance = rehearsed(&policy, ada(&["devs"]), true).await;
             let seen = fake.take_seen();
@@ -108,16 +114,7 @@ async fn the_real_application_is_read_and_never_written_to() {
 async fn who_is_in_step_by_their_record_is_left_as_they_are() {
     for flavour in ALL {
         for there in [false, true] {
-            let (world, fake, policy) = start(flavour, |policy| {
-                let provision = policy.provision.as_mut().unwrap();
-                provision.match_by = vec![if flavour == Flavour::Redmine { MatchBy::Email } else { MatchBy::Login }];
-                provision.on_existing = OnExisting::Adopt;
-            })
-            .await;
-            let policy = at(&fake, policy);
-            if there {
-                fake.add_user(User { login: "ada".into(), email: Some("ada@example.com".into()), ..User::default() });
-            }
+            let (world, _fake, policy) = adopting(flavour, there).await;
             ready(&world.sign_in(&ada(&["devs"]), &policy).await);
             let record = world.record("ada").await.unwrap();
             // All of it put there by the gateway, or there before it came.

@@ -84,8 +84,9 @@ async fn a_name_that_was_never_the_providers_is_not_followed() {
     assert_eq!(world.app.count("rename"), 0);
 }
 
+/// Whose passes were forgotten.
 #[derive(Debug, Default)]
-struct Forgotten(Mutex<Vec<AccountKey>>);
+pub(super) struct Forgotten(pub(super) Mutex<Vec<AccountKey>>);
 
 impl Passes for Forgotten {
     fn forget(&self, key: &AccountKey) {
